@@ -1,0 +1,253 @@
+use alloc::{borrow::Cow, string::String};
+use core::fmt;
+
+use crate::{ProtocolError, SendError};
+
+/// Why a connection closes (RFC 6455 section 7.4).
+///
+/// ```
+/// use ws_core::CloseCode;
+/// assert_eq!(CloseCode::new(1000), CloseCode::NORMAL_CLOSURE);
+/// assert!(CloseCode::new(4001).is_sendable());
+/// assert!(!CloseCode::ABNORMAL_CLOSURE.is_sendable());
+/// assert_eq!(CloseCode::GOING_AWAY.to_string(), "1001 going away");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// 1000: the purpose of the connection is fulfilled.
+    pub const NORMAL_CLOSURE: Self = Self(1000);
+    /// 1001: a server stops, or a page is left.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// 1002: the peer broke a rule of the protocol.
+    pub const PROTOCOL_ERROR: Self = Self(1002);
+    /// 1003: the endpoint does not take data of this kind.
+    pub const UNSUPPORTED_DATA: Self = Self(1003);
+    /// 1005: the Close said no code. Never sent.
+    pub const NO_STATUS_RECEIVED: Self = Self(1005);
+    /// 1006: the connection ended without a Close. Never sent.
+    pub const ABNORMAL_CLOSURE: Self = Self(1006);
+    /// 1007: a message did not hold what its kind promises, such as text that is not UTF-8.
+    pub const INVALID_FRAME_PAYLOAD_DATA: Self = Self(1007);
+    /// 1008: a message violates the endpoint's policy.
+    pub const POLICY_VIOLATION: Self = Self(1008);
+    /// 1009: a message is too big to process.
+    pub const MESSAGE_TOO_BIG: Self = Self(1009);
+    /// 1010: the server did not negotiate an extension that the client needs.
+    pub const MANDATORY_EXTENSION: Self = Self(1010);
+    /// 1011: the server met an unexpected condition.
+    pub const INTERNAL_ERROR: Self = Self(1011);
+    /// 1012: the service restarts; reconnect after a random few seconds.
+    pub const SERVICE_RESTART: Self = Self(1012);
+    /// 1013: the server is overloaded; reconnect later.
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
+    /// 1014: a gateway received an invalid response from its upstream.
+    pub const BAD_GATEWAY: Self = Self(1014);
+    /// 1015: the TLS handshake failed. Never sent.
+    pub const TLS_HANDSHAKE: Self = Self(1015);
+
+    /// The code of this number.
+    #[must_use]
+    pub const fn new(code: u16) -> Self {
+        Self(code)
+    }
+
+    /// The number of this code.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Whether a Close may carry this code (RFC 6455 section 7.4 and the registry that it opened): 1000
+    /// to 1003, 1007 to 1014, and 3000 to 4999 for libraries and applications.
+    #[must_use]
+    pub const fn is_sendable(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
+    const fn meaning(self) -> &'static str {
+        match self.0 {
+            1000 => "normal closure",
+            1001 => "going away",
+            1002 => "protocol error",
+            1003 => "unsupported data",
+            1005 => "no status received",
+            1006 => "abnormal closure",
+            1007 => "invalid frame payload data",
+            1008 => "policy violation",
+            1009 => "message too big",
+            1010 => "mandatory extension",
+            1011 => "internal error",
+            1012 => "service restart",
+            1013 => "try again later",
+            1014 => "bad gateway",
+            1015 => "TLS handshake",
+            3000..=3999 => "registered code",
+            4000..=4999 => "private code",
+            _ => "unassigned code",
+        }
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> Self {
+        code.0
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.meaning())
+    }
+}
+
+impl fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a Close says: a code, and a reason for the people who read logs (RFC 6455 section 5.5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseFrame<'a> {
+    /// Why.
+    pub code: CloseCode,
+    /// Why, in at most 123 bytes of text; often empty.
+    pub reason: Cow<'a, str>,
+}
+
+impl<'a> CloseFrame<'a> {
+    /// The longest reason, in bytes.
+    pub const MAX_REASON: usize = 123;
+
+    /// What a Close to be sent says.
+    ///
+    /// # Errors
+    ///
+    /// A code that must not be sent, or a reason of more than 123 bytes. It is not cut: a cut might fall
+    /// into a character.
+    pub fn new(code: CloseCode, reason: impl Into<Cow<'a, str>>) -> Result<Self, SendError> {
+        let reason = reason.into();
+        if !code.is_sendable() {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        if reason.len() > Self::MAX_REASON {
+            return Err(SendError::CloseReasonTooLong(reason.len()));
+        }
+        Ok(Self { code, reason })
+    }
+
+    /// Reads a received Close's payload.
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Option<Self>, ProtocolError> {
+        let Some((&code, reason)) = payload.split_first_chunk() else {
+            // RFC 6455 5.5.1: "If there is a body, the first two bytes of the body MUST be" the code.
+            return if payload.is_empty() { Ok(None) } else { Err(ProtocolError::ClosePayloadTooShort) };
+        };
+        let code = CloseCode(u16::from_be_bytes(code));
+        if !code.is_sendable() {
+            return Err(ProtocolError::InvalidCloseCode(code));
+        }
+        let reason = core::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidCloseReason)?;
+        Ok(Some(Self { code, reason: Cow::Borrowed(reason) }))
+    }
+
+    /// The same, owning its reason.
+    #[must_use]
+    pub fn into_owned(self) -> CloseFrame<'static> {
+        CloseFrame { code: self.code, reason: Cow::Owned(self.reason.into_owned()) }
+    }
+}
+
+impl fmt::Display for CloseFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, " ({})", self.reason.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+/// One of the two ends of a connection, seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This end.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// A deadline that a peer can miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// The pings of [`Keepalive`](crate::Keepalive) stayed unanswered.
+    Keepalive,
+    /// A begun message made no progress for [`stall_timeout`](crate::Config::stall_timeout).
+    Stall,
+    /// The closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
+    Close,
+}
+
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A Close was sent or received, as it should be.
+    Close,
+    /// The peer broke a rule of the protocol and this end failed the connection.
+    Protocol(ProtocolError),
+    /// The application failed the connection.
+    Application,
+    /// The peer missed a deadline.
+    Timeout(Timeout),
+    /// The stream ended without a Close from the peer.
+    Eof,
+}
+
+/// How a connection ended, or is about to.
+///
+/// Displayed, it is one sentence for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closure {
+    /// The code that tells why: the peer's if its Close arrived (1005 if that gave none), else the one
+    /// that this end failed the connection with, else 1006.
+    pub code: CloseCode,
+    /// The reason beside the code; often empty.
+    pub reason: String,
+    /// Whether both ends sent a Close (RFC 6455 section 7.1.4).
+    pub clean: bool,
+    /// Which side ended it: sent the first Close, or broke off.
+    pub initiator: Side,
+    /// What ended it.
+    pub cause: Cause,
+}
+
+impl fmt::Display for Closure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.cause, self.initiator) {
+            (Cause::Close, Side::Local) => f.write_str("closed by this end")?,
+            (Cause::Close, Side::Remote) => f.write_str("closed by the peer")?,
+            (Cause::Protocol(error), _) => write!(f, "failed by this end because {error}")?,
+            (Cause::Application, _) => f.write_str("failed by this end")?,
+            (Cause::Timeout(Timeout::Keepalive), _) => f.write_str("given up: the peer answers no pings")?,
+            (Cause::Timeout(Timeout::Stall), _) => {
+                f.write_str("given up: the peer began a message and did not go on with it")?;
+            }
+            (Cause::Timeout(Timeout::Close), _) => {
+                f.write_str("given up: the peer did not finish the closing handshake in time")?;
+            }
+            (Cause::Eof, _) => f.write_str("broken off: the peer's stream ended without a Close")?,
+        }
+        write!(f, ", code {}", self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, " ({})", self.reason.escape_debug())?;
+        }
+        if matches!(self.cause, Cause::Close) && !self.clean {
+            f.write_str(", the other side's Close is missing")?;
+        }
+        Ok(())
+    }
+}

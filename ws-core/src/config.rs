@@ -1,0 +1,115 @@
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+/// The limits, deadlines and habits of a connection. Every field has a default that is safe on the open
+/// internet; limits of `usize::MAX` are no limits, and zero is zero.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use ws_core::{Config, Keepalive};
+///
+/// let mut config = Config::default();
+/// config.max_message_size = 64 * 1024 * 1024;
+/// config.keepalive = Some(Keepalive { interval: Duration::from_secs(15), ..Keepalive::default() });
+/// let config = Arc::new(config); // one for all connections
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The largest message to receive, in bytes; 1 MiB. A larger one fails the connection with 1009 as
+    /// soon as a header announces it. It holds for [`Delivery::Chunks`] too.
+    pub max_message_size: usize,
+    /// The largest payload of one frame to receive, in bytes; no limit but the message's.
+    pub max_frame_size: usize,
+    /// The most frames that a message may come in; 1,024. More fail the connection with 1008.
+    pub max_fragments: usize,
+    /// Whether messages come whole or in chunks; whole.
+    pub delivery: Delivery,
+    /// How many bytes may wait to be written, 64 KiB. Above it
+    /// [`send`](crate::Connection::send) refuses and [`wants_read`](crate::Connection::wants_read) says no.
+    /// The message that crosses the mark still fits, so the bound is this plus the largest message sent.
+    pub write_buffer_size: usize,
+    /// The largest head of a request or response in the opening handshake, in bytes; 16 KiB.
+    pub max_head_size: usize,
+    /// The most header fields in the opening handshake; 64.
+    pub max_headers: usize,
+    /// How long the opening handshake may take as a whole; 10 s. `None` waits for ever.
+    pub open_timeout: Option<Duration>,
+    /// How long the closing handshake may take as a whole; 5 s.
+    pub close_timeout: Duration,
+    /// How long a begun message may make no progress; 30 s. `None` waits for ever, which a peer needs that
+    /// sends a message's fragments far apart.
+    pub stall_timeout: Option<Duration>,
+    /// Whether and how to ping the peer; every 20 s, dead 20 s later.
+    pub keepalive: Option<Keepalive>,
+    /// Whose pages may connect to a server; those of the same host. Without meaning to a client.
+    pub origin: OriginPolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_message_size: 1 << 20,
+            max_frame_size: usize::MAX,
+            max_fragments: 1024,
+            delivery: Delivery::Messages,
+            write_buffer_size: 64 << 10,
+            max_head_size: 16 << 10,
+            max_headers: 64,
+            open_timeout: Some(Duration::from_secs(10)),
+            close_timeout: Duration::from_secs(5),
+            stall_timeout: Some(Duration::from_secs(30)),
+            keepalive: Some(Keepalive::default()),
+            origin: OriginPolicy::default(),
+        }
+    }
+}
+
+/// Regular pings that notice a dead peer and measure the latency of a living one.
+///
+/// A ping goes out every `interval`, one at a time. A ping is missed if nothing at all is heard for
+/// `timeout`; the next one then follows at once. So a peer that vanishes is noticed after at
+/// most `interval + timeout * max_missed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// The time between two pings; 20 s.
+    pub interval: Duration,
+    /// How long a ping may go unanswered; 20 s.
+    pub timeout: Duration,
+    /// How many pings in a row the peer may miss before it counts as dead: the one of this number decides;
+    /// 1. Zero counts as 1.
+    pub max_missed: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(20), max_missed: 1 }
+    }
+}
+
+/// How messages are handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// As [`Event::Message`](crate::Event::Message), each as a whole.
+    #[default]
+    Messages,
+    /// As [`Event::Chunk`](crate::Event::Chunk), piece by piece as they arrive, in memory that does not
+    /// grow with the message. Raise [`max_message_size`](Config::max_message_size) to suit.
+    Chunks,
+}
+
+/// Which pages a browser may connect from (RFC 6455 section 10.2).
+///
+/// Browsers send the page's origin with every opening handshake, and, on the user's behalf, the cookies
+/// of the server that is asked. A server that heeds cookies must therefore heed origins. Requests without
+/// an `Origin` header do not come from pages and pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OriginPolicy {
+    /// Only pages of the host and port that the request's `Host` header names.
+    #[default]
+    SameHost,
+    /// Only pages of these origins, each such as `https://example.com`.
+    OneOf(Vec<String>),
+    /// All pages. Fit for a server that gives everybody the same.
+    Any,
+}

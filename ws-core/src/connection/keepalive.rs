@@ -1,0 +1,93 @@
+//! Pings, and what their silence means, by the caller's clock.
+
+use core::time::Duration;
+
+use crate::{Keepalive, Timestamp};
+
+/// The pings of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    /// When to look next: the time of the next ping, or the deadline of the one that is out.
+    due: Option<Timestamp>,
+    /// When the ping that is out was sent.
+    sent_at: Option<Timestamp>,
+    latency: Option<Timestamp>,
+    missed: u32,
+    /// Whether anything was heard since the last ping.
+    pub(super) heard: bool,
+}
+
+/// What is to be done when a deadline has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// Send a ping with this payload.
+    Ping([u8; 8]),
+    /// Too many pings stayed unanswered.
+    Dead,
+}
+
+impl Pings {
+    /// Neither interval nor timeout is shorter, so that no configuration spins.
+    const SHORTEST: Duration = Duration::from_millis(1);
+
+    pub(super) fn new(config: Option<&Keepalive>, now: Timestamp) -> Self {
+        Self { due: config.map(|config| now + config.interval.max(Self::SHORTEST)), ..Self::default() }
+    }
+
+    pub(super) const fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.latency.map(Duration::from)
+    }
+
+    pub(super) fn handle_timeout(&mut self, config: Option<&Keepalive>, now: Timestamp) -> Due {
+        let (Some(config), Some(due)) = (config, self.due) else { return Due::Nothing };
+        if now < due {
+            return Due::Nothing;
+        }
+        if let Some(sent_at) = self.sent_at {
+            if self.heard {
+                // No pong, but a peer in the middle of a large frame cannot send one.
+                self.settle(config, sent_at, now);
+                if self.due > Some(now) {
+                    return Due::Nothing;
+                }
+            } else {
+                self.missed = self.missed.saturating_add(1);
+                if self.missed >= config.max_missed {
+                    return Due::Dead;
+                }
+            }
+        }
+        self.sent_at = Some(now);
+        self.heard = false;
+        self.due = Some(now + config.timeout.max(Self::SHORTEST));
+        Due::Ping(payload(now))
+    }
+
+    /// Whether `pong` answers the ping that is out.
+    pub(super) fn handle_pong(&mut self, config: Option<&Keepalive>, pong: &[u8], now: Timestamp) -> bool {
+        let (Some(config), Some(sent_at)) = (config, self.sent_at) else { return false };
+        if pong != payload(sent_at) {
+            return false;
+        }
+        self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
+        self.settle(config, sent_at, now);
+        true
+    }
+
+    fn settle(&mut self, config: &Keepalive, sent_at: Timestamp, now: Timestamp) {
+        self.sent_at = None;
+        self.missed = 0;
+        self.due = Some(now.max(sent_at + config.interval.max(Self::SHORTEST)));
+    }
+}
+
+/// A ping says when it was sent, so that its pong is told from others.
+fn payload(sent_at: Timestamp) -> [u8; 8] {
+    let nanos = Duration::from(sent_at).as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX).to_be_bytes()
+}

@@ -1,0 +1,433 @@
+mod closing;
+mod keepalive;
+mod receive;
+mod send;
+
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::time::Duration;
+
+use bytes::Buf;
+
+use self::{
+    closing::{Closing, Failure},
+    keepalive::{Due, Pings},
+    receive::Incoming,
+    send::Outgoing,
+};
+use crate::{
+    Cause, CloseCode, CloseFrame, Closure, Config, Event, ProtocolError, SendError, Side, Timeout, Timestamp,
+    Transmit, entropy::Entropy, frame::Opcode,
+};
+
+/// One end of a WebSocket connection whose opening handshake is done.
+///
+/// Three rules hold, whatever the order of the calls:
+///
+/// 1. Give every received byte to [`receive`](Self::receive), and the end of the stream to
+///    [`receive_eof`](Self::receive_eof).
+/// 2. Write what [`transmit`](Self::transmit) holds before you wait.
+/// 3. Never wait longer than [`poll_timeout`](Self::poll_timeout) says, and tell the time with
+///    [`handle_timeout`](Self::handle_timeout) when you wake.
+///
+/// When [`is_finished`](Self::is_finished) says so, drop the transport.
+///
+/// ```
+/// use std::sync::Arc;
+/// use bytes::Buf;
+/// use ws_core::{Config, Connection, Event, Message, Timestamp};
+///
+/// let config = Arc::new(Config::default());
+/// let mut client = Connection::client(config.clone(), [7; 32], Timestamp::ZERO);
+/// let mut server = Connection::server(config, Timestamp::ZERO);
+///
+/// client.send("Hello")?;
+/// let mut wire = vec![0; client.transmit().remaining()];
+/// client.transmit().copy_to_slice(&mut wire); // a driver would write to a socket and read from one
+///
+/// let mut input = &mut wire[..];
+/// while let Some(event) = server.receive(&mut input)? {
+///     assert_eq!(event, Event::Message(Message::from("Hello")));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// `None` while the connection is open.
+    closing: Option<Box<Closing>>,
+    pings: Pings,
+    /// The latest time that the caller told.
+    now: Timestamp,
+    /// When the message in progress last made progress.
+    progress_at: Timestamp,
+    subprotocol: Option<Box<str>>,
+    role: Role,
+}
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The end that asked for the connection. It masks what it sends, and waits for the server to close
+    /// the stream.
+    Client,
+    /// The end that accepted it.
+    Server,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Messages can be sent and received.
+    Open,
+    /// A Close was sent or received, the stream ended or the connection failed, and something is left
+    /// to write or to wait for.
+    Closing,
+    /// Nothing is left to do.
+    Closed,
+}
+
+/// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call
+/// them; they are here for those who upgraded by other means, such as an HTTP library.
+impl Connection {
+    /// The server's end of a connection that was opened at `now`.
+    #[must_use]
+    pub fn server(config: Arc<Config>, now: Timestamp) -> Self {
+        Self::new(Role::Server, config, None, now, None, Vec::new())
+    }
+
+    /// The client's end of a connection that was opened at `now`. The seed of its masking keys must come
+    /// from the operating system: they have to be unpredictable (RFC 6455 section 10.3).
+    #[must_use]
+    pub fn client(config: Arc<Config>, seed: [u8; 32], now: Timestamp) -> Self {
+        Self::new(Role::Client, config, Some(Box::new(Entropy::new(seed))), now, None, Vec::new())
+    }
+
+    pub(crate) fn new(
+        role: Role,
+        config: Arc<Config>,
+        masking: Option<Box<Entropy>>,
+        now: Timestamp,
+        subprotocol: Option<&str>,
+        head: Vec<u8>,
+    ) -> Self {
+        Self {
+            incoming: Incoming::new(role == Role::Server),
+            outgoing: Outgoing::new(masking, head),
+            closing: None,
+            pings: Pings::new(config.keepalive.as_ref(), now),
+            now,
+            progress_at: now,
+            subprotocol: subprotocol.map(Box::from),
+            role,
+            config,
+        }
+    }
+}
+
+/// From the network and the clock.
+impl Connection {
+    /// Takes received bytes off `input` and gives the next event in them.
+    ///
+    /// Call it until it gives `None`: then the input is drained, and a frame or message that it cut is
+    /// kept here. An event borrows from the input, not from the connection, so it can be answered at
+    /// once. Payloads are unmasked in place.
+    ///
+    /// Once the peer's Close was received or the connection has failed, whatever comes is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke a rule. The error stays: every further call returns it.
+    #[inline]
+    pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
+        loop {
+            if let Some(closing) = self.closing.as_deref().filter(|closing| closing.is_deaf()) {
+                *input = &mut [];
+                return match closing.failure.as_ref().map(|failure| failure.cause) {
+                    Some(Cause::Protocol(error)) => Err(error),
+                    _ => Ok(None),
+                };
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+            self.pings.heard = true;
+            match self.incoming.next(input, &self.config) {
+                Ok(Some(event @ (Event::Message(_) | Event::Chunk(_)))) => {
+                    self.progress_at = self.now;
+                    return Ok(Some(event));
+                }
+                Ok(Some(event)) => {
+                    if self.react(&event) {
+                        return Ok(Some(event));
+                    }
+                }
+                Ok(None) => {
+                    self.progress_at = self.now;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    *input = &mut [];
+                    self.fail_with(Cause::Protocol(error), error.close_code(), error.reason());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Tells that the peer's stream has ended: it will send nothing more.
+    pub fn receive_eof(&mut self) {
+        self.begin_closing(Side::Remote).eof = true;
+        self.incoming.abandon();
+    }
+
+    /// Tells the time. Cheap enough for every time that the driver wakes; necessary when the time that
+    /// [`poll_timeout`](Self::poll_timeout) gave has come. Time does not run backwards: an earlier `now`
+    /// counts as the latest.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        if let Some(closing) = &mut self.closing {
+            closing.expired |= now >= closing.deadline;
+            return;
+        }
+        if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
+            let cause = Cause::Timeout(Timeout::Stall);
+            self.fail_with(cause, CloseCode::POLICY_VIOLATION, "message begun and not continued");
+            return;
+        }
+        let before = self.pings.due();
+        match self.pings.handle_timeout(self.config.keepalive.as_ref(), now) {
+            Due::Nothing => {}
+            Due::Ping(payload) => self.outgoing.push(Opcode::Ping, true, Cow::Borrowed(&payload)),
+            Due::Dead => {
+                // Nobody is there to read a Close, so none is sent and nothing is waited for.
+                let closing = self.begin_closing(Side::Local);
+                closing.failure = Some(Failure {
+                    cause: Cause::Timeout(Timeout::Keepalive),
+                    code: CloseCode::ABNORMAL_CLOSURE,
+                    reason: String::new(),
+                });
+                closing.expired = true;
+            }
+        }
+        if self.pings.due() != before {
+            self.release();
+        }
+    }
+}
+
+/// Commands that end the connection.
+impl Connection {
+    /// Begins the closing handshake (RFC 6455 section 7.1.2): nothing more can be sent, but what the peer
+    /// sends until its own Close arrives is still received.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](SendError::Closed) if the connection is closing already, or a code or reason that a
+    /// Close cannot carry.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        if self.closing.is_some() {
+            return Err(SendError::Closed);
+        }
+        self.begin_closing(Side::Local);
+        self.send_close(Some(&frame));
+        Ok(())
+    }
+
+    /// Fails the connection (RFC 6455 section 7.1.7): sends a Close, unless one was sent, and receives
+    /// nothing more. For peers that break the rules of the application's own protocol.
+    ///
+    /// # Errors
+    ///
+    /// A code or reason that a Close cannot carry. Failing a connection that is closing is no error.
+    pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        CloseFrame::new(code, reason)?;
+        self.fail_with(Cause::Application, code, reason);
+        Ok(())
+    }
+}
+
+/// Work for the caller.
+impl Connection {
+    /// The bytes to be written, oldest first. [`advance`](Buf::advance) by as many as were written; with
+    /// the feature `std`, [`chunks_vectored`](Buf::chunks_vectored) fills slices for a vectored write.
+    pub fn transmit(&mut self) -> impl Buf + '_ {
+        self.outgoing.flush_pong();
+        &mut self.outgoing.queue
+    }
+
+    /// Moves the bytes to be written to the end of `into`; from now on they count as written. For drivers
+    /// that share the connection between threads and must not hold it while they write.
+    pub fn take_transmit(&mut self, into: &mut Transmit) {
+        self.outgoing.flush_pong();
+        self.outgoing.queue.drain_into(into);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest. Only
+    /// [`close`](Self::close) and [`fail`](Self::fail) and what comes from the network can make it earlier.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if let Some(closing) = &self.closing {
+            return (!closing.expired).then_some(closing.deadline);
+        }
+        match (self.stall_deadline(), self.pings.due()) {
+            (Some(stall), Some(ping)) => Some(stall.min(ping)),
+            (stall, ping) => stall.or(ping),
+        }
+    }
+
+    /// Gives back memory that only a busy connection needs. This happens by itself with every keepalive
+    /// ping; a driver without keepalive may call it when a connection has been idle for a while.
+    pub fn release(&mut self) {
+        self.outgoing.release();
+    }
+}
+
+/// Getters.
+impl Connection {
+    /// Whether to read from the network: not after its end, and not while too much waits to be written,
+    /// so that a peer that sends without reading is held back by its own transport.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        match &self.closing {
+            Some(closing) => !closing.eof && !self.is_finished(),
+            None => self.buffered() < self.config.write_buffer_size,
+        }
+    }
+
+    /// Whether [`transmit`](Self::transmit) holds anything.
+    #[must_use]
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        self.outgoing.wants_write()
+    }
+
+    /// Whether the transport should be dropped now.
+    ///
+    /// A client waits for the server to close the stream first; either gives up after
+    /// [`close_timeout`](Config::close_timeout). A driver that can do so closes only its writing direction
+    /// first and then drops what is still received for a moment, so that the last Close is not lost to a
+    /// reset.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let Some(closing) = &self.closing else { return false };
+        if closing.expired || (closing.eof && !closing.is_deaf()) {
+            return true;
+        }
+        let server_closes_first =
+            closing.is_settled() && (self.role == Role::Server || closing.failure.is_some());
+        !self.wants_write() && (closing.eof || server_closes_first)
+    }
+
+    /// How many bytes wait to be written.
+    #[must_use]
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.outgoing.queue.len()
+    }
+
+    /// How far the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match (&self.closing, self.is_finished()) {
+            (None, _) => State::Open,
+            (Some(_), false) => State::Closing,
+            (Some(_), true) => State::Closed,
+        }
+    }
+
+    /// How the connection ended or is ending; `None` while it is open. Final once
+    /// [`is_finished`](Self::is_finished).
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.closing.as_deref().map(Closing::closure)
+    }
+
+    /// The subprotocol that the opening handshake agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The configuration that the connection was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// How long the last answered keepalive ping took; as exact as the times told by
+    /// [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.pings.latency()
+    }
+}
+
+impl Connection {
+    /// Does what an event asks for, and tells whether the application should see it.
+    fn react(&mut self, event: &Event<'_>) -> bool {
+        match event {
+            // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"; and
+            // after its own Close an endpoint sends nothing.
+            Event::Ping(payload) if self.closing.is_none() => self.outgoing.answer(payload),
+            Event::Pong(payload) => {
+                return !self.pings.handle_pong(self.config.keepalive.as_ref(), payload, self.now);
+            }
+            Event::Close(frame) => {
+                self.begin_closing(Side::Remote).record_received(frame.as_ref());
+                // RFC 6455 5.5.1: "the endpoint typically echos the status code it received".
+                let reply =
+                    frame.as_ref().map(|frame| CloseFrame { code: frame.code, reason: Cow::Borrowed("") });
+                self.send_close(reply.as_ref());
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// The record of the end, begun by `initiator` if it has not begun before.
+    fn begin_closing(&mut self, initiator: Side) -> &mut Closing {
+        let deadline = self.now + self.config.close_timeout;
+        self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator, deadline)))
+    }
+
+    fn fail_with(&mut self, cause: Cause, code: CloseCode, reason: &str) {
+        let closing = self.begin_closing(Side::Local);
+        if closing.is_settled() || closing.eof {
+            return;
+        }
+        closing.failure = Some(Failure { cause, code, reason: String::from(reason) });
+        self.incoming.abandon();
+        self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
+    }
+
+    /// Puts a Close on its way, unless one is or the stream has ended. A ping that came before is answered.
+    fn send_close(&mut self, frame: Option<&CloseFrame<'_>>) {
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.sent) else { return };
+        closing.sent = true;
+        let mut payload = Vec::new();
+        if let Some(frame) = frame {
+            payload.extend_from_slice(&frame.code.get().to_be_bytes());
+            payload.extend_from_slice(frame.reason.as_bytes());
+        }
+        self.outgoing.flush_pong();
+        self.outgoing.push(Opcode::Close, true, Cow::Owned(payload));
+    }
+
+    /// When the message in progress counts as stalled. While this end does not read, that is not the
+    /// peer's fault.
+    fn stall_deadline(&self) -> Option<Timestamp> {
+        let timeout =
+            self.config.stall_timeout.filter(|_| self.incoming.is_partial() && self.wants_read())?;
+        Some(self.progress_at + timeout)
+    }
+}

@@ -1,0 +1,359 @@
+//! Frames in, events out: what can be said about received bytes without knowing what was sent.
+
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
+use core::mem;
+
+use crate::{
+    Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Utf8Decoder,
+    frame::{Header, Opcode, apply_mask, rotate_key},
+    utf8,
+};
+
+/// Where in the stream of frames the connection is.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// RFC 6455 5.1: a client masks every frame, a server none.
+    expect_masked: bool,
+    /// The frame whose payload has not ended yet.
+    frame: Option<OpenFrame>,
+    /// The message whose last frame has not ended yet.
+    message: Option<Box<OpenMessage>>,
+    /// The payload so far of the control frame that has not ended yet.
+    control: Vec<u8>,
+    /// A header that a read cut.
+    header: [u8; Header::MAX_LEN],
+    header_len: u8,
+}
+
+#[derive(Debug)]
+struct OpenFrame {
+    remaining: u64,
+    /// Rotated to fit the next byte; zero where the frame is not masked.
+    key: [u8; 4],
+    opcode: Opcode,
+    fin: bool,
+}
+
+#[derive(Debug)]
+struct OpenMessage {
+    payload: Payload,
+    /// What the frames so far announced, in bytes.
+    size: u64,
+    fragments: usize,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Text { text: String, decoder: Utf8Decoder },
+    Binary(Vec<u8>),
+}
+
+impl Incoming {
+    pub(super) fn new(expect_masked: bool) -> Self {
+        Self {
+            expect_masked,
+            frame: None,
+            message: None,
+            control: Vec::new(),
+            header: [0; Header::MAX_LEN],
+            header_len: 0,
+        }
+    }
+
+    /// Whether a frame or message has begun and not ended.
+    #[inline]
+    pub(super) fn is_partial(&self) -> bool {
+        self.frame.is_some() || self.message.is_some() || self.header_len > 0
+    }
+
+    /// Drops what was begun; nothing of it will be handed out any more.
+    pub(super) fn abandon(&mut self) {
+        *self = Self::new(self.expect_masked);
+    }
+
+    /// Takes bytes off `input` up to the end of the next event; `None` when it is drained.
+    #[inline]
+    pub(super) fn next<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        loop {
+            if self.frame.is_none() {
+                let Some(header) = self.header(input)? else { return Ok(None) };
+                self.admit(&header, config)?;
+                if let Some(payload) = self.whole_payload(&header, input) {
+                    return lend(header.opcode, payload, config.delivery).map(Some);
+                }
+                self.open(&header);
+            }
+            if let Some(event) = self.piece(input, config.delivery)? {
+                return Ok(Some(event));
+            }
+            if self.frame.is_some() && input.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next header, as soon as it is whole.
+    #[inline]
+    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        if self.header_len == 0
+            && let Some((header, len)) = Header::decode(input)?
+        {
+            skip(input, len);
+            return Ok(Some(header));
+        }
+        self.header_in_pieces(input)
+    }
+
+    #[cold]
+    fn header_in_pieces(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        let had = usize::from(self.header_len);
+        let space = self.header.get_mut(had..).unwrap_or_default();
+        let more = space.len().min(input.len());
+        for (to, from) in space.iter_mut().zip(input.iter()) {
+            *to = *from;
+        }
+        let have = had.saturating_add(more);
+        match Header::decode(self.header.get(..have).unwrap_or_default())? {
+            Some((header, len)) => {
+                // Of the bytes that were copied, those behind the header stay in the input.
+                skip(input, len.saturating_sub(had));
+                self.header_len = 0;
+                Ok(Some(header))
+            }
+            None => {
+                *input = &mut [];
+                self.header_len = u8::try_from(have).unwrap_or(0);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Holds a header against the rules and the limits, before a byte of its payload is looked at.
+    #[inline]
+    fn admit(&mut self, header: &Header, config: &Config) -> Result<(), ProtocolError> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        // RFC 6455 5.1: "a server MUST close the connection upon receiving a frame that is not masked",
+        // "a client MUST close a connection if it detects a masked frame".
+        match (self.expect_masked, header.masking_key.is_some()) {
+            (true, false) => return Err(ProtocolError::UnmaskedFrame),
+            (false, true) => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        let mut size = header.payload_len;
+        let mut fragments = 1;
+        match (header.opcode, self.message.as_deref_mut()) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Continuation, Some(message)) => {
+                size = size.saturating_add(message.size);
+                fragments = message.fragments.saturating_add(1);
+                message.size = size;
+                message.fragments = fragments;
+            }
+            (_, Some(_)) => return Err(ProtocolError::InterruptedMessage),
+            (_, None) => {}
+        }
+        if exceeds(header.payload_len, config.max_frame_size) {
+            let limit = config.max_frame_size;
+            return Err(ProtocolError::FrameTooLarge { size: header.payload_len, limit });
+        }
+        if exceeds(size, config.max_message_size) {
+            return Err(ProtocolError::MessageTooLarge { size, limit: config.max_message_size });
+        }
+        if fragments > config.max_fragments {
+            return Err(ProtocolError::TooManyFragments { limit: config.max_fragments });
+        }
+        Ok(())
+    }
+
+    /// The whole unmasked payload, if the frame stands for itself and lies in the input to its end.
+    #[inline]
+    fn whole_payload<'a>(&self, header: &Header, input: &mut &'a mut [u8]) -> Option<&'a mut [u8]> {
+        let stands_alone = header.fin && header.opcode != Opcode::Continuation;
+        let len = usize::try_from(header.payload_len).ok().filter(|_| stands_alone)?;
+        let payload = input.split_off_mut(..len)?;
+        if let Some(key) = header.masking_key {
+            apply_mask(payload, key);
+        }
+        Some(payload)
+    }
+
+    /// Remembers a frame, and the message that it begins, for its payload to come in pieces.
+    fn open(&mut self, header: &Header) {
+        let payload = match header.opcode {
+            Opcode::Text => Some(Payload::Text { text: String::new(), decoder: Utf8Decoder::default() }),
+            Opcode::Binary => Some(Payload::Binary(Vec::new())),
+            _ => None,
+        };
+        if let Some(payload) = payload {
+            self.message = Some(Box::new(OpenMessage { payload, size: header.payload_len, fragments: 1 }));
+        }
+        self.frame = Some(OpenFrame {
+            remaining: header.payload_len,
+            key: header.masking_key.unwrap_or_default(),
+            opcode: header.opcode,
+            fin: header.fin,
+        });
+    }
+
+    /// Takes the next piece of the open frame's payload.
+    fn piece<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        delivery: Delivery,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        let Some(frame) = &mut self.frame else { return Ok(None) };
+        let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+        if frame.opcode.is_control() {
+            let piece = take(frame, input, len);
+            self.control.extend_from_slice(piece);
+            if frame.remaining > 0 {
+                return Ok(None);
+            }
+            let opcode = frame.opcode;
+            self.frame = None;
+            return control_event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some);
+        }
+        let Some(message) = &mut self.message else { return Ok(None) };
+        let event = match (&mut message.payload, delivery) {
+            (Payload::Binary(bytes), Delivery::Messages) => {
+                let piece = take(frame, input, len);
+                reserve(bytes, piece.len(), frame);
+                bytes.extend_from_slice(piece);
+                let ended = frame.fin && frame.remaining == 0;
+                ended.then(|| Event::Message(Message::from(mem::take(bytes))))
+            }
+            (Payload::Text { text, decoder }, Delivery::Messages) => {
+                let piece = take(frame, input, len);
+                let (completed, more) = decoder.decode(piece)?;
+                reserve_text(text, more.len().saturating_add(4), frame);
+                text.extend(completed);
+                text.push_str(more);
+                let ended = frame.fin && frame.remaining == 0;
+                if ended && !decoder.is_complete() {
+                    return Err(ProtocolError::InvalidUtf8);
+                }
+                ended.then(|| Event::Message(Message::from(mem::take(text))))
+            }
+            (Payload::Binary(_), Delivery::Chunks) => {
+                let piece: &[u8] = take(frame, input, len);
+                let last = frame.fin && frame.remaining == 0;
+                (last || !piece.is_empty()).then(|| Event::Chunk(Chunk { payload: piece.into(), last }))
+            }
+            (Payload::Text { decoder, .. }, Delivery::Chunks) => text_chunk(frame, decoder, input, len)?,
+        };
+        if frame.remaining == 0 {
+            if frame.fin {
+                self.message = None;
+            }
+            self.frame = None;
+        }
+        Ok(event)
+    }
+}
+
+/// Drops the first `len` bytes of the input.
+#[inline]
+fn skip(input: &mut &mut [u8], len: usize) {
+    *input = mem::take(input).get_mut(len..).unwrap_or_default();
+}
+
+/// Cuts the next `len` bytes of `frame`'s payload off the input and unmasks them.
+fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+    let piece = input.split_off_mut(..len).unwrap_or_default();
+    frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
+    // Zero where the frame is not masked.
+    if frame.key != [0; 4] {
+        apply_mask(piece, frame.key);
+        frame.key = rotate_key(frame.key, piece.len());
+    }
+    piece
+}
+
+/// The next chunk of a text message. A character that the previous piece began comes as a chunk of its
+/// own, because it lies nowhere in one piece; the rest is lent.
+fn text_chunk<'a>(
+    frame: &mut OpenFrame,
+    decoder: &mut Utf8Decoder,
+    input: &mut &'a mut [u8],
+    len: usize,
+) -> Result<Option<Event<'a>>, ProtocolError> {
+    let mut available = len;
+    let mut text = Cow::Borrowed("");
+    while !decoder.is_complete() && available > 0 {
+        let (completed, _) = decoder.decode(take(frame, input, 1))?;
+        available = available.saturating_sub(1);
+        if let Some(character) = completed {
+            text = Cow::Owned(String::from(character));
+        }
+    }
+    if text.is_empty() && available > 0 {
+        text = Cow::Borrowed(decoder.decode(take(frame, input, available))?.1);
+    }
+    let last = frame.fin && frame.remaining == 0;
+    if last && !decoder.is_complete() {
+        return Err(ProtocolError::InvalidUtf8);
+    }
+    Ok((last || !text.is_empty()).then_some(Event::Chunk(Chunk { payload: Message::Text(text), last })))
+}
+
+/// The event of a frame that stands for itself.
+#[inline]
+fn lend(opcode: Opcode, payload: &mut [u8], delivery: Delivery) -> Result<Event<'_>, ProtocolError> {
+    let message = match opcode {
+        Opcode::Text => Message::from(utf8::validate(payload)?),
+        Opcode::Binary => Message::from(&*payload),
+        _ => return control_event(opcode, Cow::Borrowed(payload)),
+    };
+    Ok(match delivery {
+        Delivery::Messages => Event::Message(message),
+        Delivery::Chunks => Event::Chunk(Chunk { payload: message, last: true }),
+    })
+}
+
+fn control_event(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, ProtocolError> {
+    Ok(match opcode {
+        Opcode::Ping => Event::Ping(payload),
+        Opcode::Pong => Event::Pong(payload),
+        _ => Event::Close(match payload {
+            Cow::Borrowed(payload) => CloseFrame::parse(payload)?,
+            Cow::Owned(payload) => CloseFrame::parse(&payload)?.map(CloseFrame::into_owned),
+        }),
+    })
+}
+
+/// Makes room for a piece of `frame`'s payload. Memory follows the bytes that came, by doubling, and never
+/// goes beyond what the last frame announces.
+fn reserve(bytes: &mut Vec<u8>, piece: usize, frame: &OpenFrame) {
+    if let Some(additional) = growth(bytes.capacity(), bytes.len(), piece, frame) {
+        bytes.reserve_exact(additional);
+    }
+}
+
+fn reserve_text(text: &mut String, piece: usize, frame: &OpenFrame) {
+    if let Some(additional) = growth(text.capacity(), text.len(), piece, frame) {
+        text.reserve_exact(additional);
+    }
+}
+
+fn growth(capacity: usize, len: usize, piece: usize, frame: &OpenFrame) -> Option<usize> {
+    if capacity.saturating_sub(len) >= piece {
+        return None;
+    }
+    let to_come = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
+    Some(len.max(16).min(piece.saturating_add(to_come)).max(piece))
+}
+
+/// Whether `size` is more than `limit`, where `usize::MAX` is no limit on any machine.
+#[inline]
+fn exceeds(size: u64, limit: usize) -> bool {
+    limit != usize::MAX && usize::try_from(size).map_or(true, |size| size > limit)
+}

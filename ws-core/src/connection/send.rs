@@ -1,0 +1,232 @@
+//! Messages in, frames out.
+
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
+
+use bytes::Bytes;
+
+use super::Connection;
+use crate::{
+    Chunk, Message, PreparedMessage, SendError, Transmit,
+    entropy::Entropy,
+    frame::{Header, Opcode, extend_masked},
+};
+
+/// What has been sent and not been written.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) queue: Transmit,
+    /// Where masking keys come from; a server has none and needs none.
+    masking: Option<Box<Entropy>>,
+    /// The opcode of the message that is being sent in chunks.
+    message: Option<Opcode>,
+    /// The latest ping's payload, waiting to be answered.
+    pong: Option<Box<Pong>>,
+}
+
+#[derive(Debug)]
+struct Pong {
+    payload: [u8; 125],
+    len: u8,
+    pending: bool,
+}
+
+impl Outgoing {
+    /// From this size on, a payload that may be kept is queued by reference.
+    const SHARED_FROM: usize = 4096;
+    /// From this size on, a prepared frame is; a reference costs about as much as copying so many bytes.
+    const PREPARED_FROM: usize = 512;
+
+    pub(super) fn new(masking: Option<Box<Entropy>>, head: Vec<u8>) -> Self {
+        let mut queue = Transmit::default();
+        *queue.copied() = head;
+        Self { queue, masking, message: None, pong: None }
+    }
+
+    pub(super) fn push(&mut self, opcode: Opcode, fin: bool, payload: Cow<'_, [u8]>) {
+        let masking_key = self.masking.as_mut().map(|entropy| entropy.masking_key());
+        let header = Header { fin, masking_key, ..Header::new(opcode, payload.len() as u64) }.encode();
+        let out = self.queue.copied();
+        match (masking_key, payload) {
+            (Some(key), payload) => {
+                out.reserve(header.len().saturating_add(payload.len()));
+                out.extend_from_slice(&header);
+                extend_masked(out, &payload, key);
+            }
+            (None, Cow::Owned(payload)) if payload.len() >= Self::SHARED_FROM => {
+                out.extend_from_slice(&header);
+                self.queue.push_shared(Bytes::from(payload));
+            }
+            (None, payload) => {
+                out.reserve(header.len().saturating_add(payload.len()));
+                out.extend_from_slice(&header);
+                out.extend_from_slice(&payload);
+            }
+        }
+    }
+
+    fn push_prepared(&mut self, prepared: &PreparedMessage) {
+        if self.masking.is_some() {
+            self.push(prepared.opcode(), true, Cow::Borrowed(prepared.payload()));
+        } else if prepared.frame().len() >= Self::PREPARED_FROM {
+            self.queue.push_shared(prepared.frame().clone());
+        } else {
+            self.queue.copied().extend_from_slice(prepared.frame());
+        }
+    }
+
+    /// Notes a ping to be answered. An earlier one that still waits is forgotten: RFC 6455 5.5.3 lets an
+    /// endpoint "elect to send a Pong frame for only the most recently processed Ping frame".
+    pub(super) fn answer(&mut self, ping: &[u8]) {
+        let pong =
+            self.pong.get_or_insert_with(|| Box::new(Pong { payload: [0; 125], len: 0, pending: false }));
+        if let Some(space) = pong.payload.get_mut(..ping.len()) {
+            space.copy_from_slice(ping);
+            pong.len = u8::try_from(ping.len()).unwrap_or(0);
+            pong.pending = true;
+        }
+    }
+
+    /// Whether a pong waits and may go: only one at a time is on its way, so that a peer that pings and
+    /// does not read costs no memory.
+    fn pong_may_go(&self) -> bool {
+        self.pong.as_ref().is_some_and(|pong| pong.pending) && !self.queue.holds_pong()
+    }
+
+    pub(super) fn flush_pong(&mut self) {
+        if !self.pong_may_go() {
+            return;
+        }
+        if let Some(mut pong) = self.pong.take() {
+            let payload = pong.payload.get(..usize::from(pong.len)).unwrap_or_default();
+            self.push(Opcode::Pong, true, Cow::Borrowed(payload));
+            self.queue.mark_pong();
+            pong.pending = false;
+            self.pong = Some(pong);
+        }
+    }
+
+    #[inline]
+    pub(super) fn wants_write(&self) -> bool {
+        !self.queue.is_empty() || self.pong_may_go()
+    }
+
+    /// Gives back the memory that is not in use.
+    pub(super) fn release(&mut self) {
+        self.queue.release();
+        self.pong.take_if(|pong| !pong.pending);
+    }
+}
+
+/// Commands.
+impl Connection {
+    /// Sends a message in one frame.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ws_core::{Config, Connection, Timestamp};
+    ///
+    /// let mut server = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// server.send("Hello")?;
+    /// server.send(vec![0xAB; 65_536])?; // a large owned payload is queued without a copy
+    /// assert_eq!(server.buffered(), 2 + 5 + 10 + 65_536);
+    /// # Ok::<(), ws_core::SendError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](SendError::Closed), [`BufferFull`](SendError::BufferFull) or, between the chunks of
+    /// another message, [`MessageInProgress`](SendError::MessageInProgress).
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.admit_message()?;
+        let (opcode, payload) = into_parts(message.into());
+        self.outgoing.push(opcode, true, payload);
+        Ok(())
+    }
+
+    /// Sends a piece of a message, as one frame. The first piece chooses text or binary, the last one ends
+    /// the message; between them only pings, pongs and Closes can be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](SendError::Closed), [`BufferFull`](SendError::BufferFull) or, if the chunk is not of the
+    /// kind of the message that it continues, [`WrongKind`](SendError::WrongKind).
+    pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), SendError> {
+        self.admit_data()?;
+        let (kind, payload) = into_parts(chunk.payload);
+        let opcode = match self.outgoing.message {
+            None => kind,
+            Some(begun) if begun == kind => Opcode::Continuation,
+            Some(_) => return Err(SendError::WrongKind),
+        };
+        self.outgoing.push(opcode, chunk.last, payload);
+        self.outgoing.message = (!chunk.last).then_some(kind);
+        Ok(())
+    }
+
+    /// Sends a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.admit_message()?;
+        self.outgoing.push_prepared(message);
+        Ok(())
+    }
+
+    /// Sends a ping with at most 125 bytes of payload. The peer's pong comes as
+    /// [`Event::Pong`](crate::Event::Pong).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](SendError::Closed), [`BufferFull`](SendError::BufferFull) or
+    /// [`ControlPayloadTooLong`](SendError::ControlPayloadTooLong).
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload)
+    }
+
+    /// Sends an unsolicited pong (RFC 6455 section 5.5.3) with at most 125 bytes of payload. Pings are
+    /// answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload)
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > 125 {
+            return Err(SendError::ControlPayloadTooLong(payload.len()));
+        }
+        self.admit_data()?;
+        self.outgoing.push(opcode, true, Cow::Borrowed(payload));
+        Ok(())
+    }
+
+    fn admit_message(&self) -> Result<(), SendError> {
+        self.admit_data()?;
+        if self.outgoing.message.is_some() {
+            return Err(SendError::MessageInProgress);
+        }
+        Ok(())
+    }
+
+    fn admit_data(&self) -> Result<(), SendError> {
+        if self.closing.is_some() {
+            return Err(SendError::Closed);
+        }
+        if self.outgoing.queue.len() >= self.config.write_buffer_size {
+            return Err(SendError::BufferFull);
+        }
+        Ok(())
+    }
+}
+
+fn into_parts(message: Message<'_>) -> (Opcode, Cow<'_, [u8]>) {
+    match message {
+        Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Cow::Borrowed(text.as_bytes())),
+        Message::Text(Cow::Owned(text)) => (Opcode::Text, Cow::Owned(text.into_bytes())),
+        Message::Binary(bytes) => (Opcode::Binary, bytes),
+    }
+}

@@ -1,0 +1,38 @@
+use alloc::string::String;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chacha20::{
+    ChaCha12Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+/// The source of a client's masking keys and of its handshake nonce: 32 bytes of seed, expanded by a
+/// ChaCha stream.
+///
+/// RFC 6455 section 10.3 wants keys that the application (or a script in a page) cannot predict. So the
+/// seed must come from the operating system; a fixed one is for tests and simulations alone.
+pub(crate) struct Entropy(ChaCha12Rng);
+
+impl Entropy {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(ChaCha12Rng::from_seed(seed))
+    }
+
+    #[inline]
+    pub(crate) fn masking_key(&mut self) -> [u8; 4] {
+        self.0.next_u32().to_ne_bytes()
+    }
+
+    /// A value for `Sec-WebSocket-Key`: 16 random bytes in base64 (RFC 6455 4.1).
+    pub(crate) fn nonce(&mut self) -> String {
+        let mut nonce = [0; 16];
+        self.0.fill_bytes(&mut nonce);
+        STANDARD.encode(nonce)
+    }
+}
+
+impl core::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Entropy(..)")
+    }
+}

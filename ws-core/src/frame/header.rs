@@ -1,0 +1,175 @@
+use core::ops::Deref;
+
+use super::Opcode;
+use crate::ProtocolError;
+
+/// A frame's header (RFC 6455 section 5.2), everything before its payload.
+///
+/// ```
+/// use ws_core::frame::{Header, Opcode};
+///
+/// // RFC 6455 section 5.7: a single-frame masked text message that says "Hello".
+/// let (header, length) = Header::decode(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f])?.unwrap();
+/// assert_eq!(length, 6);
+/// assert_eq!(header.opcode, Opcode::Text);
+/// assert_eq!(header.masking_key, Some([0x37, 0xfa, 0x21, 0x3d]));
+/// assert_eq!(header.payload_len, 5);
+/// assert_eq!(&header.encode()[..], &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d]);
+/// # Ok::<(), ws_core::ProtocolError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Whether this frame ends its message.
+    pub fin: bool,
+    /// The first reserved bit: a compressed message, where permessage-deflate was negotiated.
+    pub rsv1: bool,
+    /// The second reserved bit; no extension known here gives it a meaning.
+    pub rsv2: bool,
+    /// The third reserved bit; no extension known here gives it a meaning.
+    pub rsv3: bool,
+    /// What the frame carries.
+    pub opcode: Opcode,
+    /// The key that the payload is masked with; present in every frame from a client, absent from a
+    /// server's.
+    pub masking_key: Option<[u8; 4]>,
+    /// The payload's length in bytes, below 2^63.
+    pub payload_len: u64,
+}
+
+impl Header {
+    /// The longest header there is, in bytes: two, eight for the length, four for the masking key.
+    pub const MAX_LEN: usize = 14;
+
+    /// The header of an unfragmented, unmasked frame.
+    ///
+    /// ```
+    /// use ws_core::frame::{Header, Opcode};
+    /// assert_eq!(&Header::new(Opcode::Binary, 300).encode()[..], &[0x82, 126, 1, 44]);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn new(opcode: Opcode, payload_len: u64) -> Self {
+        Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, masking_key: None, payload_len }
+    }
+
+    /// Decodes the header at the start of `bytes` and tells how many bytes it takes. `Ok(None)` asks for
+    /// more bytes.
+    ///
+    /// # Errors
+    ///
+    /// As soon as the bytes at hand make it certain: a reserved opcode, a fragmented or overlong control
+    /// frame, a length that is not minimally encoded or has bit 63 set. Reserved bits, masking and sizes
+    /// depend on the connection and are judged there.
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+        let Some((&[first, second], rest)) = bytes.split_first_chunk() else { return Ok(None) };
+        let Some(opcode) = Opcode::from_bits(first & 0x0F) else {
+            return Err(ProtocolError::ReservedOpcode(first & 0x0F));
+        };
+        let fin = first & 0x80 != 0;
+        let short_len = second & 0x7F;
+        if opcode.is_control() {
+            // RFC 6455 5.5: "MUST have a payload length of 125 bytes or less and MUST NOT be fragmented".
+            if !fin {
+                return Err(ProtocolError::FragmentedControlFrame);
+            }
+            if short_len > 125 {
+                return Err(ProtocolError::ControlFrameTooLong);
+            }
+        }
+        let (payload_len, rest) = match short_len {
+            126 => {
+                let Some((&len, rest)) = rest.split_first_chunk() else { return Ok(None) };
+                (minimal(u64::from(u16::from_be_bytes(len)), 126)?, rest)
+            }
+            127 => {
+                let Some((&len, rest)) = rest.split_first_chunk() else { return Ok(None) };
+                let len = u64::from_be_bytes(len);
+                // RFC 6455 5.2: "the most significant bit MUST be 0".
+                if len >> 63 != 0 {
+                    return Err(ProtocolError::LengthOverflow);
+                }
+                (minimal(len, 0x1_0000)?, rest)
+            }
+            len => (u64::from(len), rest),
+        };
+        let (masking_key, rest) = if second & 0x80 == 0 {
+            (None, rest)
+        } else {
+            let Some((&key, rest)) = rest.split_first_chunk() else { return Ok(None) };
+            (Some(key), rest)
+        };
+        let header = Self {
+            fin,
+            rsv1: first & 0x40 != 0,
+            rsv2: first & 0x20 != 0,
+            rsv3: first & 0x10 != 0,
+            opcode,
+            masking_key,
+            payload_len,
+        };
+        Ok(Some((header, bytes.len().wrapping_sub(rest.len()))))
+    }
+
+    /// Encodes this header with the shortest form of its length. What the fields say is written as they
+    /// say it: a fragmented close is encoded as readily as a legal frame.
+    #[must_use]
+    #[inline]
+    pub fn encode(&self) -> EncodedHeader {
+        let first = u8::from(self.fin) << 7
+            | u8::from(self.rsv1) << 6
+            | u8::from(self.rsv2) << 5
+            | u8::from(self.rsv3) << 4
+            | self.opcode as u8;
+        let mask_bit = if self.masking_key.is_some() { 0x80 } else { 0 };
+        let mut encoded = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
+        match self.payload_len {
+            len @ 0..=125 => encoded.push([first, mask_bit | len.to_le_bytes()[0]]),
+            len @ 126..=0xFFFF => {
+                let [.., high, low] = len.to_be_bytes();
+                encoded.push([first, mask_bit | 126, high, low]);
+            }
+            len => {
+                encoded.push([first, mask_bit | 127]);
+                encoded.push(len.to_be_bytes());
+            }
+        }
+        if let Some(key) = self.masking_key {
+            encoded.push(key);
+        }
+        encoded
+    }
+}
+
+/// RFC 6455 5.2: "the minimal number of bytes MUST be used to encode the length".
+#[inline]
+const fn minimal(len: u64, least: u64) -> Result<u64, ProtocolError> {
+    if len < least { Err(ProtocolError::NonMinimalLength) } else { Ok(len) }
+}
+
+/// The bytes of an encoded [`Header`]; dereferences to them.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedHeader {
+    bytes: [u8; Header::MAX_LEN],
+    len: u8,
+}
+
+impl EncodedHeader {
+    #[inline]
+    fn push<const N: usize>(&mut self, part: [u8; N]) {
+        let place = self.bytes.get_mut(usize::from(self.len)..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(place) = place {
+            *place = part;
+            self.len = self.len.wrapping_add(N as u8);
+        }
+    }
+}
+
+impl Deref for EncodedHeader {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}

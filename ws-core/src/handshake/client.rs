@@ -1,0 +1,303 @@
+//! The client's side of the opening handshake (RFC 6455 section 4.1).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Buf;
+//! use ws_core::{Config, Timestamp, client::{Handshake, Request}};
+//!
+//! let request = Request::new("ws://example.com/chat".parse()?).subprotocol("chat");
+//! let seed = [7; 32]; // 32 random bytes from the operating system
+//! let mut handshake = Handshake::new(&request, Arc::new(Config::default()), seed, Timestamp::ZERO)?;
+//! assert!(handshake.transmit().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+//! // Write that, then give what is read to `handshake.receive`.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+
+use bytes::Buf;
+
+use super::{
+    HandshakeError, Headers, Response, Url, accept_value,
+    head::{HeadReader, parse_response},
+    headers::write_field,
+    server::{are_subprotocols, belongs_to_handshake, single},
+};
+use crate::{Config, Connection, Role, Timestamp, Transmit, entropy::Entropy};
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    url: Url,
+    headers: Headers,
+    subprotocols: Vec<String>,
+    unsendable: bool,
+}
+
+impl Request {
+    /// A WebSocket at this address.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self { url, headers: Headers::default(), subprotocols: Vec::new(), unsendable: false }
+    }
+
+    /// Adds a header. `Host` and `Authorization` replace what follows from the URL. A header that cannot
+    /// be sent, or that belongs to the handshake itself, makes [`Handshake::new`] fail.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.unsendable |= belongs_to_handshake(name) || !self.headers.push(name, value);
+        self
+    }
+
+    /// Offers a subprotocol; the one preferred most comes first.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn encode(&self, key: &str) -> Result<Vec<u8>, HandshakeError> {
+        if self.unsendable {
+            return Err(HandshakeError::UnsendableHeader);
+        }
+        if !are_subprotocols(self.subprotocols.iter().map(String::as_str)) {
+            return Err(HandshakeError::UnsendableSubprotocol);
+        }
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(self.url.target().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        if !self.headers.contains("Host") {
+            write_field(&mut out, "Host", self.url.authority().as_bytes());
+        }
+        write_field(&mut out, "Upgrade", b"websocket");
+        write_field(&mut out, "Connection", b"Upgrade");
+        write_field(&mut out, "Sec-WebSocket-Key", key.as_bytes());
+        write_field(&mut out, "Sec-WebSocket-Version", b"13");
+        if !self.subprotocols.is_empty() {
+            write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if let Some(authorization) =
+            self.url.authorization().filter(|_| !self.headers.contains("Authorization"))
+        {
+            write_field(&mut out, "Authorization", authorization.as_bytes());
+        }
+        for (name, value) in self.headers.iter() {
+            write_field(&mut out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(out)
+    }
+}
+
+/// Sends a request and judges the response.
+#[derive(Debug)]
+pub struct Handshake {
+    config: Arc<Config>,
+    queue: Transmit,
+    head: HeadReader,
+    deadline: Option<Timestamp>,
+    now: Timestamp,
+    key: String,
+    subprotocols: Vec<String>,
+    /// Becomes the connection's.
+    entropy: Option<Box<Entropy>>,
+    interim_responses: u8,
+    refusal: Option<Refusal>,
+}
+
+/// A response other than 101, whose body is still coming.
+#[derive(Debug)]
+struct Refusal {
+    response: Response,
+    body: Vec<u8>,
+    /// How many bytes of the body to wait for.
+    wanted: usize,
+    chunked: bool,
+}
+
+impl Handshake {
+    /// Interim responses (1xx) to skip before giving up.
+    const MAX_INTERIM: u8 = 4;
+    /// The most that is kept of the body of a refusal, in bytes.
+    const MAX_BODY: usize = 4096;
+
+    /// A handshake that begins at `now`. The seed, for the nonce and the masking keys, must come from the
+    /// operating system (RFC 6455 section 10.3).
+    ///
+    /// # Errors
+    ///
+    /// The request has a header or subprotocol that cannot be sent.
+    pub fn new(
+        request: &Request,
+        config: Arc<Config>,
+        seed: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        let mut entropy = Box::new(Entropy::new(seed));
+        let key = entropy.nonce();
+        let mut queue = Transmit::default();
+        *queue.copied() = request.encode(&key)?;
+        Ok(Self {
+            deadline: config.open_timeout.map(|timeout| now + timeout),
+            config,
+            queue,
+            head: HeadReader::default(),
+            now,
+            key,
+            subprotocols: request.subprotocols.clone(),
+            entropy: Some(entropy),
+            interim_responses: 0,
+            refusal: None,
+        })
+    }
+
+    /// The bytes to be written.
+    pub fn transmit(&mut self) -> impl Buf + '_ {
+        &mut self.queue
+    }
+
+    /// Takes received bytes off `input`, up to the end of the response. `None` asks for more; what lies
+    /// behind the response stays in the input and belongs to the connection.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, with [`HandshakeError::Refused`] and its response, or broke the rules of RFC
+    /// 6455 section 4.1.
+    pub fn receive(
+        &mut self,
+        input: &mut &mut [u8],
+    ) -> Result<Option<(Connection, Response)>, HandshakeError> {
+        while self.refusal.is_none() {
+            let Some(head) = self.head.receive(input, &self.config)? else { return Ok(None) };
+            let (status, headers) = parse_response(head)?;
+            match status {
+                101 => return self.accept(headers).map(Some),
+                100..=199 if self.interim_responses >= Self::MAX_INTERIM => {
+                    return Err(HandshakeError::TooManyInterimResponses);
+                }
+                100..=199 => self.interim_responses = self.interim_responses.saturating_add(1),
+                _ => self.refusal = Some(Refusal::new(status, headers)),
+            }
+        }
+        self.receive_body(input)
+    }
+
+    /// Tells that the server's stream has ended, and gives the error that this means.
+    pub fn receive_eof(&mut self) -> HandshakeError {
+        match self.refusal.take() {
+            Some(refusal) => refusal.into_error(),
+            None => HandshakeError::Eof,
+        }
+    }
+
+    /// Tells the time.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Timeout`] when the server took too long; or its refusal, if only the end of that
+    /// is missing.
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
+        self.now = self.now.max(now);
+        if self.deadline.is_none_or(|deadline| self.now < deadline) {
+            return Ok(());
+        }
+        Err(self.refusal.take().map_or(HandshakeError::Timeout, Refusal::into_error))
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// RFC 6455 4.1, what "the client MUST validate" of the server's response.
+    fn accept(&mut self, headers: Headers) -> Result<(Connection, Response), HandshakeError> {
+        if !single(&headers, "Upgrade")?.eq_ignore_ascii_case("websocket") {
+            return Err(HandshakeError::InvalidHeader("Upgrade"));
+        }
+        if !headers.contains("Connection") {
+            return Err(HandshakeError::MissingHeader("Connection"));
+        }
+        if !headers.list_contains("Connection", "Upgrade") {
+            return Err(HandshakeError::InvalidHeader("Connection"));
+        }
+        if single(&headers, "Sec-WebSocket-Accept")? != accept_value(&self.key) {
+            return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Accept"));
+        }
+        if headers.contains("Sec-WebSocket-Extensions") {
+            return Err(HandshakeError::UnofferedExtension);
+        }
+        let subprotocol = match headers.contains("Sec-WebSocket-Protocol") {
+            false => None,
+            true => Some(single(&headers, "Sec-WebSocket-Protocol")?),
+        };
+        if subprotocol.is_some_and(|chosen| self.subprotocols.iter().all(|offered| offered != chosen)) {
+            return Err(HandshakeError::UnofferedSubprotocol);
+        }
+        let (config, entropy) = (self.config.clone(), self.entropy.take());
+        let connection = Connection::new(Role::Client, config, entropy, self.now, subprotocol, Vec::new());
+        Ok((connection, Response::received(101, headers)))
+    }
+
+    fn receive_body(
+        &mut self,
+        input: &mut &mut [u8],
+    ) -> Result<Option<(Connection, Response)>, HandshakeError> {
+        if let Some(refusal) = &mut self.refusal {
+            let space = refusal.wanted.saturating_sub(refusal.body.len());
+            refusal.body.extend(input.iter().take(space));
+            *input = &mut [];
+            if refusal.is_complete()
+                && let Some(refusal) = self.refusal.take()
+            {
+                return Err(refusal.into_error());
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Refusal {
+    fn new(status: u16, headers: Headers) -> Self {
+        let chunked = headers.list_contains("Transfer-Encoding", "chunked");
+        let length = headers.get("Content-Length").and_then(|length| length.parse().ok());
+        let wanted = if status == 204 || status == 304 { 0 } else { length.unwrap_or(usize::MAX) };
+        Self {
+            response: Response::received(status, headers),
+            body: Vec::new(),
+            wanted: wanted.min(Handshake::MAX_BODY),
+            chunked,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.body.len() >= self.wanted || (self.chunked && self.body.ends_with(b"0\r\n\r\n"))
+    }
+
+    fn into_error(self) -> HandshakeError {
+        let body = if self.chunked { unchunk(&self.body) } else { self.body };
+        HandshakeError::Refused(Box::new(self.response.body(body)))
+    }
+}
+
+/// The payload of a body in chunks (RFC 9112 section 7.1), as far as it is there.
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    while let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(body) {
+        let rest = body.get(start..).unwrap_or_default();
+        let len = usize::try_from(size).unwrap_or(usize::MAX).min(rest.len());
+        payload.extend_from_slice(rest.get(..len).unwrap_or_default());
+        body = rest.get(len.saturating_add(2)..).unwrap_or_default();
+        if size == 0 || body.is_empty() {
+            break;
+        }
+    }
+    payload
+}

@@ -1,0 +1,140 @@
+use alloc::{string::String, vec::Vec};
+use core::{fmt, ops::Range, str};
+
+/// The header fields of a request or response, in order. Names are compared without regard to case.
+///
+/// ```
+/// use ws_core::Headers;
+///
+/// let mut headers = Headers::default();
+/// assert!(headers.push("X-Trace", "1a2b"));
+/// assert_eq!(headers.get("x-trace"), Some("1a2b"));
+/// assert!(!headers.push("X-Trace", "split\r\nhere"));
+/// ```
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// Where names and values lie, in a received head with everything around them.
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+impl Headers {
+    pub(super) fn received(head: Vec<u8>, fields: Vec<Field>) -> Self {
+        Self { bytes: head, fields }
+    }
+
+    /// Appends a field and tells whether it could: the name has to be a token, and the value must not
+    /// hold control characters (RFC 9110 section 5).
+    pub fn push(&mut self, name: &str, value: &str) -> bool {
+        let valid =
+            is_token(name) && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F));
+        if valid {
+            let name = self.append(name);
+            let value = self.append(value.trim_matches([' ', '\t']));
+            self.fields.push(Field { name, value });
+        }
+        valid
+    }
+
+    /// The value of the first field of this name. `None` also if the value is not UTF-8; see
+    /// [`iter`](Self::iter) for such.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all fields of this name, without those that are not UTF-8.
+    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.values(name).filter_map(|value| str::from_utf8(value).ok())
+    }
+
+    /// All fields in order, as name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|field| (self.text(&field.name), self.slice(&field.value)))
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are no fields.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// Whether the comma-separated lists in the fields of this name hold `token`.
+    pub(super) fn list_contains(&self, name: &str, token: &str) -> bool {
+        self.values(name).any(|value| {
+            value
+                .split(|&byte| byte == b',')
+                .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        })
+    }
+
+    /// A part of the received head.
+    pub(super) fn text(&self, range: &Range<usize>) -> &str {
+        str::from_utf8(self.slice(range)).unwrap_or_default()
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    fn append(&mut self, text: &str) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(text.as_bytes());
+        start..self.bytes.len()
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Secrets have no place in a log.
+        const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| {
+                let secret = SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+                (name, if secret { "..".into() } else { String::from_utf8_lossy(value) })
+            }))
+            .finish()
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
+
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+/// Writes `name: value` lines.
+pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

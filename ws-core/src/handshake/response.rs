@@ -1,0 +1,163 @@
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use core::fmt;
+
+use super::{Headers, headers::write_field};
+
+/// An HTTP response: what a server answers instead of opening a WebSocket, or what a client got so
+/// answered.
+///
+/// ```
+/// use ws_core::Response;
+///
+/// let response = Response::new(401).header("WWW-Authenticate", "Bearer").text("Who are you?");
+/// assert_eq!(response.header_value("www-authenticate"), Some("Bearer"));
+/// assert_eq!(response.to_string(), "401 Unauthorized (\"Who are you?\")");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Headers,
+    body: Vec<u8>,
+    /// Whether a header was given that cannot be sent.
+    unsendable: bool,
+}
+
+impl Response {
+    /// An empty response with this status, such as 404.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Headers::default(), body: Vec::new(), unsendable: false }
+    }
+
+    /// Adds a header. `Connection` and `Content-Length` are sent by themselves. A header that cannot be
+    /// sent (a name that is no token, control characters in a value, or one of those two) turns the
+    /// response into a 500 when it is sent.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        const OWN: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+        let own = OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
+        self.unsendable |= own || !self.headers.push(name, value);
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets the body to plain text.
+    #[must_use]
+    pub fn text(self, text: impl Into<String>) -> Self {
+        self.header("Content-Type", "text/plain; charset=utf-8").body(text.into())
+    }
+
+    /// Sets the body to an HTML page.
+    #[must_use]
+    pub fn html(self, page: impl Into<String>) -> Self {
+        self.header("Content-Type", "text/html; charset=utf-8").body(page.into())
+    }
+
+    /// The status code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The value of the first header of this name.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)
+    }
+
+    /// The body; of one that a server sent instead of a WebSocket, the first 4 KiB.
+    #[must_use]
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(super) fn received(status: u16, headers: Headers) -> Self {
+        Self { status, headers, body: Vec::new(), unsendable: false }
+    }
+
+    /// The bytes to be written; without the body for an answer to HEAD.
+    pub(super) fn encode(&self, with_body: bool) -> Vec<u8> {
+        if self.unsendable {
+            return Self::new(500).text("The server failed to answer this request.\n").encode(with_body);
+        }
+        let mut out = Vec::new();
+        let status_line = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
+        out.extend_from_slice(status_line.as_bytes());
+        for (name, value) in self.headers.iter() {
+            write_field(&mut out, name, value);
+        }
+        // What follows on this stream was sent in the hope of a WebSocket; it must not be taken for a request.
+        write_field(&mut out, "Connection", b"close");
+        write_field(&mut out, "Content-Length", format!("{}", self.body.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        if with_body {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
+}
+
+/// The status, and the beginning of the body if that is text, as one line.
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 120;
+        write!(f, "{} {}", self.status, reason_phrase(self.status))?;
+        let text = String::from_utf8_lossy(&self.body);
+        let mut line = text.trim();
+        if line.is_empty() || line.starts_with('<') {
+            return Ok(());
+        }
+        if let Some((cut, _)) = line.char_indices().nth(SHOWN) {
+            line = line.get(..cut).unwrap_or_default();
+        }
+        let shown: Cow<'_, str> = line.lines().next().unwrap_or_default().into();
+        write!(f, " ({shown:?})")
+    }
+}
+
+/// What the status means (RFC 9110 section 15); informative, so that an unknown one needs none.
+const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "",
+    }
+}

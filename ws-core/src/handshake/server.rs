@@ -1,0 +1,350 @@
+//! The server's side of the opening handshake (RFC 6455 section 4.2).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Buf;
+//! use ws_core::{Config, Timestamp, server::{Accept, Handshake}};
+//!
+//! let now = Timestamp::ZERO;
+//! let config = Arc::new(Config::default());
+//! let mut handshake = Handshake::new(config.clone(), now);
+//! let mut received = *b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+//!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+//!     Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+//! let mut input = &mut received[..];
+//!
+//! let request = handshake.receive(&mut input)?.expect("the whole head was there");
+//! assert_eq!(request.path(), "/chat");
+//! let accept = Accept::new().subprotocol("chat");
+//! let mut connection = request.upgrade(&config.origin)?.accept(&accept, config, now)?;
+//! assert!(connection.transmit().chunk().starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+//! # Ok::<(), ws_core::HandshakeError>(())
+//! ```
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::ops::Range;
+
+use super::{
+    HandshakeError, Headers, Response, accept_value,
+    head::{HeadReader, parse_request},
+    headers::{is_token, write_field},
+};
+use crate::{Config, Connection, OriginPolicy, Role, Timestamp};
+
+/// Collects a client's request.
+#[derive(Debug)]
+pub struct Handshake {
+    config: Arc<Config>,
+    head: HeadReader,
+    deadline: Option<Timestamp>,
+}
+
+impl Handshake {
+    /// A handshake with a client that connected at `now`.
+    #[must_use]
+    pub fn new(config: Arc<Config>, now: Timestamp) -> Self {
+        let deadline = config.open_timeout.map(|timeout| now + timeout);
+        Self { config, head: HeadReader::default(), deadline }
+    }
+
+    /// Takes received bytes off `input`, up to the end of the request's head. `None` asks for more; what
+    /// lies behind the head stays in the input and belongs to the connection.
+    ///
+    /// # Errors
+    ///
+    /// What came is not a request or exceeds the limits. Answer with [`HandshakeError::response`] and
+    /// close.
+    pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Request>, HandshakeError> {
+        self.head.receive(input, &self.config)?.map(Request::parse).transpose()
+    }
+
+    /// Tells the time.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Timeout`] when the client took too long.
+    pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            Err(HandshakeError::Timeout)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// Whether any byte of a request has come. A stream that ends before is no error.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.head.has_begun()
+    }
+}
+
+/// A client's HTTP request, be it for a WebSocket or for something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    headers: Headers,
+    method: Range<usize>,
+    target: Range<usize>,
+    path: Range<usize>,
+}
+
+impl Request {
+    fn parse(head: Vec<u8>) -> Result<Self, HandshakeError> {
+        let head = parse_request(head)?;
+        single(&head.headers, "Host")?;
+        let path = path_of(head.headers.text(&head.target), head.target.start)
+            .ok_or(HandshakeError::MalformedHead("the request target is no path"))?;
+        Ok(Self { headers: head.headers, method: head.method, target: head.target, path })
+    }
+
+    /// The method, such as `GET`.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.headers.text(&self.method)
+    }
+
+    /// The request target as it was sent: path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.headers.text(&self.target)
+    }
+
+    /// The path, as it was sent: percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.headers.text(&self.path)
+    }
+
+    /// What follows the question mark, if there is one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// All header fields.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The value of the first header of this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)
+    }
+
+    /// The subprotocols that the client offers, those that it prefers first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.headers.get_all("Sec-WebSocket-Protocol").flat_map(|value| value.split(',')).map(str::trim)
+    }
+
+    /// Whether the client asks for a WebSocket, rightly or wrongly. What else it may ask for, such as a
+    /// page, can be answered with [`respond`](Self::respond).
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.headers.list_contains("Upgrade", "websocket")
+    }
+
+    /// Holds the request against the rules of RFC 6455 section 4.2.1 and against the policy for origins.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. Answer with [`HandshakeError::response`] and close.
+    pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
+        if !self.is_upgrade() {
+            return Err(HandshakeError::NotAnUpgrade);
+        }
+        if self.method() != "GET" {
+            return Err(HandshakeError::MethodNotAllowed);
+        }
+        if !self.headers.list_contains("Connection", "Upgrade") {
+            return Err(HandshakeError::InvalidHeader("Connection"));
+        }
+        // A body would be read as frames here and as something else elsewhere.
+        let announces_body = |value: &[u8]| value != b"0";
+        if self.headers.contains("Transfer-Encoding")
+            || self.headers.values("Content-Length").any(announces_body)
+        {
+            return Err(HandshakeError::UnexpectedBody);
+        }
+        match single(&self.headers, "Sec-WebSocket-Version") {
+            Ok("13") => {}
+            Err(duplicate @ HandshakeError::DuplicateHeader(_)) => return Err(duplicate),
+            _ => return Err(HandshakeError::UnsupportedVersion),
+        }
+        let key = single(&self.headers, "Sec-WebSocket-Key")?;
+        if !is_key(key) {
+            return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
+        }
+        origin.check(&self.headers)?;
+        if self.headers.contains("Sec-WebSocket-Protocol") && !are_subprotocols(self.subprotocols()) {
+            return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
+        }
+        Ok(Upgrade { request: self, key })
+    }
+
+    /// The bytes of an ordinary HTTP response to this request. Write them and close.
+    #[must_use]
+    pub fn respond(&self, response: &Response) -> Vec<u8> {
+        response.encode(self.method() != "HEAD")
+    }
+}
+
+impl HandshakeError {
+    /// The bytes that a server answers this error with. Write them and close.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.response().encode(true)
+    }
+}
+
+/// A request for a WebSocket that obeys the rules: nothing is left but to accept it.
+#[derive(Clone, Copy, Debug)]
+pub struct Upgrade<'r> {
+    request: &'r Request,
+    key: &'r str,
+}
+
+impl<'r> Upgrade<'r> {
+    /// The first of these subprotocols that the client offers too.
+    ///
+    /// ```
+    /// # use ws_core::server::Upgrade;
+    /// # fn choose(upgrade: &Upgrade<'_>) {
+    /// let chosen = upgrade.choose_subprotocol(["v2.chat", "v1.chat"]);
+    /// # }
+    /// ```
+    pub fn choose_subprotocol<'s>(&self, supported: impl IntoIterator<Item = &'s str>) -> Option<&'r str> {
+        let find = |supported| self.request.subprotocols().find(|&offered| offered == supported);
+        supported.into_iter().find_map(find)
+    }
+
+    /// Opens the connection. The response waits in its [`transmit`](Connection::transmit).
+    ///
+    /// # Errors
+    ///
+    /// The application accepted a subprotocol that was not offered, or added a header that cannot be sent.
+    pub fn accept(
+        &self,
+        accept: &Accept,
+        config: Arc<Config>,
+        now: Timestamp,
+    ) -> Result<Connection, HandshakeError> {
+        if accept.unsendable {
+            return Err(HandshakeError::UnsendableHeader);
+        }
+        let subprotocol = accept.subprotocol.as_deref();
+        if subprotocol.is_some_and(|chosen| self.request.subprotocols().all(|offered| offered != chosen)) {
+            return Err(HandshakeError::SubprotocolNotOffered);
+        }
+        let mut head = Vec::with_capacity(256);
+        head.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+        );
+        write_field(&mut head, "Sec-WebSocket-Accept", accept_value(self.key).as_bytes());
+        if let Some(chosen) = subprotocol {
+            write_field(&mut head, "Sec-WebSocket-Protocol", chosen.as_bytes());
+        }
+        for (name, value) in accept.headers.iter() {
+            write_field(&mut head, name, value);
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(Connection::new(Role::Server, config, None, now, subprotocol, head))
+    }
+}
+
+/// What a server adds when it accepts: a subprotocol, headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    subprotocol: Option<String>,
+    headers: Headers,
+    unsendable: bool,
+}
+
+impl Accept {
+    /// Adds nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses one of the subprotocols that the client offers.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Adds a header to the response, such as a cookie. A header that cannot be sent, or that belongs to
+    /// the handshake itself, makes [`Upgrade::accept`] fail.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.unsendable |= belongs_to_handshake(name) || !self.headers.push(name, value);
+        self
+    }
+
+    /// Whether a subprotocol was chosen.
+    #[must_use]
+    pub const fn has_subprotocol(&self) -> bool {
+        self.subprotocol.is_some()
+    }
+}
+
+/// Whether this header is written by the handshake and nobody else.
+pub(super) fn belongs_to_handshake(name: &str) -> bool {
+    const OWN: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
+    let is_prefix =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
+}
+
+/// Whether these are tokens and all different (RFC 6455 section 4.1).
+pub(super) fn are_subprotocols<'s>(names: impl Iterator<Item = &'s str>) -> bool {
+    let mut seen = Vec::new();
+    for name in names {
+        if !is_token(name) || seen.contains(&name) {
+            return false;
+        }
+        seen.push(name);
+    }
+    true
+}
+
+/// The value of a header that must be there once.
+pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, HandshakeError> {
+    let mut values = headers.values(name);
+    let value = values.next().ok_or(HandshakeError::MissingHeader(name))?;
+    if values.next().is_some() {
+        return Err(HandshakeError::DuplicateHeader(name));
+    }
+    core::str::from_utf8(value).map_err(|_| HandshakeError::InvalidHeader(name))
+}
+
+/// Whether this is 16 bytes in base64 (RFC 6455 section 4.2.1, item 5).
+fn is_key(key: &str) -> bool {
+    key.strip_suffix("==").is_some_and(|digits| {
+        digits.len() == 22
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+    })
+}
+
+/// Where the path lies in a target of origin form or absolute form (RFC 9112 section 3.2).
+fn path_of(target: &str, start: usize) -> Option<Range<usize>> {
+    let before = match target.split_once("://") {
+        _ if target.starts_with('/') => 0,
+        Some((scheme, rest)) => {
+            let authority = rest.find(['/', '?']).unwrap_or(rest.len());
+            scheme.len().saturating_add(3).saturating_add(authority)
+        }
+        None => return None,
+    };
+    let path = target.get(before..)?;
+    let len = path.find('?').unwrap_or(path.len());
+    let begin = start.saturating_add(before);
+    Some(begin..begin.saturating_add(len))
+}

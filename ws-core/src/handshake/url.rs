@@ -1,0 +1,284 @@
+use alloc::{format, string::String, vec::Vec};
+use core::{error::Error, fmt, net::Ipv6Addr, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+/// What a path or query cannot hold as it is; percent signs stay, so that what is escaped already is not
+/// escaped again.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The address of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3).
+///
+/// ```
+/// use ws_core::Url;
+///
+/// let url: Url = "wss://user:secret@example.com/chat room?lang=de".parse()?;
+/// assert!(url.is_secure());
+/// assert_eq!((url.host(), url.port()), ("example.com", 443));
+/// assert_eq!(url.target(), "/chat%20room?lang=de");
+/// assert_eq!(url.to_string(), "wss://example.com/chat%20room?lang=de"); // without the secret
+///
+/// let url: Url = "ws://[::1]:9001".parse()?;
+/// assert_eq!((url.host(), url.port(), url.target()), ("::1", 9001, "/"));
+/// # Ok::<(), ws_core::UrlError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url {
+    secure: bool,
+    host: String,
+    port: u16,
+    target: String,
+    authorization: Option<String>,
+}
+
+impl Url {
+    /// Whether this is `wss://`: TLS below the WebSocket.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host in lower case: a name, or an IP address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; by default 80 for `ws://` and 443 for `wss://`.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query as the request sends them: beginning with a slash, escaped where necessary.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The value of an `Authorization` header made from the user and password in the URL.
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+
+    /// The host, and the port if it is not the default one, as the `Host` header wants it.
+    pub(super) fn authority(&self) -> String {
+        let brackets = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        let mut authority = format!("{}{}{}", brackets.0, self.host, brackets.1);
+        if self.port != default_port(self.secure) {
+            authority.push_str(&format!(":{}", self.port));
+        }
+        authority
+    }
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(url: &str) -> Result<Self, UrlError> {
+        if url.chars().any(char::is_control) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
+        let secure = match scheme {
+            _ if scheme.eq_ignore_ascii_case("ws") => false,
+            _ if scheme.eq_ignore_ascii_case("wss") => true,
+            _ => return Err(UrlError::Scheme),
+        };
+        // RFC 6455 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
+        // used".
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let (authority, tail) =
+            rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len())).unwrap_or((rest, ""));
+        let (user, host_and_port) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let (host, port) = parse_host(host_and_port)?;
+        let slash = if tail.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            secure,
+            host,
+            port: port.unwrap_or_else(|| default_port(secure)),
+            target: format!("{slash}{}", utf8_percent_encode(tail, ESCAPED)),
+            authorization: user.map(basic),
+        })
+    }
+}
+
+impl TryFrom<&str> for Url {
+    type Error = UrlError;
+
+    fn try_from(url: &str) -> Result<Self, UrlError> {
+        url.parse()
+    }
+}
+
+/// The URL without user and password.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+const fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or(UrlError::Host)?;
+            let address: Ipv6Addr = address.parse().map_err(|_| UrlError::Host)?;
+            if !port.is_empty() && !port.starts_with(':') {
+                return Err(UrlError::Host);
+            }
+            (format!("{address}"), port.strip_prefix(':').unwrap_or_default())
+        }
+        None => {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            if host.is_empty() || !host.bytes().all(is_name) {
+                return Err(UrlError::Host);
+            }
+            (host.to_ascii_lowercase(), port)
+        }
+    };
+    if port.is_empty() {
+        return Ok((host, None));
+    }
+    match port.parse() {
+        Ok(number) if number != 0 && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok((host, Some(number)))
+        }
+        _ => Err(UrlError::Port),
+    }
+}
+
+/// Basic authentication (RFC 7617).
+fn basic(user_and_password: &str) -> String {
+    let (user, password) = user_and_password.split_once(':').unwrap_or((user_and_password, ""));
+    let mut credentials = percent_decode_str(user).collect::<Vec<u8>>();
+    credentials.push(b':');
+    credentials.extend(percent_decode_str(password));
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+/// Why a text is not the address of a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It does not begin with `ws://` or `wss://`.
+    Scheme,
+    /// The host is missing, or is neither a name in ASCII nor an IP address.
+    Host,
+    /// The port is not a number from 1 to 65535.
+    Port,
+    /// It has a fragment (`#...`), which means nothing to a WebSocket.
+    Fragment,
+    /// It holds a control character, such as a line break.
+    ControlCharacter,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the URL does not begin with ws:// or wss://",
+            Self::Host => {
+                "the URL's host is missing, or is neither a name in ASCII (use punycode) nor an IP address"
+            }
+            Self::Port => "the URL's port is not a number from 1 to 65535",
+            Self::Fragment => "the URL has a fragment; leave out the '#' or write it as %23",
+            Self::ControlCharacter => "the URL holds a control character",
+        })
+    }
+}
+
+impl Error for UrlError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, string::ToString};
+
+    use super::*;
+
+    fn parts(url: &str) -> Result<(String, u16, String), UrlError> {
+        url.parse().map(|url: Url| (url.authority(), url.port(), url.target().to_owned()))
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (url, authority, port, target) in [
+            ("ws://example.com", "example.com", 80, "/"),
+            ("wss://example.com", "example.com", 443, "/"),
+            ("WSS://EXAMPLE.com:443/", "example.com", 443, "/"),
+            ("ws://example.com:443/a", "example.com:443", 443, "/a"),
+            ("ws://example.com:", "example.com", 80, "/"),
+            ("ws://example.com?x=1", "example.com", 80, "/?x=1"),
+            ("ws://example.com/a/b?x=/?", "example.com", 80, "/a/b?x=/?"),
+            ("ws://example.com/ü %20\"", "example.com", 80, "/%C3%BC%20%20%22"),
+            ("ws://127.0.0.1:9001/echo", "127.0.0.1:9001", 9001, "/echo"),
+            ("ws://[::1]", "[::1]", 80, "/"),
+            ("ws://[2001:DB8::1]:8080/", "[2001:db8::1]:8080", 8080, "/"),
+            ("ws://a_b.example/", "a_b.example", 80, "/"),
+            ("ws://user@host/", "host", 80, "/"),
+            ("ws://host/@not-a-user", "host", 80, "/@not-a-user"),
+        ] {
+            assert_eq!(parts(url), Ok((authority.to_owned(), port, target.to_owned())), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_its_reason() {
+        for (url, error) in [
+            ("", UrlError::Scheme),
+            ("example.com", UrlError::Scheme),
+            ("http://example.com", UrlError::Scheme),
+            ("ws:/example.com", UrlError::Scheme),
+            ("ws://", UrlError::Host),
+            ("ws:///path", UrlError::Host),
+            ("ws://:80/", UrlError::Host),
+            ("ws://exämple.com/", UrlError::Host),
+            ("ws://a b/", UrlError::Host),
+            ("ws://[::1/", UrlError::Host),
+            ("ws://[::g]/", UrlError::Host),
+            ("ws://[::1]80/", UrlError::Host),
+            ("ws://::1/", UrlError::Host),
+            ("ws://host:0/", UrlError::Port),
+            ("ws://host:65536/", UrlError::Port),
+            ("ws://host:+80/", UrlError::Port),
+            ("ws://host:80:80/", UrlError::Port),
+            ("ws://host/#top", UrlError::Fragment),
+            ("ws://host/\r\nX: y", UrlError::ControlCharacter),
+        ] {
+            assert_eq!(parts(url), Err(error), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_become_basic_authentication_and_are_not_shown() {
+        let url: Url = "ws://Aladdin:open%20sesame@host/".parse().unwrap();
+        assert_eq!(url.authorization(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        assert_eq!(url.to_string(), "ws://host/");
+    }
+}

@@ -1,0 +1,268 @@
+use alloc::{
+    borrow::{Cow, ToOwned},
+    string::String,
+    vec::Vec,
+};
+use core::fmt;
+
+use crate::CloseFrame;
+
+/// A whole message, received or to be sent: text or binary (RFC 6455 section 5.6).
+///
+/// A received message borrows from the read buffer where it could stay there, and owns its payload where
+/// it had to be put together. A message to send can be anything that converts: `"text"`, `String`,
+/// `b"bytes"`, `Vec<u8>`.
+///
+/// ```
+/// use ws_core::Message;
+///
+/// let message = Message::from("Grüße");
+/// assert!(message.is_text());
+/// assert_eq!(message.as_bytes().len(), 7);
+/// assert_eq!(message.to_string(), "Grüße");
+/// assert_eq!(Message::from(vec![1, 2, 3]).to_string(), "3 bytes");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Message<'a> {
+    /// Unicode text.
+    Text(Cow<'a, str>),
+    /// Arbitrary bytes.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Message<'a> {
+    /// Whether this is text.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// Whether this is binary.
+    #[must_use]
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
+    }
+
+    /// The text, if this is text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload, be it text or binary.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The payload's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The payload as a vector, copied only if it was borrowed.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_owned().into_bytes(),
+            Self::Binary(bytes) => bytes.into_owned(),
+        }
+    }
+
+    /// The same message, owning its payload; copied only if it was borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
+            Self::Binary(bytes) => Message::Binary(Cow::Owned(bytes.into_owned())),
+        }
+    }
+
+    /// The same message, borrowed from this one.
+    #[must_use]
+    pub fn as_borrowed(&self) -> Message<'_> {
+        match self {
+            Self::Text(text) => Message::Text(Cow::Borrowed(text)),
+            Self::Binary(bytes) => Message::Binary(Cow::Borrowed(bytes)),
+        }
+    }
+}
+
+/// Text as it is, binary as its length in bytes.
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.pad(text),
+            Self::Binary(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
+}
+
+/// The kind and at most the first 64 bytes, so that a log line stays a line.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        match self {
+            Self::Text(text) => match text.char_indices().nth(SHOWN) {
+                None => write!(f, "Text({text:?})"),
+                Some((cut, _)) => {
+                    write!(f, "Text({:?}.. {} bytes)", text.get(..cut).unwrap_or_default(), text.len())
+                }
+            },
+            Self::Binary(bytes) => match bytes.get(..SHOWN) {
+                None => write!(f, "Binary({bytes:?})"),
+                Some(shown) => write!(f, "Binary({shown:?}.. {} bytes)", bytes.len()),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Message<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Message<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(Cow::Owned(bytes))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<&'a Message<'_>> for Message<'a> {
+    fn from(message: &'a Message<'_>) -> Self {
+        message.as_borrowed()
+    }
+}
+
+impl PartialEq<str> for Message<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_text() == Some(other)
+    }
+}
+
+impl PartialEq<&str> for Message<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_text() == Some(other)
+    }
+}
+
+impl PartialEq<[u8]> for Message<'_> {
+    fn eq(&self, other: &[u8]) -> bool {
+        matches!(self, Self::Binary(bytes) if bytes.as_ref() == other)
+    }
+}
+
+/// A piece of a message: what [`Delivery::Chunks`](crate::Delivery::Chunks) delivers as it arrives, and
+/// what [`send_chunk`](crate::Connection::send_chunk) sends as one frame of a longer message.
+///
+/// Where the sender cut its frames ('fragments') and where the network cut the bytes does not show: only
+/// the concatenation of a message's chunks has a meaning. A text chunk never cuts a character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// The piece itself, of the kind of its message.
+    pub payload: Message<'a>,
+    /// Whether the message ends with this piece.
+    pub last: bool,
+}
+
+impl<'a> Chunk<'a> {
+    /// A piece that more will follow.
+    ///
+    /// ```
+    /// use ws_core::Chunk;
+    /// let pieces = [Chunk::new("Hello, "), Chunk::last("WebSocket!")];
+    /// assert!(pieces[1].last);
+    /// ```
+    pub fn new(payload: impl Into<Message<'a>>) -> Self {
+        Self { payload: payload.into(), last: false }
+    }
+
+    /// The piece that ends its message.
+    pub fn last(payload: impl Into<Message<'a>>) -> Self {
+        Self { payload: payload.into(), last: true }
+    }
+
+    /// The same piece, owning its payload.
+    #[must_use]
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk { payload: self.payload.into_owned(), last: self.last }
+    }
+}
+
+/// What a peer sent, as [`Connection::receive`](crate::Connection::receive) hands it out.
+///
+/// Pings and closes are already answered when they are handed out: the answer waits in
+/// [`transmit`](crate::Connection::transmit).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A whole message.
+    Message(Message<'a>),
+    /// A piece of a message, under [`Delivery::Chunks`](crate::Delivery::Chunks).
+    Chunk(Chunk<'a>),
+    /// A ping and its payload, at most 125 bytes. Its pong is on the way.
+    Ping(Cow<'a, [u8]>),
+    /// A pong and its payload, at most 125 bytes. Answers to keepalive pings are not shown; see
+    /// [`latency`](crate::Connection::latency).
+    Pong(Cow<'a, [u8]>),
+    /// The peer's Close, with what it said, if anything. Nothing comes after it.
+    Close(Option<CloseFrame<'a>>),
+}
+
+impl Event<'_> {
+    /// The same event, owning its payload.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::Message(message) => Event::Message(message.into_owned()),
+            Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Self::Ping(payload) => Event::Ping(Cow::Owned(payload.as_ref().to_owned())),
+            Self::Pong(payload) => Event::Pong(Cow::Owned(payload.as_ref().to_owned())),
+            Self::Close(frame) => Event::Close(frame.map(CloseFrame::into_owned)),
+        }
+    }
+}

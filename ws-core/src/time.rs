@@ -1,0 +1,64 @@
+use core::{fmt, ops::Add, time::Duration};
+
+/// A point in time: how long after an epoch of the caller's choice, in whole nanoseconds.
+///
+/// The core never asks for the time. A driver takes one reading when it starts and tells every later time
+/// as the distance from it; a test or a simulation invents times as it likes. Counts saturate after some
+/// 584 years.
+///
+/// ```
+/// use core::time::Duration;
+/// use ws_core::Timestamp;
+///
+/// let start = Timestamp::ZERO;
+/// let later = start + Duration::from_secs(5);
+/// assert_eq!(later.saturating_duration_since(start), Duration::from_secs(5));
+/// assert_eq!(Timestamp::from(Duration::from_secs(5)), later);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The epoch itself.
+    pub const ZERO: Self = Self(0);
+
+    /// How much later than `earlier` this is; zero if it is not.
+    #[must_use]
+    #[inline]
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<Duration> for Timestamp {
+    #[inline]
+    fn from(since_epoch: Duration) -> Self {
+        Self::ZERO + since_epoch
+    }
+}
+
+impl From<Timestamp> for Duration {
+    #[inline]
+    fn from(timestamp: Timestamp) -> Self {
+        Self::from_nanos(timestamp.0)
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, duration: Duration) -> Self {
+        let nanos = duration
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(duration.subsec_nanos()));
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", Duration::from(*self))
+    }
+}

@@ -1,0 +1,195 @@
+use alloc::{collections::VecDeque, vec::Vec};
+use core::mem;
+
+use bytes::{Buf, Bytes};
+
+/// Bytes on their way to the network, in order: small frames back to back in one block, large shared
+/// payloads by reference between them.
+///
+/// This is what [`Connection::transmit`](crate::Connection::transmit) shows. A driver that must not hold
+/// the connection while it writes owns one of these and fills it by
+/// [`Connection::take_transmit`](crate::Connection::take_transmit).
+///
+/// Unlike other implementations of [`Buf`], advancing too far empties it and does not panic.
+#[derive(Debug, Default)]
+pub struct Transmit {
+    /// Encoded bytes; those before `read` are gone already.
+    copied: Vec<u8>,
+    read: usize,
+    shared: VecDeque<Shared>,
+    /// How many bytes the payloads in `shared` have left.
+    shared_len: usize,
+    /// Where in `copied` the latest pong ends.
+    pong_end: usize,
+}
+
+/// A payload that goes out when `copied` has been read up to `at`.
+#[derive(Debug)]
+struct Shared {
+    at: usize,
+    payload: Bytes,
+}
+
+impl Transmit {
+    /// The largest block that an idle connection keeps, in bytes.
+    const KEPT: usize = 512;
+    /// The largest block that a busy connection keeps from one write to the next.
+    const REUSED: usize = 128 << 10;
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.copied.len().saturating_sub(self.read).saturating_add(self.shared_len)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read == self.copied.len() && self.shared_len == 0
+    }
+
+    /// Where to append encoded bytes.
+    #[inline]
+    pub(crate) fn copied(&mut self) -> &mut Vec<u8> {
+        if self.read > 0 && self.read >= self.copied.len() / 2 {
+            self.compact();
+        }
+        &mut self.copied
+    }
+
+    /// Appends a payload by reference.
+    pub(crate) fn push_shared(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.shared_len = self.shared_len.saturating_add(payload.len());
+            self.shared.push_back(Shared { at: self.copied.len(), payload });
+        }
+    }
+
+    /// Notes that the bytes appended last were a pong.
+    pub(crate) fn mark_pong(&mut self) {
+        self.pong_end = self.copied.len();
+    }
+
+    /// Whether the pong noted last is still here.
+    pub(crate) fn holds_pong(&self) -> bool {
+        self.read < self.pong_end
+    }
+
+    /// Gives back the memory that is not in use.
+    pub(crate) fn release(&mut self) {
+        self.compact();
+        self.copied.shrink_to(Self::KEPT);
+        self.shared.shrink_to_fit();
+    }
+
+    /// Moves everything to the end of `into`, by swapping if that is empty.
+    pub(crate) fn drain_into(&mut self, into: &mut Self) {
+        if into.is_empty() {
+            mem::swap(self, into);
+            self.reset();
+            return;
+        }
+        while !self.is_empty() {
+            let run = self.copied_run();
+            if run > 0 {
+                into.copied().extend_from_slice(self.chunk());
+                self.advance(run);
+            } else if let Some(Shared { payload, .. }) = self.shared.pop_front() {
+                self.shared_len = self.shared_len.saturating_sub(payload.len());
+                into.push_shared(payload);
+            }
+        }
+        self.reset();
+    }
+
+    /// Drops the bytes that are gone. Called only when they are at least half, so that no byte is moved
+    /// more than once on average.
+    fn compact(&mut self) {
+        let gone = mem::take(&mut self.read);
+        let left = self.copied.len().saturating_sub(gone);
+        self.copied.copy_within(gone.., 0);
+        self.copied.truncate(left);
+        self.pong_end = self.pong_end.saturating_sub(gone);
+        for shared in &mut self.shared {
+            shared.at = shared.at.saturating_sub(gone);
+        }
+    }
+
+    /// Makes the block ready for reuse once it is empty; a large one is given back.
+    #[inline]
+    fn reset(&mut self) {
+        self.copied.clear();
+        self.read = 0;
+        self.pong_end = 0;
+        if self.copied.capacity() > Self::REUSED {
+            self.copied = Vec::new();
+        }
+    }
+
+    /// How many encoded bytes there are before the next shared payload.
+    #[inline]
+    fn copied_run(&self) -> usize {
+        let end = self.shared.front().map_or(self.copied.len(), |shared| shared.at);
+        end.saturating_sub(self.read)
+    }
+}
+
+impl Buf for Transmit {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        match (self.copied_run(), self.shared.front()) {
+            (0, Some(shared)) => &shared.payload,
+            (run, _) => self.copied.get(self.read..self.read.saturating_add(run)).unwrap_or_default(),
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, mut count: usize) {
+        loop {
+            let step = self.copied_run().min(count);
+            self.read = self.read.saturating_add(step);
+            count = count.saturating_sub(step);
+            if count == 0 {
+                break;
+            }
+            let Some(front) = self.shared.front_mut() else { break };
+            let step = front.payload.len().min(count);
+            front.payload.advance(step);
+            self.shared_len = self.shared_len.saturating_sub(step);
+            count = count.saturating_sub(step);
+            if front.payload.is_empty() {
+                self.shared.pop_front();
+            }
+        }
+        if self.is_empty() {
+            self.reset();
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut read = self.read;
+        let mut slots = slices.iter_mut();
+        let mut put = |bytes: &'a [u8]| {
+            if bytes.is_empty() {
+                return true;
+            }
+            let Some(slot) = slots.next() else { return false };
+            *slot = std::io::IoSlice::new(bytes);
+            filled = usize::saturating_add(filled, 1);
+            true
+        };
+        for shared in &self.shared {
+            if !put(self.copied.get(read..shared.at).unwrap_or_default()) || !put(&shared.payload) {
+                return filled;
+            }
+            read = shared.at;
+        }
+        put(self.copied.get(read..).unwrap_or_default());
+        filled
+    }
+}

@@ -1,0 +1,103 @@
+//! UTF-8 in one piece and in many (RFC 6455 section 8.1).
+
+use crate::ProtocolError;
+
+/// The text in `bytes`, all of it.
+#[inline]
+pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    #[cfg(feature = "std")]
+    if bytes.len() >= 64 {
+        return simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8);
+    }
+    core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// An incremental UTF-8 decoder that fails in the first piece that makes the text invalid, whatever
+/// would follow. It holds at most the first three bytes of a character.
+///
+/// ```
+/// use ws_core::Utf8Decoder;
+///
+/// let mut decoder = Utf8Decoder::default();
+/// assert_eq!(decoder.decode(b"gr\xc3")?, (None, "gr"));
+/// assert_eq!(decoder.decode(b"\xbc\xc3\x9fe")?, (Some('ü'), "ße"));
+/// assert!(decoder.is_complete());
+/// // A surrogate is certain after its second byte.
+/// assert!(decoder.decode(b"\xed\xa0").is_err());
+/// # Ok::<(), ws_core::ProtocolError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Utf8Decoder {
+    pending: [u8; 4],
+    len: u8,
+}
+
+impl Utf8Decoder {
+    /// Takes the next piece of the text: gives the character that its first bytes completed, if one was
+    /// begun in an earlier piece, and the text after it. A character begun at the end is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::InvalidUtf8`] if no continuation could make the text valid.
+    #[inline]
+    pub fn decode<'p>(&mut self, mut piece: &'p [u8]) -> Result<(Option<char>, &'p str), ProtocolError> {
+        let mut completed = None;
+        while self.len > 0 && completed.is_none() {
+            let Some((&byte, rest)) = piece.split_first() else { return Ok((None, "")) };
+            piece = rest;
+            completed = self.push(byte)?;
+        }
+        let (text, begun) = split_begun_character(piece);
+        let text = validate(text)?;
+        for &byte in begun {
+            self.push(byte)?;
+        }
+        Ok((completed, text))
+    }
+
+    /// Whether the text so far ends with a whole character.
+    #[must_use]
+    #[inline]
+    pub fn is_complete(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds one byte to the pending character and gives the character once it is whole.
+    fn push(&mut self, byte: u8) -> Result<Option<char>, ProtocolError> {
+        let len = usize::from(self.len);
+        let Some(place) = self.pending.get_mut(len) else { return Err(ProtocolError::InvalidUtf8) };
+        *place = byte;
+        match core::str::from_utf8(self.pending.get(..=len).unwrap_or_default()) {
+            Ok(text) => {
+                self.len = 0;
+                Ok(text.chars().next())
+            }
+            // No `error_len` means that more bytes could still make it a character.
+            Err(error) if error.error_len().is_none() => {
+                self.len = self.len.wrapping_add(1);
+                Ok(None)
+            }
+            Err(_) => Err(ProtocolError::InvalidUtf8),
+        }
+    }
+}
+
+/// Splits off the last bytes, at most three, if by their count they begin a character that they do not
+/// finish. Whether they are legal bytes is for the caller to see.
+#[inline]
+fn split_begun_character(bytes: &[u8]) -> (&[u8], &[u8]) {
+    for back in 1..=bytes.len().min(3) {
+        let at = bytes.len().saturating_sub(back);
+        let Some((head, tail)) = bytes.split_at_checked(at) else { break };
+        let Some(&lead) = tail.first() else { break };
+        let width = match lead {
+            0x80..=0xBF => continue,
+            0xC0..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xFF => 4,
+            _ => 1,
+        };
+        return if width > back { (head, tail) } else { (bytes, &[]) };
+    }
+    (bytes, &[])
+}
