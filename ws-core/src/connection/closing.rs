@@ -17,8 +17,8 @@ pub(super) struct Closing {
     received: Option<Option<CloseFrame<'static>>>,
     /// Whether the peer's stream has ended.
     pub(super) eof: bool,
-    /// When the rest must be over.
-    pub(super) deadline: Timestamp,
+    /// When the rest must be over; counted from the first time that was told since it began.
+    pub(super) deadline: Option<Timestamp>,
     /// Whether it was not.
     pub(super) expired: bool,
 }
@@ -31,8 +31,16 @@ pub(super) struct Failure {
 }
 
 impl Closing {
-    pub(super) fn new(initiator: Side, deadline: Timestamp) -> Self {
-        Self { initiator, failure: None, sent: false, received: None, eof: false, deadline, expired: false }
+    pub(super) fn new(initiator: Side) -> Self {
+        Self {
+            initiator,
+            failure: None,
+            sent: false,
+            received: None,
+            eof: false,
+            deadline: None,
+            expired: false,
+        }
     }
 
     pub(super) fn record_received(&mut self, frame: Option<&CloseFrame<'_>>) {

@@ -14,7 +14,9 @@ pub(super) struct Pings {
     latency: Option<Timestamp>,
     missed: u32,
     /// Whether anything was heard since the last ping.
-    pub(super) heard: bool,
+    heard: bool,
+    /// Whether the pong to the ping that is out was heard.
+    answered: bool,
 }
 
 /// What is to be done when a deadline has come.
@@ -43,9 +45,14 @@ impl Pings {
         self.latency.map(Duration::from)
     }
 
-    pub(super) fn handle_timeout(&mut self, config: Option<&Keepalive>, now: Timestamp) -> Due {
-        let (Some(config), Some(due)) = (config, self.due) else { return Due::Nothing };
-        if now < due {
+    /// Tells the time, and whether anything was heard since it was told last.
+    pub(super) fn handle_timeout(&mut self, config: &Keepalive, now: Timestamp, heard: bool) -> Due {
+        self.heard |= heard;
+        if let Some(sent_at) = self.sent_at.filter(|_| self.answered) {
+            self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
+            self.settle(config, sent_at, now);
+        }
+        if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
         }
         if let Some(sent_at) = self.sent_at {
@@ -69,18 +76,15 @@ impl Pings {
     }
 
     /// Whether `pong` answers the ping that is out.
-    pub(super) fn handle_pong(&mut self, config: Option<&Keepalive>, pong: &[u8], now: Timestamp) -> bool {
-        let (Some(config), Some(sent_at)) = (config, self.sent_at) else { return false };
-        if pong != payload(sent_at) {
-            return false;
-        }
-        self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
-        self.settle(config, sent_at, now);
-        true
+    pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
+        let answers = self.sent_at.is_some_and(|sent_at| pong == payload(sent_at));
+        self.answered |= answers;
+        answers
     }
 
     fn settle(&mut self, config: &Keepalive, sent_at: Timestamp, now: Timestamp) {
         self.sent_at = None;
+        self.answered = false;
         self.missed = 0;
         self.due = Some(now.max(sent_at + config.interval.max(Self::SHORTEST)));
     }

@@ -4,7 +4,7 @@ mod receive;
 mod send;
 
 use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use bytes::Buf;
 
@@ -26,8 +26,8 @@ use crate::{
 /// 1. Give every received byte to [`receive`](Self::receive), and the end of the stream to
 ///    [`receive_eof`](Self::receive_eof).
 /// 2. Write what [`transmit`](Self::transmit) holds before you wait.
-/// 3. Never wait longer than [`poll_timeout`](Self::poll_timeout) says, and tell the time with
-///    [`handle_timeout`](Self::handle_timeout) when you wake.
+/// 3. Never wait longer than [`poll_timeout`](Self::poll_timeout) says. When you wake, give what was
+///    received and then tell the time with [`handle_timeout`](Self::handle_timeout).
 ///
 /// When [`is_finished`](Self::is_finished) says so, drop the transport.
 ///
@@ -60,8 +60,10 @@ pub struct Connection {
     pings: Pings,
     /// The latest time that the caller told.
     now: Timestamp,
-    /// When the message in progress last made progress.
-    progress_at: Timestamp,
+    /// Whether anything was heard since then.
+    heard: bool,
+    /// When anything was heard last.
+    heard_at: Timestamp,
     subprotocol: Option<Box<str>>,
     role: Role,
 }
@@ -118,7 +120,8 @@ impl Connection {
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), now),
             now,
-            progress_at: now,
+            heard: false,
+            heard_at: now,
             subprotocol: subprotocol.map(Box::from),
             role,
             config,
@@ -152,21 +155,15 @@ impl Connection {
             if input.is_empty() {
                 return Ok(None);
             }
-            self.pings.heard = true;
+            self.heard = true;
             match self.incoming.next(input, &self.config) {
-                Ok(Some(event @ (Event::Message(_) | Event::Chunk(_)))) => {
-                    self.progress_at = self.now;
-                    return Ok(Some(event));
-                }
+                Ok(Some(event @ (Event::Message(_) | Event::Chunk(_)))) => return Ok(Some(event)),
                 Ok(Some(event)) => {
                     if self.react(&event) {
                         return Ok(Some(event));
                     }
                 }
-                Ok(None) => {
-                    self.progress_at = self.now;
-                    return Ok(None);
-                }
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     *input = &mut [];
                     self.fail_with(Cause::Protocol(error), error.close_code(), error.reason());
@@ -185,11 +182,19 @@ impl Connection {
     /// Tells the time. Cheap enough for every time that the driver wakes; necessary when the time that
     /// [`poll_timeout`](Self::poll_timeout) gave has come. Time does not run backwards: an earlier `now`
     /// counts as the latest.
+    ///
+    /// What was received until `now` should have been given before: a peer is called silent for what this
+    /// connection has not seen. A driver that was away looks at its socket first.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let now = self.now;
+        let heard = mem::take(&mut self.heard);
+        if heard {
+            self.heard_at = now;
+        }
         if let Some(closing) = &mut self.closing {
-            closing.expired |= now >= closing.deadline;
+            let deadline = *closing.deadline.get_or_insert(now + self.config.close_timeout);
+            closing.expired |= now >= deadline;
             return;
         }
         if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
@@ -197,10 +202,13 @@ impl Connection {
             self.fail_with(cause, CloseCode::POLICY_VIOLATION, "message begun and not continued");
             return;
         }
-        let before = self.pings.due();
-        match self.pings.handle_timeout(self.config.keepalive.as_ref(), now) {
+        let Some(keepalive) = &self.config.keepalive else { return };
+        match self.pings.handle_timeout(keepalive, now, heard) {
             Due::Nothing => {}
-            Due::Ping(payload) => self.outgoing.push(Opcode::Ping, true, Cow::Borrowed(&payload)),
+            Due::Ping(payload) => {
+                self.outgoing.push(Opcode::Ping, true, Cow::Borrowed(&payload));
+                self.release();
+            }
             Due::Dead => {
                 // Nobody is there to read a Close, so none is sent and nothing is waited for.
                 let closing = self.begin_closing(Side::Local);
@@ -211,9 +219,6 @@ impl Connection {
                 });
                 closing.expired = true;
             }
-        }
-        if self.pings.due() != before {
-            self.release();
         }
     }
 }
@@ -271,7 +276,8 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if let Some(closing) = &self.closing {
-            return (!closing.expired).then_some(closing.deadline);
+            // Not counted yet: from now on, as soon as somebody says when that is.
+            return (!closing.expired).then_some(closing.deadline.unwrap_or(self.now));
         }
         match (self.stall_deadline(), self.pings.due()) {
             (Some(stall), Some(ping)) => Some(stall.min(ping)),
@@ -380,7 +386,7 @@ impl Connection {
             // after its own Close an endpoint sends nothing.
             Event::Ping(payload) if self.closing.is_none() => self.outgoing.answer(payload),
             Event::Pong(payload) => {
-                return !self.pings.handle_pong(self.config.keepalive.as_ref(), payload, self.now);
+                return !self.pings.handle_pong(payload);
             }
             Event::Close(frame) => {
                 self.begin_closing(Side::Remote).record_received(frame.as_ref());
@@ -396,8 +402,7 @@ impl Connection {
 
     /// The record of the end, begun by `initiator` if it has not begun before.
     fn begin_closing(&mut self, initiator: Side) -> &mut Closing {
-        let deadline = self.now + self.config.close_timeout;
-        self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator, deadline)))
+        self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator)))
     }
 
     fn fail_with(&mut self, cause: Cause, code: CloseCode, reason: &str) {
@@ -428,6 +433,7 @@ impl Connection {
     fn stall_deadline(&self) -> Option<Timestamp> {
         let timeout =
             self.config.stall_timeout.filter(|_| self.incoming.is_partial() && self.wants_read())?;
-        Some(self.progress_at + timeout)
+        let since = if self.heard { self.now } else { self.heard_at };
+        Some(since + timeout)
     }
 }

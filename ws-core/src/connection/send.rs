@@ -19,7 +19,7 @@ pub(super) struct Outgoing {
     masking: Option<Box<Entropy>>,
     /// The opcode of the message that is being sent in chunks.
     message: Option<Opcode>,
-    /// The latest ping's payload, waiting to be answered.
+    /// The payload of the latest ping, if its answer has to wait for others to be written.
     pong: Option<Box<Pong>>,
 }
 
@@ -27,7 +27,6 @@ pub(super) struct Outgoing {
 struct Pong {
     payload: [u8; 125],
     len: u8,
-    pending: bool,
 }
 
 impl Outgoing {
@@ -35,6 +34,9 @@ impl Outgoing {
     const SHARED_FROM: usize = 4096;
     /// From this size on, a prepared frame is; a reference costs about as much as copying so many bytes.
     const PREPARED_FROM: usize = 512;
+
+    /// As long as fewer bytes wait to be written, every ping is answered.
+    const PONGS_BELOW: usize = 4096;
 
     pub(super) fn new(masking: Option<Box<Entropy>>, head: Vec<u8>) -> Self {
         let mut queue = Transmit::default();
@@ -74,46 +76,52 @@ impl Outgoing {
         }
     }
 
-    /// Notes a ping to be answered. An earlier one that still waits is forgotten: RFC 6455 5.5.3 lets an
-    /// endpoint "elect to send a Pong frame for only the most recently processed Ping frame".
+    /// Answers a ping: at once, or, if pongs wait unwritten already, when those have gone. Then an earlier
+    /// ping that still waits is forgotten: RFC 6455 5.5.3 lets an endpoint "elect to send a Pong frame for
+    /// only the most recently processed Ping frame".
     pub(super) fn answer(&mut self, ping: &[u8]) {
-        let pong =
-            self.pong.get_or_insert_with(|| Box::new(Pong { payload: [0; 125], len: 0, pending: false }));
-        if let Some(space) = pong.payload.get_mut(..ping.len()) {
-            space.copy_from_slice(ping);
-            pong.len = u8::try_from(ping.len()).unwrap_or(0);
-            pong.pending = true;
+        if self.has_room_for_pong() {
+            self.pong = None;
+            self.push_pong(ping);
+        } else if let Ok(len) = u8::try_from(ping.len()) {
+            let pong = self.pong.get_or_insert_with(|| Box::new(Pong { payload: [0; 125], len: 0 }));
+            if let Some(space) = pong.payload.get_mut(..ping.len()) {
+                space.copy_from_slice(ping);
+                pong.len = len;
+            }
         }
     }
 
-    /// Whether a pong waits and may go: only one at a time is on its way, so that a peer that pings and
-    /// does not read costs no memory.
-    fn pong_may_go(&self) -> bool {
-        self.pong.as_ref().is_some_and(|pong| pong.pending) && !self.queue.holds_pong()
+    /// Whether a pong may be queued. Many may while little waits to be written, otherwise one; so a peer
+    /// that pings and does not read costs no memory.
+    #[inline]
+    fn has_room_for_pong(&self) -> bool {
+        self.queue.len() < Self::PONGS_BELOW || !self.queue.holds_pong()
     }
 
     pub(super) fn flush_pong(&mut self) {
-        if !self.pong_may_go() {
+        if !self.has_room_for_pong() {
             return;
         }
-        if let Some(mut pong) = self.pong.take() {
-            let payload = pong.payload.get(..usize::from(pong.len)).unwrap_or_default();
-            self.push(Opcode::Pong, true, Cow::Borrowed(payload));
-            self.queue.mark_pong();
-            pong.pending = false;
-            self.pong = Some(pong);
+        if let Some(pong) = self.pong.take() {
+            self.push_pong(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
         }
+    }
+
+    fn push_pong(&mut self, payload: &[u8]) {
+        self.push(Opcode::Pong, true, Cow::Borrowed(payload));
+        self.queue.mark_pong();
     }
 
     #[inline]
     pub(super) fn wants_write(&self) -> bool {
-        !self.queue.is_empty() || self.pong_may_go()
+        // A pong that waits does so behind others in the queue.
+        !self.queue.is_empty() || self.pong.is_some()
     }
 
     /// Gives back the memory that is not in use.
     pub(super) fn release(&mut self) {
         self.queue.release();
-        self.pong.take_if(|pong| !pong.pending);
     }
 }
 

@@ -83,6 +83,13 @@ impl Response {
         &self.body
     }
 
+    /// The bytes of this response. Write them and close. A request at hand knows better, see
+    /// [`respond`](crate::server::Request::respond): an answer to HEAD has no body.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.encode(true)
+    }
+
     pub(super) fn received(status: u16, headers: Headers) -> Self {
         Self { status, headers, body: Vec::new(), unsendable: false }
     }

@@ -147,7 +147,8 @@ impl Request {
     /// page, can be answered with [`respond`](Self::respond).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
-        self.headers.list_contains("Upgrade", "websocket")
+        let names_websocket = self.headers.list_contains("Upgrade", "websocket");
+        names_websocket || self.headers.contains("Sec-WebSocket-Key")
     }
 
     /// Holds the request against the rules of RFC 6455 section 4.2.1 and against the policy for origins.
@@ -156,7 +157,7 @@ impl Request {
     ///
     /// What is wrong with it. Answer with [`HandshakeError::response`] and close.
     pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
-        if !self.is_upgrade() {
+        if !self.headers.list_contains("Upgrade", "websocket") {
             return Err(HandshakeError::NotAnUpgrade);
         }
         if self.method() != "GET" {
@@ -192,14 +193,6 @@ impl Request {
     #[must_use]
     pub fn respond(&self, response: &Response) -> Vec<u8> {
         response.encode(self.method() != "HEAD")
-    }
-}
-
-impl HandshakeError {
-    /// The bytes that a server answers this error with. Write them and close.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.response().encode(true)
     }
 }
 

@@ -1,0 +1,373 @@
+//! One connection, shared by the thread that receives and those that send.
+//!
+//! Three locks, taken in this order and each only by those who need it: `reading` by the one thread that
+//! receives, `writing` by the one that writes, `connection` by everybody for as long as it takes to move
+//! bytes in memory. No lock but the first two is held during a system call; so the receiving thread,
+//! parked in a read, keeps nobody from sending, and a sending thread, parked in a write, keeps nobody from
+//! receiving.
+
+use std::{
+    io,
+    net::Shutdown,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::{Duration, Instant},
+};
+
+use bytes::Buf;
+use ws_core::{Cause, CloseCode, Closure, Connection, Event, SendError, Transmit};
+
+use crate::{
+    Deadline, Error,
+    clock::Clock,
+    socket::{Patience, ReadTimeout, Socket},
+};
+
+#[derive(Debug)]
+pub(crate) struct Duplex {
+    socket: Arc<Socket>,
+    clock: Clock,
+    reading: Mutex<ReadBuffer>,
+    writing: Mutex<Transmit>,
+    connection: Mutex<Connection>,
+}
+
+/// What has been read and not been looked at.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBuffer {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    timeout: ReadTimeout,
+    /// Whether the socket was looked at since the time was told last.
+    looked: bool,
+}
+
+impl ReadBuffer {
+    const SMALLEST: usize = 2 << 10;
+    const LARGEST: usize = 64 << 10;
+
+    /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.
+    pub(crate) fn fill(&mut self, socket: &Socket, timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; Self::SMALLEST];
+        }
+        let space = &mut self.buffer[self.end..];
+        let read = socket.read(space, timeout, &mut self.timeout)?;
+        self.end += read.unwrap_or(0);
+        if self.end == self.buffer.len() && self.buffer.len() < Self::LARGEST {
+            // A peer that fills it has more to say.
+            self.buffer.resize((self.buffer.len() * 4).min(Self::LARGEST), 0);
+        }
+        Ok(read)
+    }
+
+    /// Lets `take` have the bytes; what it leaves stays.
+    pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
+        let mut input = &mut self.buffer[self.start..self.end];
+        let had = input.len();
+        let result = take(&mut input);
+        self.start += had - input.len();
+        result
+    }
+
+    /// Reads, and drops what comes, until the stream ends.
+    pub(crate) fn drain(&mut self, socket: &Socket, deadline: Instant) {
+        loop {
+            self.consume(|input| *input = &mut []);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || matches!(self.fill(socket, Some(left)), Ok(Some(0)) | Err(_)) {
+                return;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Gives back the memory that a peer which said much made it take.
+    fn release(&mut self) {
+        if self.is_empty() && self.buffer.len() > Self::SMALLEST {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+/// How a flush without waiting ended.
+enum Flushed {
+    /// Nothing is left, or another thread writes and will see what is.
+    Done,
+    /// The socket takes no more for the moment.
+    Blocked,
+}
+
+impl Duplex {
+    pub(crate) fn new(socket: Arc<Socket>, clock: Clock, buffer: ReadBuffer, connection: Connection) -> Self {
+        Self {
+            socket,
+            clock,
+            reading: Mutex::new(buffer),
+            writing: Mutex::new(Transmit::default()),
+            connection: Mutex::new(connection),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.connection)
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The next event; `None` when the connection has ended as it should.
+    pub(crate) fn receive(&self, timeout: Option<Duration>) -> Result<Option<Event<'static>>, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut reading = lock(&self.reading);
+        loop {
+            if !reading.is_empty() {
+                let received = reading.consume(|input| {
+                    let received = self.connection().receive(input);
+                    // Copied when the connection is free again for those who send.
+                    received.map(|event| event.map(Event::into_owned))
+                });
+                match received {
+                    Ok(None) => {}
+                    Ok(event) => return Ok(event),
+                    Err(error) => {
+                        self.end_writing();
+                        return Err(error.into());
+                    }
+                }
+            }
+            if let Some(ended) = self.turn(&mut reading, deadline)? {
+                return ended.map(|()| None);
+            }
+        }
+    }
+
+    /// Everything that is due between two looks at the input: tells the time, writes, waits and reads.
+    /// Gives the end of the connection, if it has come.
+    fn turn(
+        &self,
+        reading: &mut ReadBuffer,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Result<(), Error>>, Error> {
+        let now = self.clock.now();
+        let overdue = self.connection().poll_timeout().is_some_and(|due| due <= now);
+        if overdue && !reading.looked && self.socket.is_readable()? {
+            // The application was away. What came meanwhile counts before any silence does.
+            reading.looked = true;
+            self.read(reading, Some(Duration::ZERO))?;
+            return Ok(None);
+        }
+        reading.looked = false;
+        self.connection().handle_timeout(now);
+        let flushed = self.flush_without_waiting();
+        let connection = self.connection();
+        if connection.is_finished() {
+            let closure = connection.closure();
+            drop(connection);
+            self.end_writing();
+            return Ok(Some(closure.map_or(Ok(()), ended)));
+        }
+        // An open connection is read whatever waits to be written: those who send are held back by
+        // themselves, and two peers that wait for each other to read would wait for ever.
+        let reads = connection.closure().is_none() || connection.wants_read();
+        // Another thread's `close` shortens the wait and cannot wake this one, so that it is never longer.
+        let longest = connection.config().close_timeout.max(Duration::from_millis(10));
+        let mut wait = connection.poll_timeout().map_or(longest, |due| self.clock.until(due).min(longest));
+        drop(connection);
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout(Deadline::Read));
+            }
+            wait = wait.min(left);
+        }
+        match flushed {
+            Flushed::Done if reads => self.read(reading, Some(wait))?,
+            Flushed::Done | Flushed::Blocked => {
+                self.socket.wait_writable(reads, Some(wait))?;
+                if reads && self.socket.is_readable()? {
+                    self.read(reading, Some(Duration::ZERO))?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> Result<(), Error> {
+        match reading.fill(&self.socket, timeout) {
+            Ok(Some(0)) => self.connection().receive_eof(),
+            Ok(Some(_)) => {}
+            Ok(None) => reading.release(),
+            Err(error) => {
+                self.connection().receive_eof();
+                // After a Close a reset says no more than the end of the stream.
+                if !matches!(self.closure(), Some(Closure { cause: Cause::Close, .. })) {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues something to be sent, as soon as there is room for it.
+    pub(crate) fn queue<T>(
+        &self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        loop {
+            let mut connection = self.connection();
+            let full = connection.buffered() >= connection.config().write_buffer_size.max(1);
+            if full && connection.closure().is_none() {
+                drop(connection);
+                self.flush()?;
+                continue;
+            }
+            return send(&mut connection).map_err(|error| match (error, connection.closure()) {
+                (SendError::Closed, Some(closure)) => Error::Closed(closure),
+                (error, _) => Error::Send(error),
+            });
+        }
+    }
+
+    /// Writes what is queued, and waits for the peer to take it.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        loop {
+            let mut writing = lock(&self.writing);
+            if !self.write(&mut writing, Patience::Wait)? {
+                drop(writing);
+                self.abandon();
+                return Err(Error::Timeout(Deadline::Write));
+            }
+            drop(writing);
+            // What was queued while this thread held the lock, its own thread may have left to this one.
+            if !self.connection().wants_write() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what is queued as far as the socket takes it at once. An error is left for the next read to
+    /// tell, after what the peer said before.
+    fn flush_without_waiting(&self) -> Flushed {
+        loop {
+            let mut writing = match self.writing.try_lock() {
+                Ok(writing) => writing,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return Flushed::Done,
+            };
+            if let Ok(false) = self.write(&mut writing, Patience::Never) {
+                return Flushed::Blocked;
+            }
+            drop(writing);
+            if !self.connection().wants_write() {
+                return Flushed::Done;
+            }
+        }
+    }
+
+    /// Writes until nothing is left and tells whether that was reached.
+    fn write(&self, writing: &mut Transmit, patience: Patience) -> Result<bool, Error> {
+        loop {
+            if !writing.has_remaining() {
+                self.connection().take_transmit(writing);
+                if !writing.has_remaining() {
+                    return Ok(true);
+                }
+            }
+            match self.socket.write_all(writing, patience) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) => {
+                    // Nobody is there to read it.
+                    let mut connection = self.connection();
+                    writing.advance(usize::MAX);
+                    connection.take_transmit(writing);
+                    writing.advance(usize::MAX);
+                    return if connection.closure().is_some() { Ok(true) } else { Err(error.into()) };
+                }
+            }
+        }
+    }
+
+    /// Queues a Close and writes it as far as goes without waiting. Nothing happens if one was sent.
+    pub(crate) fn close_without_waiting(&self, code: CloseCode, reason: &str) {
+        {
+            let mut connection = self.connection();
+            if connection.close(code, reason).is_err() {
+                return;
+            }
+            connection.handle_timeout(self.clock.now());
+        }
+        self.flush_without_waiting();
+    }
+
+    /// Queues a Close and writes it.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        {
+            let mut connection = self.connection();
+            match connection.close(code, reason) {
+                Err(SendError::Closed) => {}
+                result => result?,
+            }
+            connection.handle_timeout(self.clock.now());
+        }
+        self.flush()
+    }
+
+    /// Receives, and drops what comes, until the connection has ended.
+    pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
+        while self.receive(None)?.is_some() {}
+        Ok(())
+    }
+
+    /// Waits for the peer to close its side, so that no reset overtakes the last bytes that were written;
+    /// not longer than the closing handshake may take. Then ends the connection for good.
+    pub(crate) fn linger(&self) {
+        let silent = matches!(self.closure(), Some(Closure { cause: Cause::Timeout(_), .. }));
+        // If another thread receives, this is up to that one.
+        if let (false, Ok(mut reading)) = (silent, self.reading.try_lock()) {
+            let deadline = Instant::now() + self.connection().config().close_timeout;
+            reading.drain(&self.socket, deadline);
+        }
+        self.abandon();
+    }
+
+    /// Writes what is left, as far as goes without waiting, and says that nothing more will come.
+    fn end_writing(&self) {
+        self.flush_without_waiting();
+        self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection without any ceremony. All threads that wait for it wake up.
+    pub(crate) fn abandon(&self) {
+        self.connection().receive_eof();
+        self.socket.shutdown(Shutdown::Both);
+    }
+
+    pub(crate) fn closure(&self) -> Option<Closure> {
+        self.connection().closure()
+    }
+}
+
+/// What the end of a connection means to the one who waits for a message.
+fn ended(closure: Closure) -> Result<(), Error> {
+    match closure.cause {
+        Cause::Protocol(error) => Err(Error::Protocol(error)),
+        Cause::Eof | Cause::Timeout(ws_core::Timeout::Keepalive | ws_core::Timeout::Stall) => {
+            Err(Error::Disconnected(closure))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// No code of the application runs under these locks, so that a poisoned one is as good as new.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,63 @@
+#![forbid(unsafe_code)]
+//! WebSocket clients and servers (RFC 6455) on blocking sockets and threads.
+//!
+//! A client:
+//!
+//! ```no_run
+//! use ws_std::CloseCode;
+//!
+//! let mut ws = ws_std::connect("ws://127.0.0.1:9001/echo")?;
+//! ws.send("Hello, WebSocket!")?;
+//! if let Some(message) = ws.receive()? {
+//!     println!("{message}");
+//! }
+//! ws.close(CloseCode::NORMAL_CLOSURE, "bye")?;
+//! # Ok::<(), ws_std::Error>(())
+//! ```
+//!
+//! A server, with a thread for each connection:
+//!
+//! ```no_run
+//! use ws_std::Server;
+//!
+//! let server = Server::new().route("/echo", |_request, mut ws| {
+//!     while let Some(message) = ws.receive()? {
+//!         ws.feed(message)?; // answers leave together, when there is nothing more to receive
+//!     }
+//!     Ok(())
+//! });
+//! server.listen("127.0.0.1:9001")?;
+//! # Ok::<(), ws_std::Error>(())
+//! ```
+//!
+//! [`WebSocket::split`] parts a connection into halves for two threads; the sending half can be cloned for
+//! more. Neither half ever waits for the other. The protocol itself, with its limits and deadlines, is in
+//! [`ws_core`]; what it shares with this crate is exported here again.
+//!
+//! The sockets are those of Unix.
+
+mod client;
+mod clock;
+mod duplex;
+mod error;
+mod server;
+mod socket;
+mod websocket;
+
+pub use client::Client;
+pub use error::{Deadline, Error};
+pub use server::{Handle, HandlerResult, Listener, Request, Route, Server};
+pub use websocket::{Receiver, Sender, WebSocket};
+pub use ws_core::{
+    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError, server::Accept,
+};
+
+/// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.
+///
+/// # Errors
+///
+/// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+pub fn connect(url: &str) -> Result<WebSocket, Error> {
+    Client::new(url).connect()
+}

@@ -1,0 +1,175 @@
+mod connection;
+mod listener;
+mod pool;
+mod request;
+mod route;
+
+use std::{fmt, net::ToSocketAddrs, sync::Arc, time::Duration};
+
+use ws_core::{Config, OriginPolicy, Response, RouteError, Routes};
+
+pub use listener::{Handle, Listener};
+pub use request::Request;
+pub use route::{HandlerResult, Route};
+
+use crate::{Error, WebSocket};
+
+type Page = dyn Fn(&Request) -> Response + Send + Sync;
+
+/// Serves WebSockets, and a few pages beside them, on one port.
+///
+/// Each connection has a thread while it lasts. Threads start on demand and are used again; when
+/// [`max_connections`](Self::max_connections) are at work, further clients are answered with 503.
+///
+/// ```no_run
+/// use ws_std::Server;
+///
+/// Server::new()
+///     .route("/echo", |_request, mut ws| {
+///         while let Some(message) = ws.receive()? {
+///             ws.send(message)?;
+///         }
+///         Ok(())
+///     })
+///     .listen("127.0.0.1:9001")?;
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+#[must_use = "a server does nothing before `listen` or `bind`"]
+pub struct Server {
+    routes: Routes<Route>,
+    pages: Routes<Arc<Page>>,
+    /// The first route that could not be added.
+    route_error: Option<RouteError>,
+    config: Config,
+    settings: Settings,
+}
+
+/// What holds for all connections beside the protocol's configuration.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    max_connections: usize,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+    nodelay: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server without routes.
+    pub fn new() -> Self {
+        Self {
+            routes: Routes::new(),
+            pages: Routes::new(),
+            route_error: None,
+            config: Config::default(),
+            settings: Settings {
+                max_connections: 4096,
+                read_timeout: None,
+                write_timeout: Some(Duration::from_secs(30)),
+                nodelay: true,
+            },
+        }
+    }
+
+    /// Serves WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`; see
+    /// [`Routes`](ws_core::Routes) for the patterns and [`Route`] for more than a handler.
+    pub fn route<H>(self, path: &str, handler: H) -> Self
+    where
+        H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
+    {
+        self.mount(path, Route::new(handler))
+    }
+
+    /// Serves WebSockets on a path, with terms of their own.
+    pub fn mount(mut self, path: &str, route: Route) -> Self {
+        let added = self.routes.insert(path, route);
+        self.route_error = self.route_error.or_else(|| added.err());
+        self
+    }
+
+    /// Answers ordinary HTTP requests (GET and HEAD) for a path, which may be one that serves WebSockets
+    /// too. For a health check or a small page; this is no web server.
+    pub fn page<P>(mut self, path: &str, page: P) -> Self
+    where
+        P: Fn(&Request) -> Response + Send + Sync + 'static,
+    {
+        let added = self.pages.insert(path, Arc::new(page) as Arc<Page>);
+        self.route_error = self.route_error.or_else(|| added.err());
+        self
+    }
+
+    /// Changes limits, deadlines and keepalive for all routes.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Which pages may connect; those of the same host by default.
+    pub fn origin(self, policy: OriginPolicy) -> Self {
+        self.configure(|config| config.origin = policy)
+    }
+
+    /// The most connections at a time, handshakes included; 4,096.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.settings.max_connections = most;
+        self
+    }
+
+    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.read_timeout = timeout;
+        self
+    }
+
+    /// How long a write may wait for the peer to read anything at all; 30 s.
+    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.write_timeout = timeout;
+        self
+    }
+
+    /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.settings.nodelay = nodelay;
+        self
+    }
+
+    /// Listens on an address and serves until the process ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Listener::serve`].
+    pub fn listen(self, address: impl ToSocketAddrs) -> Result<(), Error> {
+        self.bind(address)?.serve()
+    }
+
+    /// Listens on an address; port 0 chooses a free one. From now on clients can connect, and
+    /// [`Listener::serve`] serves them.
+    ///
+    /// # Errors
+    ///
+    /// A route is malformed or there twice, or the address cannot be listened on.
+    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+        if let Some(error) = self.route_error.take() {
+            return Err(error.into());
+        }
+        for route in self.routes.iter_mut() {
+            route.inherit(&self.config);
+        }
+        Listener::bind(self, address)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("routes", &self.routes)
+            .field("config", &self.config)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

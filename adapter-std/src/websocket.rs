@@ -1,0 +1,352 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ws_core::{Chunk, CloseCode, Closure, Event, Message, PreparedMessage, State};
+
+use crate::{Error, duplex::Duplex};
+
+/// An open WebSocket, of a client or of a server.
+///
+/// Messages given to [`send`](Self::send) are on their way when it returns. Messages given to
+/// [`feed`](Self::feed) wait for each other and leave together, at the latest when
+/// [`receive`](Self::receive) has nothing more to give and waits; so a loop that answers with `feed`
+/// answers all that came at once by one write.
+///
+/// For use from several threads, [`split`](Self::split) it, or keep a [`Sender`] from
+/// [`sender`](Self::sender).
+///
+/// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
+/// a server's handler it is closed with 1000 for you.
+#[derive(Debug)]
+pub struct WebSocket {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl WebSocket {
+    pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
+        Self { sender: Sender { duplex: duplex.clone() }, receiver: Receiver { duplex, read_timeout } }
+    }
+
+    /// Waits for the next message. `None` means that the connection was closed, as it should be.
+    ///
+    /// While it waits, pings are answered, keepalive pings sent and deadlines kept.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
+    /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
+    pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.receiver.receive()
+    }
+
+    /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
+    /// come as they arrive, so that a message of any size takes little memory; otherwise each message is
+    /// one piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.receiver.receive_chunk()
+    }
+
+    /// Waits for whatever comes next: messages, pings, pongs, the peer's Close.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.receiver.receive_event()
+    }
+
+    /// Sends a message, and waits until the operating system has taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.send(message)
+    }
+
+    /// Queues a message, to be sent with the next [`flush`](Self::flush), [`send`](Self::send) or wait in
+    /// [`receive`](Self::receive). Waits only if very much is queued already.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.feed(message)
+    }
+
+    /// Sends what is queued, and waits until the operating system has taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.sender.flush()
+    }
+
+    /// Sends a piece of a message; the last piece ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`Error::Send`] for a piece of the wrong kind.
+    pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.sender.send_chunk(chunk)
+    }
+
+    /// Sends a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.send_prepared(message)
+    }
+
+    /// Sends a ping with at most 125 bytes. [`receive_event`](Self::receive_event) shows the pong.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`Error::Send`] for a longer payload.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.sender.ping(payload)
+    }
+
+    /// Closes the connection: sends a Close, drops what the peer still sends, and waits for its Close, not
+    /// longer than [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) tells how
+    /// it went. Closing a connection that has ended is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] for a code or reason that cannot be sent; and whatever ends the connection in
+    /// another way meanwhile.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.sender.close(code, reason)?;
+        self.receiver.duplex.receive_to_end()
+    }
+
+    /// Parts it into a half that receives and one that sends, for different threads.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// Another handle to send with, for any thread.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// How long [`receive`](Self::receive) waits for a message; without end if `None`.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.receiver.set_read_timeout(timeout);
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.sender.subprotocol()
+    }
+
+    /// How the connection ended, or is ending; `None` while it is open.
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.sender.closure()
+    }
+
+    /// How long the last answered keepalive ping took.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.sender.latency()
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.sender.peer_addr()
+    }
+
+    /// The address of this end.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.sender.local_addr()
+    }
+}
+
+/// The half of a [`WebSocket`] that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    duplex: Arc<Duplex>,
+    read_timeout: Option<Duration>,
+}
+
+impl Receiver {
+    /// As [`WebSocket::receive`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        let Some(first) = self.receive_chunk()? else { return Ok(None) };
+        if first.last {
+            return Ok(Some(first.payload));
+        }
+        let is_text = first.payload.is_text();
+        let mut bytes = first.payload.into_bytes();
+        while let Some(chunk) = self.receive_chunk()? {
+            bytes.extend_from_slice(chunk.payload.as_bytes());
+            if chunk.last {
+                let message =
+                    if is_text { String::from_utf8(bytes).map(Message::from) } else { Ok(bytes.into()) };
+                return Ok(message.ok());
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`WebSocket::receive_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        loop {
+            match self.receive_event()? {
+                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
+                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`WebSocket::receive_event`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.duplex.receive(self.read_timeout)
+    }
+
+    /// As [`WebSocket::set_read_timeout`].
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+}
+
+/// The half of a [`WebSocket`] that sends. Clones send to the same connection, from any thread; messages
+/// are never mixed.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    duplex: Arc<Duplex>,
+}
+
+impl Sender {
+    /// As [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.feed(message)?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::feed`], but flushed only by this or another [`Sender`], or by the thread that
+    /// receives when something wakes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send(message))
+    }
+
+    /// As [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`].
+    pub fn flush(&self) -> Result<(), Error> {
+        self.duplex.flush()
+    }
+
+    /// As [`WebSocket::send_chunk`]. Between the pieces of one sender's message no other sender can send
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_chunk`].
+    pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send_chunk(chunk))?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send_prepared(message))?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ping`].
+    pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.ping(payload))?;
+        self.flush()
+    }
+
+    /// Sends a Close and returns. The thread that receives sees the closing handshake through.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::close`].
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.duplex.close(code, reason)
+    }
+
+    /// How far the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.duplex.connection().state()
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.duplex.connection().subprotocol().map(str::to_owned)
+    }
+
+    /// How the connection ended, or is ending; `None` while it is open.
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.duplex.closure()
+    }
+
+    /// How long the last answered keepalive ping took.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.duplex.connection().latency()
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().peer_addr()
+    }
+
+    /// The address of this end.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().local_addr()
+    }
+}

@@ -1,0 +1,97 @@
+//! From received bytes to messages.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use ws_core::{Connection, Event};
+
+use crate::support::{Group, Shape, Wire, core_client, core_server, per_message, run};
+
+pub(crate) fn server(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode-server");
+    for shape in [
+        Shape::binary("binary-20", 20, 64),
+        Shape::ascii("text-20", 20, 64),
+        Shape::binary("binary-125", 125, 64),
+        Shape::ascii("text-125", 125, 64),
+        Shape::binary("binary-16K", 16 << 10, 1),
+        Shape::ascii("text-16K", 16 << 10, 1),
+        Shape::mixed("text-16K-mixed", 16 << 10),
+        Shape::binary("binary-1M", 1 << 20, 1),
+    ] {
+        in_place(&mut group, &shape, core_server(), shape.masked_for_reuse());
+        copied(&mut group, &shape, core_server(), &shape.masked());
+        copy_alone(&mut group, &shape, &shape.masked());
+        tungstenite(&mut group, &shape, tungstenite::protocol::Role::Server, shape.masked());
+        fastwebsockets(&mut group, &shape, fastwebsockets::Role::Server, shape.masked());
+    }
+}
+
+pub(crate) fn client(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode-client");
+    for shape in [
+        Shape::binary("binary-20", 20, 64),
+        Shape::ascii("text-125", 125, 64),
+        Shape::binary("binary-16K", 16 << 10, 1),
+        Shape::ascii("text-16K", 16 << 10, 1),
+    ] {
+        in_place(&mut group, &shape, core_client(), shape.unmasked());
+        copied(&mut group, &shape, core_client(), &shape.unmasked());
+        tungstenite(&mut group, &shape, tungstenite::protocol::Role::Client, shape.unmasked());
+        fastwebsockets(&mut group, &shape, fastwebsockets::Role::Client, shape.unmasked());
+    }
+}
+
+/// Decodes everything in a buffer that a read has filled.
+#[inline]
+fn decode(connection: &mut Connection, mut input: &mut [u8]) {
+    while let Some(event) = connection.receive(&mut input).unwrap() {
+        let Event::Message(message) = event else { unreachable!("no other event was sent") };
+        black_box(message.as_bytes());
+    }
+}
+
+/// Decodes what is in the buffer already.
+fn in_place(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, mut buffer: Vec<u8>) {
+    per_message(group, shape.name, "core", shape.count, || {
+        decode(&mut connection, black_box(&mut buffer));
+    });
+}
+
+/// Copies fresh bytes into the buffer before, as a read does.
+fn copied(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, wire: &[u8]) {
+    let mut buffer = vec![0; wire.len()];
+    per_message(group, shape.name, "core-copied", shape.count, || {
+        buffer.copy_from_slice(black_box(wire));
+        decode(&mut connection, &mut buffer);
+    });
+}
+
+/// That copy and nothing else.
+fn copy_alone(group: &mut Group<'_>, shape: &Shape, wire: &[u8]) {
+    let mut buffer = vec![0; wire.len()];
+    per_message(group, shape.name, "copy", shape.count, || {
+        buffer.copy_from_slice(black_box(wire));
+        black_box(&mut buffer);
+    });
+}
+
+fn tungstenite(group: &mut Group<'_>, shape: &Shape, role: tungstenite::protocol::Role, wire: Vec<u8>) {
+    let mut socket = tungstenite::WebSocket::from_raw_socket(Wire::new(wire), role, None);
+    per_message(group, shape.name, "tungstenite", shape.count, || {
+        for _ in 0..shape.count {
+            black_box(socket.read().unwrap());
+        }
+    });
+}
+
+fn fastwebsockets(group: &mut Group<'_>, shape: &Shape, role: fastwebsockets::Role, wire: Vec<u8>) {
+    let mut socket = fastwebsockets::WebSocket::after_handshake(Wire::new(wire), role);
+    per_message(group, shape.name, "fastwebsockets", shape.count, || {
+        run(async {
+            for _ in 0..shape.count {
+                black_box(&*socket.read_frame().await.unwrap().payload);
+            }
+        });
+    });
+}

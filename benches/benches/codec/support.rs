@@ -1,0 +1,229 @@
+//! Messages, the wires that carry them, and how time is taken.
+
+use std::{
+    hint::black_box,
+    io::{self, IoSlice, Read, Write},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use bytes::Buf;
+use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ws_core::{
+    Config, Connection, Message, Timestamp,
+    frame::{Header, Opcode, apply_mask},
+};
+
+/// No top bit is set, so that ASCII text stays ASCII text under it.
+const KEY: [u8; 4] = [0x35, 0x5A, 0x11, 0x6C];
+
+/// A kind of message, and how many of them one read brings.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) opcode: Opcode,
+    pub(crate) count: usize,
+}
+
+impl Shape {
+    pub(crate) fn binary(name: &'static str, len: usize, count: usize) -> Self {
+        let payload = (0..len).map(|at| (at * 167 >> 3) as u8).collect();
+        Self { name, payload, opcode: Opcode::Binary, count }
+    }
+
+    pub(crate) fn ascii(name: &'static str, len: usize, count: usize) -> Self {
+        let payload = "{\"id\":17,\"name\":\"value\",\"list\":[1,2,3]} ".bytes().cycle().take(len).collect();
+        Self { name, payload, opcode: Opcode::Text, count }
+    }
+
+    /// Text of one, two, three and four bytes a character.
+    pub(crate) fn mixed(name: &'static str, len: usize) -> Self {
+        let phrase = "Grüße aus Köln, 世界你好, Привет мир, καλημέρα, 🌍🚀, and some plain words; ";
+        let mut payload = String::with_capacity(len);
+        payload.extend(std::iter::repeat_n(phrase, len / phrase.len()));
+        payload.extend(std::iter::repeat_n('.', len - payload.len()));
+        Self { name, payload: payload.into_bytes(), opcode: Opcode::Text, count: 1 }
+    }
+
+    /// As many masked frames as one read brings, back to back.
+    pub(crate) fn masked(&self) -> Vec<u8> {
+        self.frames(Some(KEY))
+    }
+
+    pub(crate) fn unmasked(&self) -> Vec<u8> {
+        self.frames(None)
+    }
+
+    /// Masked frames to be decoded in place, over and over. To unmask is to mask, so every other time it is
+    /// the masked payload that is decoded. That is as good as the other, even for text: under `KEY` ASCII
+    /// is ASCII. Other text gets a key of zeros, by which the same instructions change nothing.
+    pub(crate) fn masked_for_reuse(&self) -> Vec<u8> {
+        self.frames(Some(if self.payload.is_ascii() || self.opcode == Opcode::Binary { KEY } else { [0; 4] }))
+    }
+
+    fn frames(&self, masking_key: Option<[u8; 4]>) -> Vec<u8> {
+        let header = Header { masking_key, ..Header::new(self.opcode, self.payload.len() as u64) }.encode();
+        let mut frame = [&header, &self.payload[..]].concat();
+        apply_mask(&mut frame[header.len()..], masking_key.unwrap_or_default());
+        frame.repeat(self.count)
+    }
+
+    pub(crate) fn message(&self) -> Message<'_> {
+        match self.opcode {
+            Opcode::Text => Message::from(std::str::from_utf8(&self.payload).unwrap()),
+            _ => Message::from(&self.payload),
+        }
+    }
+
+    /// The message as tungstenite wants it: cloning it costs a reference count, as it does for a user who
+    /// sends the same message again.
+    pub(crate) fn tungstenite(&self) -> tungstenite::Message {
+        match self.opcode {
+            Opcode::Text => tungstenite::Message::text(std::str::from_utf8(&self.payload).unwrap()),
+            _ => tungstenite::Message::binary(self.payload.clone()),
+        }
+    }
+
+    /// The message as fastwebsockets wants it.
+    pub(crate) fn fastwebsockets(&self) -> fastwebsockets::Frame<'_> {
+        let payload = fastwebsockets::Payload::Borrowed(&self.payload);
+        match self.opcode {
+            Opcode::Text => fastwebsockets::Frame::text(payload),
+            _ => fastwebsockets::Frame::binary(payload),
+        }
+    }
+}
+
+/// A group of lines that differ in the message and in who handles it.
+pub(crate) type Group<'c> = BenchmarkGroup<'c, WallTime>;
+
+/// Measures `work`, which handles `count` messages each time, and reports the time of one.
+pub(crate) fn per_message(
+    group: &mut Group<'_>,
+    message: &str,
+    subject: &str,
+    count: usize,
+    mut work: impl FnMut(),
+) {
+    group.bench_function(BenchmarkId::new(message, subject), |bencher| {
+        bencher.iter_custom(|messages| {
+            let rounds = messages.div_ceil(count as u64);
+            let start = Instant::now();
+            for _ in 0..rounds {
+                work();
+            }
+            start.elapsed().mul_f64(messages as f64 / (rounds * count as u64) as f64)
+        });
+    });
+}
+
+pub(crate) fn core_server() -> Connection {
+    Connection::server(Arc::new(Config::default()), Timestamp::ZERO)
+}
+
+pub(crate) fn core_client() -> Connection {
+    Connection::client(Arc::new(Config::default()), [7; 32], Timestamp::ZERO)
+}
+
+/// What a driver does with a socket that takes everything.
+#[inline]
+pub(crate) fn drain(mut transmit: impl Buf) {
+    while transmit.has_remaining() {
+        let written = black_box(transmit.chunk()).len();
+        transmit.advance(written);
+    }
+}
+
+/// Runs a future that never has to wait.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("nothing here waits"),
+    }
+}
+
+/// A peer that never stops sending the same frames and takes whatever is sent. A read fills the buffer
+/// that it is given, whatever its size, so that those who read more at once have the full use of it.
+pub(crate) struct Wire {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Wire {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next bytes, up to `most` and up to the end of the frames.
+    fn next(&mut self, most: usize) -> &[u8] {
+        let rest = &self.bytes[self.at..];
+        let next = &rest[..rest.len().min(most)];
+        self.at = if next.len() == rest.len() { 0 } else { self.at + next.len() };
+        next
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() && !self.bytes.is_empty() {
+            let bytes = self.next(buffer.len() - filled);
+            buffer[filled..filled + bytes.len()].copy_from_slice(bytes);
+            filled += bytes.len();
+        }
+        Ok(filled)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        Ok(black_box(buffer).len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while buffer.remaining() > 0 && !this.bytes.is_empty() {
+            buffer.put_slice(this.next(buffer.remaining()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(black_box(buffer).len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(black_box(buffers).iter().map(|buffer| buffer.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

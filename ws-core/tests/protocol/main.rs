@@ -1,0 +1,11 @@
+//! The promises of ws-core, as one program: tables after the sections of RFC 6455, and properties that
+//! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
+
+mod differential;
+mod fragmentation;
+mod framing;
+mod limits;
+mod sending;
+mod splitting;
+mod support;
+mod utf8;

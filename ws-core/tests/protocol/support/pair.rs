@@ -1,0 +1,1 @@
+//! Two endpoints joined by a wire that loses nothing, under virtual time.
