@@ -11,12 +11,14 @@ use crate::support::{
 /// A connection per role and way of delivery.
 fn each(change: impl Fn(&mut Config)) -> impl Iterator<Item = Connection> {
     let deliveries = [Delivery::Messages, Delivery::Chunks];
-    ROLES.into_iter().flat_map(move |role| deliveries.map(|delivery| (role, delivery))).map(move |(role, delivery)| {
-        open_with(role, |config| {
-            config.delivery = delivery;
-            change(config);
-        })
-    })
+    ROLES.into_iter().flat_map(move |role| deliveries.map(|delivery| (role, delivery))).map(
+        move |(role, delivery)| {
+            open_with(role, |config| {
+                config.delivery = delivery;
+                change(config);
+            })
+        },
+    )
 }
 
 /// The error that a header alone causes.
@@ -46,8 +48,14 @@ fn the_sizes_of_fragments_add_up_to_the_limit_and_not_beyond_from_the_header() {
         for first in 0..=limit.min(10) {
             for mut connection in each(|config| config.max_message_size = limit) {
                 let rest = limit - first;
-                hear(&mut connection, &[Frame::binary(vec![1; first]).unfinished(), Frame::ping(vec![0; 125])]);
-                hear(&mut connection, &[Frame::continuation(vec![2; rest]).unfinished(), Frame::continuation("")]);
+                hear(
+                    &mut connection,
+                    &[Frame::binary(vec![1; first]).unfinished(), Frame::ping(vec![0; 125])],
+                );
+                hear(
+                    &mut connection,
+                    &[Frame::continuation(vec![2; rest]).unfinished(), Frame::continuation("")],
+                );
                 // The next message begins at nothing again.
                 hear(&mut connection, &[Frame::binary(vec![1; first]).unfinished()]);
                 let error = error_of_header(&mut connection, true, wire::CONTINUATION, rest as u64 + 1);
@@ -105,7 +113,8 @@ fn control_frames_are_beyond_all_limits() {
         config.max_fragments = 0;
     };
     for mut connection in each(strictest) {
-        let frames = [Frame::ping(vec![1; 125]), Frame::pong(vec![2; 125]), Frame::close(1000, &"r".repeat(123))];
+        let frames =
+            [Frame::ping(vec![1; 125]), Frame::pong(vec![2; 125]), Frame::close(1000, &"r".repeat(123))];
         assert_eq!(hear(&mut connection, &frames).len(), 3);
     }
 }

@@ -1,10 +1,13 @@
 //! The promises of ws-core, as one program: tables after the sections of RFC 6455, and properties that
 //! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
 
+mod closing;
 mod differential;
+mod endings;
 mod fragmentation;
 mod framing;
 mod limits;
+mod pings;
 mod sending;
 mod splitting;
 mod support;

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs every test there is, after installing what the foreign peers need below this folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tests/setup.sh
+cargo test --workspace --doc --quiet
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace
+else
+    cargo test --workspace --lib --bins --tests
+fi
