@@ -46,11 +46,12 @@ mod websocket;
 
 pub use client::Client;
 pub use error::{Deadline, Error};
-pub use server::{Handle, HandlerResult, Listener, Request, Route, Server};
+pub use server::{Handle, HandlerResult, Listener, Route, Server};
 pub use websocket::{Receiver, Sender, WebSocket};
 pub use ws_core::{
     self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
-    OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError, server::Accept,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
+    server::{Accept, Request},
 };
 
 /// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.

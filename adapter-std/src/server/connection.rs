@@ -6,9 +6,12 @@ use std::{
     time::Instant,
 };
 
-use ws_core::{CloseCode, Config, Connection, HandshakeError, Parameters, Response, State, server};
+use ws_core::{
+    CloseCode, Config, HandshakeError, State,
+    server::{self, Request},
+};
 
-use super::{Request, Route, Server, listener::Registration};
+use super::{Handler, Server, listener::Registration};
 use crate::{
     Error, WebSocket,
     clock::Clock,
@@ -20,17 +23,20 @@ use crate::{
 pub(super) fn serve(server: &Server, socket: &Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
     let mut buffer = ReadBuffer::default();
-    let config = Arc::new(server.config.clone());
-    let opened = match receive_request(socket, clock, &mut buffer, config) {
-        Ok(Some(head)) => answer(server, head, socket, clock),
+    let config = Arc::new(server.site.config().clone());
+    let answer = match receive_request(socket, clock, &mut buffer, config) {
+        Ok(Some(mut request)) => {
+            request.set_peer_addr(socket.peer_addr());
+            server.site.answer(&mut request, clock.now()).map(|opened| (opened, request))
+        }
         Err(Error::Handshake(error)) => Err(error.response().to_bytes()),
         // A port scan, or a browser that connected ahead of need.
         Ok(None) | Err(_) => return,
     };
-    match opened {
-        Ok((route, request, connection)) => {
+    match answer {
+        Ok(((handler, connection), request)) => {
             let duplex = Arc::new(Duplex::new(socket.clone(), clock, buffer, connection));
-            run(server, route, request, &duplex, registration);
+            run(server, handler, request, &duplex, registration);
         }
         Err(response) => respond(socket, &mut buffer, &response, server),
     }
@@ -42,7 +48,7 @@ fn receive_request(
     clock: Clock,
     buffer: &mut ReadBuffer,
     config: Arc<Config>,
-) -> Result<Option<server::Request>, Error> {
+) -> Result<Option<Request>, Error> {
     let mut handshake = server::Handshake::new(config, clock.now());
     loop {
         if let Some(request) = buffer.consume(|input| handshake.receive(input))? {
@@ -56,71 +62,21 @@ fn receive_request(
     }
 }
 
-/// Opens a connection, whose response waits in it, or gives the bytes to answer instead.
-fn answer<'s>(
-    server: &'s Server,
-    head: server::Request,
-    socket: &Socket,
-    clock: Clock,
-) -> Result<(&'s Route, Request, Connection), Vec<u8>> {
-    let mut request = Request { head, parameters: Parameters::default(), peer_addr: socket.peer_addr() };
-    let opened = if request.is_upgrade() {
-        upgrade(server, &mut request, clock)
-    } else {
-        Err(page(server, &mut request))
-    };
-    match opened {
-        Ok((route, connection)) => Ok((route, request, connection)),
-        Err(response) => Err(request.respond(&response)),
-    }
-}
-
-/// Opens the connection that is asked for, or tells why not.
-fn upgrade<'s>(
-    server: &'s Server,
-    request: &mut Request,
-    clock: Clock,
-) -> Result<(&'s Route, Connection), Response> {
-    let (route, parameters) = server.routes.find(request.path()).ok_or_else(not_found)?;
-    request.parameters = parameters;
-    let opened = match request.head.upgrade(&route.config().origin) {
-        Ok(upgrade) => {
-            let accept = route.admit(request, &upgrade)?;
-            upgrade.accept(&accept, route.config().clone(), clock.now())
-        }
-        Err(error) => Err(error),
-    };
-    opened.map(|connection| (route, connection)).map_err(|error| error.response())
-}
-
-/// Answers a request for something else than a WebSocket.
-fn page(server: &Server, request: &mut Request) -> Response {
-    match server.pages.find(request.path()) {
-        Some(_) if !matches!(request.method(), "GET" | "HEAD") => {
-            Response::new(405).header("Allow", "GET, HEAD")
-        }
-        Some((page, parameters)) => {
-            request.parameters = parameters;
-            page(request)
-        }
-        None if server.routes.find(request.path()).is_some() => HandshakeError::NotAnUpgrade.response(),
-        None => not_found(),
-    }
-}
-
-fn not_found() -> Response {
-    Response::new(404).text("Nothing is served on this path.\n")
-}
-
 /// Runs the handler and closes after it.
-fn run(server: &Server, route: &Route, request: Request, duplex: &Arc<Duplex>, registration: &Registration) {
+fn run(
+    server: &Server,
+    handler: &Arc<Handler>,
+    request: Request,
+    duplex: &Arc<Duplex>,
+    registration: &Registration,
+) {
     if !registration.opened(duplex) {
         duplex.close_without_waiting(CloseCode::GOING_AWAY, "");
     }
     // The response must not wait for a handler that first does something else.
     let opened = duplex.flush();
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
-    let returned = opened.is_ok().then(|| catch_unwind(AssertUnwindSafe(|| route.handle(request, ws))));
+    let returned = opened.is_ok().then(|| catch_unwind(AssertUnwindSafe(|| handler(request, ws))));
     if duplex.connection().state() == State::Open {
         let (code, reason) = match returned {
             Some(Ok(Ok(()))) => (CloseCode::NORMAL_CLOSURE, ""),
@@ -137,6 +93,6 @@ fn run(server: &Server, route: &Route, request: Request, duplex: &Arc<Duplex>, r
 fn respond(socket: &Socket, buffer: &mut ReadBuffer, response: &[u8], server: &Server) {
     if let Ok(true) = socket.write_all(&mut &*response, Patience::Wait) {
         socket.shutdown(std::net::Shutdown::Write);
-        buffer.drain(socket, Instant::now() + server.config.close_timeout);
+        buffer.drain(socket, Instant::now() + server.site.config().close_timeout);
     }
 }

@@ -1,20 +1,20 @@
 mod connection;
 mod listener;
 mod pool;
-mod request;
 mod route;
 
 use std::{fmt, net::ToSocketAddrs, sync::Arc, time::Duration};
 
-use ws_core::{Config, OriginPolicy, Response, RouteError, Routes};
+use ws_core::{
+    Config, OriginPolicy, Response,
+    server::{Request, Site},
+};
 
 pub use listener::{Handle, Listener};
-pub use request::Request;
 pub use route::{HandlerResult, Route};
 
+use self::route::Handler;
 use crate::{Error, WebSocket};
-
-type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
 /// Serves WebSockets, and a few pages beside them, on one port.
 ///
@@ -36,11 +36,7 @@ type Page = dyn Fn(&Request) -> Response + Send + Sync;
 /// ```
 #[must_use = "a server does nothing before `listen` or `bind`"]
 pub struct Server {
-    routes: Routes<Route>,
-    pages: Routes<Arc<Page>>,
-    /// The first route that could not be added.
-    route_error: Option<RouteError>,
-    config: Config,
+    site: Site<Arc<Handler>>,
     settings: Settings,
 }
 
@@ -63,10 +59,7 @@ impl Server {
     /// A server without routes.
     pub fn new() -> Self {
         Self {
-            routes: Routes::new(),
-            pages: Routes::new(),
-            route_error: None,
-            config: Config::default(),
+            site: Site::new(),
             settings: Settings {
                 max_connections: 4096,
                 read_timeout: None,
@@ -87,8 +80,7 @@ impl Server {
 
     /// Serves WebSockets on a path, with terms of their own.
     pub fn mount(mut self, path: &str, route: Route) -> Self {
-        let added = self.routes.insert(path, route);
-        self.route_error = self.route_error.or_else(|| added.err());
+        self.site.mount(path, route.terms, route.handler);
         self
     }
 
@@ -98,14 +90,13 @@ impl Server {
     where
         P: Fn(&Request) -> Response + Send + Sync + 'static,
     {
-        let added = self.pages.insert(path, Arc::new(page) as Arc<Page>);
-        self.route_error = self.route_error.or_else(|| added.err());
+        self.site.page(path, page);
         self
     }
 
     /// Changes limits, deadlines and keepalive for all routes.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+        change(self.site.config_mut());
         self
     }
 
@@ -154,12 +145,7 @@ impl Server {
     ///
     /// A route is malformed or there twice, or the address cannot be listened on.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
-        if let Some(error) = self.route_error.take() {
-            return Err(error.into());
-        }
-        for route in self.routes.iter_mut() {
-            route.inherit(&self.config);
-        }
+        self.site.settle()?;
         Listener::bind(self, address)
     }
 }
@@ -167,8 +153,7 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("routes", &self.routes)
-            .field("config", &self.config)
+            .field("site", &self.site)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

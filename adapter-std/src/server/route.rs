@@ -2,18 +2,15 @@ use std::{fmt, sync::Arc};
 
 use ws_core::{
     Config, OriginPolicy, Response,
-    server::{Accept, Upgrade},
+    server::{Accept, Request, Terms},
 };
 
-use super::Request;
 use crate::WebSocket;
 
 /// What a handler returns. Any error will do; the connection is then closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
-type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
-type Change = dyn Fn(&mut Config) + Send + Sync;
+pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
 
 /// What is served on a path: a handler, and who may reach it under which terms.
 ///
@@ -38,12 +35,8 @@ type Change = dyn Fn(&mut Config) + Send + Sync;
 #[derive(Clone)]
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
-    handler: Arc<Handler>,
-    check: Option<Arc<Check>>,
-    change: Vec<Arc<Change>>,
-    subprotocols: Vec<String>,
-    /// The server's configuration with this route's changes, once the server is bound.
-    config: Arc<Config>,
+    pub(super) handler: Arc<Handler>,
+    pub(super) terms: Terms,
 }
 
 impl Route {
@@ -53,19 +46,13 @@ impl Route {
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
     {
-        Self {
-            handler: Arc::new(handler),
-            check: None,
-            change: Vec::new(),
-            subprotocols: Vec::new(),
-            config: Arc::new(Config::default()),
-        }
+        Self { handler: Arc::new(handler), terms: Terms::default() }
     }
 
     /// The subprotocols that are served here, those preferred first: the first that a client offers is
     /// chosen.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self.terms = self.terms.subprotocols(names);
         self
     }
 
@@ -75,54 +62,25 @@ impl Route {
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
     {
-        self.check = Some(Arc::new(check));
+        self.terms = self.terms.check(check);
         self
     }
 
     /// Changes limits, deadlines and keepalive for this route alone.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
-        self.change.push(Arc::new(change));
+        self.terms = self.terms.configure(change);
         self
     }
 
     /// Which pages may connect here; those of the same host by default.
-    pub fn origin(self, policy: OriginPolicy) -> Self {
-        self.configure(move |config| config.origin = policy.clone())
-    }
-
-    /// Settles the configuration, when that of the server is known.
-    pub(super) fn inherit(&mut self, server: &Config) {
-        let mut config = server.clone();
-        for change in &self.change {
-            change(&mut config);
-        }
-        self.config = Arc::new(config);
-    }
-
-    pub(super) fn config(&self) -> &Arc<Config> {
-        &self.config
-    }
-
-    /// Whether and how to open the connection that is asked for.
-    pub(super) fn admit(&self, request: &Request, upgrade: &Upgrade<'_>) -> Result<Accept, Response> {
-        let accept = self.check.as_ref().map_or_else(|| Ok(Accept::new()), |check| check(request))?;
-        let supported = self.subprotocols.iter().map(String::as_str);
-        Ok(match upgrade.choose_subprotocol(supported) {
-            Some(chosen) if !accept.has_subprotocol() => accept.subprotocol(chosen),
-            _ => accept,
-        })
-    }
-
-    pub(super) fn handle(&self, request: Request, ws: WebSocket) -> HandlerResult {
-        (self.handler)(request, ws)
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.terms = self.terms.origin(policy);
+        self
     }
 }
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("subprotocols", &self.subprotocols)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Route").field("terms", &self.terms).finish_non_exhaustive()
     }
 }

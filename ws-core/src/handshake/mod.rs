@@ -7,6 +7,7 @@ mod headers;
 mod origin;
 mod response;
 pub mod server;
+mod site;
 mod url;
 
 pub use error::HandshakeError;
@@ -18,6 +19,8 @@ use alloc::string::String;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
+
+use self::server::{Accept, Request, Upgrade};
 
 /// The value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 fn accept_value(key: &str) -> String {

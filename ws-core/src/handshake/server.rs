@@ -22,14 +22,15 @@
 //! ```
 
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::ops::Range;
+use core::{net::SocketAddr, ops::Range};
 
+pub use super::site::{Site, Terms};
 use super::{
     HandshakeError, Headers, Response, accept_value,
     head::{HeadReader, parse_request},
     headers::{is_token, write_field},
 };
-use crate::{Config, Connection, OriginPolicy, Role, Timestamp};
+use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp};
 
 /// Collects a client's request.
 #[derive(Debug)]
@@ -91,6 +92,8 @@ pub struct Request {
     method: Range<usize>,
     target: Range<usize>,
     path: Range<usize>,
+    pub(super) parameters: Parameters,
+    peer_addr: Option<SocketAddr>,
 }
 
 impl Request {
@@ -99,7 +102,14 @@ impl Request {
         single(&head.headers, "Host")?;
         let path = path_of(head.headers.text(&head.target), head.target.start)
             .ok_or(HandshakeError::MalformedHead("the request target is no path"))?;
-        Ok(Self { headers: head.headers, method: head.method, target: head.target, path })
+        Ok(Self {
+            headers: head.headers,
+            method: head.method,
+            target: head.target,
+            path,
+            parameters: Parameters::default(),
+            peer_addr: None,
+        })
     }
 
     /// The method, such as `GET`.
@@ -124,6 +134,24 @@ impl Request {
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// What fills a name in the pattern of the route that a [`Site`] found, percent-decoded: for
+    /// `/rooms/:room` that of `room`.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name)
+    }
+
+    /// The client's address, as far as the driver told by [`set_peer_addr`](Self::set_peer_addr).
+    #[must_use]
+    pub const fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_addr
+    }
+
+    /// Tells from where the request came.
+    pub const fn set_peer_addr(&mut self, address: Option<SocketAddr>) {
+        self.peer_addr = address;
     }
 
     /// All header fields.

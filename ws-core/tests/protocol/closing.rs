@@ -1,6 +1,8 @@
 //! The closing handshake: codes, reasons, order (RFC 6455 sections 5.5.1, 7.1 and 7.4).
 
-use ws_core::{Cause, Chunk, CloseCode, CloseFrame, Delivery, Event, ProtocolError, Role, SendError, Side, State};
+use ws_core::{
+    Cause, Chunk, CloseCode, CloseFrame, Delivery, Event, ProtocolError, Role, SendError, Side, State,
+};
 
 use crate::support::{
     ROLES, error_of, events, hear, open, open_with, ping, pong, receive, receive_pieces, sent, text,
@@ -95,13 +97,24 @@ fn a_reason_has_at_most_123_bytes() {
 #[test]
 fn a_reason_that_is_not_utf8_is_refused_with_1007() {
     for role in ROLES {
-        for reason in [&b"\xFF"[..], b"abc\x80", b"\xC3", b"\xED\xA0\x80", b"\xF4\x90\x80\x80", b"\xC0\xAF", b"ok\xE2\x82"] {
+        for reason in [
+            &b"\xFF"[..],
+            b"abc\x80",
+            b"\xC3",
+            b"\xED\xA0\x80",
+            b"\xF4\x90\x80\x80",
+            b"\xC0\xAF",
+            b"ok\xE2\x82",
+        ] {
             let payload = [&[0x03, 0xE8], reason].concat();
             for sizes in [&[usize::MAX][..], &[1]] {
                 let stream = Frame::new(CLOSE, &payload[..]).encode_for(role);
                 let mut connection = open(role);
                 let received = receive_pieces(&mut connection, &stream, sizes);
-                assert_eq!((received.events, received.error), (vec![], Some(ProtocolError::InvalidCloseReason)));
+                assert_eq!(
+                    (received.events, received.error),
+                    (vec![], Some(ProtocolError::InvalidCloseReason))
+                );
                 assert_eq!(sent(&mut connection)[0].payload[..2], 1007_u16.to_be_bytes());
             }
         }
@@ -138,7 +151,12 @@ fn closes_that_cross_are_one_clean_end_and_neither_is_answered() {
 #[test]
 fn whatever_comes_after_a_close_is_ignored() {
     for role in ROLES {
-        let behind = [Frame::text("late"), Frame::ping("p"), Frame::close(1001, "again"), Frame::text("x").reserved(7)];
+        let behind = [
+            Frame::text("late"),
+            Frame::ping("p"),
+            Frame::close(1001, "again"),
+            Frame::text("x").reserved(7),
+        ];
         let mut connection = open(role);
         let stream = wire::stream(role, [&Frame::close(1000, "")].into_iter().chain(&behind));
         assert_eq!(receive(&mut connection, &stream).events, [closed(1000, "")]);
@@ -228,7 +246,11 @@ fn nothing_follows_a_close_not_even_a_pong_that_waited() {
             // RFC 6455 5.5.1 and 7.1: the Close is the last frame of an endpoint.
             let frames = sent(&mut connection);
             let places: Vec<_> = frames.iter().map(|frame| frame.opcode).collect();
-            assert_eq!(places.iter().position(|opcode| *opcode == CLOSE), Some(places.len() - 1), "{places:x?}");
+            assert_eq!(
+                places.iter().position(|opcode| *opcode == CLOSE),
+                Some(places.len() - 1),
+                "{places:x?}"
+            );
         }
     }
 }

@@ -197,7 +197,15 @@ fn a_closure_is_final_once_the_connection_is_finished() {
 }
 
 /// Asserts what a connection says of its end.
-fn assert_closure(connection: &Connection, code: u16, reason: &str, clean: bool, who: Side, cause: Cause, said: &str) {
+fn assert_closure(
+    connection: &Connection,
+    code: u16,
+    reason: &str,
+    clean: bool,
+    who: Side,
+    cause: Cause,
+    said: &str,
+) {
     let closure: Closure = connection.closure().unwrap();
     assert_eq!((closure.code.get(), &closure.reason[..], closure.clean), (code, reason, clean));
     assert_eq!((closure.initiator, closure.cause), (who, cause));
@@ -263,7 +271,8 @@ fn every_missed_deadline_has_its_sentence() {
         written(&mut connection);
         connection.handle_timeout(Timestamp::ZERO);
         connection.handle_timeout(at(5));
-        let said = "given up: the peer did not finish the closing handshake in time, code 1006 abnormal closure";
+        let said =
+            "given up: the peer did not finish the closing handshake in time, code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Close), said);
 
         let mut connection = open_with(role, |config| config.keepalive = None);

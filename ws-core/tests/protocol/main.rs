@@ -2,12 +2,15 @@
 //! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
 
 mod closing;
+mod deadlines;
 mod differential;
 mod endings;
 mod fragmentation;
 mod framing;
+mod keepalive;
 mod limits;
 mod pings;
+mod round_trip;
 mod sending;
 mod splitting;
 mod support;

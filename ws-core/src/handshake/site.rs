@@ -1,0 +1,201 @@
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::fmt;
+
+use super::{Accept, Request, Upgrade};
+use crate::{Config, Connection, HandshakeError, OriginPolicy, Response, RouteError, Routes, Timestamp};
+
+type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
+type Change = dyn Fn(&mut Config) + Send + Sync;
+type Page = dyn Fn(&Request) -> Response + Send + Sync;
+
+/// What a server serves: handlers for WebSockets and pages beside them, by path.
+///
+/// It decides and does no I/O, so that servers of any kind can share it. `H` is whatever the server runs
+/// for an open connection.
+///
+/// ```
+/// use ws_core::{Config, Timestamp, server::{Handshake, Site, Terms}};
+///
+/// let mut site = Site::new();
+/// site.mount("/echo", Terms::default(), "the echo handler");
+/// site.settle()?;
+///
+/// let mut handshake = Handshake::new(site.config().clone().into(), Timestamp::ZERO);
+/// let mut received = *b"GET /nothing HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let mut request = handshake.receive(&mut &mut received[..])?.unwrap();
+/// let refusal = site.answer(&mut request, Timestamp::ZERO).unwrap_err();
+/// assert!(refusal.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Site<H> {
+    routes: Routes<(Terms, H)>,
+    pages: Routes<Box<Page>>,
+    config: Config,
+    /// The first route that could not be added.
+    error: Option<RouteError>,
+}
+
+impl<H> Default for Site<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> Site<H> {
+    /// Serves nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { routes: Routes::new(), pages: Routes::new(), config: Config::default(), error: None }
+    }
+
+    /// Serves WebSockets on a path; see [`Routes`] for its form.
+    pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
+        let added = self.routes.insert(path, (terms, handler));
+        self.error = self.error.take().or_else(|| added.err());
+    }
+
+    /// Answers ordinary requests (GET and HEAD) for a path, which may be one that serves WebSockets too.
+    pub fn page(&mut self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) {
+        let added = self.pages.insert(path, Box::new(page));
+        self.error = self.error.take().or_else(|| added.err());
+    }
+
+    /// The configuration that all routes start from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The same, to be changed before [`settle`](Self::settle).
+    pub const fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Works out each route's configuration. Call it when all is said and before the first answer.
+    ///
+    /// # Errors
+    ///
+    /// The first route that is malformed or there twice.
+    pub fn settle(&mut self) -> Result<(), RouteError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        for (terms, _) in self.routes.iter_mut() {
+            terms.inherit(&self.config);
+        }
+        Ok(())
+    }
+
+    /// Opens the connection that is asked for, whose response then waits in it, and fills in the request's
+    /// parameters; or gives the bytes to answer instead, after which to close.
+    ///
+    /// # Errors
+    ///
+    /// The response: a page, or what is wrong with the request.
+    pub fn answer(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Vec<u8>> {
+        let answer = if request.is_upgrade() { self.open(request, now) } else { Err(self.show(request)) };
+        answer.map_err(|response| request.respond(&response))
+    }
+
+    fn open(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Response> {
+        let ((terms, handler), parameters) = self.routes.find(request.path()).ok_or_else(not_found)?;
+        request.parameters = parameters;
+        let opened = match request.upgrade(&terms.config.origin) {
+            Ok(upgrade) => {
+                let accept = terms.admit(request, &upgrade)?;
+                upgrade.accept(&accept, terms.config.clone(), now)
+            }
+            Err(error) => Err(error),
+        };
+        opened.map(|connection| (handler, connection)).map_err(|error| error.response())
+    }
+
+    fn show(&self, request: &mut Request) -> Response {
+        match self.pages.find(request.path()) {
+            Some(_) if !matches!(request.method(), "GET" | "HEAD") => {
+                Response::new(405).header("Allow", "GET, HEAD").text("This page can only be read.\n")
+            }
+            Some((page, parameters)) => {
+                request.parameters = parameters;
+                page(request)
+            }
+            None if self.routes.find(request.path()).is_some() => HandshakeError::NotAnUpgrade.response(),
+            None => not_found(),
+        }
+    }
+}
+
+fn not_found() -> Response {
+    Response::new(404).text("Nothing is served on this path.\n")
+}
+
+impl<H> fmt::Debug for Site<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Who may open a WebSocket on a route, and with which configuration.
+#[derive(Clone, Default)]
+pub struct Terms {
+    check: Option<Arc<Check>>,
+    changes: Vec<Arc<Change>>,
+    subprotocols: Vec<String>,
+    config: Arc<Config>,
+}
+
+impl Terms {
+    /// The subprotocols that are served, those preferred first: the first that a client offers is chosen.
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
+    /// headers, or answers it with a response of its own.
+    #[must_use]
+    pub fn check(
+        mut self,
+        check: impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Some(Arc::new(check));
+        self
+    }
+
+    /// Changes the configuration for this route alone.
+    #[must_use]
+    pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.changes.push(Arc::new(change));
+        self
+    }
+
+    /// Which pages may connect.
+    #[must_use]
+    pub fn origin(self, policy: OriginPolicy) -> Self {
+        self.configure(move |config| config.origin = policy.clone())
+    }
+
+    fn inherit(&mut self, config: &Config) {
+        let mut config = config.clone();
+        for change in &self.changes {
+            change(&mut config);
+        }
+        self.config = Arc::new(config);
+    }
+
+    fn admit(&self, request: &Request, upgrade: &Upgrade<'_>) -> Result<Accept, Response> {
+        let accept = self.check.as_ref().map_or_else(|| Ok(Accept::new()), |check| check(request))?;
+        let supported = self.subprotocols.iter().map(String::as_str);
+        Ok(match upgrade.choose_subprotocol(supported) {
+            Some(chosen) if !accept.has_subprotocol() => accept.subprotocol(chosen),
+            _ => accept,
+        })
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("subprotocols", &self.subprotocols).finish_non_exhaustive()
+    }
+}
