@@ -1,10 +1,10 @@
 //! Says hello to an echo server, once as text and once as binary, and closes.
 //!
-//! `cargo run --release --example echo_client -- ws://127.0.0.1:9001/echo`
+//! `cargo run --release --example echo_client -- ws://127.0.0.1:9001/echo [--ca FILE] [--insecure]`
 
 use std::{error::Error, process};
 
-use ws_std::CloseCode;
+use ws_std::{Client, ClientTls, CloseCode};
 
 fn main() {
     if let Err(error) = run() {
@@ -14,8 +14,8 @@ fn main() {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let url = url()?;
-    let mut ws = ws_std::connect(&url)?;
+    let (url, tls) = options()?;
+    let mut ws = Client::new(&url).tls(tls).connect()?;
     ws.send("Hello, WebSocket!")?;
     println!("received: {}", ws.receive()?.ok_or("the server closed before it answered the text")?);
     ws.send(&[0xDE, 0xAD, 0xBE, 0xEF])?;
@@ -24,15 +24,18 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn url() -> Result<String, lexopt::Error> {
+fn options() -> Result<(String, ClientTls), lexopt::Error> {
     use lexopt::prelude::*;
-    let mut url = None;
+    let (mut url, mut tls) = (None, ClientTls::new());
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
+            Long("ca") => tls = tls.ca_file(parser.value()?),
+            Long("insecure") => tls = tls.danger_accept_any_certificate(),
             Value(value) if url.is_none() => url = Some(value.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    url.ok_or_else(|| "say where to connect, such as ws://127.0.0.1:9001/echo".into())
+    let url = url.ok_or("say where to connect, such as ws://127.0.0.1:9001/echo")?;
+    Ok((url, tls))
 }

@@ -1,22 +1,19 @@
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, SockAddr, Type};
 use ws_core::{
-    Config, Connection, HandshakeError, Response, Url,
+    Config, HandshakeError, Response, Url, UrlError,
     client::{Handshake, Request},
 };
+use ws_transport::{Clock, ConnectOptions, Deadline, Error, seed, tls::ClientTls};
 
-use crate::{
-    Deadline, Error, WebSocket,
-    clock::Clock,
-    duplex::{Duplex, ReadBuffer},
-    socket::{Patience, Socket},
-};
+use crate::{WebSocket, opening::Opening, socket::Socket};
 
 /// Connects to a server with what it needs beyond the address.
 ///
@@ -36,13 +33,12 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
-    request: Result<Request, ws_core::UrlError>,
+    request: Result<Request, UrlError>,
     config: Config,
-    connect_timeout: Duration,
+    options: ConnectOptions,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    local_address: Option<SocketAddr>,
-    nodelay: bool,
+    tls: ClientTls,
 }
 
 impl Client {
@@ -52,11 +48,10 @@ impl Client {
         Self {
             request: url.parse::<Url>().map(Request::new),
             config: Config::default(),
-            connect_timeout: Duration::from_secs(10),
+            options: ConnectOptions::default(),
             read_timeout: None,
             write_timeout: Some(Duration::from_secs(30)),
-            local_address: None,
-            nodelay: true,
+            tls: ClientTls::new(),
         }
     }
 
@@ -81,7 +76,7 @@ impl Client {
     /// How long to try to connect, all addresses together; 10 s. The opening handshake that follows has
     /// [`open_timeout`](Config::open_timeout) for itself.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.options.timeout = timeout;
         self
     }
 
@@ -99,13 +94,19 @@ impl Client {
 
     /// The address, and with it the network interface, to connect from.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
-        self.local_address = Some(address);
+        self.options.local_address = Some(address);
         self
     }
 
     /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.nodelay = nodelay;
+        self.options.nodelay = nodelay;
+        self
+    }
+
+    /// How to do TLS, for a `wss://` address: whom to trust, which certificate to show.
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -124,29 +125,65 @@ impl Client {
     ///
     /// As [`connect`](Self::connect).
     pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
-        let request = self.request.clone()?;
-        if request.url().is_secure() {
-            return Err(Error::Unsupported("wss:// needs TLS, which this version does not speak; use ws://"));
-        }
-        let socket = self.connect_socket(request.url())?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(io::Error::from)?;
+        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let socket = self.connect_socket(url)?;
+        self.open(socket)
+    }
+
+    /// Opens the WebSocket over a Unix-domain socket at this path; the URL names what is asked of the
+    /// server there.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
+        let path = path.as_ref();
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let connected = SockAddr::unix(path).and_then(|address| socket.connect(&address));
+        connected.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
+        })?;
+        let socket = Socket::new(socket, self.write_timeout)?;
+        self.open(socket).map(|(ws, _)| ws)
+    }
+
+    /// Drives the opening handshakes, of TLS and of WebSocket, to their end.
+    fn open(self, socket: Socket) -> Result<(WebSocket, Response), Error> {
+        let request = self.request?;
+        let tls = match request.url().is_secure() {
+            true => Some(self.tls.session(request.url().host())?),
+            false => None,
+        };
         let clock = Clock::start();
-        let handshake = Handshake::new(&request, Arc::new(self.config), seed, clock.now())?;
-        let mut buffer = ReadBuffer::default();
-        let (connection, response) = open(handshake, &socket, clock, &mut buffer)?;
-        let duplex = Arc::new(Duplex::new(Arc::new(socket), clock, buffer, connection));
-        Ok((WebSocket::new(duplex, self.read_timeout), response))
+        let mut opening = Opening::new(Arc::new(socket), clock, tls);
+        let mut handshake = Handshake::new(&request, Arc::new(self.config), seed()?, clock.now())?;
+        opening.write_all(&mut handshake.transmit())?;
+        loop {
+            if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
+                return Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response));
+            }
+            handshake.handle_timeout(clock.now())?;
+            match opening.read(handshake.poll_timeout()) {
+                Ok(Some(0)) => return Err(handshake.receive_eof().into()),
+                Ok(_) => {}
+                // A server that refuses may not wait for the whole request.
+                Err(Error::Io(error)) => {
+                    return Err(match handshake.receive_eof() {
+                        HandshakeError::Eof => error.into(),
+                        refused => refused.into(),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn connect_socket(&self, url: &Url) -> Result<Socket, Error> {
-        let deadline = Instant::now().checked_add(self.connect_timeout);
+        let deadline = Instant::now().checked_add(self.options.timeout);
         let mut last_error = None;
         for address in (url.host(), url.port()).to_socket_addrs()? {
-            let left = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
+            let left =
+                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(Error::Timeout(Deadline::Connect));
             }
@@ -168,42 +205,8 @@ impl Client {
     }
 
     fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(local) = self.local_address {
-            socket.bind(&local.into())?;
-        }
+        let socket = self.options.socket(address)?;
         socket.connect_timeout(&address.into(), timeout)?;
-        socket.set_tcp_nodelay(self.nodelay)?;
         Socket::new(socket, self.write_timeout)
-    }
-}
-
-/// Drives the opening handshake to its end.
-fn open(
-    mut handshake: Handshake,
-    socket: &Socket,
-    clock: Clock,
-    buffer: &mut ReadBuffer,
-) -> Result<(Connection, Response), Error> {
-    if !socket.write_all(&mut handshake.transmit(), Patience::Wait)? {
-        return Err(Error::Timeout(Deadline::Write));
-    }
-    loop {
-        if let Some(opened) = buffer.consume(|input| handshake.receive(input))? {
-            return Ok(opened);
-        }
-        handshake.handle_timeout(clock.now())?;
-        let timeout = handshake.poll_timeout().map(|due| clock.until(due));
-        match buffer.fill(socket, timeout) {
-            Ok(Some(0)) => return Err(handshake.receive_eof().into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Err(match handshake.receive_eof() {
-                    HandshakeError::Eof => error.into(),
-                    refused => refused.into(),
-                });
-            }
-            Err(error) => return Err(error.into()),
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! One connection, shared by the thread that receives and those that send.
 //!
 //! Three locks, taken in this order and each only by those who need it: `reading` by the one thread that
-//! receives, `writing` by the one that writes, `connection` by everybody for as long as it takes to move
-//! bytes in memory. No lock but the first two is held during a system call; so the receiving thread,
+//! receives, `writing` by the one that writes, `wire` by everybody for as long as it takes to move bytes in
+//! memory, encrypted or not. No lock but the first two is held during a system call; so the receiving thread,
 //! parked in a read, keeps nobody from sending, and a sending thread, parked in a write, keeps nobody from
 //! receiving.
 
@@ -14,13 +14,10 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Closure, Connection, Event, SendError, Transmit};
+use ws_core::{Cause, CloseCode, Closure, Connection, Event, SendError, State, Transmit};
+use ws_transport::{Clock, Deadline, Error, Wire};
 
-use crate::{
-    Deadline, Error,
-    clock::Clock,
-    socket::{Patience, ReadTimeout, Socket},
-};
+use crate::socket::{Patience, ReadTimeout, Socket};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -28,7 +25,7 @@ pub(crate) struct Duplex {
     clock: Clock,
     reading: Mutex<ReadBuffer>,
     writing: Mutex<Transmit>,
-    connection: Mutex<Connection>,
+    wire: Mutex<Wire>,
 }
 
 /// What has been read and not been looked at.
@@ -37,6 +34,8 @@ pub(crate) struct ReadBuffer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Where ciphertext is read into, if there is any.
+    sealed: Vec<u8>,
     timeout: ReadTimeout,
     /// Whether the socket was looked at since the time was told last.
     looked: bool,
@@ -48,20 +47,25 @@ impl ReadBuffer {
 
     /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.
     pub(crate) fn fill(&mut self, socket: &Socket, timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; Self::SMALLEST];
-        }
-        let space = &mut self.buffer[self.end..];
-        let read = socket.read(space, timeout, &mut self.timeout)?;
-        self.end += read.unwrap_or(0);
-        if self.end == self.buffer.len() && self.buffer.len() < Self::LARGEST {
-            // A peer that fills it has more to say.
-            self.buffer.resize((self.buffer.len() * 4).min(Self::LARGEST), 0);
-        }
+        debug_assert!(self.is_empty(), "what was read before is still there");
+        let read = read_into(&mut self.buffer, socket, timeout, &mut self.timeout)?;
+        (self.start, self.end) = (0, read.unwrap_or(0));
         Ok(read)
+    }
+
+    /// As [`fill`](Self::fill), for a stream that has to be decrypted.
+    pub(crate) fn fill_sealed(
+        &mut self,
+        socket: &Socket,
+        timeout: Option<Duration>,
+        decrypt: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
+    ) -> Result<Option<usize>, Error> {
+        debug_assert!(self.is_empty(), "what was read before is still there");
+        let read = read_into(&mut self.sealed, socket, timeout, &mut self.timeout)?;
+        self.buffer.clear();
+        let decrypted = decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
+        (self.start, self.end) = (0, self.buffer.len());
+        decrypted.map(|()| read)
     }
 
     /// Lets `take` have the bytes; what it leaves stays.
@@ -90,10 +94,28 @@ impl ReadBuffer {
 
     /// Gives back the memory that a peer which said much made it take.
     fn release(&mut self) {
-        if self.is_empty() && self.buffer.len() > Self::SMALLEST {
-            self.buffer = Vec::new();
+        if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::SMALLEST {
+            (self.buffer, self.sealed) = (Vec::new(), Vec::new());
+            (self.start, self.end) = (0, 0);
         }
     }
+}
+
+/// Reads once into a buffer that grows while the peer fills it: such a one has more to say.
+fn read_into(
+    buffer: &mut Vec<u8>,
+    socket: &Socket,
+    timeout: Option<Duration>,
+    current: &mut ReadTimeout,
+) -> io::Result<Option<usize>> {
+    if buffer.len() < ReadBuffer::SMALLEST {
+        buffer.resize(ReadBuffer::SMALLEST, 0);
+    }
+    let read = socket.read(buffer, timeout, current)?;
+    if read == Some(buffer.len()) && buffer.len() < ReadBuffer::LARGEST {
+        buffer.resize((buffer.len() * 4).min(ReadBuffer::LARGEST), 0);
+    }
+    Ok(read)
 }
 
 /// How a flush without waiting ended.
@@ -105,18 +127,23 @@ enum Flushed {
 }
 
 impl Duplex {
-    pub(crate) fn new(socket: Arc<Socket>, clock: Clock, buffer: ReadBuffer, connection: Connection) -> Self {
+    pub(crate) fn new(socket: Arc<Socket>, clock: Clock, buffer: ReadBuffer, wire: Wire) -> Self {
         Self {
             socket,
             clock,
             reading: Mutex::new(buffer),
             writing: Mutex::new(Transmit::default()),
-            connection: Mutex::new(connection),
+            wire: Mutex::new(wire),
         }
     }
 
-    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
-        lock(&self.connection)
+    /// Asks the connection for something.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
+        question(&self.wire().connection)
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        lock(&self.wire)
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -130,7 +157,7 @@ impl Duplex {
         loop {
             if !reading.is_empty() {
                 let received = reading.consume(|input| {
-                    let received = self.connection().receive(input);
+                    let received = self.wire().connection.receive(input);
                     // Copied when the connection is free again for those who send.
                     received.map(|event| event.map(Event::into_owned))
                 });
@@ -157,7 +184,7 @@ impl Duplex {
         deadline: Option<Instant>,
     ) -> Result<Option<Result<(), Error>>, Error> {
         let now = self.clock.now();
-        let overdue = self.connection().poll_timeout().is_some_and(|due| due <= now);
+        let overdue = self.ask(|connection| connection.poll_timeout().is_some_and(|due| due <= now));
         if overdue && !reading.looked && self.socket.is_readable()? {
             // The application was away. What came meanwhile counts before any silence does.
             reading.looked = true;
@@ -165,12 +192,13 @@ impl Duplex {
             return Ok(None);
         }
         reading.looked = false;
-        self.connection().handle_timeout(now);
+        self.wire().connection.handle_timeout(now);
         let flushed = self.flush_without_waiting();
-        let connection = self.connection();
+        let wire = self.wire();
+        let connection = &wire.connection;
         if connection.is_finished() {
             let closure = connection.closure();
-            drop(connection);
+            drop(wire);
             self.end_writing();
             return Ok(Some(closure.map_or(Ok(()), ended)));
         }
@@ -180,7 +208,7 @@ impl Duplex {
         // Another thread's `close` shortens the wait and cannot wake this one, so that it is never longer.
         let longest = connection.config().close_timeout.max(Duration::from_millis(10));
         let mut wait = connection.poll_timeout().map_or(longest, |due| self.clock.until(due).min(longest));
-        drop(connection);
+        drop(wire);
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -201,16 +229,28 @@ impl Duplex {
     }
 
     fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> Result<(), Error> {
-        match reading.fill(&self.socket, timeout) {
-            Ok(Some(0)) => self.connection().receive_eof(),
+        let secure = self.wire().is_secure();
+        let read = if secure {
+            reading.fill_sealed(&self.socket, timeout, |sealed, plain| self.wire().decrypt(sealed, plain))
+        } else {
+            reading.fill(&self.socket, timeout).map_err(Error::Io)
+        };
+        match read {
+            Ok(Some(0)) => self.wire().receive_eof()?,
             Ok(Some(_)) => {}
             Ok(None) => reading.release(),
-            Err(error) => {
-                self.connection().receive_eof();
+            Err(Error::Io(error)) => {
+                let mut wire = self.wire();
+                wire.connection.receive_eof();
                 // After a Close a reset says no more than the end of the stream.
-                if !matches!(self.closure(), Some(Closure { cause: Cause::Close, .. })) {
+                if !matches!(wire.connection.closure(), Some(Closure { cause: Cause::Close, .. })) {
                     return Err(error.into());
                 }
+            }
+            Err(error) => {
+                // Tells the peer what it did wrong.
+                self.end_writing();
+                return Err(error);
             }
         }
         Ok(())
@@ -222,14 +262,15 @@ impl Duplex {
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
         loop {
-            let mut connection = self.connection();
+            let mut wire = self.wire();
+            let connection = &mut wire.connection;
             let full = connection.buffered() >= connection.config().write_buffer_size.max(1);
-            if full && connection.closure().is_none() {
-                drop(connection);
+            if full && connection.state() == State::Open {
+                drop(wire);
                 self.flush()?;
                 continue;
             }
-            return send(&mut connection).map_err(|error| match (error, connection.closure()) {
+            return send(connection).map_err(|error| match (error, connection.closure()) {
                 (SendError::Closed, Some(closure)) => Error::Closed(closure),
                 (error, _) => Error::Send(error),
             });
@@ -247,7 +288,7 @@ impl Duplex {
             }
             drop(writing);
             // What was queued while this thread held the lock, its own thread may have left to this one.
-            if !self.connection().wants_write() {
+            if !self.wire().wants_write() {
                 return Ok(());
             }
         }
@@ -266,7 +307,7 @@ impl Duplex {
                 return Flushed::Blocked;
             }
             drop(writing);
-            if !self.connection().wants_write() {
+            if !self.wire().wants_write() {
                 return Flushed::Done;
             }
         }
@@ -276,7 +317,7 @@ impl Duplex {
     fn write(&self, writing: &mut Transmit, patience: Patience) -> Result<bool, Error> {
         loop {
             if !writing.has_remaining() {
-                self.connection().take_transmit(writing);
+                self.wire().take_output(writing);
                 if !writing.has_remaining() {
                     return Ok(true);
                 }
@@ -286,11 +327,11 @@ impl Duplex {
                 Ok(false) => return Ok(false),
                 Err(error) => {
                     // Nobody is there to read it.
-                    let mut connection = self.connection();
+                    let mut wire = self.wire();
                     writing.advance(usize::MAX);
-                    connection.take_transmit(writing);
+                    wire.take_output(writing);
                     writing.advance(usize::MAX);
-                    return if connection.closure().is_some() { Ok(true) } else { Err(error.into()) };
+                    return if wire.connection.closure().is_some() { Ok(true) } else { Err(error.into()) };
                 }
             }
         }
@@ -299,7 +340,7 @@ impl Duplex {
     /// Queues a Close and writes it as far as goes without waiting. Nothing happens if one was sent.
     pub(crate) fn close_without_waiting(&self, code: CloseCode, reason: &str) {
         {
-            let mut connection = self.connection();
+            let connection = &mut self.wire().connection;
             if connection.close(code, reason).is_err() {
                 return;
             }
@@ -311,7 +352,7 @@ impl Duplex {
     /// Queues a Close and writes it.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         {
-            let mut connection = self.connection();
+            let connection = &mut self.wire().connection;
             match connection.close(code, reason) {
                 Err(SendError::Closed) => {}
                 result => result?,
@@ -333,7 +374,7 @@ impl Duplex {
         let silent = matches!(self.closure(), Some(Closure { cause: Cause::Timeout(_), .. }));
         // If another thread receives, this is up to that one.
         if let (false, Ok(mut reading)) = (silent, self.reading.try_lock()) {
-            let deadline = Instant::now() + self.connection().config().close_timeout;
+            let deadline = Instant::now() + self.ask(|connection| connection.config().close_timeout);
             reading.drain(&self.socket, deadline);
         }
         self.abandon();
@@ -341,18 +382,19 @@ impl Duplex {
 
     /// Writes what is left, as far as goes without waiting, and says that nothing more will come.
     fn end_writing(&self) {
+        self.wire().end_output();
         self.flush_without_waiting();
         self.socket.shutdown(Shutdown::Write);
     }
 
     /// Ends the connection without any ceremony. All threads that wait for it wake up.
     pub(crate) fn abandon(&self) {
-        self.connection().receive_eof();
+        self.wire().connection.receive_eof();
         self.socket.shutdown(Shutdown::Both);
     }
 
     pub(crate) fn closure(&self) -> Option<Closure> {
-        self.connection().closure()
+        self.ask(Connection::closure)
     }
 }
 

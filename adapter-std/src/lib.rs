@@ -37,21 +37,23 @@
 //! The sockets are those of Unix.
 
 mod client;
-mod clock;
 mod duplex;
-mod error;
+mod opening;
 mod server;
 mod socket;
 mod websocket;
 
 pub use client::Client;
-pub use error::{Deadline, Error};
 pub use server::{Handle, HandlerResult, Listener, Route, Server};
 pub use websocket::{Receiver, Sender, WebSocket};
 pub use ws_core::{
     self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
     OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
     server::{Accept, Request},
+};
+pub use ws_transport::{
+    Deadline, Error, ListenOptions,
+    tls::{Certificates, ClientTls, ServerTls, TlsError},
 };
 
 /// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.

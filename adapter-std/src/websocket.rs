@@ -1,8 +1,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Event, Message, PreparedMessage, State};
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_transport::Error;
 
-use crate::{Error, duplex::Duplex};
+use crate::duplex::Duplex;
 
 /// An open WebSocket, of a client or of a server.
 ///
@@ -317,13 +318,13 @@ impl Sender {
     /// How far the connection is.
     #[must_use]
     pub fn state(&self) -> State {
-        self.duplex.connection().state()
+        self.duplex.ask(Connection::state)
     }
 
     /// The subprotocol that was agreed on.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
-        self.duplex.connection().subprotocol().map(str::to_owned)
+        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
     }
 
     /// How the connection ended, or is ending; `None` while it is open.
@@ -335,7 +336,7 @@ impl Sender {
     /// How long the last answered keepalive ping took.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.duplex.connection().latency()
+        self.duplex.ask(Connection::latency)
     }
 
     /// The peer's address.

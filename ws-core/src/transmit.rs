@@ -46,9 +46,10 @@ impl Transmit {
         self.read == self.copied.len() && self.shared_len == 0
     }
 
-    /// Where to append encoded bytes.
+    /// The block to append bytes to. A driver that puts TLS below the protocol fills one of its own with
+    /// ciphertext.
     #[inline]
-    pub(crate) fn copied(&mut self) -> &mut Vec<u8> {
+    pub fn block(&mut self) -> &mut Vec<u8> {
         if self.read > 0 && self.read >= self.copied.len() / 2 {
             self.compact();
         }
@@ -90,7 +91,7 @@ impl Transmit {
         while !self.is_empty() {
             let run = self.copied_run();
             if run > 0 {
-                into.copied().extend_from_slice(self.chunk());
+                into.block().extend_from_slice(self.chunk());
                 self.advance(run);
             } else if let Some(Shared { payload, .. }) = self.shared.pop_front() {
                 self.shared_len = self.shared_len.saturating_sub(payload.len());

@@ -3,60 +3,52 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use ws_core::{
-    CloseCode, Config, HandshakeError, State,
-    server::{self, Request},
+    CloseCode, Connection, HandshakeError, State,
+    server::{Handshake, Request},
 };
+use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{Handler, Server, listener::Registration};
-use crate::{
-    Error, WebSocket,
-    clock::Clock,
-    duplex::{Duplex, ReadBuffer},
-    socket::{Patience, Socket},
-};
+use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
-pub(super) fn serve(server: &Server, socket: &Arc<Socket>, registration: &Registration) {
+pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
-    let mut buffer = ReadBuffer::default();
-    let config = Arc::new(server.site.config().clone());
-    let answer = match receive_request(socket, clock, &mut buffer, config) {
+    let Ok(tls) = server.tls_config.as_ref().map(ServerTls::session).transpose() else { return };
+    let mut opening = Opening::new(socket, clock, tls);
+    let answer = match receive_request(server, &mut opening, clock) {
         Ok(Some(mut request)) => {
-            request.set_peer_addr(socket.peer_addr());
+            request.set_peer_addr(opening.socket().peer_addr());
             server.site.answer(&mut request, clock.now()).map(|opened| (opened, request))
         }
         Err(Error::Handshake(error)) => Err(error.response().to_bytes()),
-        // A port scan, or a browser that connected ahead of need.
+        // A port scan, a browser that connected ahead of need, one that does not speak TLS.
         Ok(None) | Err(_) => return,
     };
     match answer {
         Ok(((handler, connection), request)) => {
-            let duplex = Arc::new(Duplex::new(socket.clone(), clock, buffer, connection));
-            run(server, handler, request, &duplex, registration);
+            run(server, handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => respond(socket, &mut buffer, &response, server),
+        Err(response) => {
+            if opening.write_all(&mut &*response).is_ok() {
+                opening.finish(server.site.config().close_timeout);
+            }
+        }
     }
 }
 
 /// Reads a request; `None` if the client closed before it sent any.
-fn receive_request(
-    socket: &Socket,
-    clock: Clock,
-    buffer: &mut ReadBuffer,
-    config: Arc<Config>,
-) -> Result<Option<Request>, Error> {
-    let mut handshake = server::Handshake::new(config, clock.now());
+fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Result<Option<Request>, Error> {
+    let mut handshake = Handshake::new(server.config.clone(), clock.now());
     loop {
-        if let Some(request) = buffer.consume(|input| handshake.receive(input))? {
+        if let Some(request) = opening.consume(|input| handshake.receive(input))? {
             return Ok(Some(request));
         }
         handshake.handle_timeout(clock.now())?;
-        let timeout = handshake.poll_timeout().map(|due| clock.until(due));
-        if buffer.fill(socket, timeout)? == Some(0) {
+        if opening.read(handshake.poll_timeout())? == Some(0) {
             return if handshake.has_begun() { Err(HandshakeError::Eof.into()) } else { Ok(None) };
         }
     }
@@ -77,7 +69,7 @@ fn run(
     let opened = duplex.flush();
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
     let returned = opened.is_ok().then(|| catch_unwind(AssertUnwindSafe(|| handler(request, ws))));
-    if duplex.connection().state() == State::Open {
+    if duplex.ask(Connection::state) == State::Open {
         let (code, reason) = match returned {
             Some(Ok(Ok(()))) => (CloseCode::NORMAL_CLOSURE, ""),
             _ => (CloseCode::INTERNAL_ERROR, "the handler failed"),
@@ -87,12 +79,4 @@ fn run(
     }
     let _ = duplex.receive_to_end();
     duplex.linger();
-}
-
-/// Answers over HTTP and closes so that the answer arrives.
-fn respond(socket: &Socket, buffer: &mut ReadBuffer, response: &[u8], server: &Server) {
-    if let Ok(true) = socket.write_all(&mut &*response, Patience::Wait) {
-        socket.shutdown(std::net::Shutdown::Write);
-        buffer.drain(socket, Instant::now() + server.site.config().close_timeout);
-    }
 }

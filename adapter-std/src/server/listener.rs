@@ -2,25 +2,22 @@ use std::{
     collections::HashMap,
     fmt,
     io::{self, ErrorKind, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs},
+    net::{Shutdown, SocketAddr},
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags};
-use socket2::{Domain, Protocol, Type};
 use ws_core::{CloseCode, Response};
+use ws_transport::Error;
 
 use super::{Server, connection, pool::Pool};
 use crate::{
-    Error,
     duplex::Duplex,
     socket::{Patience, ReadTimeout, Socket, is_timeout, wait},
 };
 
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
 const SHORTAGE: Duration = Duration::from_millis(50);
 /// How long threads have to notice that their connections were broken off.
@@ -29,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A [`Server`] that listens.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    listener: socket2::Socket,
     /// Readable when the server is to stop.
     stopped: UnixStream,
     shared: Arc<Shared>,
@@ -58,16 +55,9 @@ struct Entry {
 }
 
 impl Listener {
-    pub(super) fn bind(server: Server, address: impl ToSocketAddrs) -> Result<Self, Error> {
-        let mut last_error = io::Error::new(ErrorKind::NotFound, "the address to listen on is none");
-        let listener = address.to_socket_addrs()?.find_map(|address| match listen(address) {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                last_error = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-                None
-            }
-        });
-        let listener = listener.ok_or(last_error)?;
+    pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
+        // The wait before `accept` can be in vain, if the client changes its mind in between.
+        listener.set_nonblocking(true)?;
         let (stop, stopped) = UnixStream::pair()?;
         let pool = Pool::new(server.settings.max_connections);
         let shared = Arc::new(Shared { server, pool, connections: Mutex::default(), stop });
@@ -78,9 +68,11 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The operating system does not tell.
+    /// It is a path, or the operating system does not tell.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
-        Ok(self.listener.local_addr()?)
+        let address = self.listener.local_addr()?.as_socket();
+        Ok(address
+            .ok_or_else(|| io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port"))?)
     }
 
     /// A handle to stop the server with.
@@ -119,21 +111,21 @@ impl Listener {
 
     /// Accepts a client and hands it to a thread, or refuses it.
     fn accept(&self, refused: &mut Refused) -> io::Result<()> {
-        let stream = match self.listener.accept() {
-            Ok((stream, _)) => stream,
+        let socket = match self.listener.accept() {
+            Ok((socket, _)) => socket,
             // The client has gone, or descriptors or memory are short, which passes.
             Err(error) if is_timeout(&error) || error.kind() == ErrorKind::ConnectionAborted => return Ok(()),
             Err(_) => return wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(SHORTAGE)),
         };
         let settings = &self.shared.server.settings;
-        let socket = socket2::Socket::from(stream);
-        // It fails for a client that has gone already; the first read will tell.
-        let _ = socket.set_tcp_nodelay(settings.nodelay);
+        // It fails for a client that has gone already, of which the first read will tell, and for a
+        // Unix-domain socket, which needs it not.
+        let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
         let socket = Arc::new(Socket::new(socket, settings.write_timeout)?);
         let (shared, served) = (self.shared.clone(), socket.clone());
         let run = self.shared.pool.run(move || {
             if let Some(registration) = shared.register(&served) {
-                connection::serve(&shared.server, &served, &registration);
+                connection::serve(&shared.server, served, &registration);
             }
         });
         if run.is_err() {
@@ -280,14 +272,4 @@ impl Refused {
             !ended && now < *deadline
         });
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    // The wait before `accept` can be in vain, if the client changes its mind in between.
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }

@@ -3,18 +3,22 @@ mod listener;
 mod pool;
 mod route;
 
-use std::{fmt, net::ToSocketAddrs, sync::Arc, time::Duration};
+use std::{fmt, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use ws_core::{
     Config, OriginPolicy, Response,
     server::{Request, Site},
+};
+use ws_transport::{
+    Error, ListenOptions,
+    tls::{ServerTls, rustls},
 };
 
 pub use listener::{Handle, Listener};
 pub use route::{HandlerResult, Route};
 
 use self::route::Handler;
-use crate::{Error, WebSocket};
+use crate::WebSocket;
 
 /// Serves WebSockets, and a few pages beside them, on one port.
 ///
@@ -38,6 +42,10 @@ use crate::{Error, WebSocket};
 pub struct Server {
     site: Site<Arc<Handler>>,
     settings: Settings,
+    tls: Option<ServerTls>,
+    /// What follows from these when the server is bound.
+    config: Arc<Config>,
+    tls_config: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// What holds for all connections beside the protocol's configuration.
@@ -46,7 +54,7 @@ struct Settings {
     max_connections: usize,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    nodelay: bool,
+    listen: ListenOptions,
 }
 
 impl Default for Server {
@@ -64,8 +72,11 @@ impl Server {
                 max_connections: 4096,
                 read_timeout: None,
                 write_timeout: Some(Duration::from_secs(30)),
-                nodelay: true,
+                listen: ListenOptions::default(),
             },
+            tls: None,
+            config: Arc::default(),
+            tls_config: None,
         }
     }
 
@@ -123,9 +134,15 @@ impl Server {
         self
     }
 
-    /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.settings.nodelay = nodelay;
+    /// How to listen: the backlog, and who else may use the address; and `TCP_NODELAY`, which is on.
+    pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
+        change(&mut self.settings.listen);
+        self
+    }
+
+    /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -143,10 +160,32 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A route is malformed or there twice, or the address cannot be listened on.
-    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+    /// A route is malformed or there twice, the address cannot be listened on, or TLS cannot be set up.
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+        let socket = self.settings.listen.listen(address)?;
+        self.bind_socket(socket)
+    }
+
+    /// Listens on a Unix-domain socket at this path, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let socket = self.settings.listen.listen_unix(path.as_ref())?;
+        self.bind_socket(socket)
+    }
+
+    /// Serves clients of a socket that listens already, such as one that a service manager hands over.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         self.site.settle()?;
-        Listener::bind(self, address)
+        self.config = Arc::new(self.site.config().clone());
+        self.tls_config = self.tls.as_ref().map(ServerTls::build).transpose()?;
+        Listener::new(self, socket.into().into())
     }
 }
 

@@ -40,14 +40,14 @@ impl Outgoing {
 
     pub(super) fn new(masking: Option<Box<Entropy>>, head: Vec<u8>) -> Self {
         let mut queue = Transmit::default();
-        *queue.copied() = head;
+        *queue.block() = head;
         Self { queue, masking, message: None, pong: None }
     }
 
     pub(super) fn push(&mut self, opcode: Opcode, fin: bool, payload: Cow<'_, [u8]>) {
         let masking_key = self.masking.as_mut().map(|entropy| entropy.masking_key());
         let header = Header { fin, masking_key, ..Header::new(opcode, payload.len() as u64) }.encode();
-        let out = self.queue.copied();
+        let out = self.queue.block();
         match (masking_key, payload) {
             (Some(key), payload) => {
                 out.reserve(header.len().saturating_add(payload.len()));
@@ -72,7 +72,7 @@ impl Outgoing {
         } else if prepared.frame().len() >= Self::PREPARED_FROM {
             self.queue.push_shared(prepared.frame().clone());
         } else {
-            self.queue.copied().extend_from_slice(prepared.frame());
+            self.queue.block().extend_from_slice(prepared.frame());
         }
     }
 

@@ -143,7 +143,7 @@ impl Handshake {
         let mut entropy = Box::new(Entropy::new(seed));
         let key = entropy.nonce();
         let mut queue = Transmit::default();
-        *queue.copied() = request.encode(&key)?;
+        *queue.block() = request.encode(&key)?;
         Ok(Self {
             deadline: config.open_timeout.map(|timeout| now + timeout),
             config,

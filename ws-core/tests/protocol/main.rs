@@ -1,6 +1,7 @@
 //! The promises of ws-core, as one program: tables after the sections of RFC 6455, and properties that
 //! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
 
+mod any_order;
 mod closing;
 mod deadlines;
 mod differential;
@@ -9,9 +10,11 @@ mod fragmentation;
 mod framing;
 mod keepalive;
 mod limits;
+mod pairs;
 mod pings;
 mod round_trip;
 mod sending;
+mod server_head;
 mod splitting;
 mod support;
 mod utf8;

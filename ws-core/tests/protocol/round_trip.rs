@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
-use ws_core::{Chunk, CloseCode, Config, Connection, Event, Message, PreparedMessage, Role, State, Timestamp};
+use ws_core::{
+    Chunk, CloseCode, Config, Connection, Event, Message, PreparedMessage, Role, State, Timestamp,
+};
 
 use crate::support::{
-    ROLES, cases, config, connect, drained, events, other, pair::Pair, pieces, receive_pieces, strategies, wire, written,
+    ROLES, cases, config, connect, drained, events, other, pair::Pair, pieces, receive_pieces, strategies,
+    wire, written,
 };
 
 fn roomy() -> Arc<Config> {
@@ -30,7 +33,29 @@ fn arrives(sender: Role, send: impl FnOnce(&mut Connection), expected: &[Event<'
 #[test]
 fn messages_of_every_length_at_a_border_arrive_in_every_form() {
     for role in ROLES {
-        for len in [0, 1, 2, 3, 4, 5, 124, 125, 126, 127, 128, 511, 512, 513, 4095, 4096, 4097, 65535, 65536, 65537, 1 << 20] {
+        for len in [
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            124,
+            125,
+            126,
+            127,
+            128,
+            511,
+            512,
+            513,
+            4095,
+            4096,
+            4097,
+            65535,
+            65536,
+            65537,
+            1 << 20,
+        ] {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 31 + i / 256) as u8).collect();
             let text: String = bytes.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
             let binary = [Event::Message(Message::from(&bytes))];

@@ -1,5 +1,6 @@
 //! What all tests share: frames made by hand, connections, virtual time.
 
+pub(crate) mod http;
 pub(crate) mod pair;
 pub(crate) mod reference;
 pub(crate) mod strategies;

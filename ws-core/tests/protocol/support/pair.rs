@@ -70,8 +70,9 @@ impl Pair {
         }
     }
 
-    /// Writes at most `most` bytes that wait at this end, which drops the stream once it is finished.
-    pub(crate) fn write(&mut self, role: Role, most: usize) -> usize {
+    /// Writes at most `most` bytes that wait at this end, which drops the stream once it is finished. Tells
+    /// whether anything happened.
+    pub(crate) fn write(&mut self, role: Role, most: usize) -> bool {
         let (from, to) = self.ends(role);
         let mut buffer = from.connection.transmit();
         let most = buffer.remaining().min(most);
@@ -79,26 +80,29 @@ impl Pair {
         drop(buffer);
         from.output.extend_from_slice(&bytes);
         to.inbound.extend_from_slice(&bytes);
-        to.hung_up |= from.connection.is_finished();
-        most
+        let hangs_up = from.connection.is_finished() && !to.hung_up;
+        to.hung_up |= hangs_up;
+        most > 0 || hangs_up
     }
 
     /// Lets at most `most` of the bytes on their way arrive, and then perhaps the end of the stream.
-    pub(crate) fn read(&mut self, role: Role, most: usize) -> usize {
+    /// Tells whether anything happened.
+    pub(crate) fn read(&mut self, role: Role, most: usize) -> bool {
         let (to, _) = self.ends(role);
         if !to.connection.wants_read() {
-            return 0;
+            return false;
         }
         let most = most.min(to.inbound.len());
         let bytes: Vec<u8> = to.inbound.drain(..most).collect();
         let received = receive(&mut to.connection, &bytes);
         to.events.extend(received.events);
         to.error = to.error.or(received.error);
-        if to.inbound.is_empty() && to.hung_up && !to.heard_hang_up {
+        let ends = to.inbound.is_empty() && to.hung_up && !to.heard_hang_up;
+        if ends {
             to.heard_hang_up = true;
             to.connection.receive_eof();
         }
-        most
+        most > 0 || ends
     }
 
     pub(crate) fn tell_time(&mut self, role: Role) {
@@ -109,13 +113,13 @@ impl Pair {
     /// Moves bytes, and tells the time, until nothing moves any more.
     pub(crate) fn settle(&mut self) {
         loop {
-            let mut moved = 0;
+            let mut moved = false;
             for role in ROLES {
-                moved += self.read(role, usize::MAX);
+                moved |= self.read(role, usize::MAX);
                 self.tell_time(role);
-                moved += self.write(role, usize::MAX);
+                moved |= self.write(role, usize::MAX);
             }
-            if moved == 0 {
+            if !moved {
                 break;
             }
         }

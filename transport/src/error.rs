@@ -2,6 +2,8 @@ use std::{error, fmt, io};
 
 use ws_core::{Closure, HandshakeError, ProtocolError, RouteError, SendError, UrlError};
 
+use crate::tls::TlsError;
+
 /// What can go wrong with a WebSocket.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -24,8 +26,8 @@ pub enum Error {
     Disconnected(Closure),
     /// A deadline passed.
     Timeout(Deadline),
-    /// This build cannot do what was asked; with what to do about it.
-    Unsupported(&'static str),
+    /// TLS could not be set up, or the peer failed it.
+    Tls(TlsError),
 }
 
 /// The deadlines that the adapter keeps, beside those of the protocol.
@@ -58,7 +60,7 @@ impl fmt::Display for Error {
             Self::Timeout(Deadline::Write) => {
                 f.write_str("the peer did not take what was sent within the write timeout")
             }
-            Self::Unsupported(what) => f.write_str(what),
+            Self::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -71,6 +73,7 @@ impl error::Error for Error {
             Self::Route(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Protocol(error) => Some(error),
+            Self::Tls(error) => Some(error),
             Self::Send(error) => Some(error),
             _ => None,
         }
@@ -110,5 +113,11 @@ impl From<ProtocolError> for Error {
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         Self::Send(error)
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }

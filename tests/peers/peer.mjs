@@ -1,0 +1,113 @@
+// One end of a WebSocket that does what it is told by lines on stdin and tells on stdout what happens.
+//
+//     peer.mjs client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
+//     peer.mjs server     [the same]  [--refuse STATUS --body TEXT]
+//
+// Payloads and reasons are written in hexadecimal behind an x. peer.py speaks the same language.
+
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { WebSocket, WebSocketServer } from "ws";
+
+const { positionals: [role, url], values: options } = parseArgs({
+  allowPositionals: true,
+  options: {
+    subprotocol: { type: "string", multiple: true, default: [] },
+    header: { type: "string", multiple: true, default: [] },
+    "max-size": { type: "string", default: String(64 << 20) },
+    refuse: { type: "string" },
+    body: { type: "string" },
+  },
+});
+
+const common = { perMessageDeflate: false, maxPayload: Number(options["max-size"]) };
+
+const say = (...words) => process.stdout.write(words.join(" ") + "\n");
+const encode = data => "x" + Buffer.from(data).toString("hex");
+const decode = word => Buffer.from(word.slice(1), "hex");
+
+function sayHeaders(rawHeaders) {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    say("header", rawHeaders[at], encode(rawHeaders[at + 1]));
+  }
+}
+
+// Collects what happens, so that nothing that came between two commands is lost.
+function recorded(ws) {
+  const events = [];
+  let wake = () => {};
+  const record = (...event) => { events.push(event); wake(); };
+  ws.on("message", (data, isBinary) => record(isBinary ? "binary" : "text", encode(data)));
+  ws.on("pong", data => record("pong", encode(data)));
+  ws.on("close", (code, reason) => record("closed", code, encode(reason)));
+  ws.on("error", () => {}); // "close" follows
+  return async (...kinds) => {
+    for (;;) {
+      const at = events.findIndex(([kind]) => kinds.includes(kind));
+      if (at >= 0) return events.splice(at, 1)[0];
+      await new Promise(resolve => { wake = resolve; });
+    }
+  };
+}
+
+async function obey(ws, next, rawHeaders) {
+  sayHeaders(rawHeaders);
+  say("open", ws.protocol || "-");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [verb, ...words] = line.split(" ");
+    if (verb === "text" || verb === "binary") {
+      ws.send(decode(words[0]), { binary: verb === "binary" });
+    } else if (verb === "fragments") {
+      const [kind, ...fragments] = words;
+      fragments.forEach((fragment, at) => {
+        ws.send(decode(fragment), { binary: kind === "binary", fin: at === fragments.length - 1 });
+      });
+    } else if (verb === "receive") {
+      say(...await next("text", "binary", "closed"));
+    } else if (verb === "ping") {
+      ws.ping(decode(words[0]));
+      say(...await next("pong"));
+    } else if (verb === "close") {
+      ws.close(Number(words[0]), decode(words[1]));
+      say(...await next("closed"));
+    } else if (verb === "vanish") {
+      ws.terminate();
+      await next("closed");
+      say("vanished");
+    } else {
+      say("unknown", verb);
+    }
+  }
+  process.exit();
+}
+
+async function client() {
+  const headers = Object.fromEntries(options.header.map(header => header.split(": ")));
+  const ws = new WebSocket(url, options.subprotocol, { ...common, headers });
+  const next = recorded(ws);
+  let rawHeaders = [];
+  ws.on("upgrade", response => { rawHeaders = response.rawHeaders; });
+  ws.on("unexpected-response", async (_request, response) => {
+    const body = [];
+    for await (const piece of response) body.push(piece);
+    sayHeaders(response.rawHeaders);
+    say("refused", response.statusCode, encode(Buffer.concat(body)));
+    process.exit();
+  });
+  await once(ws, "open");
+  await obey(ws, next, rawHeaders);
+}
+
+async function server() {
+  const verifyClient = (_info, answer) =>
+    options.refuse ? answer(false, Number(options.refuse), options.body) : answer(true);
+  const handleProtocols = offered => options.subprotocol.find(name => offered.has(name)) ?? false;
+  const listener = new WebSocketServer({ ...common, host: "127.0.0.1", port: 0, verifyClient, handleProtocols });
+  listener.on("headers", lines => lines.push(...options.header));
+  listener.on("connection", (ws, request) => obey(ws, recorded(ws), request.rawHeaders));
+  await once(listener, "listening");
+  say("listening", listener.address().port);
+}
+
+await (role === "client" ? client() : server());

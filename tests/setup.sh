@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs the foreign peers that the tests talk to: a Python implementation into .venv and one for Node
+# into node_modules, both beside this script and in the versions that requirements.txt and
+# package-lock.json pin. What is installed already is left alone.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+need() {
+    command -v "$1" >/dev/null || { echo "tests/setup.sh: $1 is needed and not installed" >&2; exit 1; }
+}
+
+# installed FOLDER PINS: whether FOLDER was made from PINS as they are now
+installed() {
+    cmp -s "$2" "$1/.installed-from"
+}
+
+need python3
+if ! installed .venv requirements.txt; then
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+    cp requirements.txt .venv/.installed-from
+fi
+
+need node
+need npm
+if ! installed node_modules package-lock.json; then
+    npm ci --silent --no-audit --no-fund
+    cp package-lock.json node_modules/.installed-from
+fi

@@ -1,0 +1,39 @@
+use std::{
+    panic,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longer than any test takes, on a machine that is busy with something else.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a test's body, and fails the test if it is not over after a minute.
+pub fn bounded(body: impl FnOnce() + Send + 'static) {
+    let (over, is_over) = mpsc::channel();
+    let test = thread::Builder::new();
+    let test = test.name(thread::current().name().unwrap_or_default().to_owned()).spawn(move || {
+        body();
+        let _ = over.send(());
+    });
+    let test = test.expect("a thread for the test");
+    match is_over.recv_timeout(LIMIT) {
+        Err(RecvTimeoutError::Timeout) => panic!("the test is not over after {LIMIT:?}"),
+        // A test that panicked has dropped its end.
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+            if let Err(payload) = test.join() {
+                panic::resume_unwind(payload);
+            }
+        }
+    }
+}
+
+/// Waits until something holds that nobody tells about, such as what the kernel shows in `/proc`.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never became true: {what}");
+        // There is no event to wait for; this only keeps the loop from taking a core.
+        thread::sleep(Duration::from_millis(1));
+    }
+}

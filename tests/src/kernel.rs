@@ -1,0 +1,48 @@
+//! What the kernel shows of this process and its sockets.
+
+use std::{
+    fs,
+    net::{SocketAddr, SocketAddrV4},
+};
+
+/// How many file descriptors are open, that of the look included.
+pub fn file_descriptors() -> usize {
+    entries("/proc/self/fd")
+}
+
+/// How many threads there are.
+pub fn threads() -> usize {
+    entries("/proc/self/task")
+}
+
+/// The most memory that was ever resident, in bytes.
+pub fn peak_memory() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kib << 10
+}
+
+/// How many bytes wait to be read on the socket `here` that is connected to `there`, be it accepted or
+/// not; `None` if there is no such socket.
+pub fn unread(here: SocketAddr, there: SocketAddr) -> Option<usize> {
+    let (SocketAddr::V4(here), SocketAddr::V4(there)) = (here, there) else { panic!("not IPv4") };
+    let (here, there) = (hex(here), hex(there));
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    table.lines().find_map(|line| {
+        let mut columns = line.split_ascii_whitespace().skip(1);
+        let found = columns.next()? == here && columns.next()? == there;
+        let (_, unread) = columns.nth(1)?.split_once(':')?;
+        found.then(|| usize::from_str_radix(unread, 16).expect("a size"))
+    })
+}
+
+fn entries(folder: &str) -> usize {
+    fs::read_dir(folder).expect(folder).count()
+}
+
+/// As in `/proc/net/tcp`: the address as a number in the machine's order of bytes, the port as people
+/// write it.
+fn hex(address: SocketAddrV4) -> String {
+    format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
+}

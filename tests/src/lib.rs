@@ -1,0 +1,19 @@
+#![forbid(unsafe_code)]
+//! What the tests of whole connections share: servers that end with the test, raw sockets with a codec of
+//! their own to be hostile with, foreign peers in other languages, and what the kernel knows about us.
+//!
+//! Whatever fails here panics, as it should in a test.
+
+mod bounded;
+pub mod kernel;
+mod peer;
+mod process;
+mod raw;
+mod server;
+pub mod wire;
+
+pub use bounded::{bounded, eventually};
+pub use peer::{Language, Peer, Terms};
+pub use process::{Process, programs};
+pub use raw::{PATIENCE, Raw, RawListener, Reply};
+pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};

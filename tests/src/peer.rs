@@ -1,0 +1,223 @@
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use ws_std::Message;
+
+use crate::Process;
+
+/// A WebSocket of another implementation, in a process of its own, that does what the test says. See
+/// `peers/peer.py`.
+#[derive(Debug)]
+pub struct Peer {
+    process: Process,
+    /// The port that it listens on, if it is a server.
+    port: Option<u16>,
+    headers: Vec<(String, String)>,
+    subprotocol: Option<String>,
+}
+
+/// The implementation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// `websockets`.
+    Python,
+    /// `ws`.
+    Node,
+}
+
+/// What a peer asks for or agrees to in the opening handshake.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The subprotocols that it offers or supports.
+    pub subprotocols: Vec<&'static str>,
+    /// A header that it sends, as a line.
+    pub header: Option<&'static str>,
+    /// The largest message that it takes.
+    pub max_size: Option<usize>,
+    /// A server's status and body for everybody.
+    pub refuse: Option<(u16, &'static str)>,
+}
+
+impl Peer {
+    /// A client that connects at once. [`wait_open`](Self::wait_open) or
+    /// [`wait_refused`](Self::wait_refused) tells how that went.
+    pub fn client(language: Language, url: &str, terms: &Terms) -> Self {
+        Self::start(language, &["client", url], terms)
+    }
+
+    /// A server that listens, and serves the first that connects.
+    pub fn server(language: Language, terms: &Terms) -> Self {
+        let mut peer = Self::start(language, &["server"], terms);
+        peer.port = Some(peer.expect("listening")[0].parse().expect("a port"));
+        peer
+    }
+
+    fn start(language: Language, role: &[&str], terms: &Terms) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = match language {
+            Language::Python => program(folder.join(".venv/bin/python"), folder.join("peers/peer.py")),
+            Language::Node => {
+                installed(&folder.join("node_modules/ws"));
+                program("node".into(), folder.join("peers/peer.mjs"))
+            }
+        };
+        command.args(role);
+        for name in &terms.subprotocols {
+            command.args(["--subprotocol", name]);
+        }
+        if let Some(header) = terms.header {
+            command.args(["--header", header]);
+        }
+        if let Some(size) = terms.max_size {
+            command.args(["--max-size", &size.to_string()]);
+        }
+        if let Some((status, body)) = terms.refuse {
+            command.args(["--refuse", &status.to_string(), "--body", body]);
+        }
+        let process = Process::start(&mut command);
+        Self { process, port: None, headers: Vec::new(), subprotocol: None }
+    }
+
+    /// Where a server can be reached.
+    pub fn url(&self, path: &str) -> String {
+        format!("ws://127.0.0.1:{}{path}", self.port.expect("a server"))
+    }
+
+    /// Waits until its connection is open.
+    pub fn wait_open(&mut self) {
+        let subprotocol = self.expect("open").remove(0);
+        self.subprotocol = Some(subprotocol).filter(|name| name != "-");
+    }
+
+    /// Waits until a client is refused, and gives status and body.
+    pub fn wait_refused(&mut self) -> (u16, String) {
+        let words = self.expect("refused");
+        (words[0].parse().expect("a status"), text(&words[1]))
+    }
+
+    /// A header that it received in the opening handshake.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    /// The subprotocol that it thinks was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Lets it send a message.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) {
+        let message = message.into();
+        self.process.tell(&format!("{} {}", kind(&message), hex(message.as_bytes())));
+    }
+
+    /// Lets it send a message in fragments.
+    pub fn send_fragments(&mut self, fragments: &[Message<'_>]) {
+        let mut line = format!("fragments {}", kind(&fragments[0]));
+        for fragment in fragments {
+            line.push(' ');
+            line.push_str(&hex(fragment.as_bytes()));
+        }
+        self.process.tell(&line);
+    }
+
+    /// Waits for it to receive a message.
+    pub fn receive(&mut self) -> Message<'static> {
+        self.process.tell("receive");
+        match self.reply() {
+            (kind, words) if kind == "text" => text(&words[0]).into(),
+            (kind, words) if kind == "binary" => bytes(&words[0]).into(),
+            other => panic!("no message but {other:?}"),
+        }
+    }
+
+    /// Waits for it to receive a message, and gives its fragments. Only Python tells.
+    pub fn receive_fragments(&mut self) -> Vec<Vec<u8>> {
+        self.process.tell("receive-fragments");
+        self.expect("fragments")[1..].iter().map(|word| bytes(word)).collect()
+    }
+
+    /// Lets it ping, and waits until it has the pong.
+    pub fn ping(&mut self, payload: &[u8]) {
+        self.process.tell(&format!("ping {}", hex(payload)));
+        assert_eq!(self.expect("pong"), [hex(payload)]);
+    }
+
+    /// Lets it close, and gives the code and reason that it saw in the end.
+    pub fn close(&mut self, code: u16, reason: &str) -> (u16, String) {
+        self.process.tell(&format!("close {code} {}", hex(reason.as_bytes())));
+        self.closed()
+    }
+
+    /// Waits until it sees the end, and gives code and reason.
+    pub fn wait_closed(&mut self) -> (u16, String) {
+        self.process.tell("receive");
+        self.closed()
+    }
+
+    /// Lets it close its socket without a Close.
+    pub fn vanish(&mut self) {
+        self.process.tell("vanish");
+        self.expect("vanished");
+    }
+
+    fn closed(&mut self) -> (u16, String) {
+        let words = self.expect("closed");
+        (words[0].parse().expect("a code"), text(&words[1]))
+    }
+
+    fn expect(&mut self, verb: &str) -> Vec<String> {
+        let (found, words) = self.reply();
+        assert_eq!(found, verb, "{words:?}");
+        words
+    }
+
+    /// The next that it tells, beside the headers that it received.
+    fn reply(&mut self) -> (String, Vec<String>) {
+        loop {
+            let line = self.process.line();
+            let mut words = line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            let verb = words.remove(0);
+            if verb != "header" {
+                return (verb, words);
+            }
+            self.headers.push((words[0].clone(), text(&words[1])));
+        }
+    }
+}
+
+fn program(interpreter: PathBuf, script: PathBuf) -> Command {
+    if interpreter.is_absolute() {
+        installed(&interpreter);
+    }
+    let mut command = Command::new(interpreter);
+    command.arg(script);
+    command
+}
+
+fn installed(path: &Path) {
+    assert!(path.exists(), "{} is missing: run tests/setup.sh first", path.display());
+}
+
+fn kind(message: &Message<'_>) -> &'static str {
+    if message.is_text() { "text" } else { "binary" }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.map(|digit| char::from(DIGITS[usize::from(digit)]));
+    std::iter::once('x').chain(digits).collect()
+}
+
+fn bytes(word: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a digit") as u8;
+    let digits = word.strip_prefix('x').expect("an x").as_bytes();
+    digits.chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
+}
+
+fn text(word: &str) -> String {
+    String::from_utf8(bytes(word)).expect("UTF-8")
+}

@@ -1,0 +1,109 @@
+use std::{
+    collections::VecDeque,
+    env,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::PATIENCE;
+
+/// A program that was started here and is killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Process {
+    /// Starts a program with pipes to all its ends.
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stdout = lines(child.stdout.take().expect("a pipe"));
+        let stderr = lines(child.stderr.take().expect("a pipe"));
+        Self { child, stdout, stderr }
+    }
+
+    /// Writes a line to its stdin.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        if let Err(error) = writeln!(stdin, "{line}") {
+            panic!("the program does not listen ({error}); it said: {}", self.complaints());
+        }
+    }
+
+    /// Waits for a line on its stdout.
+    pub fn line(&mut self) -> String {
+        match self.stdout.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("the program said nothing for {PATIENCE:?}"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the program ended: {}", self.complaints()),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a living process");
+    }
+
+    /// Waits for its end and gives the status, and the lines on stdout and stderr.
+    pub fn finish(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + PATIENCE;
+        let (stdout, stderr) = (collect(&self.stdout, deadline), collect(&self.stderr, deadline));
+        // It has closed its ends of the pipes, so this is a matter of its last instructions.
+        (self.child.wait().expect("a status"), stdout, stderr)
+    }
+
+    fn complaints(&self) -> String {
+        collect(&self.stderr, Instant::now() + Duration::from_secs(5)).join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (say, said) = mpsc::channel();
+    thread::spawn(move || {
+        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| say.send(line))
+    });
+    said
+}
+
+fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
+    let mut collected = VecDeque::new();
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => collected.push_back(line),
+            Err(RecvTimeoutError::Disconnected) => return collected.into(),
+            Err(RecvTimeoutError::Timeout) => panic!("the program does not end; it said {collected:?}"),
+        }
+    }
+}
+
+/// Builds the programs of ws-std and gives the folder that they are in.
+pub fn programs() -> PathBuf {
+    // target/debug/deps/test-0123456789abcdef
+    let test = env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("a target directory");
+    let is_release = profile.ends_with("release");
+    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    build.args(["build", "--quiet", "--package", "ws-std", "--examples", "--target-dir"]);
+    build.arg(profile.parent().expect("a target directory"));
+    build.args(is_release.then_some("--release"));
+    assert!(build.status().expect("cargo").success(), "{build:?} failed");
+    profile.join("examples")
+}

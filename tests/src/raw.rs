@@ -1,0 +1,173 @@
+use std::{
+    io::{self, BufRead as _, BufReader, Read, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use socket2::SockRef;
+
+use crate::{
+    eventually, kernel,
+    wire::{self, Frame},
+};
+
+/// How long a raw socket waits before its test fails: an upper bound, far from what it takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A TCP stream that knows how to speak, and need not.
+#[derive(Debug)]
+pub struct Raw {
+    stream: BufReader<TcpStream>,
+}
+
+/// A response over HTTP.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: String,
+    /// What followed.
+    pub body: String,
+}
+
+impl Raw {
+    /// Connects and says nothing.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// Connects and opens a WebSocket.
+    pub fn open(address: SocketAddr, path: &str) -> Self {
+        let mut raw = Self::connect(address);
+        raw.write(wire::request(path, &[]));
+        let head = raw.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(wire::header(&head, "Sec-WebSocket-Accept"), Some(&*wire::accept(wire::KEY)));
+        raw
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        stream.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        stream.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    /// Writes bytes.
+    pub fn write(&self, bytes: impl AsRef<[u8]>) {
+        self.socket().write_all(bytes.as_ref()).expect("a write");
+    }
+
+    /// Writes bytes and waits until the other end, in this process, has read them.
+    pub fn write_and_see_read(&self, bytes: impl AsRef<[u8]>) {
+        self.write(bytes);
+        let here = self.socket().local_addr().expect("an address");
+        let there = self.socket().peer_addr().expect("an address");
+        eventually("the other end has read", || kernel::unread(there, here) == Some(0));
+    }
+
+    /// Reads the head of a request or response.
+    pub fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).expect("a head");
+            assert_ne!(read, 0, "the stream ended in the head: {head}");
+        }
+        head
+    }
+
+    /// Reads a response over HTTP, to the end of the stream, which has to be one without a reset.
+    pub fn reply(&mut self) -> Reply {
+        let head = self.head();
+        let body = String::from_utf8(self.rest().expect("an end without a reset")).expect("UTF-8");
+        let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
+        Reply { status, head, body }
+    }
+
+    /// Reads to the end of the stream.
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest)?;
+        Ok(rest)
+    }
+
+    /// Reads some bytes; zero at the end of the stream.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
+    /// Sends a frame as a client does.
+    pub fn send(&self, frame: Frame) {
+        self.write(frame.masked().encode());
+    }
+
+    /// Sends a frame as a server does.
+    pub fn send_unmasked(&self, frame: &Frame) {
+        self.write(frame.encode());
+    }
+
+    /// Reads a frame.
+    pub fn frame(&mut self) -> Frame {
+        self.next_frame().expect("the end of the stream")
+    }
+
+    /// Reads a frame; `None` at the end of the stream, which has to be one without a reset.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        Frame::read(&mut self.stream).expect("a frame")
+    }
+
+    /// Makes dropping this a reset: what was not sent is lost, and the peer sees no end of the stream.
+    pub fn reset(self) {
+        SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    }
+}
+
+/// A raw server.
+#[derive(Debug)]
+pub struct RawListener {
+    listener: TcpListener,
+}
+
+impl Default for RawListener {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RawListener {
+    /// Listens on a free port of the loopback interface.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        Self { listener }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("an address")
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address())
+    }
+
+    /// Waits for a client and says nothing.
+    pub fn accept(&self) -> Raw {
+        Raw::new(self.listener.accept().expect("a client").0)
+    }
+
+    /// Waits for a client and opens its WebSocket; gives the head of its request, too.
+    pub fn open(&self) -> (Raw, String) {
+        let mut raw = self.accept();
+        let head = raw.head();
+        raw.write(wire::response(&head));
+        (raw, head)
+    }
+}

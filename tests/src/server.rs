@@ -1,0 +1,105 @@
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ws_std::{Error, Handle, HandlerResult, Request, Route, Server, WebSocket};
+
+use crate::PATIENCE;
+
+/// A server on a free port of the loopback interface, stopped when dropped.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    serving: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Running {
+    /// Listens and serves.
+    pub fn start(server: Server) -> Self {
+        let listener = server.bind("127.0.0.1:0").expect("a port");
+        let (address, handle) = (listener.local_addr().expect("an address"), listener.handle());
+        let serving = thread::spawn(move || listener.serve());
+        Self { address, handle, serving: Some(serving) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+
+    /// What stops it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until `serve` returns, as it does once the server is stopped.
+    pub fn served(mut self) -> Result<(), Error> {
+        self.serving.take().map_or(Ok(()), |serving| serving.join().expect("no panic in `serve`"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            self.handle.stop(Duration::from_secs(5));
+            let _ = serving.join();
+        }
+    }
+}
+
+/// A handler that answers each message with the same.
+pub fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
+    while let Some(message) = ws.receive()? {
+        ws.feed(message)?;
+    }
+    Ok(())
+}
+
+/// A handler that receives to the end.
+pub fn drain(_request: Request, mut ws: WebSocket) -> HandlerResult {
+    while ws.receive()?.is_some() {}
+    Ok(())
+}
+
+/// A connection in the hands of the test.
+#[derive(Debug)]
+pub struct Handed {
+    /// What the client asked for.
+    pub request: Request,
+    /// The server's end.
+    pub ws: WebSocket,
+    /// The handler returns when this is dropped.
+    pub handler: HandlerWaits,
+}
+
+/// What a handler that handed its connection over waits for.
+#[derive(Debug)]
+pub struct HandlerWaits {
+    _release: mpsc::Sender<()>,
+}
+
+/// A route whose handler hands its connections to the test, and where to take them.
+pub fn hand_over() -> (Route, impl Fn() -> Handed) {
+    let (hand, handed) = mpsc::channel();
+    let hand = Mutex::new(hand);
+    let route = Route::new(move |request, ws| {
+        let (release, released) = mpsc::channel();
+        hand.lock().expect("no panic").send(Handed {
+            request,
+            ws,
+            handler: HandlerWaits { _release: release },
+        })?;
+        let _ = released.recv();
+        Ok(())
+    });
+    (route, move || handed.recv_timeout(PATIENCE).expect("a connection"))
+}

@@ -1,0 +1,108 @@
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// How a client's sockets are made.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectOptions {
+    /// How long to try, all addresses together.
+    pub timeout: Duration,
+    /// The address to connect from.
+    pub local_address: Option<SocketAddr>,
+    /// `TCP_NODELAY`.
+    pub nodelay: bool,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), local_address: None, nodelay: true }
+    }
+}
+
+impl ConnectOptions {
+    /// A socket that is ready to connect to `address`.
+    ///
+    /// # Errors
+    ///
+    /// There are no more sockets, or the local address cannot be had.
+    pub fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(local) = self.local_address {
+            socket.bind(&local.into())?;
+        }
+        socket.set_tcp_nodelay(self.nodelay)?;
+        Ok(socket)
+    }
+}
+
+/// How a server's listening socket is made.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenOptions {
+    /// How many connections may wait to be accepted; 1,024. The system may allow fewer.
+    pub backlog: i32,
+    /// Whether an address may be listened on again while connections of an earlier server linger
+    /// (`SO_REUSEADDR`); yes by default.
+    pub reuse_address: bool,
+    /// Whether several servers may share an address, and the system spreads clients over them
+    /// (`SO_REUSEPORT`); no by default.
+    pub reuse_port: bool,
+    /// `TCP_NODELAY` of the connections that are accepted; yes by default.
+    pub nodelay: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 1024, reuse_address: true, reuse_port: false, nodelay: true }
+    }
+}
+
+impl ListenOptions {
+    /// Listens on the first of the addresses that can be had.
+    ///
+    /// # Errors
+    ///
+    /// None can; with the last reason.
+    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<Socket> {
+        let mut last_error = io::Error::new(io::ErrorKind::NotFound, "there is no address to listen on");
+        for address in addresses.to_socket_addrs()? {
+            match self.listen_on(address) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    last_error = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+                }
+            }
+        }
+        Err(last_error)
+    }
+
+    fn listen_on(&self, address: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(self.reuse_address)?;
+        if self.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(self.backlog)?;
+        Ok(socket)
+    }
+
+    /// Listens on a Unix-domain socket at this path, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// The path exists or cannot be made.
+    pub fn listen_unix(&self, path: &Path) -> io::Result<Socket> {
+        let describe = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+        };
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path).map_err(describe)?).map_err(describe)?;
+        socket.listen(self.backlog)?;
+        Ok(socket)
+    }
+}

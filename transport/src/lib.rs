@@ -1,0 +1,25 @@
+#![forbid(unsafe_code)]
+//! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
+//! clock, errors. The adapters export what is of use to applications.
+
+mod clock;
+mod endpoint;
+mod error;
+pub mod tls;
+mod wire;
+
+pub use clock::Clock;
+pub use endpoint::{ConnectOptions, ListenOptions};
+pub use error::{Deadline, Error};
+pub use wire::Wire;
+
+/// 32 random bytes from the operating system, for a client's nonce and masking keys.
+///
+/// # Errors
+///
+/// The operating system has none to give.
+pub fn seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::from)?;
+    Ok(seed)
+}

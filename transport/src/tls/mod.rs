@@ -1,0 +1,34 @@
+//! TLS by rustls, without I/O: configuration, sessions that turn bytes into bytes, errors told apart.
+
+mod client;
+mod error;
+mod pem;
+mod server;
+mod session;
+
+pub use rustls;
+
+pub use client::ClientTls;
+pub use error::TlsError;
+pub use server::{Certificates, ServerTls};
+pub use session::Session;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+/// Where cryptography comes from. Chosen here and handed to each configuration, so that nothing depends on
+/// what else the process installed, and nothing panics at start-up.
+#[allow(unreachable_code, reason = "which features are on decides which line is the last")]
+fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
+    #[cfg(feature = "ring")]
+    return Ok(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(feature = "aws-lc-rs")]
+    return Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    Err(TlsError::NoProvider)
+}
+
+/// WebSockets begin as HTTP/1.1 (RFC 6455 section 4); RFC 7301 calls it this.
+fn alpn() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec()]
+}

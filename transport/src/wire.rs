@@ -1,0 +1,82 @@
+use ws_core::{Cause, Closure, Connection, Transmit};
+
+use crate::{
+    Error,
+    tls::{Session, TlsError},
+};
+
+/// A connection and, with `wss://`, the TLS session between it and the network.
+#[derive(Debug)]
+pub struct Wire {
+    /// The WebSocket.
+    pub connection: Connection,
+    tls: Option<Box<Session>>,
+    /// Plaintext on its way into the session.
+    plain: Transmit,
+}
+
+impl Wire {
+    /// A connection over a session, or over none.
+    #[must_use]
+    pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
+        Self { connection, tls, plain: Transmit::default() }
+    }
+
+    /// Whether what is read has to be decrypted.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Turns received bytes into what [`Connection::receive`] takes.
+    ///
+    /// # Errors
+    ///
+    /// The peer failed TLS; the connection has ended.
+    pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        tls.decrypt(received, plain).map_err(|error| {
+            self.connection.receive_eof();
+            error.into()
+        })
+    }
+
+    /// Tells that the peer's stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// The end may have been faked: there was neither a Close nor a `close_notify`.
+    pub fn receive_eof(&mut self) -> Result<(), TlsError> {
+        self.connection.receive_eof();
+        match (&self.tls, self.connection.closure()) {
+            (Some(tls), Some(Closure { cause: Cause::Eof, .. })) => tls.end(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether [`take_output`](Self::take_output) has anything to give.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Moves what is to be written to the end of `output`.
+    pub fn take_output(&mut self, output: &mut Transmit) {
+        match &mut self.tls {
+            None => self.connection.take_transmit(output),
+            Some(tls) => {
+                self.connection.take_transmit(&mut self.plain);
+                let sealed = output.block();
+                tls.encrypt(&mut self.plain, sealed);
+                tls.take_output(sealed);
+            }
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub fn end_output(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Any order of calls is legal: nothing panics, and what is promised of a connection holds after each call.
+
+use bytes::Buf;
+use proptest::{collection::vec, prelude::*};
+use std::time::Duration;
+use ws_core::{
+    Chunk, CloseCode, Closure, Config, Connection, Delivery, Keepalive, Message, PreparedMessage,
+    ProtocolError, Role, SendError, State, Timestamp, Transmit,
+};
+
+use crate::support::{
+    cases, connect, receive_pieces, strategies,
+    wire::{self, CLOSE},
+};
+
+/// A call, or a few that belong together.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Receive(Vec<u8>, Vec<usize>),
+    Eof,
+    /// So many milliseconds pass; or, before the epoch of the last call, none.
+    Tell(u64),
+    Send(Message<'static>),
+    SendPrepared(usize),
+    SendChunk(Message<'static>, bool),
+    Ping(usize),
+    Pong(usize),
+    Close(u16, usize),
+    Fail(u16, usize),
+    Write(usize),
+    Take,
+    Release,
+}
+
+pub(crate) fn any_call(role: Role) -> impl Strategy<Value = Call> {
+    let message = || {
+        prop_oneof![
+            strategies::payload().prop_map(Message::from),
+            strategies::any_text().prop_map(Message::from),
+        ]
+    };
+    let code = || prop_oneof![8 => Just(1000), 4 => 3000..5000_u16, 1 => any::<u16>()];
+    let reason = || prop_oneof![8 => 0..20_usize, 1 => 120..130_usize];
+    prop_oneof![
+        8 => (strategies::any_stream(role), strategies::cuts()).prop_map(|(bytes, cuts)| Call::Receive(bytes, cuts)),
+        1 => Just(Call::Eof),
+        6 => (0..40_000_u64).prop_map(Call::Tell),
+        4 => message().prop_map(Call::Send),
+        2 => strategies::len().prop_map(Call::SendPrepared),
+        3 => (message(), any::<bool>()).prop_map(|(message, last)| Call::SendChunk(message, last)),
+        2 => (0..130_usize).prop_map(Call::Ping),
+        1 => (0..130_usize).prop_map(Call::Pong),
+        1 => (code(), reason()).prop_map(|(code, reason)| Call::Close(code, reason)),
+        1 => (code(), reason()).prop_map(|(code, reason)| Call::Fail(code, reason)),
+        6 => (0..3000_usize).prop_map(Call::Write),
+        1 => Just(Call::Take),
+        1 => Just(Call::Release),
+    ]
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    let keepalive = prop::option::of((0..20_000_u64, 0..20_000_u64, 0..4_u32));
+    let write_buffer_size = prop_oneof![Just(64 << 10), Just(usize::MAX), 0..300_usize];
+    (strategies::limits(), keepalive, write_buffer_size, any::<bool>(), 0..10_000_u64, any::<bool>())
+        .prop_map(|(mut config, keepalive, write_buffer_size, chunks, close_timeout, stalls)| {
+            let millis = Duration::from_millis;
+            config.keepalive = keepalive.map(|(interval, timeout, max_missed)| Keepalive {
+                interval: millis(interval),
+                timeout: millis(timeout),
+                max_missed,
+            });
+            config.write_buffer_size = write_buffer_size;
+            config.delivery = if chunks { Delivery::Chunks } else { Delivery::Messages };
+            config.close_timeout = millis(close_timeout);
+            config.stall_timeout = config.stall_timeout.filter(|_| stalls);
+            config
+        })
+}
+
+/// What was true before a call.
+struct Before {
+    state: State,
+    closure: Option<Closure>,
+    finished: bool,
+    buffered: usize,
+}
+
+/// A connection, and what is remembered of it from outside.
+struct Watched {
+    connection: Connection,
+    now: Duration,
+    error: Option<ProtocolError>,
+    driver: Transmit,
+    output: Vec<u8>,
+}
+
+impl Watched {
+    fn new(role: Role, config: &std::sync::Arc<Config>) -> Self {
+        let connection = connect(role, config);
+        Self { connection, now: Duration::ZERO, error: None, driver: Transmit::default(), output: Vec::new() }
+    }
+
+    fn apply(&mut self, call: &Call) -> Result<(), SendError> {
+        let connection = &mut self.connection;
+        let (bytes, reason) = ([0x5A; 130], "r".repeat(130));
+        match call {
+            Call::Receive(bytes, sizes) => {
+                let received = receive_pieces(connection, bytes, sizes);
+                if let Some(error) = self.error {
+                    // The error stays: every further call returns it.
+                    assert_eq!(received.events, []);
+                    assert!(bytes.is_empty() || received.error == self.error);
+                    assert_eq!(connection.receive(&mut &mut [][..]), Err(error));
+                }
+                self.error = self.error.or(received.error);
+            }
+            Call::Eof => connection.receive_eof(),
+            Call::Tell(pause) => {
+                self.now += Duration::from_millis(*pause);
+                // Told again, the same time has nothing more to say: a driver does not spin.
+                for ahead in [false, true] {
+                    connection.handle_timeout(self.now.into());
+                    let due =
+                        connection.poll_timeout().map(Duration::from).filter(|_| !connection.is_finished());
+                    assert!(due.is_none_or(|due| due >= self.now), "a deadline in the past");
+                    assert!(due.is_none_or(|due| due > self.now || !ahead), "a deadline that stays");
+                }
+            }
+            Call::Send(message) => connection.send(message)?,
+            Call::SendPrepared(len) => connection.send_prepared(&PreparedMessage::new(vec![1; *len]))?,
+            Call::SendChunk(payload, last) => {
+                connection.send_chunk(Chunk { payload: payload.clone(), last: *last })?;
+            }
+            Call::Ping(len) => connection.ping(&bytes[..*len])?,
+            Call::Pong(len) => connection.pong(&bytes[..*len])?,
+            Call::Close(code, len) => connection.close(CloseCode::new(*code), &reason[..*len])?,
+            Call::Fail(code, len) => connection.fail(CloseCode::new(*code), &reason[..*len])?,
+            Call::Write(most) => {
+                let mut buffer = connection.transmit();
+                let most = buffer.remaining().min(*most);
+                self.output.extend_from_slice(&buffer.copy_to_bytes(most));
+            }
+            Call::Take => {
+                connection.take_transmit(&mut self.driver);
+                self.output.extend_from_slice(&self.driver.copy_to_bytes(self.driver.remaining()));
+            }
+            Call::Release => connection.release(),
+        }
+        Ok(())
+    }
+
+    fn before(&self) -> Before {
+        let connection = &self.connection;
+        Before {
+            state: connection.state(),
+            closure: connection.closure(),
+            finished: connection.is_finished(),
+            buffered: connection.buffered(),
+        }
+    }
+
+    /// What holds after every call.
+    fn check(&self, call: &Call, before: &Before, refused: bool) {
+        let connection = &self.connection;
+        let closure = connection.closure();
+        assert!(connection.state() as u8 >= before.state as u8, "a connection never opens again: {call:?}");
+        assert_eq!(connection.state() == State::Open, closure.is_none(), "{call:?}");
+        assert_eq!(connection.state() == State::Closed, connection.is_finished(), "{call:?}");
+        if before.finished {
+            assert!(connection.is_finished(), "what is finished stays so: {call:?}");
+            assert_eq!(closure, before.closure, "a closure is final: {call:?}");
+            assert!(!connection.wants_read(), "{call:?}");
+        }
+        if refused {
+            assert_eq!(connection.buffered(), before.buffered, "{call:?}");
+            assert_eq!((connection.state(), &closure), (before.state, &before.closure), "{call:?}");
+        }
+        assert!(connection.buffered() == 0 || connection.wants_write(), "{call:?}");
+    }
+
+    /// What holds of all that was ever written: legal frames, one Close at most, and nothing behind it.
+    fn check_output(mut self) {
+        self.output.extend(crate::support::written(&mut self.connection));
+        let frames = wire::frames(&self.output);
+        let close = frames.iter().position(|frame| frame.opcode == CLOSE);
+        assert!(close.is_none_or(|place| place == frames.len() - 1), "a frame behind a Close");
+        let mut in_message = false;
+        for frame in &frames {
+            assert_eq!(frame.key.is_some(), self.connection.role() == Role::Client);
+            assert_eq!(frame.rsv, 0);
+            match frame.opcode {
+                0 => assert!(in_message),
+                1 | 2 => assert!(!in_message),
+                _ => assert!(frame.fin && frame.payload.len() <= 125),
+            }
+            if frame.opcode < 8 {
+                in_message = !frame.fin;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    // Invariant: whatever is called in whatever order, nothing panics, errors stay, ends are final, refused
+    // calls change nothing, deadlines lie ahead, and the output is legal with at most one Close, at its end.
+    #[test]
+    fn whatever_is_called_in_any_order_the_promises_hold(
+        (role, calls) in strategies::role().prop_flat_map(|role| (Just(role), vec(any_call(role), 1..40))),
+        config in any_config(),
+    ) {
+        let mut watched = Watched::new(role, &std::sync::Arc::new(config));
+        for call in &calls {
+            let before = watched.before();
+            let refused = watched.apply(call).is_err();
+            watched.check(call, &before, refused);
+        }
+        watched.check_output();
+    }
+
+    // Invariant: once a connection is closing, its deadline ends it, whatever else is called.
+    #[test]
+    fn whatever_is_called_a_closing_connection_is_finished_within_the_close_timeout(
+        (role, calls, more) in strategies::role().prop_flat_map(|role| {
+            (Just(role), vec(any_call(role), 0..20), vec(any_call(role), 0..20))
+        }),
+        config in any_config(),
+        end in prop_oneof![Just(Call::Eof), Just(Call::Close(1000, 0)), Just(Call::Fail(1000, 0))],
+    ) {
+        let close_timeout = config.close_timeout;
+        let mut watched = Watched::new(role, &std::sync::Arc::new(config));
+        for call in calls.iter().chain([&end]) {
+            let _ = watched.apply(call);
+        }
+        prop_assert_ne!(watched.connection.state(), State::Open);
+        watched.connection.handle_timeout(watched.now.into());
+        let ends = watched.now + close_timeout;
+        for call in &more {
+            // Time passes only as the connection asks.
+            if !matches!(call, Call::Tell(_)) {
+                let _ = watched.apply(call);
+            }
+        }
+        while let Some(due) = watched.connection.poll_timeout() {
+            prop_assert!(Duration::from(due) <= ends, "{due} is after {ends:?}");
+            prop_assert!(!watched.connection.is_finished() || due >= Timestamp::ZERO);
+            watched.connection.handle_timeout(due);
+        }
+        prop_assert!(watched.connection.is_finished());
+    }
+}

@@ -1,0 +1,269 @@
+//! The request's head: strict HTTP/1.1 and exact limits, whatever pieces it comes in (RFC 9112).
+
+use std::sync::Arc;
+
+use ws_core::{Config, HandshakeError};
+
+use crate::support::{
+    config,
+    http::{Head, ask, refused, serve},
+};
+
+/// Asserts that a request is refused with 400, and as malformed.
+fn assert_malformed(what: &str, head: &Head) {
+    let (error, response) = refused(head);
+    assert!(matches!(error, HandshakeError::MalformedHead(_)), "{what}: {error:?}");
+    assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{what}");
+}
+
+/// Asserts the same of bytes that are not lines ended by CR LF; however they are cut.
+fn assert_malformed_bytes(what: &str, bytes: &[u8]) {
+    for sizes in [&[usize::MAX][..], &[1], &[5]] {
+        let error = ask(&Arc::new(Config::default()), bytes, sizes).expect_err(what);
+        assert!(matches!(error, HandshakeError::MalformedHead(_)), "{what}: {error:?}");
+        assert_eq!(error.status(), 400);
+    }
+}
+
+#[test]
+fn a_bare_line_feed_or_carriage_return_ends_no_line() {
+    let good = Head::request().bytes();
+    let text = String::from_utf8(good).unwrap();
+    let ends: Vec<usize> = text.match_indices("\r\n").map(|(at, _)| at).collect();
+    for end in ends {
+        let mut bare_lf = text.clone().into_bytes();
+        bare_lf.remove(end);
+        // The blank line's own CR may be missing, too.
+        assert_malformed_bytes("bare LF", &bare_lf);
+        let mut bare_cr = text.clone().into_bytes();
+        bare_cr.remove(end + 1);
+        bare_cr.extend_from_slice(b"\r\n\r\n");
+        assert_malformed_bytes("bare CR", &bare_cr);
+        let mut doubled = text.clone().into_bytes();
+        doubled.insert(end, b'\r');
+        assert_malformed_bytes("CR CR LF", &[&doubled[..], b"\r\n"].concat());
+    }
+    assert_malformed_bytes("all bare", text.replace("\r\n", "\n").as_bytes());
+}
+
+#[test]
+fn a_folded_line_is_refused() {
+    for fold in [" folded", "\tfolded", " Sec-WebSocket-Version: 13", "  "] {
+        assert_malformed("obs-fold", &Head::request().with("X-Long: value").with(fold));
+    }
+    let lines = ["GET / HTTP/1.1", " Host: folded into the first line", "Host: a"];
+    assert_malformed("fold after the first line", &Head::new(lines));
+}
+
+#[test]
+fn a_header_name_is_a_token_and_the_colon_follows_at_once() {
+    for line in [
+        "Name : value",
+        "Name\t: value",
+        ": value",
+        "No colon",
+        "Two words: value",
+        "H(st: a",
+        "N\u{e9}: a",
+        "\u{0}: a",
+        "\"Name\": a",
+        "N,: a",
+    ] {
+        assert_malformed(line, &Head::request().with(line));
+    }
+}
+
+#[test]
+fn a_header_value_holds_no_control_characters() {
+    for byte in (0..=0x1F).chain([0x7F]).filter(|byte| !b"\t\n".contains(byte)) {
+        let line = [&b"X-Value: a"[..], &[byte], b"b"].concat();
+        assert_malformed(&format!("{byte:#x}"), &Head::request().with(line));
+    }
+    for value in
+        [&b"a\tb"[..], b"caf\xC3\xA9", b"\xE9\xFF", b"", b"   ", b"a:b:c", b"\"quoted, \\\" string\""]
+    {
+        let head = Head::request().with([b"X-Value: ", value].concat());
+        assert!(serve(&head).is_ok(), "{value:?}");
+    }
+}
+
+#[test]
+fn a_request_is_http_1_1() {
+    for line in [
+        "GET /chat HTTP/1.0",
+        "GET /chat HTTP/1.2",
+        "GET /chat HTTP/2.0",
+        "GET /chat HTTP/2",
+        "GET /chat http/1.1",
+        "GET /chat HTTP/1.1 ",
+        "GET /chat HTTP/1.",
+        "GET /chat HTTP/11",
+        "GET /chat",
+        "GET",
+        "GET ",
+        " ",
+        "GET /chat ICE/1.1",
+        "\u{16}\u{3}\u{1}",
+    ] {
+        assert_malformed(line, &Head::request().first_line(line));
+    }
+}
+
+#[test]
+fn the_first_line_has_single_spaces_and_nothing_before_it() {
+    for line in [
+        " GET /chat HTTP/1.1",
+        "GET  /chat HTTP/1.1",
+        "GET /chat  HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET\t/chat HTTP/1.1",
+        "GET HTTP/1.1",
+        "GET  HTTP/1.1",
+        "G(T /chat HTTP/1.1",
+        ": /chat HTTP/1.1",
+        "GET /\u{1} HTTP/1.1",
+        "GET /\u{7f} HTTP/1.1",
+    ] {
+        assert_malformed(line, &Head::request().first_line(line));
+    }
+    let blank = [b"\r\n", &Head::request().bytes()[..]].concat();
+    assert_malformed_bytes("a blank line first", &blank);
+    assert_malformed_bytes("nothing but a blank line", b"\r\n");
+}
+
+#[test]
+fn a_target_is_a_path_or_a_whole_address() {
+    for target in ["*", "chat", "server.example.com:80", "?query", "http:/half", "#"] {
+        assert_malformed(target, &Head::request().first_line(format!("GET {target} HTTP/1.1")));
+    }
+    for (target, path, query) in [
+        ("/", "/", None),
+        ("/chat", "/chat", None),
+        ("/chat?", "/chat", Some("")),
+        ("/chat?a=b?c", "/chat", Some("a=b?c")),
+        ("//twice", "//twice", None),
+        ("/caf%C3%A9/../x", "/caf%C3%A9/../x", None),
+        ("/a://b", "/a://b", None),
+        ("http://server.example.com/chat?x", "/chat", Some("x")),
+        ("ws://server.example.com:80/", "/", None),
+    ] {
+        let head = Head::request().first_line(format!("GET {target} HTTP/1.1"));
+        let (request, _) = ask(&config(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
+        assert_eq!((request.target(), request.path(), request.query()), (target, path, query));
+    }
+}
+
+#[test]
+fn a_whole_address_without_a_path_asks_for_the_root() {
+    // RFC 9112 3.2.2 and RFC 9110 4.2.3: an empty path of an http URI is the same as "/".
+    let head = Head::request().first_line("GET http://server.example.com HTTP/1.1");
+    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
+    assert_eq!(request.path(), "/");
+}
+
+#[test]
+fn a_scheme_that_stands_in_a_query_is_no_whole_address() {
+    assert_malformed("no scheme", &Head::request().first_line("GET chat?to=http://elsewhere/path HTTP/1.1"));
+    assert_malformed("no scheme", &Head::request().first_line("GET ?to=http://elsewhere/path HTTP/1.1"));
+    assert_malformed("no scheme", &Head::request().first_line("GET ://elsewhere/path HTTP/1.1"));
+}
+
+#[test]
+fn there_is_one_host() {
+    let (error, response) = refused(&Head::request().without("Host"));
+    assert_eq!(error, HandshakeError::MissingHeader("Host"));
+    assert!(response.starts_with("HTTP/1.1 400 "));
+    for second in ["Host: server.example.com", "host: evil.example", "HOST:"] {
+        let (error, response) = refused(&Head::request().with(second));
+        assert_eq!(error, HandshakeError::DuplicateHeader("Host"));
+        assert!(response.starts_with("HTTP/1.1 400 "));
+    }
+}
+
+/// The first error, or the number of bytes that were given without one.
+fn bytes_until_error(config: &Arc<Config>, bytes: &[u8]) -> Result<usize, (HandshakeError, usize)> {
+    let mut handshake = ws_core::server::Handshake::new(config.clone(), ws_core::Timestamp::ZERO);
+    for (given, byte) in bytes.iter().enumerate() {
+        handshake.receive(&mut &mut [*byte][..]).map_err(|error| (error, given + 1))?;
+    }
+    Ok(bytes.len())
+}
+
+#[test]
+fn a_head_of_the_largest_size_passes_and_one_byte_more_is_refused_with_431() {
+    let head = Head::request().with(format!("X-Pad: {}", "x".repeat(2000))).bytes();
+    let limit = |limit: usize| config(|config| config.max_head_size = limit);
+    for sizes in [&[usize::MAX][..], &[1], &[1000]] {
+        assert!(ask(&limit(head.len()), &head, sizes).unwrap().is_some());
+        assert!(ask(&limit(usize::MAX), &head, sizes).unwrap().is_some());
+        // What lies behind the head does not count.
+        assert!(ask(&limit(head.len()), &[&head[..], &[0; 5000]].concat(), sizes).unwrap().is_some());
+        let error = ask(&limit(head.len() - 1), &head, sizes).unwrap_err();
+        assert_eq!(error, HandshakeError::HeadTooLarge { limit: head.len() - 1 });
+        assert_eq!(error.status(), 431);
+    }
+    // It is refused as soon as it is too large, not when it ends.
+    let error = HandshakeError::HeadTooLarge { limit: 1000 };
+    assert_eq!(bytes_until_error(&limit(1000), &head), Err((error, 1001)));
+}
+
+#[test]
+fn an_endless_first_line_is_refused_with_414() {
+    for limit in [0, 1, 100, 16 << 10] {
+        let config = config(|config| config.max_head_size = limit);
+        let endless = [b"GET /", &[b'a'; 20_000][..]].concat();
+        let error = HandshakeError::FirstLineTooLong { limit };
+        assert_eq!(error.status(), 414);
+        assert_eq!(bytes_until_error(&config, &endless), Err((error.clone(), limit + 1)));
+        assert_eq!(ask(&config, &endless, &[usize::MAX]).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn as_many_headers_as_allowed_pass_and_one_more_is_refused_with_431() {
+    for limit in [5, 6, 64, 1000] {
+        let config = config(|config| config.max_headers = limit);
+        let pad = |count: usize| {
+            (5..count).fold(Head::request(), |head, number| head.with(format!("X-{number}: a")))
+        };
+        for sizes in [&[usize::MAX][..], &[1]] {
+            let (request, _) = ask(&config, &pad(limit).bytes(), sizes).unwrap().unwrap();
+            assert_eq!(request.headers().len(), limit);
+            let error = ask(&config, &pad(limit + 1).bytes(), sizes).unwrap_err();
+            assert_eq!((error.status(), error), (431, HandshakeError::TooManyHeaders { limit }));
+        }
+    }
+    let none = config(|config| config.max_headers = 0);
+    let error = ask(&none, &Head::request().bytes(), &[1]).unwrap_err();
+    assert_eq!(error, HandshakeError::TooManyHeaders { limit: 0 });
+}
+
+#[test]
+fn headers_are_found_whatever_their_case_and_in_order() {
+    let head = Head::request().with("X-One: 1").with("x-TWO:2").with("X-One:  \t3 \t");
+    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    assert_eq!(request.header("x-one"), Some("1"));
+    assert_eq!(request.header("X-Two"), Some("2"));
+    assert_eq!(request.header("X-Three"), None);
+    assert_eq!(request.headers().get_all("X-ONE").collect::<Vec<_>>(), ["1", "3"]);
+    let last: Vec<_> = request.headers().iter().skip(5).collect();
+    assert_eq!(last, [("X-One", &b"1"[..]), ("x-TWO", b"2"), ("X-One", b"3")]);
+    assert_eq!((request.method(), request.target()), ("GET", "/chat"));
+}
+
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let head =
+        Head::request().with("Cookie: session=hush").with("authorization: Basic hush").with("X-A: shown");
+    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let shown = format!("{:?}", request.headers());
+    assert!(shown.contains("shown") && !shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_handshake_knows_whether_it_has_begun() {
+    let mut handshake = ws_core::server::Handshake::new(config(|_| {}), ws_core::Timestamp::ZERO);
+    assert!(!handshake.has_begun());
+    assert!(handshake.receive(&mut &mut [b'G'][..]).unwrap().is_none());
+    assert!(handshake.has_begun());
+}

@@ -1,0 +1,237 @@
+//! Heads of requests and responses, written by hand, and both handshakes driven in every way they can be.
+
+use std::sync::Arc;
+
+use ws_core::{Config, Connection, HandshakeError, Response, Role, Timestamp, client, server};
+
+use super::{SEED, drained, hear, pieces, receive, text, wire::Frame, written};
+
+/// RFC 6455 section 1.3.
+pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const SAMPLE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The lines of a head, which may be anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Head(Vec<Vec<u8>>);
+
+impl Head {
+    pub(crate) fn new<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
+        Self(lines.into_iter().map(|line| line.as_ref().to_vec()).collect())
+    }
+
+    /// A request for a WebSocket that obeys every rule.
+    pub(crate) fn request() -> Self {
+        Self::new([
+            "GET /chat HTTP/1.1",
+            "Host: server.example.com",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        ])
+    }
+
+    /// A response that opens the WebSocket which the client with [`SEED`] asks for.
+    pub(crate) fn response() -> Self {
+        Self::new([
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            &format!("Sec-WebSocket-Accept: {}", accept_of_seed()),
+        ])
+    }
+
+    pub(crate) fn first_line(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.0[0] = line.as_ref().to_vec();
+        self
+    }
+
+    pub(crate) fn with(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.0.push(line.as_ref().to_vec());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        let prefix = format!("{name}:");
+        let before = self.0.len();
+        self.0.retain(|line| !line.starts_with(prefix.as_bytes()));
+        assert!(self.0.len() < before, "there was no {name}");
+        self
+    }
+
+    /// With this value instead of the one that it has.
+    pub(crate) fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let line = [name.as_bytes(), b": ", value.as_ref()].concat();
+        self.without(name).with(line)
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        [&self.0.join(&b"\r\n"[..]), &b"\r\n\r\n"[..]].concat()
+    }
+}
+
+/// Ways to cut what is received.
+const CUTS: [&[usize]; 3] = [&[usize::MAX], &[1], &[3, 7, 50]];
+
+/// Gives a server these bytes in pieces, and what is left behind the head.
+pub(crate) fn ask(
+    config: &Arc<Config>,
+    bytes: &[u8],
+    sizes: &[usize],
+) -> Result<Option<(server::Request, Vec<u8>)>, HandshakeError> {
+    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut rest = bytes.len();
+    for piece in pieces(bytes, sizes) {
+        let mut piece = piece.to_vec();
+        let len = piece.len();
+        let mut input = &mut piece[..];
+        let request = handshake.receive(&mut input)?;
+        assert!(request.is_some() || input.is_empty());
+        rest -= len - input.len();
+        if let Some(request) = request {
+            return Ok(Some((request, bytes[bytes.len() - rest..].to_vec())));
+        }
+    }
+    Ok(None)
+}
+
+/// What a server makes of a request, however it is cut, and with a frame glued behind it, which must not be
+/// lost. The same error, or a connection whose response waits.
+pub(crate) fn serve_with(
+    config: &Arc<Config>,
+    head: &[u8],
+    accept: &server::Accept,
+) -> Result<Connection, HandshakeError> {
+    let early = Frame::text("early").encode_for(Role::Server);
+    let mut results = Vec::new();
+    for glued in [&[][..], &early] {
+        for sizes in CUTS {
+            let answered = ask(config, &[head, glued].concat(), sizes).and_then(|request| {
+                let (request, rest) = request.expect("the head is whole");
+                request
+                    .upgrade(&config.origin)?
+                    .accept(accept, config.clone(), Timestamp::ZERO)
+                    .map(|connection| (connection, rest))
+            });
+            results.push(answered.map(|(mut connection, rest)| {
+                assert_eq!(rest, glued, "what lies behind the head stays");
+                let events = receive(&mut connection, &rest).events;
+                assert_eq!(events.len(), usize::from(!glued.is_empty()));
+                connection
+            }));
+        }
+    }
+    let errors: Vec<_> = results.iter().map(|result| result.as_ref().err().cloned()).collect();
+    assert!(errors.iter().all(|error| *error == errors[0]), "cutting changes the verdict: {errors:?}");
+    results.swap_remove(0)
+}
+
+pub(crate) fn serve(head: &Head) -> Result<Connection, HandshakeError> {
+    serve_with(&Arc::new(Config::default()), &head.bytes(), &server::Accept::new())
+}
+
+/// The error of a request that must not open a connection, and the head of the response to it.
+pub(crate) fn refused(head: &Head) -> (HandshakeError, String) {
+    let error = serve(head).expect_err("such a request must be refused");
+    let response = String::from_utf8(error.response().to_bytes()).unwrap();
+    let (response, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
+    assert!(response.ends_with(&format!("\r\nContent-Length: {}", body.len())), "{response}");
+    (error, response.to_owned())
+}
+
+pub(crate) fn client_request() -> client::Request {
+    client::Request::new("ws://server.example.com/chat".parse().unwrap())
+}
+
+pub(crate) fn start(request: &client::Request) -> client::Handshake {
+    let config = Arc::new(Config::default());
+    client::Handshake::new(request, config, SEED, Timestamp::ZERO).unwrap()
+}
+
+/// The request that a client sends.
+pub(crate) fn encoded(request: &client::Request) -> String {
+    String::from_utf8(drained(&mut start(request).transmit())).unwrap()
+}
+
+/// The value of a header in a head, if it is there exactly once.
+pub(crate) fn header_value<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let prefix = format!("{name}: ");
+    let mut values = head.split("\r\n").filter_map(|line| line.strip_prefix(&prefix));
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// What a server must answer the client with [`SEED`]; computed by the server, whose sums are held against
+/// the example of the RFC elsewhere.
+pub(crate) fn accept_of_seed() -> String {
+    let request = encoded(&client_request());
+    let config = Arc::new(Config::default());
+    let (request, _) = ask(&config, request.as_bytes(), &[usize::MAX]).unwrap().unwrap();
+    let upgrade = request.upgrade(&config.origin).unwrap();
+    let mut connection = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
+    let response = String::from_utf8(written(&mut connection)).unwrap();
+    header_value(&response, "Sec-WebSocket-Accept").unwrap().to_owned()
+}
+
+/// What a client makes of these bytes, given in pieces and followed by the end of the stream: its error, or
+/// the connection and what is left behind the response.
+pub(crate) fn answered(
+    request: &client::Request,
+    bytes: &[u8],
+    sizes: &[usize],
+) -> Result<(Connection, Response, Vec<u8>), HandshakeError> {
+    let mut handshake = start(request);
+    let mut rest = bytes.len();
+    for piece in pieces(bytes, sizes) {
+        let mut piece = piece.to_vec();
+        let len = piece.len();
+        let mut input = &mut piece[..];
+        let opened = handshake.receive(&mut input)?;
+        assert!(opened.is_some() || input.is_empty());
+        rest -= len - input.len();
+        if let Some((connection, response)) = opened {
+            return Ok((connection, response, bytes[bytes.len() - rest..].to_vec()));
+        }
+    }
+    Err(handshake.receive_eof())
+}
+
+/// What a client makes of a response, however it is cut, alone and with a frame glued behind it, which must
+/// not be lost.
+pub(crate) fn conclude_with(
+    request: &client::Request,
+    response: &[u8],
+) -> Result<(Connection, Response), HandshakeError> {
+    let early = Frame::text("early").encode_for(Role::Client);
+    let mut results = Vec::new();
+    for glued in [&[][..], &early] {
+        for sizes in CUTS {
+            let result = answered(request, &[response, glued].concat(), sizes);
+            results.push(result.map(|(mut connection, response, rest)| {
+                assert_eq!(rest, glued, "what lies behind the response stays");
+                let events = receive(&mut connection, &rest).events;
+                assert_eq!(events.len(), usize::from(!glued.is_empty()));
+                (connection, response)
+            }));
+        }
+    }
+    let errors: Vec<_> = results[..CUTS.len()].iter().map(|result| result.as_ref().err().cloned()).collect();
+    assert!(errors.iter().all(|error| *error == errors[0]), "cutting changes the verdict: {errors:?}");
+    assert!(results.iter().all(|result| result.is_ok() == results[0].is_ok()));
+    results.swap_remove(0)
+}
+
+pub(crate) fn conclude(response: &Head) -> Result<(Connection, Response), HandshakeError> {
+    conclude_with(&client_request(), &response.bytes())
+}
+
+/// Asserts that two ends understand each other.
+pub(crate) fn assert_talk(client: &mut Connection, server: &mut Connection) {
+    for (from, to) in [(&mut *client, &mut *server)] {
+        from.send("to and").unwrap();
+        assert_eq!(receive(to, &written(from)).events, [text("to and")]);
+        to.send("fro").unwrap();
+        assert_eq!(receive(from, &written(to)).events, [text("fro")]);
+    }
+    assert_eq!(hear(client, &[Frame::ping("")]).len(), 1);
+}
