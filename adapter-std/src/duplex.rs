@@ -15,9 +15,9 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Cause, CloseCode, Closure, Connection, Event, SendError, State, Transmit};
-use ws_transport::{Clock, Deadline, Error, Wire};
+use ws_transport::{Clock, Deadline, Error, Patience, Wire};
 
-use crate::socket::{Patience, ReadTimeout, Socket};
+use crate::socket::{ReadTimeout, Socket};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -197,10 +197,10 @@ impl Duplex {
         let wire = self.wire();
         let connection = &wire.connection;
         if connection.is_finished() {
-            let closure = connection.closure();
+            let ended = wire.ended();
             drop(wire);
             self.end_writing();
-            return Ok(Some(closure.map_or(Ok(()), ended)));
+            return Ok(Some(ended));
         }
         // An open connection is read whatever waits to be written: those who send are held back by
         // themselves, and two peers that wait for each other to read would wait for ever.
@@ -239,14 +239,7 @@ impl Duplex {
             Ok(Some(0)) => self.wire().receive_eof()?,
             Ok(Some(_)) => {}
             Ok(None) => reading.release(),
-            Err(Error::Io(error)) => {
-                let mut wire = self.wire();
-                wire.connection.receive_eof();
-                // After a Close a reset says no more than the end of the stream.
-                if !matches!(wire.connection.closure(), Some(Closure { cause: Cause::Close, .. })) {
-                    return Err(error.into());
-                }
-            }
+            Err(Error::Io(error)) => self.wire().failed(error)?,
             Err(error) => {
                 // Tells the peer what it did wrong.
                 self.end_writing();
@@ -263,17 +256,14 @@ impl Duplex {
     ) -> Result<T, Error> {
         loop {
             let mut wire = self.wire();
-            let connection = &mut wire.connection;
+            let connection = &wire.connection;
             let full = connection.buffered() >= connection.config().write_buffer_size.max(1);
             if full && connection.state() == State::Open {
                 drop(wire);
                 self.flush()?;
                 continue;
             }
-            return send(connection).map_err(|error| match (error, connection.closure()) {
-                (SendError::Closed, Some(closure)) => Error::Closed(closure),
-                (error, _) => Error::Send(error),
-            });
+            return wire.queue(send);
         }
     }
 
@@ -395,17 +385,6 @@ impl Duplex {
 
     pub(crate) fn closure(&self) -> Option<Closure> {
         self.ask(Connection::closure)
-    }
-}
-
-/// What the end of a connection means to the one who waits for a message.
-fn ended(closure: Closure) -> Result<(), Error> {
-    match closure.cause {
-        Cause::Protocol(error) => Err(Error::Protocol(error)),
-        Cause::Eof | Cause::Timeout(ws_core::Timeout::Keepalive | ws_core::Timeout::Stall) => {
-            Err(Error::Disconnected(closure))
-        }
-        _ => Ok(()),
     }
 }
 

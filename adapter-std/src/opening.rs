@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Deadline, Error, Wire, tls::Session};
+use ws_transport::{Clock, Deadline, Error, Patience, Wire, tls::Session};
 
 use crate::{
     duplex::{Duplex, ReadBuffer},
-    socket::{Patience, Socket},
+    socket::Socket,
 };
 
 pub(crate) struct Opening {

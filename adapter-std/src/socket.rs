@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::{SendAncillaryBuffer, SendFlags, sendmsg},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ws_transport::{Patience, write};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
@@ -23,13 +21,6 @@ pub(crate) struct Socket {
 /// The timeout that the socket's reads have at the moment, so that it is set only when it changes.
 #[derive(Debug, Default)]
 pub(crate) struct ReadTimeout(Option<Duration>);
-
-/// Whether a write may wait for the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    Wait,
-    Never,
-}
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket, write_timeout: Option<Duration>) -> io::Result<Self> {
@@ -58,28 +49,12 @@ impl Socket {
         }
     }
 
-    /// Writes some of these bytes. `Ok(None)` means that the socket takes nothing now (or, if it was
-    /// waited for, within the write timeout).
-    pub(crate) fn write(&self, slices: &[IoSlice<'_>], patience: Patience) -> io::Result<Option<usize>> {
-        let flags = match patience {
-            Patience::Wait => SendFlags::NOSIGNAL,
-            Patience::Never => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-        };
-        loop {
-            match sendmsg(&self.socket, slices, &mut SendAncillaryBuffer::default(), flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return Ok(None),
-                result => return Ok(Some(result?)),
-            }
-        }
-    }
-
     /// Writes all that `bytes` holds, or as much as goes without waiting; tells whether that was all.
     pub(crate) fn write_all(&self, bytes: &mut impl bytes::Buf, patience: Patience) -> io::Result<bool> {
         while bytes.has_remaining() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = bytes.chunks_vectored(&mut slices);
-            match self.write(&slices[..filled], patience)? {
+            match write(&self.socket, &slices[..filled], patience)? {
                 Some(written) => bytes.advance(written),
                 None => return Ok(false),
             }

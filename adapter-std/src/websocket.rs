@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::Error;
+use ws_transport::{Error, Joiner};
 
 use crate::duplex::Duplex;
 
@@ -25,7 +25,10 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
-        Self { sender: Sender { duplex: duplex.clone() }, receiver: Receiver { duplex, read_timeout } }
+        Self {
+            sender: Sender { duplex: duplex.clone() },
+            receiver: Receiver { duplex, read_timeout, joiner: Joiner::default() },
+        }
     }
 
     /// Waits for the next message. `None` means that the connection was closed, as it should be.
@@ -181,6 +184,7 @@ impl WebSocket {
 pub struct Receiver {
     duplex: Arc<Duplex>,
     read_timeout: Option<Duration>,
+    joiner: Joiner,
 }
 
 impl Receiver {
@@ -190,18 +194,9 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let Some(first) = self.receive_chunk()? else { return Ok(None) };
-        if first.last {
-            return Ok(Some(first.payload));
-        }
-        let is_text = first.payload.is_text();
-        let mut bytes = first.payload.into_bytes();
         while let Some(chunk) = self.receive_chunk()? {
-            bytes.extend_from_slice(chunk.payload.as_bytes());
-            if chunk.last {
-                let message =
-                    if is_text { String::from_utf8(bytes).map(Message::from) } else { Ok(bytes.into()) };
-                return Ok(message.ok());
+            if let Some(message) = self.joiner.add(chunk) {
+                return Ok(Some(message));
             }
         }
         Ok(None)

@@ -37,3 +37,9 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// Lets time pass, where time is what is tested: a peer that is slow on purpose, an application that is
+/// away for a while. Not to wait for anything.
+pub fn let_pass(time: Duration) {
+    thread::sleep(time);
+}

@@ -12,7 +12,7 @@ mod raw;
 mod server;
 pub mod wire;
 
-pub use bounded::{bounded, eventually};
+pub use bounded::{bounded, eventually, let_pass};
 pub use peer::{Language, Peer, Terms};
 pub use process::{Process, programs};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};

@@ -254,9 +254,9 @@ fn a_message_that_is_too_big_for_us_is_answered_with_1009(language: Language, ro
     let mut pair = Pair::open(language, role, Ours { max_message_size: 1000, ..OURS }, Terms::default());
     pair.peer.send(&[1; 1000]);
     assert_eq!(pair.ws.receive().unwrap().unwrap().len(), 1000);
-    pair.peer.send(vec![1; 1 << 20]);
+    pair.peer.send(vec![1; 100_000]);
     let error = pair.ws.receive().unwrap_err();
-    let expected = ProtocolError::MessageTooLarge { size: 1 << 20, limit: 1000 };
+    let expected = ProtocolError::MessageTooLarge { size: 100_000, limit: 1000 };
     assert!(matches!(error, Error::Protocol(found) if found == expected), "{error}");
     let (code, reason) = pair.peer.wait_closed();
     assert_eq!((code, &*reason), (1009, "message too large"));

@@ -1,10 +1,14 @@
 use std::{
-    io,
+    io::{self, IoSlice},
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendFlags, sendmsg},
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// How a client's sockets are made.
@@ -104,5 +108,47 @@ impl ListenOptions {
         socket.bind(&SockAddr::unix(path).map_err(describe)?).map_err(describe)?;
         socket.listen(self.backlog)?;
         Ok(socket)
+    }
+}
+
+/// Begins to connect, without waiting. When the socket can be written to, it has, or has an error to take.
+///
+/// # Errors
+///
+/// It cannot even begin.
+pub fn begin_connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    match socket.connect(address) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether a write may wait for the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until the peer has read enough, or the socket's timeout has passed.
+    Wait,
+    /// Not at all.
+    Never,
+}
+
+/// Writes some of these bytes to a socket. `Ok(None)` means that it takes nothing now (or, if it was waited
+/// for, within its timeout).
+///
+/// # Errors
+///
+/// The peer is gone. No signal is raised for that.
+pub fn write(socket: &Socket, slices: &[IoSlice<'_>], patience: Patience) -> io::Result<Option<usize>> {
+    let flags = match patience {
+        Patience::Wait => SendFlags::NOSIGNAL,
+        Patience::Never => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    };
+    loop {
+        match sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            result => return Ok(Some(result?)),
+        }
     }
 }

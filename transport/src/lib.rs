@@ -5,12 +5,14 @@
 mod clock;
 mod endpoint;
 mod error;
+mod joiner;
 pub mod tls;
 mod wire;
 
 pub use clock::Clock;
-pub use endpoint::{ConnectOptions, ListenOptions};
+pub use endpoint::{ConnectOptions, ListenOptions, Patience, begin_connect, write};
 pub use error::{Deadline, Error};
+pub use joiner::Joiner;
 pub use wire::Wire;
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.

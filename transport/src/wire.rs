@@ -1,4 +1,6 @@
-use ws_core::{Cause, Closure, Connection, Transmit};
+use std::io;
+
+use ws_core::{Cause, Closure, Connection, SendError, Timeout, Transmit};
 
 use crate::{
     Error,
@@ -51,6 +53,51 @@ impl Wire {
         match (&self.tls, self.connection.closure()) {
             (Some(tls), Some(Closure { cause: Cause::Eof, .. })) => tls.end(),
             _ => Ok(()),
+        }
+    }
+
+    /// Queues something to be sent.
+    ///
+    /// # Errors
+    ///
+    /// What `send` says; with how the connection ended, if that is why.
+    pub fn queue<T>(
+        &mut self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        send(&mut self.connection).map_err(|error| match (error, self.connection.closure()) {
+            (SendError::Closed, Some(closure)) => Error::Closed(closure),
+            (error, _) => Error::Send(error),
+        })
+    }
+
+    /// What the end of the connection means to the one who waits for a message: nothing, if it ended as it
+    /// should.
+    ///
+    /// # Errors
+    ///
+    /// It ended in another way.
+    pub fn ended(&self) -> Result<(), Error> {
+        let Some(closure) = self.connection.closure() else { return Ok(()) };
+        match closure.cause {
+            Cause::Protocol(error) => Err(Error::Protocol(error)),
+            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => {
+                Err(Error::Disconnected(closure))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an error of the network means: after a Close no more than the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The same error, if there was no Close.
+    pub fn failed(&mut self, error: io::Error) -> Result<(), Error> {
+        self.connection.receive_eof();
+        match self.connection.closure() {
+            Some(Closure { cause: Cause::Close, .. }) => Ok(()),
+            _ => Err(error.into()),
         }
     }
 

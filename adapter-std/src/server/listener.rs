@@ -10,12 +10,12 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 use ws_core::{CloseCode, Response};
-use ws_transport::Error;
+use ws_transport::{Error, Patience};
 
 use super::{Server, connection, pool::Pool};
 use crate::{
     duplex::Duplex,
-    socket::{Patience, ReadTimeout, Socket, is_timeout, wait},
+    socket::{ReadTimeout, Socket, is_timeout, wait},
 };
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.

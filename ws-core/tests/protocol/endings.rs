@@ -8,6 +8,9 @@ use crate::support::{ROLES, at, error_of, events, hear, open, open_with, secs, s
 
 const NORMAL: CloseCode = CloseCode::NORMAL_CLOSURE;
 
+/// Something that is done to a connection, and how to call it.
+type Named = (&'static str, fn(&mut Connection));
+
 fn states(connection: &Connection) -> (State, bool, bool) {
     (connection.state(), connection.is_finished(), connection.closure().is_some())
 }
@@ -119,7 +122,7 @@ fn a_failed_connection_receives_nothing_more() {
 
 #[test]
 fn the_end_of_the_stream_finishes_a_connection_at_every_stage() {
-    let stages: [(&str, fn(&mut Connection)); 8] = [
+    let stages: [Named; 8] = [
         ("fresh", |_| {}),
         ("inside a header", |connection| drop(events(connection, &[0x81]))),
         ("inside a message", |connection| drop(hear(connection, &[Frame::text("a").unfinished()]))),
@@ -168,7 +171,7 @@ fn nothing_that_comes_after_the_end_of_the_stream_counts() {
 
 #[test]
 fn a_closure_is_final_once_the_connection_is_finished() {
-    let ends: [(&str, fn(&mut Connection)); 5] = [
+    let ends: [Named; 5] = [
         ("end of stream", Connection::receive_eof),
         ("Close and end of stream", |connection| {
             connection.close(NORMAL, "").unwrap();

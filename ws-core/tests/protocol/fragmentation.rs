@@ -1,5 +1,7 @@
 //! Fragmentation, and control frames between fragments (RFC 6455 section 5.4).
 
+use std::slice;
+
 use ws_core::{Chunk, CloseCode, CloseFrame, Event, ProtocolError, Role};
 
 use crate::support::{
@@ -32,7 +34,7 @@ fn a_fragmented_message_is_delivered_as_one() {
             let stream = wire::stream(role, *frames);
             for sizes in [&[usize::MAX][..], &[1], &[2, 3]] {
                 let received = receive_pieces(&mut open(role), &stream, sizes);
-                assert_eq!((&received.events[..], received.error), (std::slice::from_ref(message), None));
+                assert_eq!((&received.events[..], received.error), (slice::from_ref(message), None));
             }
         }
     }
@@ -91,7 +93,7 @@ fn a_new_message_inside_another_is_refused() {
     for role in ROLES {
         for intruder in [Frame::text("x"), Frame::binary(""), Frame::text("").unfinished()] {
             for between in [vec![], vec![Frame::continuation("b").unfinished()], vec![Frame::ping("p")]] {
-                let frames = [&[Frame::text("a").unfinished()], &between[..], &[intruder.clone()]].concat();
+                let frames = [&[Frame::text("a").unfinished()], &between[..], slice::from_ref(&intruder)].concat();
                 let error = error_of(&mut open(role), &frames);
                 assert_eq!(error, Some(ProtocolError::InterruptedMessage), "{frames:?}");
             }

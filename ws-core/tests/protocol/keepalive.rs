@@ -305,7 +305,7 @@ proptest! {
             prop_assume!(!connection.is_finished());
             now = next;
             let pong = last_ping.take().filter(|_| answers).map(|frame| Frame::pong(frame.payload));
-            hear(&mut connection, &[pong.unwrap_or(Frame::text("alive"))]);
+            hear(&mut connection, &[pong.unwrap_or_else(|| Frame::text("alive"))]);
             connection.handle_timeout(now.into());
             sent(&mut connection);
         }

@@ -1,7 +1,11 @@
 //! The promises of ws-core, as one program: tables after the sections of RFC 6455, and properties that
 //! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
 
+mod agreement;
 mod any_order;
+mod client_refusal;
+mod client_request;
+mod client_response;
 mod closing;
 mod deadlines;
 mod differential;
@@ -14,7 +18,9 @@ mod pairs;
 mod pings;
 mod round_trip;
 mod sending;
+mod server_answer;
 mod server_head;
+mod server_upgrade;
 mod splitting;
 mod support;
 mod utf8;

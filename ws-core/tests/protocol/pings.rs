@@ -128,7 +128,7 @@ proptest! {
                     hear(&mut connection, &[Frame::ping(payload.clone())]);
                     pings.push(payload);
                 }
-                Step::Send(len) => connection.send(&vec![0; len]).unwrap(),
+                Step::Send(len) => connection.send(vec![0; len]).unwrap(),
                 Step::Write(most) => output.extend(write_some(&mut connection, most)),
             }
         }

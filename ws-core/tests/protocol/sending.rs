@@ -8,8 +8,11 @@ use crate::support::{
     written,
 };
 
-/// Every way to send, by name.
-const WAYS: [(&str, fn(&mut Connection) -> Result<(), SendError>); 7] = [
+/// Something that is done to a connection, and how to call it.
+type Named<T> = (&'static str, fn(&mut Connection) -> T);
+
+/// Every way to send.
+const WAYS: [Named<Result<(), SendError>>; 7] = [
     ("send", |connection| connection.send("m")),
     ("send owned", |connection| connection.send(vec![0; 10_000])),
     ("send_prepared", |connection| connection.send_prepared(&PreparedMessage::new("m"))),
@@ -34,7 +37,7 @@ fn refuses(
 
 #[test]
 fn nothing_is_sent_once_the_connection_is_closing_whoever_began() {
-    let ends: [(&str, fn(&mut Connection)); 4] = [
+    let ends: [Named<()>; 4] = [
         ("close", |connection| connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap()),
         ("fail", |connection| connection.fail(CloseCode::POLICY_VIOLATION, "no").unwrap()),
         ("their Close", |connection| drop(hear(connection, &[Frame::close(1000, "")]))),

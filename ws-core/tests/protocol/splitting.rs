@@ -159,7 +159,7 @@ impl Sending {
         // Between chunks, whole messages are refused: that is the same for all who are compared.
         let _ = match self {
             Self::Owned(len) => connection.send(bytes(*len)),
-            Self::Borrowed(len) => connection.send(&bytes(*len)),
+            Self::Borrowed(len) => connection.send(bytes(*len).as_slice()),
             Self::Prepared(len) => connection.send_prepared(&PreparedMessage::new(bytes(*len))),
             Self::Text(text) => connection.send(text),
             Self::Chunk(len, last) => {

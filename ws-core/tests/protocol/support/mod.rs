@@ -154,6 +154,12 @@ pub(crate) fn sent(connection: &mut Connection) -> Vec<Frame> {
     frames
 }
 
+/// Asserts that whatever waits to be written is masked.
+pub(crate) fn assert_masked(client: &mut Connection) {
+    let frames = wire::frames(&written(client));
+    assert!(!frames.is_empty() && frames.iter().all(|frame| frame.key.is_some()));
+}
+
 pub(crate) fn text(text: &str) -> Event<'static> {
     Event::Message(text.to_owned().into())
 }

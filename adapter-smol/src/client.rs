@@ -1,0 +1,223 @@
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_io::{Async, Timer};
+use futures_lite::future;
+use socket2::{Domain, SockAddr, Type};
+use ws_core::{
+    Config, Connection, HandshakeError, Response, Url, UrlError,
+    client::{Handshake, Request},
+};
+use ws_transport::{Clock, ConnectOptions, Deadline, Error, begin_connect, seed, tls::ClientTls};
+
+use crate::{WebSocket, opening::Opening, stream::Stream};
+
+/// Connects to a server with what it needs beyond the address.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), ws_smol::Error> {
+/// use std::time::Duration;
+/// use ws_smol::Client;
+///
+/// let mut ws = Client::new("ws://127.0.0.1:9001/chat")
+///     .header("Authorization", "Bearer 1234")
+///     .subprotocol("chat")
+///     .connect_timeout(Duration::from_secs(3))
+///     .configure(|config| config.max_message_size = 64 << 20)
+///     .connect()
+///     .await?;
+/// ws.send("Hello").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is connected before `connect` is called"]
+pub struct Client {
+    request: Result<Request, UrlError>,
+    config: Config,
+    options: ConnectOptions,
+    read_timeout: Option<Duration>,
+    tls: ClientTls,
+}
+
+impl Client {
+    /// A client for this address, such as `ws://example.com/chat`. What is wrong with it,
+    /// [`connect`](Self::connect) tells.
+    pub fn new(url: &str) -> Self {
+        Self {
+            request: url.parse::<Url>().map(Request::new),
+            config: Config::default(),
+            options: ConnectOptions::default(),
+            read_timeout: None,
+            tls: ClientTls::new(),
+        }
+    }
+
+    /// Sends a header with the request, such as `Origin`, `Cookie` or `Authorization`.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.map(|request| request.header(name, value));
+        self
+    }
+
+    /// Offers a subprotocol; call it again for more, the preferred one first.
+    pub fn subprotocol(mut self, name: &str) -> Self {
+        self.request = self.request.map(|request| request.subprotocol(name));
+        self
+    }
+
+    /// Changes the limits and deadlines of the protocol, such as keepalive and the largest message.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// How long to try to connect, all addresses together; 10 s. The opening handshake that follows has
+    /// [`open_timeout`](Config::open_timeout) for itself.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// The address, and with it the network interface, to connect from.
+    pub fn local_address(mut self, address: SocketAddr) -> Self {
+        self.options.local_address = Some(address);
+        self
+    }
+
+    /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.options.nodelay = nodelay;
+        self
+    }
+
+    /// How to do TLS, for a `wss://` address: whom to trust, which certificate to show.
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Connects, trying all addresses of the host in turn, and opens the WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+    pub async fn connect(self) -> Result<WebSocket, Error> {
+        self.connect_with_response().await.map(|(ws, _)| ws)
+    }
+
+    /// As [`connect`](Self::connect), and gives the server's response for its headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
+        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let connected = future::or(self.connect_socket(url), async {
+            Timer::after(self.options.timeout).await;
+            Err(Error::Timeout(Deadline::Connect))
+        });
+        let stream = connected.await?;
+        self.open(stream).await
+    }
+
+    /// Opens the WebSocket over a Unix-domain socket at this path; the URL names what is asked of the
+    /// server there.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
+        let path = path.as_ref();
+        let describe = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
+        };
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let address = SockAddr::unix(path).map_err(describe)?;
+        let stream = connect(socket, &address).await.map_err(describe)?;
+        self.open(stream).await.map(|(ws, _)| ws)
+    }
+
+    /// Drives the opening handshakes, of TLS and of WebSocket, to their end.
+    async fn open(self, stream: Stream) -> Result<(WebSocket, Response), Error> {
+        let request = self.request?;
+        let tls = match request.url().is_secure() {
+            true => Some(self.tls.session(request.url().host())?),
+            false => None,
+        };
+        let clock = Clock::start();
+        let opening = Opening::new(stream, clock, tls);
+        let (connection, opening, response) = open(opening, &request, self.config, clock).await?;
+        Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response))
+    }
+
+    async fn connect_socket(&self, url: &Url) -> Result<Stream, Error> {
+        let (host, port) = (url.host().to_owned(), url.port());
+        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await?;
+        let mut last_error =
+            io::Error::new(ErrorKind::NotFound, format!("the host {} has no address", url.host()));
+        for address in addresses {
+            match self.connect_address(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    last_error =
+                        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
+                }
+            }
+        }
+        Err(last_error.into())
+    }
+
+    async fn connect_address(&self, address: SocketAddr) -> io::Result<Stream> {
+        connect(self.options.socket(address)?, &address.into()).await
+    }
+}
+
+/// Drives the opening handshake to its end.
+pub(crate) async fn open(
+    mut opening: Opening,
+    request: &Request,
+    config: Config,
+    clock: Clock,
+) -> Result<(Connection, Opening, Response), Error> {
+    let mut handshake = Handshake::new(request, Arc::new(config), seed()?, clock.now())?;
+    opening.queue(&mut handshake.transmit());
+    loop {
+        if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
+            return Ok((connection, opening, response));
+        }
+        handshake.handle_timeout(clock.now())?;
+        match opening.read(handshake.poll_timeout()).await {
+            Ok(Some(0)) => return Err(handshake.receive_eof().into()),
+            Ok(_) => {}
+            // A server that refuses may not wait for the whole request.
+            Err(Error::Io(error)) => {
+                return Err(match handshake.receive_eof() {
+                    HandshakeError::Eof => error.into(),
+                    refused => refused.into(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn connect(socket: socket2::Socket, address: &SockAddr) -> io::Result<Stream> {
+    begin_connect(&socket, address)?;
+    let socket = Async::new(socket)?;
+    socket.writable().await?;
+    match socket.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(Stream::Socket(socket)),
+    }
+}

@@ -1,0 +1,376 @@
+//! One connection, shared by the task that receives and those that send.
+//!
+//! All that there is lies behind one lock that is held while a task is polled, which never waits. So every
+//! future of this crate can be dropped at any point: what was read, and what is to be written, stays here.
+
+use std::{
+    io::IoSlice,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use async_io::Timer;
+use bytes::Buf;
+use futures_lite::Future;
+use ws_core::{CloseCode, Closure, Connection, Event, SendError, State, Timestamp, Transmit};
+use ws_transport::{Clock, Deadline, Error, Wire};
+
+use crate::{input::Input, stream::Stream, waiting::Waiting};
+
+/// How many slices one write takes.
+const SLICES: usize = 16;
+/// How many reads a task may make before others get their turn.
+const READS_IN_TURN: u8 = 32;
+
+#[derive(Debug)]
+pub(crate) struct Duplex {
+    clock: Clock,
+    /// Those who wait for the stream to take more.
+    writers: Arc<Waiting>,
+    /// Wakes them.
+    write_waker: Waker,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    wire: Wire,
+    stream: Stream,
+    input: Input,
+    output: Transmit,
+    /// Whether the stream was told to pass on what was written.
+    flushed: bool,
+    /// The task that receives, while it waits.
+    receiver: Option<Waker>,
+    /// Made when first needed, and set again only when it is to be earlier or has fired.
+    timer: Option<Timer>,
+    timer_due: Option<Timestamp>,
+    /// Whether the stream was looked at since the time was told last.
+    looked: bool,
+    reads: u8,
+}
+
+impl Duplex {
+    pub(crate) fn new(stream: Stream, clock: Clock, input: Input, wire: Wire) -> Arc<Self> {
+        let writers = Arc::new(Waiting::default());
+        let inner = Inner {
+            wire,
+            stream,
+            input,
+            output: Transmit::default(),
+            flushed: true,
+            receiver: None,
+            timer: None,
+            timer_due: None,
+            looked: true,
+            reads: 0,
+        };
+        Arc::new(Self { clock, write_waker: Waker::from(writers.clone()), writers, inner: Mutex::new(inner) })
+    }
+
+    /// Asks the connection for something.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
+        question(&self.lock().wire.connection)
+    }
+
+    pub(crate) fn ask_stream<T>(&self, question: impl FnOnce(&Stream) -> T) -> T {
+        question(&self.lock().stream)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The next event; `None` when the connection has ended as it should.
+    pub(crate) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        deadline: Option<Timestamp>,
+    ) -> Poll<Result<Option<Event<'static>>, Error>> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        // Whether the stream will wake this task when there is something to read.
+        let mut registered = false;
+        loop {
+            if let Some(event) = self.next_event(inner)? {
+                return Poll::Ready(Ok(Some(event)));
+            }
+            // After a read that found less than it could take, the next would find nothing: wait at once.
+            if !registered && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
+                if inner.reads >= READS_IN_TURN {
+                    inner.reads = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                match self.poll_read(inner, cx)? {
+                    Poll::Ready(()) => {
+                        inner.reads += 1;
+                        continue;
+                    }
+                    Poll::Pending => inner.input.likely_more = false,
+                }
+            }
+            registered = true;
+            inner.reads = 0;
+
+            let now = self.clock.now();
+            let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
+            if overdue && !inner.looked {
+                // The application was away. What came meanwhile counts before any silence does.
+                inner.looked = true;
+                inner.input.likely_more = true;
+                registered = false;
+                continue;
+            }
+            inner.looked = false;
+            inner.wire.connection.handle_timeout(now);
+            // If it fails, the next read will tell, after what the peer said before.
+            let _ = self.poll_flush(inner, cx);
+            if inner.wire.connection.is_finished() {
+                let ended = inner.wire.ended();
+                self.end_writing(inner);
+                return Poll::Ready(ended.map(|()| None));
+            }
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
+            }
+            let due = match (inner.wire.connection.poll_timeout(), deadline) {
+                (Some(due), Some(deadline)) => Some(due.min(deadline)),
+                (due, deadline) => due.or(deadline),
+            };
+            if inner.poll_timer(due, self.clock, cx).is_pending() {
+                if !inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    inner.receiver = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn next_event(&self, inner: &mut Inner) -> Result<Option<Event<'static>>, Error> {
+        if inner.input.is_empty() {
+            return Ok(None);
+        }
+        let connection = &mut inner.wire.connection;
+        let received =
+            inner.input.consume(|input| connection.receive(input).map(|event| event.map(Event::into_owned)));
+        received.map_err(|error| {
+            self.end_writing(inner);
+            error.into()
+        })
+    }
+
+    /// Reads once. An error is one only if the connection has not ended before.
+    fn poll_read(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        let Inner { wire, stream, input, .. } = inner;
+        let polled = if wire.is_secure() {
+            input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
+        } else {
+            input.poll_fill(stream, cx).map_err(Error::Io)
+        };
+        match polled {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(0)) => {
+                input.likely_more = false;
+                wire.receive_eof()?;
+            }
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(Error::Io(error))) => {
+                input.likely_more = false;
+                wire.failed(error)?;
+            }
+            Poll::Ready(Err(error)) => {
+                // Tells the peer what it did wrong.
+                self.end_writing(inner);
+                return Err(error);
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Queues something to be sent, as soon as there is room for it.
+    pub(crate) fn poll_queue<T>(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Poll<Result<T, Error>> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if inner.is_full() {
+            // When nothing more can be written there will be room.
+            let polled = self.poll_flush(inner, cx);
+            if inner.is_full() {
+                ready!(polled)?;
+            }
+        }
+        Poll::Ready(inner.wire.queue(send))
+    }
+
+    /// Queues something to be sent, room or not.
+    #[cfg(feature = "sink")]
+    pub(crate) fn queue_now<T>(
+        &self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        self.lock().wire.queue(send)
+    }
+
+    /// Queues something to be sent, if there is room for it now.
+    pub(crate) fn try_queue<T>(
+        &self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if inner.is_full() {
+            return Err(Error::Send(SendError::BufferFull));
+        }
+        let queued = inner.wire.queue(send);
+        let _ = self.poll_flush(inner, &mut Context::from_waker(&self.write_waker));
+        queued
+    }
+
+    /// Writes what is queued.
+    pub(crate) fn poll_flush_all(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(&mut self.lock(), cx)
+    }
+
+    fn poll_flush(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut waiting = false;
+        loop {
+            match inner.poll_write_out(&mut Context::from_waker(&self.write_waker)) {
+                // Waits together with others, then looks again: it may have been ready in between.
+                Poll::Pending if !waiting => {
+                    self.writers.add(cx.waker());
+                    waiting = true;
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(written) => {
+                    // Who waited for room has it, or an error to see.
+                    self.writers.wake_all();
+                    return Poll::Ready(written);
+                }
+            }
+        }
+    }
+
+    /// Queues a Close and writes as much as the stream takes at once. Nothing happens if one was sent.
+    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        match inner.wire.connection.close(code, reason) {
+            Err(SendError::Closed) => return Ok(()),
+            result => result?,
+        }
+        inner.wire.connection.handle_timeout(self.clock.now());
+        let _ = self.poll_flush(inner, &mut Context::from_waker(&self.write_waker));
+        // It has a new deadline to keep.
+        let receiver = inner.receiver.take();
+        drop(guard);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        Ok(())
+    }
+
+    /// Reads and drops what comes until the peer's stream has ended.
+    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let _ = self.poll_flush(inner, cx);
+        loop {
+            inner.input.consume(|input| *input = &mut []);
+            if !matches!(ready!(inner.input.poll_fill(&mut inner.stream, cx)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Ends the connection without any ceremony. All tasks that wait for it wake up.
+    pub(crate) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.wire.connection.receive_eof();
+        if let Stream::Socket(socket) = &inner.stream {
+            let _ = socket.get_ref().shutdown(std::net::Shutdown::Both);
+        }
+        let receiver = inner.receiver.take();
+        drop(inner);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        self.writers.wake_all();
+    }
+
+    /// Writes what is left, as far as goes at once, and says that nothing more will come.
+    fn end_writing(&self, inner: &mut Inner) {
+        inner.wire.end_output();
+        let mut cx = Context::from_waker(&self.write_waker);
+        let _ = self.poll_flush(inner, &mut cx);
+        let _ = inner.stream.poll_close(&mut cx);
+    }
+
+    pub(crate) fn closure(&self) -> Option<Closure> {
+        self.ask(Connection::closure)
+    }
+
+    /// No code of the application runs under this lock, so that a poisoned one is as good as new.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether what is to be sent next has to wait.
+    fn is_full(&self) -> bool {
+        let connection = &self.wire.connection;
+        let waiting = connection.buffered().saturating_add(self.output.remaining());
+        connection.state() == State::Open && waiting >= connection.config().write_buffer_size.max(1)
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if !self.output.has_remaining() {
+                self.wire.take_output(&mut self.output);
+                if !self.output.has_remaining() {
+                    if !self.flushed {
+                        ready!(self.stream.poll_flush(cx))?;
+                        self.flushed = true;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.output.chunks_vectored(&mut slices);
+            match ready!(self.stream.poll_write(cx, &slices[..filled])) {
+                Ok(written) => {
+                    self.flushed = false;
+                    self.output.advance(written);
+                }
+                Err(error) => {
+                    // Nobody is there to read it.
+                    self.output.advance(usize::MAX);
+                    self.wire.take_output(&mut self.output);
+                    self.output.advance(usize::MAX);
+                    self.flushed = true;
+                    let ended = self.wire.connection.closure().is_some();
+                    return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
+                }
+            }
+        }
+    }
+
+    /// Ready when it is time. The timer is left alone while it is set early enough.
+    fn poll_timer(&mut self, due: Option<Timestamp>, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        let Some(at) = clock.instant(due) else { return Poll::Pending };
+        if self.timer_due.is_none_or(|set| due < set) {
+            self.timer.get_or_insert_with(Timer::never).set_at(at);
+            self.timer_due = Some(due);
+        }
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        ready!(Pin::new(timer).poll(cx));
+        self.timer_due = None;
+        Poll::Ready(())
+    }
+}

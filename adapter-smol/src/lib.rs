@@ -1,0 +1,73 @@
+#![forbid(unsafe_code)]
+//! WebSocket clients and servers (RFC 6455) on async sockets, for smol and any other executor.
+//!
+//! A client:
+//!
+//! ```no_run
+//! use ws_smol::CloseCode;
+//!
+//! # async fn run() -> Result<(), ws_smol::Error> {
+//! let mut ws = ws_smol::connect("ws://127.0.0.1:9001/echo").await?;
+//! ws.send("Hello, WebSocket!").await?;
+//! if let Some(message) = ws.receive().await? {
+//!     println!("{message}");
+//! }
+//! ws.close(CloseCode::NORMAL_CLOSURE, "bye").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A server, with a task for each connection:
+//!
+//! ```no_run
+//! use ws_smol::Server;
+//!
+//! # async fn run() -> Result<(), ws_smol::Error> {
+//! let server = Server::new().route("/echo", |_request, mut ws| async move {
+//!     while let Some(message) = ws.receive().await? {
+//!         ws.feed(message).await?; // answers leave together, when there is nothing more to receive
+//!     }
+//!     Ok(())
+//! });
+//! server.listen("127.0.0.1:9001").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`WebSocket::split`] parts a connection into halves for two tasks; the sending half can be cloned for
+//! more. Neither half ever waits for the other. Every future can be dropped at any point without a loss. The protocol itself, with its limits and deadlines, is in
+//! [`ws_core`]; what it shares with this crate is exported here again.
+//!
+//! Sockets and timers are those of `async-io`, which works under any executor. Streams of other kinds can
+//! be used too: [`WebSocket::client`] and [`WebSocket::from_connection`] take any `AsyncRead + AsyncWrite`.
+
+mod client;
+mod duplex;
+mod input;
+mod opening;
+mod server;
+mod stream;
+mod waiting;
+mod websocket;
+
+pub use client::Client;
+pub use server::{Handle, HandlerResult, Listener, Route, Server, Task};
+pub use websocket::{Receiver, Sender, WebSocket};
+pub use ws_core::{
+    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
+    server::{Accept, Request},
+};
+pub use ws_transport::{
+    Clock, Deadline, Error, ListenOptions,
+    tls::{Certificates, ClientTls, ServerTls, TlsError},
+};
+
+/// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.
+///
+/// # Errors
+///
+/// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+pub async fn connect(url: &str) -> Result<WebSocket, Error> {
+    Client::new(url).connect().await
+}

@@ -1,0 +1,140 @@
+//! A connection while its opening handshake goes on.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_io::Timer;
+use bytes::Buf;
+use futures_lite::Future;
+use ws_core::{Connection, Timestamp, Transmit};
+use ws_transport::{Clock, Error, Wire, tls::Session};
+
+use crate::{duplex::Duplex, input::Input, stream::Stream};
+
+pub(crate) struct Opening {
+    stream: Stream,
+    clock: Clock,
+    tls: Option<Box<Session>>,
+    input: Input,
+    output: Transmit,
+    timer: Timer,
+}
+
+impl Opening {
+    pub(crate) fn new(stream: Stream, clock: Clock, tls: Option<Session>) -> Self {
+        let (input, output) = (Input::default(), Transmit::default());
+        Self { stream, clock, tls: tls.map(Box::new), input, output, timer: Timer::never() }
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Lets `take` have what was read; what it leaves stays for the connection.
+    pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        self.input.consume(take)
+    }
+
+    /// Queues bytes, which [`read`](Self::read) writes before it waits.
+    pub(crate) fn queue(&mut self, bytes: &mut impl Buf) {
+        match &mut self.tls {
+            // During the handshake they are kept, and follow with its last flight.
+            Some(tls) => tls.encrypt(bytes, self.output.block()),
+            None => {
+                while bytes.has_remaining() {
+                    let chunk = bytes.chunk();
+                    self.output.block().extend_from_slice(chunk);
+                    let len = chunk.len();
+                    bytes.advance(len);
+                }
+            }
+        }
+    }
+
+    /// Writes what is queued and reads once, not longer than until `due`. `Ok(None)` means that nothing
+    /// came in time, zero the end of the stream.
+    pub(crate) async fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
+        if let Some(at) = due.and_then(|due| self.clock.instant(due)) {
+            self.timer.set_at(at);
+        }
+        let read = poll_fn(|cx| {
+            let written = self.poll_write_out(cx);
+            match self.poll_read(cx) {
+                Poll::Ready(read) => return Poll::Ready(read.map(Some)),
+                // The peer may have said something before it went.
+                Poll::Pending => {
+                    if let Poll::Ready(Err(error)) = written {
+                        return Poll::Ready(Err(error.into()));
+                    }
+                }
+            }
+            Pin::new(&mut self.timer).poll(cx).map(|_| Ok(None))
+        });
+        let read = read.await;
+        if read.is_err() {
+            // The alert that tells the peer about it.
+            let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        if matches!(read, Ok(Some(0))) {
+            self.tls.as_ref().filter(|tls| !tls.is_handshaking()).map_or(Ok(()), |tls| tls.end())?;
+        }
+        read
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
+        match &mut self.tls {
+            None => self.input.poll_fill(&mut self.stream, cx).map_err(Error::Io),
+            Some(tls) => self
+                .input
+                .poll_fill_sealed(&mut self.stream, cx, |sealed, plain| Ok(tls.decrypt(sealed, plain)?)),
+        }
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(tls) = &mut self.tls {
+            tls.take_output(self.output.block());
+        }
+        while self.output.has_remaining() {
+            let slices = [IoSlice::new(self.output.chunk())];
+            let written = ready!(self.stream.poll_write(cx, &slices))?;
+            self.output.advance(written);
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    /// Writes a response that opens no connection, says that nothing more will come, and waits for the peer
+    /// to say so too.
+    pub(crate) async fn respond(mut self, mut response: &[u8], patience: Duration) {
+        self.queue(&mut response);
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+        }
+        self.timer.set_after(patience);
+        let mut closed = false;
+        poll_fn(|cx| {
+            if !closed && ready!(self.poll_write_out(cx)).is_ok() {
+                let _ = self.stream.poll_close(cx);
+            }
+            closed = true;
+            loop {
+                self.input.consume(|input| *input = &mut []);
+                match self.input.poll_fill(&mut self.stream, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Pin::new(&mut self.timer).poll(cx).map(|_| ()),
+                }
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {
+        Duplex::new(self.stream, self.clock, self.input, Wire::new(connection, self.tls))
+    }
+}

@@ -1,0 +1,345 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    future::poll_fn,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use async_executor::Executor;
+use async_io::{Async, Timer};
+use futures_lite::future;
+use ws_core::{CloseCode, Response};
+use ws_transport::{Clock, Error};
+
+use super::{Server, connection};
+use crate::{duplex::Duplex, opening::Opening, stream::Stream};
+
+/// How long to leave the listener alone when the process is out of file descriptors or memory.
+const SHORTAGE: Duration = Duration::from_millis(50);
+/// How long connections have to notice that they were broken off.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How many refused clients are answered at a time, and how long each has to take its answer.
+const MOST_REFUSED: usize = 64;
+const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A [`Server`] that listens.
+#[derive(Debug)]
+pub struct Listener {
+    listener: Async<socket2::Socket>,
+    shared: Arc<Shared>,
+}
+
+/// What the listener, its connections and its handles share.
+struct Shared {
+    server: Server,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    next_id: u64,
+    by_id: HashMap<u64, Entry>,
+    refused: usize,
+    /// Set when the server is to stop: when all must have ended.
+    stop_by: Option<Instant>,
+    /// Who waits for one of these to change.
+    waiting: Vec<Waker>,
+}
+
+/// A connection, and what it is driven by once its opening handshake is done.
+struct Entry {
+    cancel: Arc<Cancel>,
+    duplex: Option<Weak<Duplex>>,
+}
+
+/// The end of a connection's task from outside.
+#[derive(Default)]
+struct Cancel {
+    cancelled: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Listener {
+    pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
+        let listener = Async::new(listener)?;
+        Ok(Self { listener, shared: Arc::new(Shared { server, connections: Mutex::default() }) })
+    }
+
+    /// The address that is listened on, with the port that was chosen.
+    ///
+    /// # Errors
+    ///
+    /// It is a path, or the operating system does not tell.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        let address = self.listener.get_ref().local_addr()?.as_socket();
+        Ok(address
+            .ok_or_else(|| io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port"))?)
+    }
+
+    /// A handle to stop the server with.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: self.shared.clone() }
+    }
+
+    /// Serves clients until [`Handle::stop`] is called and the connections have ended.
+    ///
+    /// # Errors
+    ///
+    /// The operating system cannot wait for connections any more.
+    pub async fn serve(self) -> Result<(), Error> {
+        let executor = Executor::new();
+        let serve = async {
+            future::or(self.accept_all(&executor), self.shared.stopped()).await;
+            let stop_by = self.shared.connections().stop_by.unwrap_or_else(Instant::now);
+            self.shared.end_all(stop_by).await;
+        };
+        if self.shared.server.spawner.is_some() {
+            serve.await;
+        } else {
+            executor.run(serve).await;
+        }
+        Ok(())
+    }
+
+    async fn accept_all(&self, executor: &Executor<'static>) {
+        loop {
+            match self.listener.read_with(socket2::Socket::accept).await {
+                Ok((socket, _)) => self.admit(socket, executor),
+                // The client has gone, or descriptors or memory are short, which passes.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    Timer::after(SHORTAGE).await;
+                }
+            }
+        }
+    }
+
+    /// Hands a client to a task, or refuses it.
+    fn admit(&self, socket: socket2::Socket, executor: &Executor<'static>) {
+        let server = &self.shared.server;
+        // It fails for a client that has gone already, of which the first read will tell, and for a
+        // Unix-domain socket, which needs it not.
+        let _ = socket.set_tcp_nodelay(server.settings.listen.nodelay);
+        let Ok(stream) = Stream::socket(socket) else { return };
+        let shared = self.shared.clone();
+        let task: super::Task = match shared.register() {
+            Ok(registration) => Box::pin(async move {
+                let serve = connection::serve(&shared.server, stream, &registration);
+                future::or(serve, registration.cancelled()).await;
+            }),
+            Err(Full { answer: false }) => return,
+            Err(Full { answer: true }) => Box::pin(async move {
+                let response = Response::new(503)
+                    .header("Retry-After", "5")
+                    .text("The server is busy; try again later.\n")
+                    .to_bytes();
+                Opening::new(stream, Clock::start(), None).respond(&response, REFUSED_PATIENCE).await;
+                shared.connections().refused -= 1;
+            }),
+        };
+        match &server.spawner {
+            Some(spawn) => spawn(task),
+            None => executor.spawn(task).detach(),
+        }
+    }
+}
+
+/// Stops a server.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Stops the server: accepts no more clients, closes every connection with 1001 (going away) and waits
+    /// for all handlers to return. What has not ended after `timeout` is broken off. Tells whether that
+    /// was not necessary.
+    ///
+    /// A handler notices when it receives or sends.
+    pub async fn stop(&self, timeout: Duration) -> bool {
+        let stop_by = Instant::now() + timeout;
+        let entries = {
+            let mut connections = self.shared.connections();
+            connections.stop_by = Some(stop_by);
+            connections.changed();
+            connections.entries()
+        };
+        for (cancel, duplex) in entries {
+            match duplex {
+                // It cannot fail: this code and reason can be sent.
+                Some(duplex) => drop(duplex.begin_close(CloseCode::GOING_AWAY, "the server stops")),
+                None => cancel.cancel(),
+            }
+        }
+        self.shared.end_all(stop_by).await
+    }
+
+    /// How many connections there are, handshakes included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections().by_id.len()
+    }
+}
+
+/// No further connection is served.
+struct Full {
+    /// Whether to say so.
+    answer: bool,
+}
+
+impl Shared {
+    /// Notes a connection, so that it can be stopped.
+    fn register(self: &Arc<Self>) -> Result<Registration, Full> {
+        let mut connections = self.connections();
+        if connections.stop_by.is_some() {
+            return Err(Full { answer: false });
+        }
+        if connections.by_id.len() >= self.server.settings.max_connections {
+            let answer = connections.refused < MOST_REFUSED;
+            connections.refused += usize::from(answer);
+            return Err(Full { answer });
+        }
+        let id = connections.next_id;
+        connections.next_id += 1;
+        let cancel = Arc::new(Cancel::default());
+        connections.by_id.insert(id, Entry { cancel: cancel.clone(), duplex: None });
+        Ok(Registration { id, cancel, shared: self.clone() })
+    }
+
+    /// Waits for all connections to end, and ends those that have not by the deadline.
+    async fn end_all(&self, deadline: Instant) -> bool {
+        let all_ended = self.until(|connections| connections.by_id.is_empty());
+        let in_time = future::or(
+            async {
+                all_ended.await;
+                true
+            },
+            async {
+                Timer::at(deadline).await;
+                false
+            },
+        )
+        .await;
+        if !in_time {
+            for (cancel, duplex) in self.connections().entries() {
+                cancel.cancel();
+                if let Some(duplex) = duplex {
+                    duplex.abandon();
+                }
+            }
+            let all_ended = self.until(|connections| connections.by_id.is_empty());
+            future::or(all_ended, async {
+                Timer::after(LAST_WORDS).await;
+            })
+            .await;
+        }
+        in_time
+    }
+
+    /// Waits until something is so about the connections.
+    async fn until(&self, mut is_so: impl FnMut(&Connections) -> bool) {
+        poll_fn(|cx| {
+            let mut connections = self.connections();
+            if is_so(&connections) {
+                return Poll::Ready(());
+            }
+            if !connections.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                connections.waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn stopped(&self) {
+        self.until(|connections| connections.stop_by.is_some()).await;
+    }
+}
+
+impl Shared {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    fn entries(&self) -> Vec<(Arc<Cancel>, Option<Arc<Duplex>>)> {
+        let duplex = |entry: &Entry| entry.duplex.as_ref().and_then(Weak::upgrade);
+        self.by_id.values().map(|entry| (entry.cancel.clone(), duplex(entry))).collect()
+    }
+
+    /// Lets those who wait look again.
+    fn changed(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Cancel {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        if let Some(task) = self.task().take() {
+            task.wake();
+        }
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// A connection's place among those that are stopped with the server; given up when dropped.
+pub(super) struct Registration {
+    id: u64,
+    cancel: Arc<Cancel>,
+    shared: Arc<Shared>,
+}
+
+impl Registration {
+    /// Tells that the opening handshake is done; and whether that still has a point.
+    pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
+        let mut connections = self.shared.connections();
+        if let Some(entry) = connections.by_id.get_mut(&self.id) {
+            entry.duplex = Some(Arc::downgrade(duplex));
+        }
+        connections.stop_by.is_none()
+    }
+
+    /// Waits for the end that comes from outside.
+    async fn cancelled(&self) {
+        poll_fn(|cx| {
+            let mut task = self.cancel.task();
+            if self.cancel.cancelled.load(Ordering::Acquire) {
+                return Poll::Ready(());
+            }
+            if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+                *task = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut connections = self.shared.connections();
+        connections.by_id.remove(&self.id);
+        if connections.stop_by.is_some() {
+            connections.changed();
+        }
+    }
+}

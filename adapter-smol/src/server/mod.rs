@@ -1,0 +1,209 @@
+mod connection;
+mod listener;
+mod route;
+
+use std::{
+    fmt, future::Future, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, pin::Pin, sync::Arc, time::Duration,
+};
+
+use ws_core::{
+    Config, OriginPolicy, Response,
+    server::{Request, Site},
+};
+use ws_transport::{
+    Error, ListenOptions,
+    tls::{ServerTls, rustls},
+};
+
+pub use listener::{Handle, Listener};
+pub use route::{HandlerResult, Route};
+
+use self::route::Handler;
+use crate::WebSocket;
+
+/// A connection's task, for a spawner to run to its end.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+type Spawner = dyn Fn(Task) + Send + Sync;
+
+/// Serves WebSockets, and a few pages beside them, on one port.
+///
+/// Each connection has a task. Without more, all tasks run inside [`Listener::serve`], on whatever thread
+/// and executor that runs; [`spawner`](Self::spawner) spreads them over an executor of yours.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), ws_smol::Error> {
+/// use ws_smol::Server;
+///
+/// Server::new()
+///     .route("/echo", |_request, mut ws| async move {
+///         while let Some(message) = ws.receive().await? {
+///             ws.send(message).await?;
+///         }
+///         Ok(())
+///     })
+///     .listen("127.0.0.1:9001")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a server does nothing before `listen` or `bind`"]
+pub struct Server {
+    site: Site<Arc<Handler>>,
+    settings: Settings,
+    tls: Option<ServerTls>,
+    spawner: Option<Box<Spawner>>,
+    /// What follows from these when the server is bound.
+    config: Arc<Config>,
+    tls_config: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// What holds for all connections beside the protocol's configuration.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    max_connections: usize,
+    read_timeout: Option<Duration>,
+    listen: ListenOptions,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server without routes.
+    pub fn new() -> Self {
+        Self {
+            site: Site::new(),
+            settings: Settings {
+                max_connections: 65_536,
+                read_timeout: None,
+                listen: ListenOptions::default(),
+            },
+            tls: None,
+            spawner: None,
+            config: Arc::default(),
+            tls_config: None,
+        }
+    }
+
+    /// Serves WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`; see
+    /// [`Routes`](ws_core::Routes) for the patterns and [`Route`] for more than a handler.
+    pub fn route<H, F>(self, path: &str, handler: H) -> Self
+    where
+        H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
+    {
+        self.mount(path, Route::new(handler))
+    }
+
+    /// Serves WebSockets on a path, with terms of their own.
+    pub fn mount(mut self, path: &str, route: Route) -> Self {
+        self.site.mount(path, route.terms, route.handler);
+        self
+    }
+
+    /// Answers ordinary HTTP requests (GET and HEAD) for a path, which may be one that serves WebSockets
+    /// too. For a health check or a small page; this is no web server.
+    pub fn page<P>(mut self, path: &str, page: P) -> Self
+    where
+        P: Fn(&Request) -> Response + Send + Sync + 'static,
+    {
+        self.site.page(path, page);
+        self
+    }
+
+    /// Changes limits, deadlines and keepalive for all routes.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(self.site.config_mut());
+        self
+    }
+
+    /// Which pages may connect; those of the same host by default.
+    pub fn origin(self, policy: OriginPolicy) -> Self {
+        self.configure(|config| config.origin = policy)
+    }
+
+    /// The most connections at a time, handshakes included; 65,536. Further clients are answered with 503.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.settings.max_connections = most;
+        self
+    }
+
+    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.read_timeout = timeout;
+        self
+    }
+
+    /// How to listen: the backlog, and who else may use the address; and `TCP_NODELAY`, which is on.
+    pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
+        change(&mut self.settings.listen);
+        self
+    }
+
+    /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Runs each connection's task by this, such as `|task| smol::spawn(task).detach()`.
+    pub fn spawner(mut self, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
+        self.spawner = Some(Box::new(spawn));
+        self
+    }
+
+    /// Listens on an address and serves until the process ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Listener::serve`].
+    pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), Error> {
+        self.bind(address)?.serve().await
+    }
+
+    /// Listens on an address; port 0 chooses a free one. From now on clients can connect, and
+    /// [`Listener::serve`] serves them.
+    ///
+    /// # Errors
+    ///
+    /// A route is malformed or there twice, the address cannot be listened on, or TLS cannot be set up.
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+        let socket = self.settings.listen.listen(address)?;
+        self.bind_socket(socket)
+    }
+
+    /// Listens on a Unix-domain socket at this path, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let socket = self.settings.listen.listen_unix(path.as_ref())?;
+        self.bind_socket(socket)
+    }
+
+    /// Serves clients of a socket that listens already, such as one that a service manager hands over.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
+        self.site.settle()?;
+        self.config = Arc::new(self.site.config().clone());
+        self.tls_config = self.tls.as_ref().map(ServerTls::build).transpose()?;
+        Listener::new(self, socket.into().into())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("site", &self.site)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,88 @@
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use ws_core::{
+    Config, OriginPolicy, Response,
+    server::{Accept, Request, Terms},
+};
+
+use crate::WebSocket;
+
+/// What a handler returns. Any error will do; the connection is then closed with 1011.
+pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+pub(super) type Handler =
+    dyn Fn(Request, WebSocket) -> Pin<Box<dyn Future<Output = HandlerResult> + Send>> + Send + Sync;
+
+/// What is served on a path: a handler, and who may reach it under which terms.
+///
+/// ```
+/// use ws_smol::{Accept, Response, Route, Server};
+///
+/// let chat = Route::new(|request, mut ws| async move {
+///     ws.send(format!("welcome to {}", request.parameter("room").unwrap_or_default())).await?;
+///     while let Some(message) = ws.receive().await? {
+///         ws.send(message).await?;
+///     }
+///     Ok(())
+/// })
+/// .subprotocols(["v2.chat", "v1.chat"])
+/// .check(|request| match request.header("Authorization") {
+///     Some(_) => Ok(Accept::new()),
+///     None => Err(Response::new(401).header("WWW-Authenticate", "Bearer")),
+/// })
+/// .configure(|config| config.max_message_size = 4096);
+/// let server = Server::new().mount("/rooms/:room", chat);
+/// ```
+#[derive(Clone)]
+#[must_use = "a route serves nothing before it is mounted"]
+pub struct Route {
+    pub(super) handler: Arc<Handler>,
+    pub(super) terms: Terms,
+}
+
+impl Route {
+    /// A route to this handler. It runs in a task of its own for each connection. When it returns, the
+    /// connection is closed with 1000; when it fails or panics, with 1011.
+    pub fn new<H, F>(handler: H) -> Self
+    where
+        H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
+    {
+        Self { handler: Arc::new(move |request, ws| Box::pin(handler(request, ws))), terms: Terms::default() }
+    }
+
+    /// The subprotocols that are served here, those preferred first: the first that a client offers is
+    /// chosen.
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.terms = self.terms.subprotocols(names);
+        self
+    }
+
+    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
+    /// headers, or answers it with a response of its own.
+    pub fn check<C>(mut self, check: C) -> Self
+    where
+        C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
+    {
+        self.terms = self.terms.check(check);
+        self
+    }
+
+    /// Changes limits, deadlines and keepalive for this route alone.
+    pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.terms = self.terms.configure(change);
+        self
+    }
+
+    /// Which pages may connect here; those of the same host by default.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.terms = self.terms.origin(policy);
+        self
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}

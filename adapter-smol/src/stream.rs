@@ -1,0 +1,107 @@
+use std::{
+    fmt,
+    io::{self, ErrorKind, IoSlice, Read as _},
+    net::{Shutdown, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use async_io::Async;
+use futures_lite::{AsyncRead, AsyncWrite};
+use ws_transport::{Patience, write};
+
+/// What a WebSocket runs over: a socket of the system, or any stream of the application's.
+pub(crate) enum Stream {
+    /// TCP or Unix-domain.
+    Socket(Async<socket2::Socket>),
+    Other(Pin<Box<dyn Io>>),
+}
+
+/// A stream of the application's.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
+
+impl Stream {
+    pub(crate) fn socket(socket: socket2::Socket) -> io::Result<Self> {
+        Ok(Self::Socket(Async::new(socket)?))
+    }
+
+    /// Waits until a read may find something. Spares the read that finds nothing, where that can be known.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_readable(cx),
+            Self::Other(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let socket = match self {
+            Self::Socket(socket) => socket,
+            Self::Other(stream) => return stream.as_mut().poll_read(cx, buffer),
+        };
+        loop {
+            match socket.get_ref().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let socket = match self {
+            Self::Socket(socket) => socket,
+            Self::Other(stream) => return stream.as_mut().poll_write_vectored(cx, slices),
+        };
+        loop {
+            match write(socket.get_ref(), slices, Patience::Never)? {
+                Some(written) => return Poll::Ready(Ok(written)),
+                None => ready!(socket.poll_writable(cx))?,
+            }
+        }
+    }
+
+    /// Sees to it that what was written leaves.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(_) => Poll::Ready(Ok(())),
+            Self::Other(stream) => stream.as_mut().poll_flush(cx),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => Poll::Ready(socket.get_ref().shutdown(Shutdown::Write)),
+            Self::Other(stream) => stream.as_mut().poll_close(cx),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(socket) => socket.get_ref().peer_addr().ok()?.as_socket(),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(socket) => socket.get_ref().local_addr().ok()?.as_socket(),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(socket) => socket.fmt(f),
+            Self::Other(_) => f.write_str("Other(..)"),
+        }
+    }
+}

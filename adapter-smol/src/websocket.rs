@@ -1,0 +1,524 @@
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use ws_core::{
+    Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State, Timestamp,
+};
+use ws_transport::{Clock, Error, Joiner, Wire};
+
+use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
+
+/// An open WebSocket, of a client or of a server.
+///
+/// Messages given to [`send`](Self::send) are on their way when it returns. Messages given to
+/// [`feed`](Self::feed) wait for each other and leave together, at the latest when
+/// [`receive`](Self::receive) has nothing more to give and waits; so a loop that answers with `feed`
+/// answers all that came at once by one write.
+///
+/// For use from several tasks, [`split`](Self::split) it, or keep a [`Sender`] from
+/// [`sender`](Self::sender). Every future here can be dropped at any point without a loss: what was
+/// received waits for the next `receive`, and a message is queued whole or not at all.
+///
+/// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
+/// a server's handler it is closed with 1000 for you.
+#[derive(Debug)]
+pub struct WebSocket {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl WebSocket {
+    /// Makes one from a stream on which the opening handshake is done, by an HTTP server for example, and
+    /// the [`Connection`] that it led to. Bytes that were read behind the handshake go to
+    /// [`Connection::receive`] before.
+    #[must_use]
+    pub fn from_connection(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        connection: Connection,
+        clock: Clock,
+    ) -> Self {
+        let stream = Stream::Other(Box::pin(stream));
+        Self::new(Duplex::new(stream, clock, Input::default(), Wire::new(connection, None)), None)
+    }
+
+    /// Makes one by asking for it over any stream that is connected to a server.
+    ///
+    /// ```no_run
+    /// # async fn over(stream: impl futures_lite::AsyncRead + futures_lite::AsyncWrite + Send + 'static)
+    /// # -> Result<(), ws_smol::Error> {
+    /// use ws_smol::{WebSocket, ws_core::{Config, client::Request}};
+    ///
+    /// let request = Request::new("ws://example.com/chat".parse()?);
+    /// let mut ws = WebSocket::client(stream, &request, Config::default()).await?;
+    /// ws.send("Hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The opening handshake failed.
+    pub async fn client(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        request: &ws_core::client::Request,
+        config: ws_core::Config,
+    ) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let opening = Opening::new(Stream::Other(Box::pin(stream)), clock, None);
+        let (connection, opening, _) = crate::client::open(opening, request, config, clock).await?;
+        Ok(Self::new(opening.into_duplex(connection), None))
+    }
+
+    pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
+        Self {
+            sender: Sender { duplex: duplex.clone() },
+            receiver: Receiver { duplex, read_timeout, joiner: Joiner::default(), deadline: None },
+        }
+    }
+
+    /// Waits for the next message. `None` means that the connection was closed, as it should be.
+    ///
+    /// While it waits, pings are answered, keepalive pings sent and deadlines kept.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
+    /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
+    pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.receiver.receive().await
+    }
+
+    /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
+    /// come as they arrive, so that a message of any size takes little memory; otherwise each message is
+    /// one piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.receiver.receive_chunk().await
+    }
+
+    /// Waits for whatever comes next: messages, pings, pongs, the peer's Close.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.receiver.receive_event().await
+    }
+
+    /// Sends a message, and waits until the operating system has taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.send(message).await
+    }
+
+    /// Sends a message if there is room for it at once, without waiting for the peer to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`SendError::BufferFull`] if too much is queued already.
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.try_send(message)
+    }
+
+    /// Queues a message, to be sent with the next [`flush`](Self::flush), [`send`](Self::send) or wait in
+    /// [`receive`](Self::receive). Waits only if very much is queued already.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.feed(message).await
+    }
+
+    /// Sends what is queued, and waits until the operating system has taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.sender.flush().await
+    }
+
+    /// Sends a piece of a message; the last piece ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`Error::Send`] for a piece of the wrong kind.
+    pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.sender.send_chunk(chunk).await
+    }
+
+    /// Sends a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.send_prepared(message).await
+    }
+
+    /// Sends a ping with at most 125 bytes. [`receive_event`](Self::receive_event) shows the pong.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`Error::Send`] for a longer payload.
+    pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.sender.ping(payload).await
+    }
+
+    /// Closes the connection: sends a Close, drops what the peer still sends, and waits for its Close, not
+    /// longer than [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) tells how
+    /// it went. Closing a connection that has ended is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] for a code or reason that cannot be sent; and whatever ends the connection in
+    /// another way meanwhile.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.sender.close(code, reason).await?;
+        while self.receiver.next_event(None).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Parts it into a half that receives and one that sends, for different tasks.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// Another handle to send with, for any task.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// How long [`receive`](Self::receive) waits for a message; without end if `None`.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.receiver.set_read_timeout(timeout);
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.sender.subprotocol()
+    }
+
+    /// How the connection ended, or is ending; `None` while it is open.
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.sender.closure()
+    }
+
+    /// How long the last answered keepalive ping took.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.sender.latency()
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.sender.peer_addr()
+    }
+
+    /// The address of this end.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.sender.local_addr()
+    }
+}
+
+/// The half of a [`WebSocket`] that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    duplex: Arc<Duplex>,
+    read_timeout: Option<Duration>,
+    joiner: Joiner,
+    /// When the wait of a [`Stream`](futures_core::Stream) ends.
+    deadline: Option<Timestamp>,
+}
+
+impl Receiver {
+    /// As [`WebSocket::receive`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        while let Some(chunk) = self.receive_chunk().await? {
+            if let Some(message) = self.joiner.add(chunk) {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`WebSocket::receive_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        loop {
+            match self.receive_event().await? {
+                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
+                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`WebSocket::receive_event`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`].
+    pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.next_event(self.deadline_from_now()).await
+    }
+
+    async fn next_event(&self, deadline: Option<Timestamp>) -> Result<Option<Event<'static>>, Error> {
+        poll_fn(|cx| self.duplex.poll_receive(cx, deadline)).await
+    }
+
+    fn deadline_from_now(&self) -> Option<Timestamp> {
+        self.read_timeout.map(|timeout| self.duplex.clock().now() + timeout)
+    }
+
+    /// As [`WebSocket::set_read_timeout`].
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+}
+
+/// The half of a [`WebSocket`] that sends. Clones send to the same connection, from any task; messages
+/// are never mixed.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    duplex: Arc<Duplex>,
+}
+
+impl Sender {
+    /// As [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// As [`WebSocket::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_send`].
+    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.try_queue(|connection| connection.send(message))
+    }
+
+    /// As [`WebSocket::feed`], but flushed only by this or another [`Sender`], or by the task that
+    /// receives when something wakes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let mut message = Some(message.into());
+        self.queue(|connection| message.take().map_or(Ok(()), |message| connection.send(message))).await
+    }
+
+    /// As [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`].
+    pub async fn flush(&self) -> Result<(), Error> {
+        poll_fn(|cx| self.duplex.poll_flush_all(cx)).await
+    }
+
+    /// As [`WebSocket::send_chunk`]. Between the pieces of one sender's message no other sender can send
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_chunk`].
+    pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        let mut chunk = Some(chunk);
+        self.queue(|connection| chunk.take().map_or(Ok(()), |chunk| connection.send_chunk(chunk))).await?;
+        self.flush().await
+    }
+
+    /// As [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.queue(|connection| connection.send_prepared(message)).await?;
+        self.flush().await
+    }
+
+    /// As [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ping`].
+    pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.queue(|connection| connection.ping(payload)).await?;
+        self.flush().await
+    }
+
+    /// Sends a Close and returns. The task that receives sees the closing handshake through.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::close`].
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.duplex.begin_close(code, reason)?;
+        self.flush().await
+    }
+
+    async fn queue(
+        &self,
+        mut send: impl FnMut(&mut Connection) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        poll_fn(|cx| self.duplex.poll_queue(cx, &mut send)).await
+    }
+
+    /// How far the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.duplex.ask(Connection::state)
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
+    }
+
+    /// How the connection ended, or is ending; `None` while it is open.
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.duplex.closure()
+    }
+
+    /// How long the last answered keepalive ping took.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.duplex.ask(Connection::latency)
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.ask_stream(Stream::peer_addr)
+    }
+
+    /// The address of this end.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.ask_stream(Stream::local_addr)
+    }
+}
+
+impl futures_core::Stream for WebSocket {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
+
+/// Messages as they come. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks) the pieces of one message
+/// are put together.
+impl futures_core::Stream for Receiver {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let receiver = &mut *self;
+        if receiver.deadline.is_none() {
+            receiver.deadline = receiver.deadline_from_now();
+        }
+        loop {
+            let Poll::Ready(received) = receiver.duplex.poll_receive(cx, receiver.deadline) else {
+                return Poll::Pending;
+            };
+            let chunk = match received {
+                Ok(Some(Event::Message(message))) => Chunk::last(message),
+                Ok(Some(Event::Chunk(chunk))) => chunk,
+                Ok(Some(_)) => continue,
+                Ok(None) => return Poll::Ready(None),
+                Err(error) => {
+                    receiver.deadline = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+            if let Some(message) = receiver.joiner.add(chunk) {
+                receiver.deadline = None;
+                return Poll::Ready(Some(Ok(message)));
+            }
+        }
+    }
+}
+
+/// Ready when there is room; flushing and closing wait for the stream to take what is queued.
+#[cfg(feature = "sink")]
+impl<'m> futures_sink::Sink<Message<'m>> for Sender {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.poll_queue(cx, |_| Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
+        self.duplex.queue_now(|connection| connection.send(message))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.poll_flush_all(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.begin_close(CloseCode::NORMAL_CLOSURE, "")?;
+        self.duplex.poll_flush_all(cx)
+    }
+}
+
+#[cfg(feature = "sink")]
+impl<'m> futures_sink::Sink<Message<'m>> for WebSocket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_ready(Pin::new(&mut self.sender), cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
+        Pin::new(&mut self.sender).start_send(message)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_flush(Pin::new(&mut self.sender), cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_close(Pin::new(&mut self.sender), cx)
+    }
+}

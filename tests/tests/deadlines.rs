@@ -1,0 +1,402 @@
+//! How long whom is waited for.
+
+use std::{
+    net::TcpStream,
+    sync::{Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Type};
+use ws_std::{
+    Client, CloseCode, Closure, Deadline, Delivery, Error, HandshakeError, Route, Server,
+    ws_core::{Cause, Timeout},
+};
+use ws_tests::{
+    PATIENCE, Raw, RawListener, Running, bounded, echo, hand_over, let_pass,
+    wire::{self, Frame},
+};
+
+/// What the tests configure, and what a busy machine may add to it.
+const SHORT: Duration = Duration::from_millis(200);
+const SLACK: Duration = Duration::from_secs(4);
+
+/// Runs something that has to take as long as `SHORT`, give or take a tick of the kernel's clock, and gives
+/// what it gives.
+fn timed<T>(run: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = run();
+    let took = began.elapsed();
+    assert!(took >= SHORT - Duration::from_millis(10) && took < SHORT + SLACK, "it took {took:?}");
+    result
+}
+
+/// Writes byte by byte until nobody takes any, far more slowly than the deadline of the whole allows.
+fn trickle(socket: &TcpStream, bytes: &[u8]) {
+    use std::io::Write as _;
+    for byte in bytes {
+        if (&mut &*socket).write_all(&[*byte]).is_err() {
+            return;
+        }
+        let_pass(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_that_takes_no_connections_is_given_up_after_the_connect_timeout() {
+    bounded(|| {
+        // A listener that accepts nobody and whose queue is full.
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let _ = socket.connect(&address.into());
+                socket
+            })
+            .collect();
+        let client = Client::new(&format!("ws://{address}/")).connect_timeout(SHORT);
+        let error = timed(|| client.connect().unwrap_err());
+        assert!(matches!(error, Error::Timeout(Deadline::Connect)), "{error}");
+        drop(waiting);
+    });
+}
+
+#[test]
+fn a_server_that_is_silent_is_given_up_after_the_open_timeout() {
+    bounded(|| {
+        let listener = RawListener::new();
+        let client = Client::new(&listener.url("/")).configure(|config| config.open_timeout = Some(SHORT));
+        let error = timed(|| client.connect().unwrap_err());
+        assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error}");
+    });
+}
+
+#[test]
+fn a_server_that_trickles_its_response_is_given_up_after_the_open_timeout() {
+    bounded(|| {
+        let listener = RawListener::new();
+        let client = Client::new(&listener.url("/")).configure(|config| config.open_timeout = Some(SHORT));
+        let trickling = thread::spawn(move || {
+            let mut raw = listener.accept();
+            let response = wire::response(&raw.head());
+            trickle(raw.socket(), response.as_bytes());
+        });
+        let error = timed(|| client.connect().unwrap_err());
+        assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error}");
+        trickling.join().unwrap();
+    });
+}
+
+/// A server with short deadlines and a route that hands its connections over.
+fn short_server() -> (Running, impl Fn() -> ws_tests::Handed) {
+    let (route, take) = hand_over();
+    let server = Server::new().write_timeout(Some(SHORT)).mount("/", route).route("/echo", echo);
+    let server = server.configure(|config| {
+        config.open_timeout = Some(SHORT);
+        config.close_timeout = SHORT;
+        config.stall_timeout = Some(SHORT);
+    });
+    (Running::start(server), take)
+}
+
+fn short_client(listener: &RawListener) -> Client {
+    Client::new(&listener.url("/")).write_timeout(Some(SHORT)).configure(|config| {
+        config.close_timeout = SHORT;
+        config.stall_timeout = Some(SHORT);
+    })
+}
+
+#[test]
+fn a_client_that_trickles_its_request_gets_408_after_the_open_timeout() {
+    bounded(|| {
+        let (server, _) = short_server();
+        let mut raw = Raw::connect(server.address());
+        let socket = raw.socket().try_clone().unwrap();
+        let trickling = thread::spawn(move || trickle(&socket, wire::request("/", &[]).as_bytes()));
+        let reply = timed(|| raw.reply());
+        assert_eq!(reply.status, 408, "{}", reply.head);
+        drop(raw);
+        trickling.join().unwrap();
+    });
+}
+
+#[test]
+fn a_client_that_says_nothing_gets_408_after_the_open_timeout() {
+    bounded(|| {
+        let (server, _) = short_server();
+        let reply = timed(|| Raw::connect(server.address()).reply());
+        assert_eq!(reply.status, 408, "{}", reply.head);
+    });
+}
+
+#[test]
+fn after_the_read_timeout_the_connection_goes_on() {
+    bounded(|| {
+        let server = Running::start(Server::new().route("/", echo));
+        let mut ws = Client::new(&server.url("/")).read_timeout(Some(SHORT)).connect().unwrap();
+        for _ in 0..2 {
+            let error = timed(|| ws.receive().unwrap_err());
+            assert!(matches!(error, Error::Timeout(Deadline::Read)), "{error}");
+        }
+        ws.send("still open").unwrap();
+        assert_eq!(ws.receive().unwrap().unwrap(), "still open");
+        ws.set_read_timeout(None);
+        ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        assert!(ws.closure().unwrap().clean);
+    });
+}
+
+#[test]
+fn a_handler_may_have_a_read_timeout_too() {
+    bounded(|| {
+        let handler = |_, mut ws: ws_std::WebSocket| loop {
+            match ws.receive() {
+                Err(Error::Timeout(Deadline::Read)) => ws.send("Are you asleep?")?,
+                Ok(None) => return Ok(()),
+                _ => {}
+            }
+        };
+        let server = Server::new().read_timeout(Some(SHORT)).route("/", handler);
+        let server = Running::start(server);
+        let mut ws = ws_std::connect(&server.url("/")).unwrap();
+        assert_eq!(ws.receive().unwrap().unwrap(), "Are you asleep?");
+        assert_eq!(ws.receive().unwrap().unwrap(), "Are you asleep?");
+    });
+}
+
+#[test]
+fn pings_do_not_put_off_the_read_timeout() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let raw = Raw::open(server.address(), "/");
+        let (stop, stopped) = mpsc::channel::<()>();
+        let pinging = thread::spawn(move || {
+            // For three times as long as the server waits for a message, and then one comes.
+            for _ in 0..3 {
+                if stopped.recv_timeout(SHORT / 2).is_ok() {
+                    return;
+                }
+                raw.send(Frame::new(Frame::PING, ""));
+                let_pass(SHORT / 2);
+            }
+            raw.send(Frame::text("much later"));
+            let _ = stopped.recv();
+        });
+        let mut handed = take();
+        handed.ws.set_read_timeout(Some(SHORT));
+        let received = handed.ws.receive();
+        drop(stop);
+        assert!(matches!(received, Err(Error::Timeout(Deadline::Read))), "{received:?}");
+        pinging.join().unwrap();
+    });
+}
+
+/// Half a message before the read timeout, half after it.
+fn message_around_a_read_timeout(delivery: Delivery) {
+    let listener = RawListener::new();
+    let client = Client::new(&listener.url("/")).read_timeout(Some(SHORT));
+    let client = client.configure(|config| config.delivery = delivery);
+    let connecting = thread::spawn(move || client.connect().unwrap());
+    let (raw, _) = listener.open();
+    let mut ws = connecting.join().unwrap();
+    raw.write([0x81, 10, b'f', b'i', b'r', b's', b't']);
+    assert!(matches!(ws.receive(), Err(Error::Timeout(Deadline::Read))));
+    raw.write(b" half");
+    assert_eq!(ws.receive().unwrap().unwrap(), "first half");
+}
+
+#[test]
+fn a_message_that_comes_around_a_read_timeout_is_whole() {
+    bounded(|| message_around_a_read_timeout(Delivery::Messages));
+}
+
+#[test]
+fn a_message_in_chunks_that_comes_around_a_read_timeout_is_whole() {
+    bounded(|| message_around_a_read_timeout(Delivery::Chunks));
+}
+
+/// Sends until that fails.
+fn send_forever(sender: &ws_std::Sender) -> Error {
+    loop {
+        if let Err(error) = sender.send(vec![0; 1 << 20]) {
+            return error;
+        }
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let _raw = Raw::open(server.address(), "/");
+        let mut handed = take();
+        let error = timed(|| send_forever(&handed.ws.sender()));
+        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        assert!(matches!(handed.ws.send("more"), Err(Error::Closed(_))));
+        assert!(matches!(handed.ws.receive(), Err(Error::Disconnected(_))));
+    });
+}
+
+#[test]
+fn a_server_that_never_reads_is_given_up_after_the_write_timeout() {
+    bounded(|| {
+        let listener = RawListener::new();
+        let client = short_client(&listener);
+        let connecting = thread::spawn(move || client.connect().unwrap());
+        let (_raw, _) = listener.open();
+        let mut ws = connecting.join().unwrap();
+        let error = timed(|| send_forever(&ws.sender()));
+        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        assert!(matches!(ws.receive(), Err(Error::Disconnected(_))));
+    });
+}
+
+#[test]
+fn a_write_timeout_ends_the_receive_of_another_thread() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let _raw = Raw::open(server.address(), "/");
+        let handed = take();
+        let (sender, mut receiver) = handed.ws.split();
+        let receiving = thread::spawn(move || receiver.receive().unwrap_err());
+        assert!(matches!(timed(|| send_forever(&sender)), Error::Timeout(Deadline::Write)));
+        let error = receiving.join().unwrap();
+        assert!(matches!(error, Error::Disconnected(_)), "{error}");
+    });
+}
+
+fn expect_close_timeout(closure: Option<Closure>) {
+    let closure = closure.unwrap();
+    assert!(!closure.clean, "{closure}");
+    assert_eq!(closure.cause, Cause::Timeout(Timeout::Close));
+}
+
+#[test]
+fn a_client_that_does_not_answer_the_close_is_given_up_after_the_close_timeout() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let mut raw = Raw::open(server.address(), "/");
+        let mut handed = take();
+        timed(|| handed.ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        expect_close_timeout(handed.ws.closure());
+        assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
+        assert_eq!(raw.next_frame(), None);
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_close_is_given_up_after_the_close_timeout() {
+    bounded(|| {
+        let listener = RawListener::new();
+        let client = short_client(&listener);
+        let connecting = thread::spawn(move || client.connect().unwrap());
+        let (mut raw, _) = listener.open();
+        let mut ws = connecting.join().unwrap();
+        timed(|| ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        expect_close_timeout(ws.closure());
+        assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
+        assert_eq!(raw.next_frame(), None);
+    });
+}
+
+#[test]
+fn a_peer_that_goes_on_sending_does_not_put_off_the_close_timeout() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let raw = Raw::open(server.address(), "/");
+        let mut handed = take();
+        let socket = raw.socket().try_clone().unwrap();
+        let sending = thread::spawn(move || {
+            use std::io::Write as _;
+            let frame = Frame::new(Frame::BINARY, vec![0; 60_000]).masked().encode();
+            while (&socket).write_all(&frame).is_ok() {}
+        });
+        timed(|| handed.ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
+        expect_close_timeout(handed.ws.closure());
+        drop(handed);
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_answers_the_close_and_keeps_the_stream_open_is_left_after_the_close_timeout() {
+    bounded(|| {
+        let listener = RawListener::new();
+        let client = short_client(&listener);
+        let connecting = thread::spawn(move || client.connect().unwrap());
+        let (mut raw, _) = listener.open();
+        let mut ws = connecting.join().unwrap();
+        let answering = thread::spawn(move || {
+            assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
+            raw.send_unmasked(&Frame::close(1000, ""));
+            raw
+        });
+        timed(|| ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        assert!(ws.closure().unwrap().clean);
+        drop(answering.join().unwrap());
+    });
+}
+
+#[test]
+fn a_close_by_another_thread_ends_a_parked_receive_after_the_close_timeout() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let _raw = Raw::open(server.address(), "/");
+        let handed = take();
+        let sender = handed.ws.sender();
+        let (_, mut receiver) = handed.ws.split();
+        let (tell, told) = mpsc::channel();
+        let receiving = thread::spawn(move || {
+            tell.send(()).unwrap();
+            receiver.receive()
+        });
+        told.recv_timeout(PATIENCE).unwrap();
+        let began = Instant::now();
+        sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        assert!(matches!(receiving.join().unwrap(), Ok(None)));
+        assert!(began.elapsed() < SHORT + SLACK, "{:?}", began.elapsed());
+        expect_close_timeout(sender.closure());
+    });
+}
+
+#[test]
+fn a_message_that_is_begun_and_not_continued_ends_the_connection() {
+    bounded(|| {
+        let (server, take) = short_server();
+        let mut raw = Raw::open(server.address(), "/");
+        raw.send(Frame::text("to be conti").unfinished());
+        let mut handed = take();
+        let error = handed.ws.receive().unwrap_err();
+        match error {
+            Error::Disconnected(closure) => assert_eq!(closure.cause, Cause::Timeout(Timeout::Stall)),
+            other => panic!("{other}"),
+        }
+        assert_eq!(raw.frame().code_and_reason().0, 1008);
+    });
+}
+
+#[test]
+fn a_write_that_waits_for_a_slow_reader_does_not_count_as_stuck() {
+    bounded(|| {
+        let (tell, told) = mpsc::channel();
+        let tell = Mutex::new(tell);
+        let route =
+            Route::new(move |_, ws| Ok(tell.lock().unwrap().send(ws.send(vec![7; 16 << 20]).is_ok())?));
+        let server = Running::start(Server::new().write_timeout(Some(SHORT)).mount("/", route));
+        let mut raw = Raw::open(server.address(), "/");
+        // Every pause is shorter than the write timeout, all together are longer.
+        let mut buffer = vec![0; 2 << 20];
+        for _ in 0..8 {
+            let_pass(SHORT / 4);
+            let mut read = 0;
+            while read < buffer.len() {
+                read += raw.read(&mut buffer[read..]).unwrap();
+            }
+        }
+        assert!(told.recv_timeout(PATIENCE).unwrap());
+    });
+}

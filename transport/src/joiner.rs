@@ -1,0 +1,27 @@
+use ws_core::{Chunk, Message};
+
+/// Puts a message together from the chunks that it comes in.
+#[derive(Debug, Default)]
+pub struct Joiner(Option<Message<'static>>);
+
+impl Joiner {
+    /// Adds the next chunk, and gives the message if that was its last.
+    pub fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        let joined = match (self.0.take(), chunk.payload) {
+            (Some(Message::Text(mut text)), Message::Text(more)) => {
+                text.to_mut().push_str(&more);
+                Message::Text(text)
+            }
+            (Some(Message::Binary(mut bytes)), Message::Binary(more)) => {
+                bytes.to_mut().extend_from_slice(&more);
+                Message::Binary(bytes)
+            }
+            (_, first) => first,
+        };
+        if chunk.last {
+            return Some(joined);
+        }
+        self.0 = Some(joined);
+        None
+    }
+}

@@ -1,0 +1,237 @@
+//! What a server answers: the 101 and what an application may add to it, or an ordinary response
+//! (RFC 6455 section 4.2.2, RFC 9112).
+
+use ws_core::{Connection, HandshakeError, OriginPolicy, Response, Role, State, Timestamp, server::Accept};
+
+use crate::support::{
+    at, config, hear,
+    http::{Head, SAMPLE_ACCEPT, SAMPLE_KEY, ask, header_value, refused, serve, serve_with},
+    receive, secs, text,
+    wire::Frame,
+    written,
+};
+
+fn accept_with(head: &Head, accept: &Accept) -> Result<Connection, HandshakeError> {
+    serve_with(&config(|_| {}), &head.bytes(), accept)
+}
+
+/// The 101 to a request.
+fn response(head: &Head, accept: &Accept) -> String {
+    let mut connection = accept_with(head, accept).unwrap();
+    String::from_utf8(written(&mut connection)).unwrap()
+}
+
+#[test]
+fn the_example_of_the_rfc_is_answered_byte_for_byte() {
+    let head =
+        Head::request().set("Sec-WebSocket-Key", SAMPLE_KEY).with("Sec-WebSocket-Protocol: chat, superchat");
+    let expected = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {SAMPLE_ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+    );
+    assert_eq!(response(&head, &Accept::new().subprotocol("chat")), expected);
+    let without = expected.replace("Sec-WebSocket-Protocol: chat\r\n", "");
+    assert_eq!(response(&head, &Accept::new()), without, "a server need not choose");
+}
+
+#[test]
+fn other_keys_have_other_answers() {
+    // Computed with another implementation of SHA-1 and base64.
+    for (key, accept) in [
+        ("AQIDBAUGBwgJCgsMDQ4PEC==", "OfS0wDaT5NoxF2gqm7Zj2YtetzM="),
+        ("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="),
+    ] {
+        let head = Head::request().set("Sec-WebSocket-Key", key);
+        assert_eq!(header_value(&response(&head, &Accept::new()), "Sec-WebSocket-Accept"), Some(accept));
+    }
+}
+
+#[test]
+fn an_accepted_connection_is_open_and_knows_its_subprotocol() {
+    let head = Head::request().with("Sec-WebSocket-Protocol: chat, superchat");
+    let accept = Accept::new().subprotocol("superchat");
+    assert!(accept.has_subprotocol() && !Accept::new().has_subprotocol());
+    let mut server = accept_with(&head, &accept).unwrap();
+    assert_eq!((server.role(), server.state()), (Role::Server, State::Open));
+    assert_eq!(server.subprotocol(), Some("superchat"));
+    assert_eq!(hear(&mut server, &[Frame::text("hi")]), [text("hi")]);
+    assert_eq!(accept_with(&head, &Accept::new()).unwrap().subprotocol(), None);
+}
+
+#[test]
+fn messages_go_out_behind_the_response() {
+    let mut server = serve(&Head::request()).unwrap();
+    server.send("first").unwrap();
+    let output = written(&mut server);
+    assert!(output.starts_with(b"HTTP/1.1 101 ") && output.ends_with(b"\r\n\r\n\x81\x05first"));
+}
+
+#[test]
+fn the_time_of_a_connection_begins_when_it_is_accepted() {
+    let config = config(|_| {});
+    let (request, _) = ask(&config, &Head::request().bytes(), &[1]).unwrap().unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
+    let server = upgrade.accept(&Accept::new(), config, at(100)).unwrap();
+    assert_eq!(server.poll_timeout(), Some(at(100) + secs(20)));
+}
+
+#[test]
+fn a_subprotocol_that_was_not_offered_cannot_be_accepted() {
+    for (offer, chosen) in
+        [("", "chat"), ("chat", "Chat"), ("chat, superchat", "super"), ("chat", ""), ("chat", "chat\r\nX: y")]
+    {
+        let head = if offer.is_empty() {
+            Head::request()
+        } else {
+            Head::request().with(format!("Sec-WebSocket-Protocol: {offer}"))
+        };
+        let error = accept_with(&head, &Accept::new().subprotocol(chosen)).unwrap_err();
+        assert_eq!((error.status(), error), (500, HandshakeError::SubprotocolNotOffered));
+    }
+}
+
+#[test]
+fn headers_are_added_to_the_response_as_they_are() {
+    let accept =
+        Accept::new().header("Set-Cookie", "a=b; Path=/").header("X-Empty", "").header("Set-Cookie", "c=d");
+    let response = response(&Head::request(), &accept);
+    assert!(
+        response.ends_with("Set-Cookie: a=b; Path=/\r\nX-Empty: \r\nSet-Cookie: c=d\r\n\r\n"),
+        "{response}"
+    );
+}
+
+/// Headers that an application must not add, to a response or to a request.
+pub(crate) const UNSENDABLE: [(&str, &str); 17] = [
+    ("", "value"),
+    ("Two words", "value"),
+    ("X:", "value"),
+    ("X\r\nY", "value"),
+    ("Nämé", "value"),
+    ("X-A", "a\r\nSet-Cookie: evil=1"),
+    ("X-A", "a\nb"),
+    ("X-A", "a\rb"),
+    ("X-A", "a\0b"),
+    ("X-A", "\u{7f}"),
+    ("Upgrade", "h2c"),
+    ("connection", "close"),
+    ("Content-Length", "5"),
+    ("TRANSFER-ENCODING", "chunked"),
+    ("Sec-WebSocket-Key", "x"),
+    ("sec-websocket-extensions", "permessage-deflate"),
+    ("Sec-WebSocket-Protocol", "chat"),
+];
+
+#[test]
+fn a_header_that_would_break_the_response_cannot_be_added() {
+    for (name, value) in UNSENDABLE {
+        // A good header beside it makes it no better.
+        let accept = Accept::new().header(name, value).header("X-Good", "good");
+        let error = accept_with(&Head::request(), &accept).unwrap_err();
+        assert_eq!((error.status(), &error), (500, &HandshakeError::UnsendableHeader), "{name:?}: {value:?}");
+        let body = error.response();
+        assert_eq!(
+            body.body_bytes(),
+            b"The server failed to answer this request.\n",
+            "no detail for the client"
+        );
+    }
+}
+
+#[test]
+fn what_was_received_behind_the_head_belongs_to_the_connection() {
+    let early =
+        [Frame::text("one").encode_for(Role::Server), Frame::text("two").encode_for(Role::Server)].concat();
+    let config = config(|_| {});
+    for cut in 0..early.len() {
+        let bytes = [&Head::request().bytes()[..], &early[..cut]].concat();
+        let (request, rest) = ask(&config, &bytes, &[usize::MAX]).unwrap().unwrap();
+        let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
+        let mut server = upgrade.accept(&Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
+        let mut events = receive(&mut server, &rest).events;
+        events.extend(receive(&mut server, &early[cut..]).events);
+        assert_eq!(events, [text("one"), text("two")]);
+    }
+}
+
+#[test]
+fn a_pipelined_second_request_stays_in_the_input() {
+    let both = [Head::request().set("Upgrade", "h2c").bytes(), Head::request().bytes()].concat();
+    for sizes in [&[usize::MAX][..], &[1]] {
+        let (request, rest) = ask(&config(|_| {}), &both, sizes).unwrap().unwrap();
+        assert_eq!(rest, Head::request().bytes());
+        let error = request.upgrade(&OriginPolicy::Any).unwrap_err();
+        assert!(
+            String::from_utf8(error.response().to_bytes()).unwrap().contains("\r\nConnection: close\r\n")
+        );
+    }
+}
+
+#[test]
+fn every_refusal_says_what_is_wrong_and_closes() {
+    for (head, status, words) in [
+        (Head::request().without("Host"), "400 Bad Request", "the peer did not send the header Host"),
+        (Head::request().with("Host: b"), "400 Bad Request", "more than once"),
+        (
+            Head::request().set("Connection", "close"),
+            "400 Bad Request",
+            "the header Connection with an invalid value",
+        ),
+        (Head::request().with("Content-Length: 3"), "400 Bad Request", "announced a body"),
+        (Head::request().with("Origin: http://evil.example"), "403 Forbidden", "origin may not connect"),
+        (Head::request().first_line("POST /chat HTTP/1.1"), "405 Method Not Allowed", "not a GET"),
+        (Head::request().set("Sec-WebSocket-Version", "8"), "426 Upgrade Required", "other than 13"),
+        (Head::request().without("Upgrade"), "426 Upgrade Required", "connect to it with ws:// or wss://"),
+    ] {
+        let (error, response) = refused(&head);
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
+        let body = String::from_utf8(error.response().body_bytes().to_vec()).unwrap();
+        assert!(body.contains(words), "{body}");
+        assert_eq!(header_value(&response, "Content-Type"), Some("text/plain; charset=utf-8"));
+    }
+}
+
+#[test]
+fn nothing_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
+    let marker = "evil\u{1b}marker";
+    for head in [
+        Head::request().first_line("GET /<script>evilmarker HTTP/9"),
+        Head::request().set("Connection", "evilmarker"),
+        Head::request().with("Origin: http://evilmarker"),
+        Head::request().with(format!("X: {marker}")),
+    ] {
+        let error = serve(&head).unwrap_err();
+        assert!(!error.to_string().contains("evil"), "{error}");
+        assert!(!String::from_utf8_lossy(&error.response().to_bytes()).contains("evil"));
+    }
+}
+
+/// The answer to a request by this method.
+fn respond(method: &str, response: &Response) -> String {
+    let head = Head::request().first_line(format!("{method} /page HTTP/1.1"));
+    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    String::from_utf8(request.respond(response)).unwrap()
+}
+
+#[test]
+fn an_ordinary_request_gets_an_ordinary_response() {
+    let page = Response::new(200).header("X-A", "1").html("<p>hello</p>");
+    let expected = "HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Type: text/html; charset=utf-8\r\n\
+                    Connection: close\r\nContent-Length: 12\r\n\r\n";
+    assert_eq!(respond("GET", &page), format!("{expected}<p>hello</p>"));
+    assert_eq!(respond("HEAD", &page), expected, "an answer to HEAD has the length and no body");
+    assert_eq!(String::from_utf8(page.to_bytes()).unwrap(), respond("GET", &page));
+    assert!(respond("GET", &Response::new(799)).starts_with("HTTP/1.1 799 \r\n"));
+}
+
+#[test]
+fn a_response_with_a_header_that_cannot_be_sent_is_a_500() {
+    for (name, value) in UNSENDABLE
+        .iter()
+        .filter(|(name, _)| !name.to_ascii_lowercase().starts_with("sec-") && *name != "Upgrade")
+    {
+        let response = respond("GET", &Response::new(200).header(name, value).text("secret"));
+        assert!(response.starts_with("HTTP/1.1 500 "), "{name:?}: {value:?}");
+        assert!(!response.contains("secret") && !response.contains("evil"), "{response}");
+    }
+}

@@ -1,0 +1,336 @@
+//! What a request for a WebSocket must say (RFC 6455 section 4.2.1), and whose pages may send it.
+
+use ws_core::{HandshakeError, OriginPolicy, server::Accept};
+
+use crate::support::{
+    config,
+    http::{Head, ask, refused, serve, serve_with},
+};
+
+fn assert_refused(head: &Head, status: u16, error: &HandshakeError) -> String {
+    let (actual, response) = refused(head);
+    assert_eq!(actual, *error, "{head:?}");
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?}");
+    response
+}
+
+fn assert_accepted(head: &Head) {
+    assert!(serve(head).is_ok(), "{:?}: {:?}", serve(head), head);
+}
+
+#[test]
+fn a_request_that_obeys_every_rule_is_accepted() {
+    assert_accepted(&Head::request());
+}
+
+#[test]
+fn upgrade_is_a_list_that_names_websocket_in_any_case() {
+    for value in [
+        "websocket",
+        "WebSocket",
+        "WEBSOCKET",
+        "h2c, websocket",
+        "websocket,h2c",
+        ", websocket ,,",
+        "a ,\twebsocket",
+    ] {
+        assert_accepted(&Head::request().set("Upgrade", value));
+    }
+    assert_accepted(&Head::request().set("Upgrade", "h2c").with("upgrade: WebSocket"));
+    for value in
+        ["", "h2c", "websockets", "web socket", "websocket/13", "websocket;q=1", "\"websocket\"", "webſocket"]
+    {
+        let response =
+            assert_refused(&Head::request().set("Upgrade", value), 426, &HandshakeError::NotAnUpgrade);
+        assert!(response.contains("\r\nUpgrade: websocket\r\n"));
+    }
+    assert_refused(&Head::request().without("Upgrade"), 426, &HandshakeError::NotAnUpgrade);
+}
+
+#[test]
+fn connection_is_a_list_that_names_upgrade_in_any_case() {
+    for value in ["Upgrade", "upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade,close", ",, upgrade ,"] {
+        assert_accepted(&Head::request().set("Connection", value));
+    }
+    assert_accepted(&Head::request().set("Connection", "keep-alive").with("connection: Upgrade"));
+    let error = HandshakeError::InvalidHeader("Connection");
+    for value in ["", "keep-alive", "close", "Upgraded", "up grade", "Upgrade;", "keep-alive Upgrade"] {
+        assert_refused(&Head::request().set("Connection", value), 400, &error);
+    }
+    assert_refused(&Head::request().without("Connection"), 400, &error);
+}
+
+#[test]
+fn only_get_opens_a_websocket() {
+    for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "GETS", "FOO"] {
+        let head = Head::request().first_line(format!("{method} /chat HTTP/1.1"));
+        let response = assert_refused(&head, 405, &HandshakeError::MethodNotAllowed);
+        assert!(response.contains("\r\nAllow: GET\r\n"));
+    }
+}
+
+#[test]
+fn a_request_that_announces_a_body_is_refused() {
+    for line in [
+        "Content-Length: 1",
+        "content-length: 100000000000000000000000",
+        "Content-Length: -1",
+        "Content-Length: 0x0",
+        "Content-Length: 0, 5",
+        "Content-Length:",
+        "Transfer-Encoding: chunked",
+        "transfer-encoding: identity",
+        "Transfer-Encoding:",
+    ] {
+        assert_refused(&Head::request().with(line), 400, &HandshakeError::UnexpectedBody);
+    }
+    let smuggled = Head::request().with("Content-Length: 0").with("Content-Length: 5");
+    assert_refused(&smuggled, 400, &HandshakeError::UnexpectedBody);
+    assert_accepted(&Head::request().with("Content-Length: 0"));
+}
+
+#[test]
+fn the_version_is_exactly_13() {
+    for value in [
+        "8", "7", "0", "12", "14", "130", "013", "+13", "-13", "13.0", "13,8", "8, 13", "13 13", "", "0xD",
+        "thirteen", "\u{661}3",
+    ] {
+        let head = Head::request().set("Sec-WebSocket-Version", value);
+        let response = assert_refused(&head, 426, &HandshakeError::UnsupportedVersion);
+        // RFC 6455 4.4: the versions that would do.
+        assert!(response.contains("\r\nSec-WebSocket-Version: 13\r\n"));
+    }
+    assert_refused(
+        &Head::request().without("Sec-WebSocket-Version"),
+        426,
+        &HandshakeError::UnsupportedVersion,
+    );
+    for second in ["Sec-WebSocket-Version: 13", "sec-websocket-version: 8"] {
+        let error = HandshakeError::DuplicateHeader("Sec-WebSocket-Version");
+        assert_refused(&Head::request().with(second), 400, &error);
+    }
+}
+
+#[test]
+fn the_key_is_16_bytes_in_base64() {
+    for key in ["AAAAAAAAAAAAAAAAAAAAAA==", "AQIDBAUGBwgJCgsMDQ4PEC==", "+/+/+/+/+/+/+/+/+/+/+w=="] {
+        assert_accepted(&Head::request().set("Sec-WebSocket-Key", key));
+    }
+    let error = HandshakeError::InvalidHeader("Sec-WebSocket-Key");
+    for key in [
+        "",
+        "short",
+        "sixteen raw byte",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZQ===",
+        "dGhlIHNhbXBsZSBub25jZ===",
+        "dGhlIHNhbXBsZSBub25j====",
+        "dGhlIHNhbXBsZSBub25jZQQ=",
+        "dGhlIHNhbXBsZSBub25jZQQQ",
+        "dGhlIHNhbXBsZSBub25jZQ==x",
+        "xdGhlIHNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBs ZSBub25jZQ==",
+        "dGhlIHNhbXBsZSBub25j-_==",
+        "dGhlIHNhbXBsZSBub25j!!==",
+        "========================",
+        "\"dGhlIHNhbXBsZSBub25jZQ\"",
+        "dGhlIHNhbXBsZSBub25jé==",
+    ] {
+        assert_refused(&Head::request().set("Sec-WebSocket-Key", key), 400, &error);
+    }
+    assert_refused(
+        &Head::request().without("Sec-WebSocket-Key"),
+        400,
+        &HandshakeError::MissingHeader("Sec-WebSocket-Key"),
+    );
+    assert_refused(
+        &Head::request().with("sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="),
+        400,
+        &HandshakeError::DuplicateHeader("Sec-WebSocket-Key"),
+    );
+}
+
+fn subprotocols(head: &Head) -> Vec<String> {
+    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
+    // Of two that are supported, the server's order decides.
+    let offered: Vec<_> = request.subprotocols().map(str::to_owned).collect();
+    for name in &offered {
+        assert_eq!(upgrade.choose_subprotocol([&name[..]]), Some(&name[..]));
+        assert_eq!(upgrade.choose_subprotocol(["unheard.of", name, &offered[0]]), Some(&name[..]));
+    }
+    assert_eq!(upgrade.choose_subprotocol(["unheard.of", &name_in_capitals(&offered)]), None);
+    offered
+}
+
+fn name_in_capitals(offered: &[String]) -> String {
+    offered.first().map_or_else(|| "NONE".to_owned(), |name| name.to_uppercase())
+}
+
+#[test]
+fn subprotocols_are_offered_in_one_list_over_any_number_of_headers() {
+    let offer = |lines: &[&str]| {
+        let names = lines.iter().map(|line| format!("Sec-WebSocket-Protocol: {line}"));
+        subprotocols(&names.fold(Head::request(), Head::with))
+    };
+    assert_eq!(subprotocols(&Head::request()), [""; 0]);
+    assert_eq!(offer(&["chat"]), ["chat"]);
+    assert_eq!(offer(&["chat, superchat"]), ["chat", "superchat"]);
+    assert_eq!(offer(&["chat ,\tsuperchat,v2.json"]), ["chat", "superchat", "v2.json"]);
+    assert_eq!(offer(&["chat", "superchat, v1"]), ["chat", "superchat", "v1"]);
+}
+
+#[test]
+fn a_malformed_list_of_subprotocols_is_refused_and_nothing_in_it_chosen() {
+    let error = HandshakeError::InvalidHeader("Sec-WebSocket-Protocol");
+    for list in [
+        "",
+        ",",
+        "chat,",
+        ",chat",
+        "chat,,superchat",
+        "chat superchat",
+        "chat; q=1",
+        "\"chat\"",
+        "ch@t",
+        "chat/1",
+        "chät",
+        "chat, chat",
+    ] {
+        assert_refused(&Head::request().with(format!("Sec-WebSocket-Protocol: {list}")), 400, &error);
+    }
+    let twice = Head::request().with("Sec-WebSocket-Protocol: a, b").with("Sec-WebSocket-Protocol: b");
+    assert_refused(&twice, 400, &error);
+}
+
+#[test]
+fn subprotocols_in_bytes_that_are_no_text_are_refused_too() {
+    let error = HandshakeError::InvalidHeader("Sec-WebSocket-Protocol");
+    let field = |value: &[u8]| [b"Sec-WebSocket-Protocol: ", value].concat();
+    assert_refused(&Head::request().with(field(b"chat\xFF")), 400, &error);
+    assert_refused(&Head::request().with(field(b"\xFF, chat")), 400, &error);
+    assert_refused(&Head::request().with(field(b"chat")).with(field(b"\xFF")), 400, &error);
+}
+
+#[test]
+fn only_spaces_and_tabs_surround_the_elements_of_a_list() {
+    // RFC 9110 5.6.3: optional whitespace is SP and HTAB, not what Unicode calls white.
+    let error = HandshakeError::InvalidHeader("Sec-WebSocket-Protocol");
+    for list in ["chat\u{a0}", "\u{2003}chat", "a, chat\u{85}"] {
+        assert_refused(&Head::request().with(format!("Sec-WebSocket-Protocol: {list}")), 400, &error);
+    }
+}
+
+#[test]
+fn extensions_may_be_offered_and_are_declined() {
+    for offer in ["permessage-deflate", "permessage-deflate; client_max_window_bits, x", "__proto__;;,,=", ""]
+    {
+        let mut server = serve(&Head::request().with(format!("Sec-WebSocket-Extensions: {offer}"))).unwrap();
+        let response = String::from_utf8(crate::support::written(&mut server)).unwrap();
+        assert!(response.starts_with("HTTP/1.1 101 ") && !response.contains("Extensions"));
+    }
+}
+
+/// Whether a request with these headers passes a policy.
+fn passes(policy: &OriginPolicy, host: &str, origins: &[&[u8]]) -> Result<(), HandshakeError> {
+    let lines = origins.iter().map(|origin| [b"Origin: ", *origin].concat());
+    let head = lines.fold(Head::request().set("Host", host), Head::with);
+    let config = config(|config| config.origin = policy.clone());
+    serve_with(&config, &head.bytes(), &Accept::new()).map(drop)
+}
+
+#[test]
+fn by_default_pages_of_the_same_host_may_connect_and_no_others() {
+    let policy = OriginPolicy::default();
+    assert_eq!(policy, OriginPolicy::SameHost);
+    for (host, origin, allowed) in [
+        ("example.com", "http://example.com", true),
+        ("example.com", "https://example.com", true),
+        ("EXAMPLE.com", "https://example.COM", true),
+        ("example.com:80", "http://example.com", true),
+        ("example.com:443", "https://example.com", true),
+        ("example.com:8080", "http://example.com:8080", true),
+        ("[::1]:9001", "http://[::1]:9001", true),
+        ("example.com", "http://evil.example", false),
+        ("example.com", "http://example.com.evil.example", false),
+        ("example.com", "http://evil.example/example.com", false),
+        ("example.com", "http://evilexample.com", false),
+        ("example.com", "http://sub.example.com", false),
+        ("example.com:8080", "http://example.com", false),
+        ("example.com", "http://example.com:8080", false),
+        ("example.com:443", "http://example.com", false),
+        ("example.com", "http://example.com@evil.example", false),
+        ("example.com", "null", false),
+        ("example.com", "example.com", false),
+        ("example.com", "file://", false),
+        ("example.com", "", false),
+    ] {
+        let expected = if allowed { Ok(()) } else { Err(HandshakeError::OriginRefused) };
+        assert_eq!(passes(&policy, host, &[origin.as_bytes()]), expected, "{origin} at {host}");
+    }
+    assert_eq!(HandshakeError::OriginRefused.status(), 403);
+}
+
+#[test]
+fn a_request_without_an_origin_comes_from_no_page_and_passes() {
+    let listed = OriginPolicy::OneOf(vec!["https://app.example".to_owned()]);
+    for policy in [OriginPolicy::SameHost, OriginPolicy::Any, listed, OriginPolicy::OneOf(Vec::new())] {
+        assert_eq!(passes(&policy, "example.com", &[]), Ok(()));
+    }
+}
+
+#[test]
+fn a_list_of_origins_allows_what_it_names() {
+    let policy =
+        OriginPolicy::OneOf(vec!["https://app.example".to_owned(), "http://localhost:3000".to_owned()]);
+    for (origin, allowed) in [
+        ("https://app.example", true),
+        ("https://APP.example:443", true),
+        ("http://localhost:3000", true),
+        ("http://app.example", false),
+        ("https://app.example:3000", false),
+        ("http://localhost", false),
+        ("https://example.com", false),
+        ("null", false),
+    ] {
+        let expected = if allowed { Ok(()) } else { Err(HandshakeError::OriginRefused) };
+        assert_eq!(passes(&policy, "example.com", &[origin.as_bytes()]), expected, "{origin}");
+    }
+}
+
+#[test]
+fn any_page_may_connect_where_the_policy_says_so() {
+    for origin in ["https://example.com", "http://evil.example", "null", "nonsense"] {
+        assert_eq!(passes(&OriginPolicy::Any, "example.com", &[origin.as_bytes()]), Ok(()));
+    }
+}
+
+#[test]
+fn two_origins_or_one_that_is_no_text_are_refused() {
+    for policy in [OriginPolicy::SameHost, OriginPolicy::OneOf(vec!["http://example.com".to_owned()])] {
+        let same = &b"http://example.com"[..];
+        let duplicate = HandshakeError::DuplicateHeader("Origin");
+        assert_eq!(passes(&policy, "example.com", &[same, same]), Err(duplicate.clone()));
+        assert_eq!(passes(&policy, "example.com", &[same, b"http://evil.example"]), Err(duplicate));
+        let invalid = HandshakeError::InvalidHeader("Origin");
+        assert_eq!(passes(&policy, "example.com", &[b"http://example.com\xFF"]), Err(invalid));
+    }
+}
+
+#[test]
+fn a_request_for_something_else_is_told_apart() {
+    let page = Head::new(["GET /index.html HTTP/1.1", "Host: example.com"]);
+    let (request, _) = ask(&config(|_| {}), &page.bytes(), &[1]).unwrap().unwrap();
+    assert!(!request.is_upgrade());
+    assert_eq!(request.upgrade(&OriginPolicy::Any).unwrap_err(), HandshakeError::NotAnUpgrade);
+    for head in [
+        Head::request(),
+        Head::request().set("Upgrade", "h2c, websocket"),
+        Head::request().set("Connection", "close"),
+    ] {
+        let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+        assert!(request.is_upgrade());
+    }
+}
