@@ -9,7 +9,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use ws_smol::{HandlerResult, OriginPolicy, Request, Response, Server, ServerTls, WebSocket};
+use ws_smol::{HandlerResult, OriginPolicy, Response, Server, ServerTls, WebSocket};
 
 fn main() {
     if let Err(error) = run() {
@@ -21,8 +21,8 @@ fn main() {
 fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::parse()?;
     let mut server = Server::new()
-        .route("/", echo)
-        .route("/echo", echo)
+        .route("/", |_request, ws| echo(ws))
+        .route("/echo", |_request, ws| echo(ws))
         .page("/", |_| Response::new(200).html(include_str!("../../adapter-std/examples/echo.html")))
         .origin(OriginPolicy::Any)
         .configure(|config| {
@@ -48,7 +48,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(smol::block_on(listener.serve())?)
 }
 
-async fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
+async fn echo(mut ws: WebSocket) -> HandlerResult {
     while let Some(message) = ws.receive().await? {
         ws.feed(message).await?;
     }

@@ -7,29 +7,30 @@ use std::{
     io::IoSlice,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Wake, Waker, ready},
+    time::Duration,
 };
 
 use async_io::Timer;
 use bytes::Buf;
 use futures_lite::Future;
-use ws_core::{CloseCode, Closure, Connection, Event, SendError, State, Timestamp, Transmit};
-use ws_transport::{Clock, Deadline, Error, Wire};
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, SendError, State, Timestamp, Transmit};
+use ws_transport::{Clock, Deadline, Error, Joiner, Wire};
 
 use crate::{input::Input, stream::Stream, waiting::Waiting};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
+/// Up to which capacity a block of output is given back as soon as it is written, in bytes.
+const SMALL_BLOCK: usize = 1024;
 /// How many reads a task may make before others get their turn.
 const READS_IN_TURN: u8 = 32;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
     clock: Clock,
-    /// Those who wait for the stream to take more.
-    writers: Arc<Waiting>,
-    /// Wakes them.
-    write_waker: Waker,
+    /// Those who wait for the stream to take more. The stream knows one waker for all of them: this.
+    writers: Waiting,
     inner: Mutex<Inner>,
 }
 
@@ -49,11 +50,15 @@ pub(crate) struct Inner {
     /// Whether the stream was looked at since the time was told last.
     looked: bool,
     reads: u8,
+    read_timeout: Option<Duration>,
+    /// When the wait of a [`Stream`](futures_core::Stream) ends.
+    stream_deadline: Option<Timestamp>,
+    /// The chunks so far of the message that is received.
+    joiner: Option<Box<Joiner>>,
 }
 
 impl Duplex {
     pub(crate) fn new(stream: Stream, clock: Clock, input: Input, wire: Wire) -> Arc<Self> {
-        let writers = Arc::new(Waiting::default());
         let inner = Inner {
             wire,
             stream,
@@ -65,8 +70,11 @@ impl Duplex {
             timer_due: None,
             looked: true,
             reads: 0,
+            read_timeout: None,
+            stream_deadline: None,
+            joiner: None,
         };
-        Arc::new(Self { clock, write_waker: Waker::from(writers.clone()), writers, inner: Mutex::new(inner) })
+        Arc::new(Self { clock, writers: Waiting::default(), inner: Mutex::new(inner) })
     }
 
     /// Asks the connection for something.
@@ -78,13 +86,41 @@ impl Duplex {
         question(&self.lock().stream)
     }
 
-    pub(crate) fn clock(&self) -> Clock {
-        self.clock
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {
+        self.lock().read_timeout = timeout;
+    }
+
+    /// When a wait that begins now ends.
+    pub(crate) fn read_deadline(&self) -> Option<Timestamp> {
+        self.lock().read_timeout.map(|timeout| self.clock.now() + timeout)
+    }
+
+    /// When the wait ends that began with the first call since the last
+    /// [`end_stream_wait`](Self::end_stream_wait).
+    pub(crate) fn stream_deadline(&self) -> Option<Timestamp> {
+        let inner = &mut *self.lock();
+        let timeout = inner.read_timeout?;
+        Some(*inner.stream_deadline.get_or_insert_with(|| self.clock.now() + timeout))
+    }
+
+    pub(crate) fn end_stream_wait(&self) {
+        self.lock().stream_deadline = None;
+    }
+
+    /// Adds a chunk to those of its message, and gives that if it is whole.
+    pub(crate) fn join(&self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        let inner = &mut *self.lock();
+        if chunk.last && inner.joiner.is_none() {
+            return Some(chunk.payload);
+        }
+        let message = inner.joiner.get_or_insert_default().add(chunk)?;
+        inner.joiner = None;
+        Some(message)
     }
 
     /// The next event; `None` when the connection has ended as it should.
     pub(crate) fn poll_receive(
-        &self,
+        self: &Arc<Self>,
         cx: &mut Context<'_>,
         deadline: Option<Timestamp>,
     ) -> Poll<Result<Option<Event<'static>>, Error>> {
@@ -148,7 +184,7 @@ impl Duplex {
         }
     }
 
-    fn next_event(&self, inner: &mut Inner) -> Result<Option<Event<'static>>, Error> {
+    fn next_event(self: &Arc<Self>, inner: &mut Inner) -> Result<Option<Event<'static>>, Error> {
         if inner.input.is_empty() {
             return Ok(None);
         }
@@ -162,7 +198,7 @@ impl Duplex {
     }
 
     /// Reads once. An error is one only if the connection has not ended before.
-    fn poll_read(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let Inner { wire, stream, input, .. } = inner;
         let polled = if wire.is_secure() {
             input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
@@ -191,7 +227,7 @@ impl Duplex {
 
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn poll_queue<T>(
-        &self,
+        self: &Arc<Self>,
         cx: &mut Context<'_>,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Poll<Result<T, Error>> {
@@ -218,7 +254,7 @@ impl Duplex {
 
     /// Queues something to be sent, if there is room for it now.
     pub(crate) fn try_queue<T>(
-        &self,
+        self: &Arc<Self>,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
         let mut guard = self.lock();
@@ -227,25 +263,35 @@ impl Duplex {
             return Err(Error::Send(SendError::BufferFull));
         }
         let queued = inner.wire.queue(send);
-        let _ = self.poll_flush(inner, &mut Context::from_waker(&self.write_waker));
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
         queued
     }
 
     /// Writes what is queued.
-    pub(crate) fn poll_flush_all(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_flush(&mut self.lock(), cx)
     }
 
-    fn poll_flush(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_flush(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut waiting = false;
+        if inner.is_flushed() {
+            return Poll::Ready(Ok(()));
+        }
+        let waker = Waker::from(self.clone());
         loop {
-            match inner.poll_write_out(&mut Context::from_waker(&self.write_waker)) {
+            match inner.poll_write_out(&mut Context::from_waker(&waker)) {
                 // Waits together with others, then looks again: it may have been ready in between.
                 Poll::Pending if !waiting => {
                     self.writers.add(cx.waker());
                     waiting = true;
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // The task that receives waits too: this one may be dropped and never look again.
+                    if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
+                        receiver.wake();
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(written) => {
                     // Who waited for room has it, or an error to see.
                     self.writers.wake_all();
@@ -256,7 +302,7 @@ impl Duplex {
     }
 
     /// Queues a Close and writes as much as the stream takes at once. Nothing happens if one was sent.
-    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+    pub(crate) fn begin_close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         match inner.wire.connection.close(code, reason) {
@@ -264,7 +310,7 @@ impl Duplex {
             result => result?,
         }
         inner.wire.connection.handle_timeout(self.clock.now());
-        let _ = self.poll_flush(inner, &mut Context::from_waker(&self.write_waker));
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
         // It has a new deadline to keep.
         let receiver = inner.receiver.take();
         drop(guard);
@@ -275,7 +321,7 @@ impl Duplex {
     }
 
     /// Reads and drops what comes until the peer's stream has ended.
-    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let _ = self.poll_flush(inner, cx);
@@ -303,11 +349,10 @@ impl Duplex {
     }
 
     /// Writes what is left, as far as goes at once, and says that nothing more will come.
-    fn end_writing(&self, inner: &mut Inner) {
+    fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
         inner.wire.end_output();
-        let mut cx = Context::from_waker(&self.write_waker);
-        let _ = self.poll_flush(inner, &mut cx);
-        let _ = inner.stream.poll_close(&mut cx);
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.clone())));
     }
 
     pub(crate) fn closure(&self) -> Option<Closure> {
@@ -320,7 +365,23 @@ impl Duplex {
     }
 }
 
+/// The stream takes more.
+impl Wake for Duplex {
+    fn wake(self: Arc<Self>) {
+        self.writers.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.writers.wake_all();
+    }
+}
+
 impl Inner {
+    /// Whether there is nothing to write.
+    fn is_flushed(&self) -> bool {
+        self.flushed && !self.output.has_remaining() && !self.wire.wants_write()
+    }
+
     /// Whether what is to be sent next has to wait.
     fn is_full(&self) -> bool {
         let connection = &self.wire.connection;
@@ -337,6 +398,7 @@ impl Inner {
                         ready!(self.stream.poll_flush(cx))?;
                         self.flushed = true;
                     }
+                    self.release();
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -357,6 +419,14 @@ impl Inner {
                     return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
                 }
             }
+        }
+    }
+
+    /// Gives back a small block: it is as easily had again, and an idle connection has no use for it. One
+    /// that carried much stays until the connection has been idle for a while.
+    fn release(&mut self) {
+        if self.output.block().capacity() <= SMALL_BLOCK {
+            self.output = Transmit::default();
         }
     }
 

@@ -1,11 +1,10 @@
 use std::{
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::{Wake, Waker},
+    task::Waker,
 };
 
-/// Tasks that wait for a socket to take more. The socket knows one waker in each direction; this is it for
-/// writing, and wakes them all.
+/// Tasks that wait for the same thing.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Mutex<Tasks>);
 
@@ -34,15 +33,5 @@ impl Waiting {
 
     fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.wake_all();
-    }
-
-    fn wake_by_ref(self: &std::sync::Arc<Self>) {
-        self.wake_all();
     }
 }

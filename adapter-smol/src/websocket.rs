@@ -9,10 +9,8 @@ use std::{
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use ws_core::{
-    Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State, Timestamp,
-};
-use ws_transport::{Clock, Error, Joiner, Wire};
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
+use ws_transport::{Clock, Error, Wire};
 
 use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
 
@@ -78,10 +76,8 @@ impl WebSocket {
     }
 
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
-        Self {
-            sender: Sender { duplex: duplex.clone() },
-            receiver: Receiver { duplex, read_timeout, joiner: Joiner::default(), deadline: None },
-        }
+        duplex.set_read_timeout(read_timeout);
+        Self { sender: Sender { duplex: duplex.clone() }, receiver: Receiver { duplex } }
     }
 
     /// Waits for the next message. `None` means that the connection was closed, as it should be.
@@ -190,7 +186,7 @@ impl WebSocket {
     /// another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
-        while self.receiver.next_event(None).await?.is_some() {}
+        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, None)).await?.is_some() {}
         Ok(())
     }
 
@@ -246,10 +242,6 @@ impl WebSocket {
 #[derive(Debug)]
 pub struct Receiver {
     duplex: Arc<Duplex>,
-    read_timeout: Option<Duration>,
-    joiner: Joiner,
-    /// When the wait of a [`Stream`](futures_core::Stream) ends.
-    deadline: Option<Timestamp>,
 }
 
 impl Receiver {
@@ -260,7 +252,7 @@ impl Receiver {
     /// As [`WebSocket::receive`].
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         while let Some(chunk) = self.receive_chunk().await? {
-            if let Some(message) = self.joiner.add(chunk) {
+            if let Some(message) = self.duplex.join(chunk) {
                 return Ok(Some(message));
             }
         }
@@ -289,20 +281,13 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.next_event(self.deadline_from_now()).await
-    }
-
-    async fn next_event(&self, deadline: Option<Timestamp>) -> Result<Option<Event<'static>>, Error> {
+        let deadline = self.duplex.read_deadline();
         poll_fn(|cx| self.duplex.poll_receive(cx, deadline)).await
-    }
-
-    fn deadline_from_now(&self) -> Option<Timestamp> {
-        self.read_timeout.map(|timeout| self.duplex.clock().now() + timeout)
     }
 
     /// As [`WebSocket::set_read_timeout`].
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
-        self.read_timeout = timeout;
+        self.duplex.set_read_timeout(timeout);
     }
 }
 
@@ -452,13 +437,11 @@ impl futures_core::Stream for WebSocket {
 impl futures_core::Stream for Receiver {
     type Item = Result<Message<'static>, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let receiver = &mut *self;
-        if receiver.deadline.is_none() {
-            receiver.deadline = receiver.deadline_from_now();
-        }
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // One deadline for all polls of one wait.
+        let deadline = self.duplex.stream_deadline();
         loop {
-            let Poll::Ready(received) = receiver.duplex.poll_receive(cx, receiver.deadline) else {
+            let Poll::Ready(received) = self.duplex.poll_receive(cx, deadline) else {
                 return Poll::Pending;
             };
             let chunk = match received {
@@ -467,12 +450,12 @@ impl futures_core::Stream for Receiver {
                 Ok(Some(_)) => continue,
                 Ok(None) => return Poll::Ready(None),
                 Err(error) => {
-                    receiver.deadline = None;
+                    self.duplex.end_stream_wait();
                     return Poll::Ready(Some(Err(error)));
                 }
             };
-            if let Some(message) = receiver.joiner.add(chunk) {
-                receiver.deadline = None;
+            if let Some(message) = self.duplex.join(chunk) {
+                self.duplex.end_stream_wait();
                 return Poll::Ready(Some(Ok(message)));
             }
         }

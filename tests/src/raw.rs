@@ -119,7 +119,12 @@ impl Raw {
 
     /// Reads a frame; `None` at the end of the stream, which has to be one without a reset.
     pub fn next_frame(&mut self) -> Option<Frame> {
-        Frame::read(&mut self.stream).expect("a frame")
+        self.try_frame().expect("a frame")
+    }
+
+    /// Reads a frame, and leaves it to the test what it means that there is none.
+    pub fn try_frame(&mut self) -> io::Result<Option<Frame>> {
+        Frame::read(&mut self.stream)
     }
 
     /// Makes dropping this a reset: what was not sent is lost, and the peer sees no end of the stream.

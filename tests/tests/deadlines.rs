@@ -156,8 +156,9 @@ fn a_handler_may_have_a_read_timeout_too() {
         let handler = |_, mut ws: ws_std::WebSocket| loop {
             match ws.receive() {
                 Err(Error::Timeout(Deadline::Read)) => ws.send("Are you asleep?")?,
+                Err(error) => return Err(error.into()),
                 Ok(None) => return Ok(()),
-                _ => {}
+                Ok(Some(_)) => {}
             }
         };
         let server = Server::new().read_timeout(Some(SHORT)).route("/", handler);

@@ -13,15 +13,13 @@ pub struct Wire {
     /// The WebSocket.
     pub connection: Connection,
     tls: Option<Box<Session>>,
-    /// Plaintext on its way into the session.
-    plain: Transmit,
 }
 
 impl Wire {
     /// A connection over a session, or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        Self { connection, tls, plain: Transmit::default() }
+        Self { connection, tls }
     }
 
     /// Whether what is read has to be decrypted.
@@ -112,9 +110,8 @@ impl Wire {
         match &mut self.tls {
             None => self.connection.take_transmit(output),
             Some(tls) => {
-                self.connection.take_transmit(&mut self.plain);
                 let sealed = output.block();
-                tls.encrypt(&mut self.plain, sealed);
+                tls.encrypt(&mut self.connection.transmit(), sealed);
                 tls.take_output(sealed);
             }
         }

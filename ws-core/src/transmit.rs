@@ -1,4 +1,4 @@
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::mem;
 
 use bytes::{Buf, Bytes};
@@ -16,11 +16,18 @@ pub struct Transmit {
     /// Encoded bytes; those before `read` are gone already.
     copied: Vec<u8>,
     read: usize,
-    shared: VecDeque<Shared>,
-    /// How many bytes the payloads in `shared` have left.
-    shared_len: usize,
+    /// There while there are any.
+    shared: Option<Box<SharedQueue>>,
     /// Where in `copied` the latest pong ends.
     pong_end: usize,
+}
+
+/// Payloads by reference.
+#[derive(Debug, Default)]
+struct SharedQueue {
+    payloads: VecDeque<Shared>,
+    /// How many bytes they have left.
+    len: usize,
 }
 
 /// A payload that goes out when `copied` has been read up to `at`.
@@ -38,12 +45,13 @@ impl Transmit {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.copied.len().saturating_sub(self.read).saturating_add(self.shared_len)
+        let shared = self.shared.as_ref().map_or(0, |shared| shared.len);
+        self.copied.len().saturating_sub(self.read).saturating_add(shared)
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.read == self.copied.len() && self.shared_len == 0
+        self.read == self.copied.len() && self.shared.is_none()
     }
 
     /// The block to append bytes to. A driver that puts TLS below the protocol fills one of its own with
@@ -59,8 +67,9 @@ impl Transmit {
     /// Appends a payload by reference.
     pub(crate) fn push_shared(&mut self, payload: Bytes) {
         if !payload.is_empty() {
-            self.shared_len = self.shared_len.saturating_add(payload.len());
-            self.shared.push_back(Shared { at: self.copied.len(), payload });
+            let shared = self.shared.get_or_insert_default();
+            shared.len = shared.len.saturating_add(payload.len());
+            shared.payloads.push_back(Shared { at: self.copied.len(), payload });
         }
     }
 
@@ -78,7 +87,6 @@ impl Transmit {
     pub(crate) fn release(&mut self) {
         self.compact();
         self.copied.shrink_to(Self::KEPT);
-        self.shared.shrink_to_fit();
     }
 
     /// Moves everything to the end of `into`, by swapping if that is empty.
@@ -93,8 +101,9 @@ impl Transmit {
             if run > 0 {
                 into.block().extend_from_slice(self.chunk());
                 self.advance(run);
-            } else if let Some(Shared { payload, .. }) = self.shared.pop_front() {
-                self.shared_len = self.shared_len.saturating_sub(payload.len());
+            } else if let Some(front) = self.front() {
+                let payload = front.payload.clone();
+                self.advance(payload.len());
                 into.push_shared(payload);
             }
         }
@@ -109,7 +118,7 @@ impl Transmit {
         self.copied.copy_within(gone.., 0);
         self.copied.truncate(left);
         self.pong_end = self.pong_end.saturating_sub(gone);
-        for shared in &mut self.shared {
+        for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.payloads) {
             shared.at = shared.at.saturating_sub(gone);
         }
     }
@@ -125,10 +134,16 @@ impl Transmit {
         }
     }
 
+    /// The shared payload that goes out first.
+    #[inline]
+    fn front(&self) -> Option<&Shared> {
+        self.shared.as_ref().and_then(|shared| shared.payloads.front())
+    }
+
     /// How many encoded bytes there are before the next shared payload.
     #[inline]
     fn copied_run(&self) -> usize {
-        let end = self.shared.front().map_or(self.copied.len(), |shared| shared.at);
+        let end = self.front().map_or(self.copied.len(), |shared| shared.at);
         end.saturating_sub(self.read)
     }
 }
@@ -141,7 +156,7 @@ impl Buf for Transmit {
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        match (self.copied_run(), self.shared.front()) {
+        match (self.copied_run(), self.front()) {
             (0, Some(shared)) => &shared.payload,
             (run, _) => self.copied.get(self.read..self.read.saturating_add(run)).unwrap_or_default(),
         }
@@ -156,13 +171,17 @@ impl Buf for Transmit {
             if count == 0 {
                 break;
             }
-            let Some(front) = self.shared.front_mut() else { break };
+            let Some(shared) = &mut self.shared else { break };
+            let Some(front) = shared.payloads.front_mut() else { break };
             let step = front.payload.len().min(count);
             front.payload.advance(step);
-            self.shared_len = self.shared_len.saturating_sub(step);
+            shared.len = shared.len.saturating_sub(step);
             count = count.saturating_sub(step);
             if front.payload.is_empty() {
-                self.shared.pop_front();
+                shared.payloads.pop_front();
+            }
+            if shared.payloads.is_empty() {
+                self.shared = None;
             }
         }
         if self.is_empty() {
@@ -184,7 +203,7 @@ impl Buf for Transmit {
             filled = usize::saturating_add(filled, 1);
             true
         };
-        for shared in &self.shared {
+        for shared in self.shared.iter().flat_map(|shared| &shared.payloads) {
             if !put(self.copied.get(read..shared.at).unwrap_or_default()) || !put(&shared.payload) {
                 return filled;
             }

@@ -10,21 +10,29 @@ use ws_core::{
 };
 use ws_transport::{Clock, Error, tls::ServerTls};
 
-use super::{Handler, Server, listener::Registration};
+use super::{Server, listener::Registration, route::Handling};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
 
 /// Serves a client that has just connected.
+///
+/// What comes before the handler and after it is boxed: an open connection has no use for the space.
 pub(super) async fn serve(server: &Server, stream: Stream, registration: &Registration) {
-    let Some((handler, request, duplex)) = open(server, stream).await else { return };
-    run(server, handler, request, &duplex, registration).await;
+    let Some((duplex, handler)) = Box::pin(open(server, stream, registration)).await else { return };
+    let returned = AssertUnwindSafe(handler).catch_unwind().await;
+    let succeeded = matches!(returned, Ok(Ok(())));
+    drop(returned);
+    Box::pin(close(server, duplex, succeeded)).await;
 }
 
-/// Sees the opening handshakes through. What asks for no connection is answered.
-async fn open(server: &Server, stream: Stream) -> Option<(&Arc<Handler>, Request, Arc<Duplex>)> {
+/// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
+async fn open(
+    server: &Server,
+    stream: Stream,
+    registration: &Registration,
+) -> Option<(Arc<Duplex>, Handling)> {
     let clock = Clock::start();
     let tls = server.tls_config.as_ref().map(ServerTls::session).transpose().ok()?;
-    // Boxed, because a connection that is open has no use for the space.
-    let mut opening = Box::new(Opening::new(stream, clock, tls));
+    let mut opening = Opening::new(stream, clock, tls);
     let answer = match receive_request(server, &mut opening, clock).await {
         Ok(Some(mut request)) => {
             request.set_peer_addr(opening.stream().peer_addr());
@@ -34,13 +42,22 @@ async fn open(server: &Server, stream: Stream) -> Option<(&Arc<Handler>, Request
         // A port scan, a browser that connected ahead of need, one that does not speak TLS.
         Ok(None) | Err(_) => return None,
     };
-    match answer {
-        Ok(((handler, connection), request)) => Some((handler, request, opening.into_duplex(connection))),
+    let ((handler, connection), request) = match answer {
+        Ok(opened) => opened,
         Err(response) => {
-            Box::pin(opening.respond(&response, server.config.close_timeout)).await;
-            None
+            opening.respond(&response, server.config.close_timeout).await;
+            return None;
         }
+    };
+    let duplex = opening.into_duplex(connection);
+    if !registration.opened(&duplex) {
+        let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
+    // The response must not wait for a handler that first does something else. If it cannot be written, the
+    // handler will see.
+    let _ = poll_fn(|cx| duplex.poll_flush_all(cx)).await;
+    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
+    Some((duplex, handler(request, ws)))
 }
 
 /// Reads a request; `None` if the client closed before it sent any.
@@ -61,33 +78,18 @@ async fn receive_request(
     }
 }
 
-/// Runs the handler and closes after it.
-async fn run(
-    server: &Server,
-    handler: &Arc<Handler>,
-    request: Request,
-    duplex: &Arc<Duplex>,
-    registration: &Registration,
-) {
-    if !registration.opened(duplex) {
-        let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
-    }
-    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
-    // The response must not wait for a handler that first does something else.
-    let returned = match ws.flush().await {
-        Ok(()) => AssertUnwindSafe(handler(request, ws)).catch_unwind().await.ok(),
-        Err(error) => Some(Err(error.into())),
-    };
+/// Closes, if the handler left the connection open, and waits for the peer to close its side, so that no
+/// reset overtakes the last bytes that were written.
+async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
     if duplex.ask(Connection::state) == State::Open {
-        let (code, reason) = match returned {
-            Some(Ok(())) => (CloseCode::NORMAL_CLOSURE, ""),
-            _ => (CloseCode::INTERNAL_ERROR, "the handler failed"),
+        let (code, reason) = match succeeded {
+            true => (CloseCode::NORMAL_CLOSURE, ""),
+            false => (CloseCode::INTERNAL_ERROR, "the handler failed"),
         };
         // If it fails, there is no connection left to close.
         let _ = duplex.begin_close(code, reason);
     }
     while let Ok(Some(_)) = poll_fn(|cx| duplex.poll_receive(cx, None)).await {}
-    // Waits for the peer to close its side, so that no reset overtakes the last bytes that were written.
     if !matches!(duplex.closure(), Some(Closure { cause: Cause::Timeout(_), .. })) {
         let patience = async {
             Timer::after(server.config.close_timeout).await;

@@ -10,8 +10,9 @@ use crate::WebSocket;
 /// What a handler returns. Any error will do; the connection is then closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-pub(super) type Handler =
-    dyn Fn(Request, WebSocket) -> Pin<Box<dyn Future<Output = HandlerResult> + Send>> + Send + Sync;
+/// A handler at work.
+pub(super) type Handling = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 
 /// What is served on a path: a handler, and who may reach it under which terms.
 ///

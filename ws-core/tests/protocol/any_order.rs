@@ -42,7 +42,8 @@ pub(crate) fn any_call(role: Role) -> impl Strategy<Value = Call> {
     let code = || prop_oneof![8 => Just(1000), 4 => 3000..5000_u16, 1 => any::<u16>()];
     let reason = || prop_oneof![8 => 0..20_usize, 1 => 120..130_usize];
     prop_oneof![
-        8 => (strategies::any_stream(role), strategies::cuts()).prop_map(|(bytes, cuts)| Call::Receive(bytes, cuts)),
+        8 => (strategies::any_stream(role), strategies::cuts())
+            .prop_map(|(bytes, cuts)| Call::Receive(bytes, cuts)),
         1 => Just(Call::Eof),
         6 => (0..40_000_u64).prop_map(Call::Tell),
         4 => message().prop_map(Call::Send),
@@ -201,7 +202,7 @@ impl Watched {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(300))]
 
     // Invariant: whatever is called in whatever order, nothing panics, errors stay, ends are final, refused
     // calls change nothing, deadlines lie ahead, and the output is legal with at most one Close, at its end.

@@ -149,7 +149,8 @@ fn headers_are_added_in_order_behind_the_handshakes_own() {
         .header("X", "1")
         .header("X", " 2\t");
     let request = encoded(&request);
-    let end = "\r\nSec-WebSocket-Version: 13\r\nOrigin: http://example.com\r\nCookie: a=b; c=d\r\nX: 1\r\nX: 2\r\n\r\n";
+    let end = "\r\nSec-WebSocket-Version: 13\r\n\
+               Origin: http://example.com\r\nCookie: a=b; c=d\r\nX: 1\r\nX: 2\r\n\r\n";
     assert!(request.ends_with(end), "{request}");
 }
 

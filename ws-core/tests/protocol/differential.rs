@@ -43,7 +43,10 @@ proptest! {
 
     // Invariant: legal frames cause no error, in the core or in the reference.
     #[test]
-    fn legal_frames_are_received_without_an_error(role in strategies::role(), frames in strategies::legal_frames()) {
+    fn legal_frames_are_received_without_an_error(
+        role in strategies::role(),
+        frames in strategies::legal_frames(),
+    ) {
         let stream = crate::support::wire::stream(role, &frames);
         prop_assert_eq!(reference::decode(&stream, role, &Config::default()).1, None);
         compare(role, Config::default(), &stream)?;
@@ -55,7 +58,10 @@ proptest! {
 
     // Invariant: short noise, which is mostly headers, means to the core what it means to the reference.
     #[test]
-    fn noise_means_what_the_reference_says(role in strategies::role(), noise in prop::collection::vec(any::<u8>(), 0..24)) {
+    fn noise_means_what_the_reference_says(
+        role in strategies::role(),
+        noise in prop::collection::vec(any::<u8>(), 0..24),
+    ) {
         compare(role, Config::default(), &noise)?;
     }
 }

@@ -241,7 +241,8 @@ fn a_broken_rule_says_which() {
         assert_eq!(error_of(&mut connection, &[Frame::continuation("")]), Some(error));
         let reason = "continuation without a message in progress";
         let said = "failed by this end because the peer sent a continuation without a message in progress, \
-                    RFC 6455 section 5.4, code 1002 protocol error (continuation without a message in progress)";
+                    RFC 6455 section 5.4, code 1002 protocol error \
+                    (continuation without a message in progress)";
         assert_closure(&connection, 1002, reason, false, Side::Local, Cause::Protocol(error), said);
     }
 }

@@ -93,7 +93,8 @@ fn a_new_message_inside_another_is_refused() {
     for role in ROLES {
         for intruder in [Frame::text("x"), Frame::binary(""), Frame::text("").unfinished()] {
             for between in [vec![], vec![Frame::continuation("b").unfinished()], vec![Frame::ping("p")]] {
-                let frames = [&[Frame::text("a").unfinished()], &between[..], slice::from_ref(&intruder)].concat();
+                let frames =
+                    [&[Frame::text("a").unfinished()], &between[..], slice::from_ref(&intruder)].concat();
                 let error = error_of(&mut open(role), &frames);
                 assert_eq!(error, Some(ProtocolError::InterruptedMessage), "{frames:?}");
             }

@@ -118,7 +118,8 @@ proptest! {
     #[test]
     fn a_header_is_encoded_as_the_rfc_draws_it(header in legal_header()) {
         let rsv = u8::from(header.rsv1) << 2 | u8::from(header.rsv2) << 1 | u8::from(header.rsv3);
-        let bytes = wire::header(header.fin, rsv, header.opcode as u8, header.masking_key, header.payload_len);
+        let opcode = header.opcode as u8;
+        let bytes = wire::header(header.fin, rsv, opcode, header.masking_key, header.payload_len);
         prop_assert_eq!(&header.encode()[..], &bytes[..]);
         prop_assert!(bytes.len() <= Header::MAX_LEN);
     }
@@ -133,7 +134,11 @@ proptest! {
 
     // Invariant: masking is the naive loop of RFC 6455 5.3.
     #[test]
-    fn masking_is_the_naive_loop(mut payload in vec(any::<u8>(), 0..3000), start in 0..20_usize, key: [u8; 4]) {
+    fn masking_is_the_naive_loop(
+        mut payload in vec(any::<u8>(), 0..3000),
+        start in 0..20_usize,
+        key: [u8; 4],
+    ) {
         let start = start.min(payload.len());
         let expected = wire::mask(&payload[start..], Some(key));
         let before = payload[..start].to_vec();
@@ -144,7 +149,11 @@ proptest! {
 
     // Invariant: masking twice is nothing, and masking in two pieces with the key rotated is masking.
     #[test]
-    fn masking_is_its_own_inverse_and_can_be_split(payload in vec(any::<u8>(), 0..300), cut in 0..300_usize, key: [u8; 4]) {
+    fn masking_is_its_own_inverse_and_can_be_split(
+        payload in vec(any::<u8>(), 0..300),
+        cut in 0..300_usize,
+        key: [u8; 4],
+    ) {
         let mut whole = payload.clone();
         apply_mask(&mut whole, key);
         let mut split = payload.clone();

@@ -318,7 +318,8 @@ proptest! {
         }
         prop_assert!(is_dead(&connection));
         // The documentation of `Keepalive`; neither time is shorter than a millisecond.
-        let [interval, timeout] = [keepalive.interval, keepalive.timeout].map(|time| time.max(secs(1) / 1000));
+        let at_least = |time: Duration| time.max(Duration::from_millis(1));
+        let (interval, timeout) = (at_least(keepalive.interval), at_least(keepalive.timeout));
         let allowed = interval + timeout * keepalive.max_missed.max(1);
         prop_assert!(now - silent_since <= allowed, "{:?} instead of {allowed:?}", now - silent_since);
     }

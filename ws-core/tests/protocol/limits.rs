@@ -206,7 +206,8 @@ proptest! {
         sizes in prop::collection::vec(0..300_usize, 1..6),
         last in 1..300_usize,
     ) {
-        let mut frames: Vec<_> = sizes.iter().map(|size| Frame::continuation(vec![0; *size]).unfinished()).collect();
+        let fragment = |size: &usize| Frame::continuation(vec![0; *size]).unfinished();
+        let mut frames: Vec<_> = sizes.iter().map(fragment).collect();
         frames.push(Frame::continuation(vec![0; last]));
         frames[0].opcode = wire::BINARY;
         let total = sizes.iter().sum::<usize>() + last;

@@ -10,6 +10,7 @@ mod closing;
 mod deadlines;
 mod differential;
 mod endings;
+mod errors;
 mod fragmentation;
 mod framing;
 mod keepalive;

@@ -230,7 +230,8 @@ proptest! {
                 Role::Client => Connection::client(config.clone(), seed, Timestamp::ZERO),
                 Role::Server => Connection::server(config.clone(), Timestamp::ZERO),
             };
-            let mut shown = format!("{:?}", receive_pieces(&mut connection, &stream[..stream.len() / 2], &[7]));
+            let (first, second) = stream.split_at(stream.len() / 2);
+            let mut shown = format!("{:?}", receive_pieces(&mut connection, first, &[7]));
             for sending in &sendings {
                 if connection.state() == State::Open {
                     apply(&mut connection, sending);
@@ -239,7 +240,7 @@ proptest! {
             for second in &seconds {
                 connection.handle_timeout(Timestamp::from(crate::support::secs(*second)));
             }
-            shown += &format!("{:?}", receive_pieces(&mut connection, &stream[stream.len() / 2..], &[5]));
+            shown += &format!("{:?}", receive_pieces(&mut connection, second, &[5]));
             let _ = connection.close(CloseCode::GOING_AWAY, "bye");
             (shown, connection.closure(), drained(&mut connection.transmit()))
         };

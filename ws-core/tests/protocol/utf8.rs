@@ -51,15 +51,17 @@ proptest! {
         sizes in strategies::cuts(),
     ) {
         let fragments = pieces(&bytes, &fragments);
-        let mut frames: Vec<_> = fragments.iter().map(|part| Frame::continuation(*part).unfinished()).collect();
+        let fragment = |part: &&[u8]| Frame::continuation(*part).unfinished();
+        let mut frames: Vec<_> = fragments.iter().map(fragment).collect();
         frames.push(Frame::continuation(""));
         frames[0].opcode = wire::TEXT;
         let mut connection = open_with(role, |config| config.max_fragments = usize::MAX);
         let received = receive_pieces(&mut connection, &wire::stream(role, &frames), &sizes);
-        match from_utf8(&bytes) {
-            Ok(valid) => prop_assert_eq!((received.events, received.error), (vec![text(valid)], None)),
-            Err(_) => prop_assert_eq!((received.events, received.error), (vec![], Some(ProtocolError::InvalidUtf8))),
-        }
+        let expected = match from_utf8(&bytes) {
+            Ok(valid) => (vec![text(valid)], None),
+            Err(_) => (vec![], Some(ProtocolError::InvalidUtf8)),
+        };
+        prop_assert_eq!((received.events, received.error), expected);
     }
 }
 

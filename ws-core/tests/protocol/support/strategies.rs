@@ -109,7 +109,8 @@ fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
         4 => Just(PONG), 1 => 0..16_u8
     ];
     let rsv = prop_oneof![20 => Just(0), 1 => 0..8_u8];
-    let payload = prop_oneof![2 => payload(), 3 => nearly_text(), 1 => (990..5010_u16).prop_map(|code| code.to_be_bytes().to_vec())];
+    let code = (990..5010_u16).prop_map(|code| code.to_be_bytes().to_vec());
+    let payload = prop_oneof![2 => payload(), 3 => nearly_text(), 1 => code];
     let frame = (prop::bool::weighted(0.6), rsv, opcode, payload).prop_map(|(fin, rsv, opcode, payload)| {
         let fin = fin || opcode >= 8;
         Frame { fin, rsv, opcode, key: None, payload }

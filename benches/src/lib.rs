@@ -1,0 +1,1 @@
+//! Benchmarks of the workspace's crates beside other implementations; see the README.

@@ -1,0 +1,123 @@
+//! What a connection costs that does nothing.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use bytes::Buf;
+use ws_core::{Config, Connection, PreparedMessage, Role, Timestamp, client, frame::Opcode, server};
+
+use crate::{ROLES, config, connect, echo, frame, kept, write};
+
+/// Both ends of an opening handshake, as a driver would do it.
+fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
+    let mut asking = client::Handshake::new(request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
+    let mut bytes = asking.transmit().chunk().to_vec();
+    let mut asked = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let received = asked.receive(&mut &mut bytes[..]).unwrap().unwrap();
+    let upgrade = received.upgrade(&config.origin).unwrap();
+    let mut server = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
+    let mut bytes = server.transmit().chunk().to_vec();
+    write(&mut server);
+    let (client, _) = asking.receive(&mut &mut bytes[..]).unwrap().unwrap();
+    (client, server)
+}
+
+/// The heap that an idle connection may cost, in bytes.
+const IDLE: usize = 1024;
+
+#[test]
+fn an_idle_connection_costs_at_most_1_kib_of_heap() {
+    let config = config(|_| {});
+    let request = client::Request::new("ws://localhost/".parse().unwrap()).header("X-Pad", &"x".repeat(5000));
+    for role in ROLES {
+        let mut idle = None;
+        let info = measure(|| {
+            let (client, server) = shake_hands(&config, &request);
+            idle = Some(if role == Role::Client { client } else { server });
+        });
+        assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
+        // With the connection itself, wherever the driver keeps it.
+        assert!(kept(info) + size_of::<Connection>() <= IDLE + 512, "{}", size_of::<Connection>());
+    }
+}
+
+/// Everything that makes a connection need memory, one after the other.
+fn traffic(connection: &mut Connection) {
+    let role = connection.role();
+    let big = vec![b'x'; 300_000];
+    for bytes in [
+        frame(role, Opcode::Text, true, &[b'x'; 20]),
+        frame(role, Opcode::Binary, true, &[1; 60_000]),
+        frame(role, Opcode::Ping, true, &[2; 125]),
+        frame(role, Opcode::Text, false, &big),
+        frame(role, Opcode::Ping, true, &[3; 125]),
+        frame(role, Opcode::Continuation, true, &big),
+    ] {
+        for piece in bytes.chunks(1000) {
+            let mut piece = piece.to_vec();
+            echo(connection, &mut piece);
+        }
+        write(connection);
+        // Half of it written, pongs waiting behind.
+        connection.send(vec![4; 50_000]).unwrap();
+        connection.send(&[5; 3000]).unwrap();
+        for _ in 0..100 {
+            echo(connection, &mut frame(role, Opcode::Ping, true, &[6; 125]));
+        }
+        connection.transmit().advance(1000);
+        write(connection);
+        connection.send_prepared(&PreparedMessage::new(vec![7; 10_000])).unwrap();
+        write(connection);
+        write(connection);
+    }
+}
+
+#[test]
+fn after_traffic_a_connection_that_gives_back_what_it_does_not_need_costs_as_little() {
+    let config = config(|config| config.stall_timeout = None);
+    for role in ROLES {
+        let mut idle = None;
+        let info = measure(|| {
+            let mut connection = connect(role, &config);
+            traffic(&mut connection);
+            assert!(!connection.wants_write());
+            connection.release();
+            idle = Some(connection);
+        });
+        assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
+    }
+}
+
+#[test]
+fn after_traffic_the_next_keepalive_ping_gives_back_what_is_not_needed() {
+    let config = config(|config| config.stall_timeout = None);
+    for role in ROLES {
+        let mut idle = None;
+        let info = measure(|| {
+            let mut connection = connect(role, &config);
+            traffic(&mut connection);
+            connection.handle_timeout(connection.poll_timeout().unwrap());
+            assert!(connection.wants_write(), "a ping");
+            write(&mut connection);
+            idle = Some(connection);
+        });
+        assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
+    }
+}
+
+#[test]
+fn a_failed_connection_keeps_nothing_of_the_message_that_it_was_in() {
+    let config = config(|_| {});
+    for role in ROLES {
+        for opcode in [Opcode::Text, Opcode::Binary] {
+            let mut begun = frame(role, opcode, false, &[b'x'; 500_000]);
+            let mut wrong = frame(role, opcode, true, b"");
+            let mut connection = connect(role, &config);
+            let info = measure(|| {
+                assert_eq!(connection.receive(&mut &mut begun[..]), Ok(None));
+                assert!(connection.receive(&mut &mut wrong[..]).is_err());
+            });
+            assert!(info.bytes_max >= 500_000 && kept(info) <= IDLE, "{info:?}");
+        }
+    }
+}
