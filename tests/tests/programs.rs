@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    process::{Command, Output},
+    process::Command,
     sync::LazyLock,
     thread,
     time::{Duration, Instant},
@@ -184,14 +184,11 @@ fn echo_server_does_not_wait_for_ever_for_clients_that_do_not_answer() {
 
 /// Runs a program that has to fail, and gives the one line that it says.
 fn complaint(program: &str, arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } =
-        Command::new(PROGRAMS.join(program)).args(arguments).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-    assert_eq!(status.code(), Some(1), "{stdout}{stderr}");
-    let lines: Vec<_> = stderr.lines().collect();
-    assert_eq!(lines.len(), 1, "{stderr}");
-    let line = lines[0].strip_prefix(&format!("{program}: ")).unwrap_or_else(|| panic!("{stderr}"));
-    line.to_owned()
+    let process = Process::start(Command::new(PROGRAMS.join(program)).args(arguments));
+    let (status, stdout, stderr) = process.finish();
+    assert_eq!(status.code(), Some(1), "{stdout:?} {stderr:?}");
+    assert_eq!(stderr.len(), 1, "{stderr:?}");
+    stderr[0].strip_prefix(&format!("{program}: ")).unwrap_or_else(|| panic!("{stderr:?}")).to_owned()
 }
 
 #[test]
@@ -212,11 +209,11 @@ fn echo_server_complains_in_one_line() {
 fn echo_client_says_hello_and_closes() {
     bounded_with_programs(|| {
         let server = EchoServer::start(&[]);
-        let client = Command::new(PROGRAMS.join("echo_client")).arg(server.url("/echo")).output().unwrap();
-        assert!(client.status.success(), "{client:?}");
-        let said = String::from_utf8(client.stdout).unwrap();
-        assert_eq!(said, "received: Hello, WebSocket!\nreceived: 4 bytes\n");
-        assert!(client.stderr.is_empty());
+        let mut command = Command::new(PROGRAMS.join("echo_client"));
+        let (status, stdout, stderr) = Process::start(command.arg(server.url("/echo"))).finish();
+        assert_eq!(status.code(), Some(0), "{stderr:?}");
+        assert_eq!(stdout, ["received: Hello, WebSocket!", "received: 4 bytes"]);
+        assert!(stderr.is_empty(), "{stderr:?}");
     });
 }
 

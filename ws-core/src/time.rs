@@ -1,4 +1,4 @@
-use core::{fmt, ops::Add, time::Duration};
+use core::{fmt, num::NonZeroU64, ops::Add, time::Duration};
 
 /// A point in time: how long after an epoch of the caller's choice, in whole nanoseconds.
 ///
@@ -15,18 +15,21 @@ use core::{fmt, ops::Add, time::Duration};
 /// assert_eq!(later.saturating_duration_since(start), Duration::from_secs(5));
 /// assert_eq!(Timestamp::from(Duration::from_secs(5)), later);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(u64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    /// One more than the nanoseconds, so that an `Option` of it takes no more space.
+    NonZeroU64,
+);
 
 impl Timestamp {
     /// The epoch itself.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
 
     /// How much later than `earlier` this is; zero if it is not.
     #[must_use]
     #[inline]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -40,7 +43,7 @@ impl From<Duration> for Timestamp {
 impl From<Timestamp> for Duration {
     #[inline]
     fn from(timestamp: Timestamp) -> Self {
-        Self::from_nanos(timestamp.0)
+        timestamp.saturating_duration_since(Timestamp::ZERO)
     }
 }
 
@@ -54,6 +57,18 @@ impl Add<Duration> for Timestamp {
             .saturating_mul(1_000_000_000)
             .saturating_add(u64::from(duration.subsec_nanos()));
         Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({self})")
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Transmit {
     /// Encoded bytes; those before `read` are gone already.
     copied: Vec<u8>,
     read: usize,
-    /// There while there are any.
+    /// Made for the first one.
     shared: Option<Box<SharedQueue>>,
     /// Where in `copied` the latest pong ends.
     pong_end: usize,
@@ -51,7 +51,7 @@ impl Transmit {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.read == self.copied.len() && self.shared.is_none()
+        self.read == self.copied.len() && self.shared.as_ref().is_none_or(|shared| shared.payloads.is_empty())
     }
 
     /// The block to append bytes to. A driver that puts TLS below the protocol fills one of its own with
@@ -87,6 +87,7 @@ impl Transmit {
     pub(crate) fn release(&mut self) {
         self.compact();
         self.copied.shrink_to(Self::KEPT);
+        self.shared.take_if(|shared| shared.payloads.is_empty());
     }
 
     /// Moves everything to the end of `into`, by swapping if that is empty.
@@ -179,9 +180,6 @@ impl Buf for Transmit {
             count = count.saturating_sub(step);
             if front.payload.is_empty() {
                 shared.payloads.pop_front();
-            }
-            if shared.payloads.is_empty() {
-                self.shared = None;
             }
         }
         if self.is_empty() {

@@ -52,6 +52,11 @@ impl Closing {
         self.failure.is_some() || self.received.is_some()
     }
 
+    /// Whether what still comes is dropped unseen.
+    pub(super) fn ignores_input(&self) -> bool {
+        self.is_deaf() || self.eof || self.expired
+    }
+
     /// Whether both ends sent a Close.
     pub(super) fn is_clean(&self) -> bool {
         self.sent && self.received.is_some() && self.failure.is_none()

@@ -11,6 +11,10 @@ pub(super) struct Pings {
     due: Option<Timestamp>,
     /// When the ping that is out was sent.
     sent_at: Option<Timestamp>,
+    /// When the latest ping was sent, be it out or not.
+    last_sent_at: Option<Timestamp>,
+    /// When the first ping was sent that no pong has answered or overtaken.
+    unanswered_since: Option<Timestamp>,
     latency: Option<Timestamp>,
     missed: u32,
     /// Whether anything was heard since the last ping.
@@ -51,6 +55,11 @@ impl Pings {
         if let Some(sent_at) = self.sent_at.filter(|_| self.answered) {
             self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
             self.settle(config, sent_at, now);
+            self.unanswered_since = None;
+        }
+        if let Some(sent_at) = self.sent_at.filter(|_| heard) {
+            // The peer lives, so the next ping need not wait until this one counts as missed.
+            self.due = self.due.min(Some(now.max(sent_at + config.interval.max(Self::SHORTEST))));
         }
         if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
@@ -70,16 +79,22 @@ impl Pings {
             }
         }
         self.sent_at = Some(now);
+        self.last_sent_at = Some(now);
+        self.unanswered_since = self.unanswered_since.or(Some(now));
         self.heard = false;
         self.due = Some(now + config.timeout.max(Self::SHORTEST));
         Due::Ping(payload(now))
     }
 
-    /// Whether `pong` answers the ping that is out.
+    /// Whether `pong` answers a ping of these, the one that is out or, late, an earlier one.
     pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
         let answers = self.sent_at.is_some_and(|sent_at| pong == payload(sent_at));
         self.answered |= answers;
-        answers
+        if answers {
+            return true;
+        }
+        let (Some(since), Some(last)) = (self.unanswered_since, self.last_sent_at) else { return false };
+        pong.len() == 8 && pong >= &payload(since)[..] && pong <= &payload(last)[..]
     }
 
     fn settle(&mut self, config: &Keepalive, sent_at: Timestamp, now: Timestamp) {

@@ -145,7 +145,7 @@ impl Connection {
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
-            if let Some(closing) = self.closing.as_deref().filter(|closing| closing.is_deaf()) {
+            if let Some(closing) = self.closing.as_deref().filter(|closing| closing.ignores_input()) {
                 *input = &mut [];
                 return match closing.failure.as_ref().map(|failure| failure.cause) {
                     Some(Cause::Protocol(error)) => Err(error),
@@ -189,12 +189,14 @@ impl Connection {
         self.now = self.now.max(now);
         let now = self.now;
         let heard = mem::take(&mut self.heard);
-        if heard {
+        // While this end does not read, silence is not the peer's fault.
+        if heard || !self.wants_read() {
             self.heard_at = now;
         }
+        let finished = self.is_finished();
         if let Some(closing) = &mut self.closing {
             let deadline = *closing.deadline.get_or_insert(now + self.config.close_timeout);
-            closing.expired |= now >= deadline;
+            closing.expired |= !finished && now >= deadline;
             return;
         }
         if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
@@ -277,7 +279,7 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if let Some(closing) = &self.closing {
             // Not counted yet: from now on, as soon as somebody says when that is.
-            return (!closing.expired).then_some(closing.deadline.unwrap_or(self.now));
+            return (!self.is_finished()).then_some(closing.deadline.unwrap_or(self.now));
         }
         match (self.stall_deadline(), self.pings.due()) {
             (Some(stall), Some(ping)) => Some(stall.min(ping)),
@@ -407,7 +409,7 @@ impl Connection {
 
     fn fail_with(&mut self, cause: Cause, code: CloseCode, reason: &str) {
         let closing = self.begin_closing(Side::Local);
-        if closing.is_settled() || closing.eof {
+        if closing.is_settled() || closing.eof || closing.expired {
             return;
         }
         closing.failure = Some(Failure { cause, code, reason: String::from(reason) });
@@ -424,7 +426,7 @@ impl Connection {
             payload.extend_from_slice(&frame.code.get().to_be_bytes());
             payload.extend_from_slice(frame.reason.as_bytes());
         }
-        self.outgoing.flush_pong();
+        self.outgoing.push_waiting_pong();
         self.outgoing.push(Opcode::Close, true, Cow::Owned(payload));
     }
 

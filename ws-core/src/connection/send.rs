@@ -100,9 +100,13 @@ impl Outgoing {
     }
 
     pub(super) fn flush_pong(&mut self) {
-        if !self.has_room_for_pong() {
-            return;
+        if self.has_room_for_pong() {
+            self.push_waiting_pong();
         }
+    }
+
+    /// Queues the pong that waits, room or not: nothing may follow a Close.
+    pub(super) fn push_waiting_pong(&mut self) {
         if let Some(pong) = self.pong.take() {
             self.push_pong(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
         }

@@ -241,8 +241,10 @@ impl Handshake {
         if subprotocol.is_some_and(|chosen| self.subprotocols.iter().all(|offered| offered != chosen)) {
             return Err(HandshakeError::UnofferedSubprotocol);
         }
-        let (config, entropy) = (self.config.clone(), self.entropy.take());
-        let connection = Connection::new(Role::Client, config, entropy, self.now, subprotocol, Vec::new());
+        let Some(entropy) = self.entropy.take() else { return Err(HandshakeError::Eof) };
+        let config = self.config.clone();
+        let connection =
+            Connection::new(Role::Client, config, Some(entropy), self.now, subprotocol, Vec::new());
         Ok((connection, Response::received(101, headers)))
     }
 
@@ -268,7 +270,11 @@ impl Refusal {
     fn new(status: u16, headers: Headers) -> Self {
         let chunked = headers.list_contains("Transfer-Encoding", "chunked");
         let length = headers.get("Content-Length").and_then(|length| length.parse().ok());
-        let wanted = if status == 204 || status == 304 { 0 } else { length.unwrap_or(usize::MAX) };
+        let wanted = if status == 204 || status == 304 {
+            0
+        } else {
+            length.filter(|_| !chunked).unwrap_or(usize::MAX)
+        };
         Self {
             response: Response::received(status, headers),
             body: Vec::new(),
@@ -278,26 +284,32 @@ impl Refusal {
     }
 
     fn is_complete(&self) -> bool {
-        self.body.len() >= self.wanted || (self.chunked && self.body.ends_with(b"0\r\n\r\n"))
+        self.body.len() >= self.wanted || (self.chunked && unchunk(&self.body).1)
     }
 
     fn into_error(self) -> HandshakeError {
-        let body = if self.chunked { unchunk(&self.body) } else { self.body };
+        let body = if self.chunked { unchunk(&self.body).0 } else { self.body };
         HandshakeError::Refused(Box::new(self.response.body(body)))
     }
 }
 
-/// The payload of a body in chunks (RFC 9112 section 7.1), as far as it is there.
-fn unchunk(mut body: &[u8]) -> Vec<u8> {
+/// The payload of a body in chunks (RFC 9112 section 7.1), as far as it is there, and whether that is all.
+fn unchunk(mut body: &[u8]) -> (Vec<u8>, bool) {
     let mut payload = Vec::new();
+    let mut ended = false;
     while let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(body) {
         let rest = body.get(start..).unwrap_or_default();
         let len = usize::try_from(size).unwrap_or(usize::MAX).min(rest.len());
         payload.extend_from_slice(rest.get(..len).unwrap_or_default());
         body = rest.get(len.saturating_add(2)..).unwrap_or_default();
-        if size == 0 || body.is_empty() {
+        if size == 0 {
+            // Trailers, if any, and a blank line.
+            ended = rest.starts_with(b"\r\n") || rest.windows(4).any(|window| window == b"\r\n\r\n");
+            break;
+        }
+        if body.is_empty() {
             break;
         }
     }
-    payload
+    (payload, ended)
 }

@@ -127,7 +127,10 @@ impl Request {
     /// The path, as it was sent: percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.headers.text(&self.path)
+        match self.headers.text(&self.path) {
+            "" => "/",
+            path => path,
+        }
     }
 
     /// What follows the question mark, if there is one.
@@ -168,7 +171,10 @@ impl Request {
 
     /// The subprotocols that the client offers, those that it prefers first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        self.headers.get_all("Sec-WebSocket-Protocol").flat_map(|value| value.split(',')).map(str::trim)
+        self.headers
+            .get_all("Sec-WebSocket-Protocol")
+            .flat_map(|value| value.split(','))
+            .map(|name| name.trim_matches([' ', '\t']))
     }
 
     /// Whether the client asks for a WebSocket, rightly or wrongly. What else it may ask for, such as a
@@ -211,7 +217,11 @@ impl Request {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
         }
         origin.check(&self.headers)?;
-        if self.headers.contains("Sec-WebSocket-Protocol") && !are_subprotocols(self.subprotocols()) {
+        let is_text =
+            self.headers.values("Sec-WebSocket-Protocol").all(|value| core::str::from_utf8(value).is_ok());
+        if self.headers.contains("Sec-WebSocket-Protocol")
+            && !(is_text && are_subprotocols(self.subprotocols()))
+        {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
         }
         Ok(Upgrade { request: self, key })
@@ -358,11 +368,14 @@ fn is_key(key: &str) -> bool {
 fn path_of(target: &str, start: usize) -> Option<Range<usize>> {
     let before = match target.split_once("://") {
         _ if target.starts_with('/') => 0,
-        Some((scheme, rest)) => {
+        Some((scheme, rest))
+            if scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) =>
+        {
             let authority = rest.find(['/', '?']).unwrap_or(rest.len());
             scheme.len().saturating_add(3).saturating_add(authority)
         }
-        None => return None,
+        _ => return None,
     };
     let path = target.get(before..)?;
     let len = path.find('?').unwrap_or(path.len());

@@ -103,6 +103,9 @@ impl FromStr for Url {
         }
         let (authority, tail) =
             rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len())).unwrap_or((rest, ""));
+        if authority.contains('\\') {
+            return Err(UrlError::Host);
+        }
         let (user, host_and_port) = match authority.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
             None => (None, authority),

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Holds the crates against the Autobahn testsuite, as servers and as clients. Installs the suite first if
+# that has not been done.
+#
+#   run.sh [ADAPTER...]    std by default
+#
+#   AUTOBAHN_HOME          where the suite is, or is to be; in the target directory by default
+#   AUTOBAHN_JOBS          how many parts of it run at once; 4 by default
+#   AUTOBAHN_PYTHON27      see setup.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+target=$(cargo metadata --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+home=${AUTOBAHN_HOME:-$target/autobahn}
+tests/autobahn/setup.sh "$home"
+
+for adapter in "${@:-std}"; do
+    case $adapter in
+        std) prefix= ;;
+        *) prefix=${adapter}_ ;;
+    esac
+    cargo build --release --quiet --package "ws-$adapter" \
+        --example "${prefix}echo_server" --example "${prefix}autobahn_client"
+    python3 tests/autobahn/suite.py "$home" \
+        "$target/release/examples/${prefix}echo_server" "$target/release/examples/${prefix}autobahn_client"
+done

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Runs the Autobahn suite against an echo server and a client, and judges.
+
+    suite.py HOME ECHO_SERVER AUTOBAHN_CLIENT
+
+HOME is where setup.sh installed the suite; the reports are left there, in a folder for each role. Fails
+unless every case is OK or informational: here NON-STRICT counts as a failure.
+"""
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+# Compression is not there yet.
+EXCLUDED_UNTIL_DEFLATE = ["12.*", "13.*"]
+
+PASSED = ("OK", "INFORMATIONAL")
+GROUPS = {
+    "1": "framing",
+    "2": "pings and pongs",
+    "3": "reserved bits",
+    "4": "opcodes",
+    "5": "fragmentation",
+    "6": "UTF-8",
+    "7": "closing",
+    "9": "limits and speed",
+    "10": "auto-fragmentation",
+    "12": "deflate, sizes",
+    "13": "deflate, parameters",
+}
+
+# The suite often waits for a second on purpose, so that more of it than there are processors is faster.
+SHARES = int(os.environ.get("AUTOBAHN_JOBS", 4))
+# For everything together, in seconds.
+TIME = 1200
+
+deadline = time.monotonic() + TIME
+
+
+def left():
+    return max(0.0, deadline - time.monotonic())
+
+
+class Program:
+    """A process whose lines are kept in a file and can be waited for; ended when the context is left."""
+
+    def __init__(self, log, *command, **environment):
+        self.log = log
+        self.lines = queue.Queue()
+        self.process = subprocess.Popen(
+            [str(word) for word in command],
+            env={**os.environ, "PYTHONNOUSERSITE": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        with open(self.log, "w") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                self.lines.put(line.strip())
+        self.lines.put(None)
+
+    def line(self, start):
+        """The rest of the first line from here that starts so."""
+        while True:
+            try:
+                line = self.lines.get(timeout=left())
+            except queue.Empty:
+                sys.exit(f"no time is left; see {self.log}")
+            if line is None:
+                sys.exit(f"it ended before it said {start!r}; see {self.log}")
+            if line.startswith(start):
+                return line[len(start) :].strip()
+
+    def wait(self):
+        try:
+            return self.process.wait(left())
+        except subprocess.TimeoutExpired:
+            sys.exit(f"no time is left; see {self.log}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.reader.join()
+
+
+def fuzzer(home, folder, mode, share, **settings):
+    folder = folder / f"share{share}"
+    folder.mkdir(parents=True)
+    settings["outdir"] = str(folder)
+    settings["cases"] = ["*"]
+    settings["exclude-cases"] = EXCLUDED_UNTIL_DEFLATE
+    settings["exclude-agent-cases"] = {}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    wstest = pathlib.Path(__file__).with_name("wstest.py")
+    command = [home / "python2.7", "-u", "-W", "ignore", wstest]
+    options = ["--mode", mode, "--spec", folder / "settings.json", "--webport", "0"]
+    environment = {"SITE": str(home / "site"), "SHARE": f"{share}/{SHARES}"}
+    return Program(folder / "wstest.log", *command, *options, **environment)
+
+
+def test_server(home, folder, program):
+    """The suite's clients against the server."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Program(folder / "server.log", program, "--listen", "127.0.0.1:0"))
+        url = server.line("listening on ").rstrip("/")
+        servers = [{"agent": "testee", "url": url}]
+        fuzzers = [fuzzer(home, folder, "fuzzingclient", share, servers=servers) for share in range(SHARES)]
+        for each in fuzzers:
+            stack.enter_context(each)
+        selected = sum(int(each.line("selected")) for each in fuzzers)
+        for each in fuzzers:
+            if each.wait() != 0:
+                sys.exit(f"the suite failed; see {each.log}")
+        if server.process.poll() is not None:
+            sys.exit(f"the server has ended; see {server.log}")
+    return selected
+
+
+def test_client(home, folder, program):
+    """The client against the suite's servers."""
+    with contextlib.ExitStack() as stack:
+        url = "ws://127.0.0.1:9001"  # wstest.py chooses another port
+        fuzzers = [fuzzer(home, folder, "fuzzingserver", share, url=url) for share in range(SHARES)]
+        for each in fuzzers:
+            stack.enter_context(each)
+        selected = sum(int(each.line("selected")) for each in fuzzers)
+        clients = []
+        for share, each in enumerate(fuzzers):
+            log = folder / f"share{share}" / "client.log"
+            url = f"ws://127.0.0.1:{each.line('listening on ')}"
+            clients.append(stack.enter_context(Program(log, program, url, "testee")))
+        for client in clients:
+            if client.wait() != 0:
+                sys.exit(f"the client failed; see {client.log}")
+    return selected
+
+
+def results(folder):
+    """Case by case, what the suite reports."""
+    found = {}
+    for index in folder.glob("share*/index.json"):
+        for case, result in json.loads(index.read_text())["testee"].items():
+            found[case] = result | {"report": index.with_name(result["reportfile"])}
+    order = sorted(found, key=lambda case: [int(number) for number in case.split(".")])
+    return {case: found[case] for case in order}
+
+
+def judge(found, selected):
+    """Prints a table and what failed; tells whether all passed."""
+    table = collections.defaultdict(collections.Counter)
+    failed = []
+    for case, result in found.items():
+        verdicts = {result["behavior"], result["behaviorClose"]}
+        bad = sorted(verdicts - set(PASSED))
+        verdict = "failed" if bad else result["behavior"]
+        table[case.split(".")[0]][verdict] += 1
+        if bad:
+            failed.append(f"{case}: {', '.join(bad)}; see {result['report']}")
+    columns = [*PASSED, "failed"]
+    print(f"  {'group':<26}{'cases':>6}", *(f"{column:>14}" for column in columns), sep="")
+    table["total"] = sum(table.values(), collections.Counter())
+    for group, counts in table.items():
+        name = f"{group:>5}  {GROUPS.get(group, '')}"
+        print(f"  {name:<26}{counts.total():>6}", *(f"{counts[column]:>14}" for column in columns), sep="")
+    for line in failed:
+        print(" ", line)
+    if len(found) != selected:
+        print(f"  of {selected} cases, {len(found)} were reported")
+    return bool(found) and not failed and len(found) == selected
+
+
+def main():
+    home, server, client = (pathlib.Path(argument).absolute() for argument in sys.argv[1:])
+    passed = True
+    for role, test, program in (("server", test_server, server), ("client", test_client, client)):
+        folder = home / "reports" / program.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        began = time.monotonic()
+        selected = test(home, folder, program)
+        print(f"{program.name}, {role} ({time.monotonic() - began:.0f} s)")
+        passed &= judge(results(folder), selected)
+    print("passed" if passed else "failed")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
