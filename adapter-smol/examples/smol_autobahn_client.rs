@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, process};
 
-use ws_smol::{Client, WebSocket};
+use ws_smol::{Client, Deflate, WebSocket};
 
 fn main() {
     if let Err(error) = smol::block_on(run()) {
@@ -42,6 +42,7 @@ async fn connect(url: &str) -> Result<WebSocket, ws_smol::Error> {
         .configure(|config| {
             config.max_message_size = 64 << 20;
             config.max_fragments = usize::MAX;
+            config.deflate = Some(Deflate::default());
         })
         .connect()
         .await

@@ -1,7 +1,7 @@
 //! Echoes text and binary on `/` and `/echo`; a browser that opens `/` gets a page to try it with.
 //!
 //! `cargo run --release --example smol_echo_server -- [--listen ADDRESS] [--tls-cert FILE --tls-key FILE]
-//! [--max-message-size BYTES] [--handshake-timeout SECONDS]`
+//! [--deflate] [--max-message-size BYTES] [--handshake-timeout SECONDS]`
 
 use std::{error::Error, path::PathBuf, process, thread, time::Duration};
 
@@ -9,7 +9,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use ws_smol::{HandlerResult, OriginPolicy, Response, Server, ServerTls, WebSocket};
+use ws_smol::{Deflate, HandlerResult, OriginPolicy, Response, Server, ServerTls, WebSocket};
 
 fn main() {
     if let Err(error) = run() {
@@ -29,6 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             config.max_message_size = options.max_message_size;
             config.max_fragments = usize::MAX;
             config.open_timeout = Some(options.handshake_timeout);
+            config.deflate = options.deflate.then(Deflate::default);
         });
     let mut scheme = "ws";
     if let Some((chain, key)) = options.tls {
@@ -58,6 +59,7 @@ async fn echo(mut ws: WebSocket) -> HandlerResult {
 struct Options {
     listen: String,
     tls: Option<(PathBuf, PathBuf)>,
+    deflate: bool,
     max_message_size: usize,
     handshake_timeout: Duration,
 }
@@ -68,6 +70,7 @@ impl Options {
         let mut options = Self {
             listen: "127.0.0.1:9001".into(),
             tls: None,
+            deflate: false,
             max_message_size: 64 << 20,
             handshake_timeout: Duration::from_secs(10),
         };
@@ -78,6 +81,7 @@ impl Options {
                 Long("listen") => options.listen = parser.value()?.string()?,
                 Long("tls-cert") => chain = Some(parser.value()?.into()),
                 Long("tls-key") => key = Some(parser.value()?.into()),
+                Long("deflate") => options.deflate = true,
                 Long("max-message-size") => options.max_message_size = parser.value()?.parse()?,
                 Long("handshake-timeout") => {
                     options.handshake_timeout = Duration::try_from_secs_f64(parser.value()?.parse()?)

@@ -82,6 +82,11 @@ impl Duplex {
         question(&self.lock().wire.connection)
     }
 
+    #[cfg(feature = "deflate")]
+    pub(crate) fn set_compression(&self, enabled: bool) {
+        self.lock().wire.connection.set_compression(enabled);
+    }
+
     pub(crate) fn ask_stream<T>(&self, question: impl FnOnce(&Stream) -> T) -> T {
         question(&self.lock().stream)
     }

@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, process};
 
-use ws_std::{Client, WebSocket};
+use ws_std::{Client, Deflate, WebSocket};
 
 fn main() {
     if let Err(error) = run() {
@@ -39,6 +39,7 @@ fn connect(url: &str) -> Result<WebSocket, ws_std::Error> {
         .configure(|config| {
             config.max_message_size = 64 << 20;
             config.max_fragments = usize::MAX;
+            config.deflate = Some(Deflate::default());
         })
         .connect()
 }

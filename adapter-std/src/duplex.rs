@@ -142,6 +142,11 @@ impl Duplex {
         question(&self.wire().connection)
     }
 
+    #[cfg(feature = "deflate")]
+    pub(crate) fn set_compression(&self, enabled: bool) {
+        self.wire().connection.set_compression(enabled);
+    }
+
     fn wire(&self) -> MutexGuard<'_, Wire> {
         lock(&self.wire)
     }

@@ -46,6 +46,8 @@ mod websocket;
 pub use client::Client;
 pub use server::{Handle, HandlerResult, Listener, Route, Server};
 pub use websocket::{Receiver, Sender, WebSocket};
+#[cfg(feature = "deflate")]
+pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
     OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,

@@ -143,6 +143,13 @@ impl WebSocket {
         self.sender.clone()
     }
 
+    /// Whether messages from now on are compressed, where that was agreed on. For messages that hold secrets
+    /// beside what others chose, see [`Deflate`](ws_core::Deflate).
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&self, enabled: bool) {
+        self.sender.set_compression(enabled);
+    }
+
     /// How long [`receive`](Self::receive) waits for a message; without end if `None`.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.receiver.set_read_timeout(timeout);
@@ -308,6 +315,12 @@ impl Sender {
     /// As [`WebSocket::close`].
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.duplex.close(code, reason)
+    }
+
+    /// As [`WebSocket::set_compression`].
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&self, enabled: bool) {
+        self.duplex.set_compression(enabled);
     }
 
     /// How far the connection is.

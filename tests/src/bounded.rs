@@ -28,6 +28,19 @@ pub fn bounded(body: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// What a busy machine may add to a duration that is tested.
+pub const SLACK: Duration = Duration::from_secs(4);
+
+/// Runs something that has to take so long, give or take a tick of the kernel's clock, and gives what it
+/// gives.
+pub fn takes<T>(expected: Duration, run: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = run();
+    let took = began.elapsed();
+    assert!(took + Duration::from_millis(10) >= expected && took < expected + SLACK, "it took {took:?}");
+    result
+}
+
 /// Waits until something holds that nobody tells about, such as what the kernel shows in `/proc`.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);

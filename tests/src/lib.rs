@@ -5,6 +5,8 @@
 //! Whatever fails here panics, as it should in a test.
 
 mod bounded;
+pub mod certificates;
+pub mod either;
 pub mod kernel;
 mod peer;
 mod process;
@@ -12,7 +14,7 @@ mod raw;
 mod server;
 pub mod wire;
 
-pub use bounded::{bounded, eventually, let_pass};
+pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
 pub use peer::{Language, Peer, Terms};
 pub use process::{Process, programs};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};

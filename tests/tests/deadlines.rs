@@ -1,102 +1,27 @@
-//! How long whom is waited for.
+//! How long an open connection waits for whom.
 
 use std::{
-    net::TcpStream,
     sync::{Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Type};
 use ws_std::{
-    Client, CloseCode, Closure, Deadline, Delivery, Error, HandshakeError, Route, Server,
+    Client, CloseCode, Closure, Deadline, Delivery, Error, Route, Server,
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
-    PATIENCE, Raw, RawListener, Running, bounded, echo, hand_over, let_pass,
-    wire::{self, Frame},
+    PATIENCE, Raw, RawListener, Running, SLACK, bounded, echo, hand_over, let_pass, takes, wire::Frame,
 };
 
-/// What the tests configure, and what a busy machine may add to it.
+/// What the tests configure.
 const SHORT: Duration = Duration::from_millis(200);
-const SLACK: Duration = Duration::from_secs(4);
-
-/// Runs something that has to take as long as `SHORT`, give or take a tick of the kernel's clock, and gives
-/// what it gives.
-fn timed<T>(run: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let result = run();
-    let took = began.elapsed();
-    assert!(took >= SHORT - Duration::from_millis(10) && took < SHORT + SLACK, "it took {took:?}");
-    result
-}
-
-/// Writes byte by byte until nobody takes any, far more slowly than the deadline of the whole allows.
-fn trickle(socket: &TcpStream, bytes: &[u8]) {
-    use std::io::Write as _;
-    for byte in bytes {
-        if (&mut &*socket).write_all(&[*byte]).is_err() {
-            return;
-        }
-        let_pass(Duration::from_millis(20));
-    }
-}
-
-#[test]
-fn a_server_that_takes_no_connections_is_given_up_after_the_connect_timeout() {
-    bounded(|| {
-        // A listener that accepts nobody and whose queue is full.
-        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let waiting: Vec<_> = (0..4)
-            .map(|_| {
-                let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-                socket.set_nonblocking(true).unwrap();
-                let _ = socket.connect(&address.into());
-                socket
-            })
-            .collect();
-        let client = Client::new(&format!("ws://{address}/")).connect_timeout(SHORT);
-        let error = timed(|| client.connect().unwrap_err());
-        assert!(matches!(error, Error::Timeout(Deadline::Connect)), "{error}");
-        drop(waiting);
-    });
-}
-
-#[test]
-fn a_server_that_is_silent_is_given_up_after_the_open_timeout() {
-    bounded(|| {
-        let listener = RawListener::new();
-        let client = Client::new(&listener.url("/")).configure(|config| config.open_timeout = Some(SHORT));
-        let error = timed(|| client.connect().unwrap_err());
-        assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error}");
-    });
-}
-
-#[test]
-fn a_server_that_trickles_its_response_is_given_up_after_the_open_timeout() {
-    bounded(|| {
-        let listener = RawListener::new();
-        let client = Client::new(&listener.url("/")).configure(|config| config.open_timeout = Some(SHORT));
-        let trickling = thread::spawn(move || {
-            let mut raw = listener.accept();
-            let response = wire::response(&raw.head());
-            trickle(raw.socket(), response.as_bytes());
-        });
-        let error = timed(|| client.connect().unwrap_err());
-        assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error}");
-        trickling.join().unwrap();
-    });
-}
 
 /// A server with short deadlines and a route that hands its connections over.
 fn short_server() -> (Running, impl Fn() -> ws_tests::Handed) {
     let (route, take) = hand_over();
-    let server = Server::new().write_timeout(Some(SHORT)).mount("/", route).route("/echo", echo);
+    let server = Server::new().write_timeout(Some(SHORT)).mount("/", route);
     let server = server.configure(|config| {
-        config.open_timeout = Some(SHORT);
         config.close_timeout = SHORT;
         config.stall_timeout = Some(SHORT);
     });
@@ -111,35 +36,12 @@ fn short_client(listener: &RawListener) -> Client {
 }
 
 #[test]
-fn a_client_that_trickles_its_request_gets_408_after_the_open_timeout() {
-    bounded(|| {
-        let (server, _) = short_server();
-        let mut raw = Raw::connect(server.address());
-        let socket = raw.socket().try_clone().unwrap();
-        let trickling = thread::spawn(move || trickle(&socket, wire::request("/", &[]).as_bytes()));
-        let reply = timed(|| raw.reply());
-        assert_eq!(reply.status, 408, "{}", reply.head);
-        drop(raw);
-        trickling.join().unwrap();
-    });
-}
-
-#[test]
-fn a_client_that_says_nothing_gets_408_after_the_open_timeout() {
-    bounded(|| {
-        let (server, _) = short_server();
-        let reply = timed(|| Raw::connect(server.address()).reply());
-        assert_eq!(reply.status, 408, "{}", reply.head);
-    });
-}
-
-#[test]
 fn after_the_read_timeout_the_connection_goes_on() {
     bounded(|| {
         let server = Running::start(Server::new().route("/", echo));
         let mut ws = Client::new(&server.url("/")).read_timeout(Some(SHORT)).connect().unwrap();
         for _ in 0..2 {
-            let error = timed(|| ws.receive().unwrap_err());
+            let error = takes(SHORT, || ws.receive().unwrap_err());
             assert!(matches!(error, Error::Timeout(Deadline::Read)), "{error}");
         }
         ws.send("still open").unwrap();
@@ -235,7 +137,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
         let (server, take) = short_server();
         let _raw = Raw::open(server.address(), "/");
         let mut handed = take();
-        let error = timed(|| send_forever(&handed.ws.sender()));
+        let error = takes(SHORT, || send_forever(&handed.ws.sender()));
         assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
         assert!(matches!(handed.ws.send("more"), Err(Error::Closed(_))));
         assert!(matches!(handed.ws.receive(), Err(Error::Disconnected(_))));
@@ -250,7 +152,7 @@ fn a_server_that_never_reads_is_given_up_after_the_write_timeout() {
         let connecting = thread::spawn(move || client.connect().unwrap());
         let (_raw, _) = listener.open();
         let mut ws = connecting.join().unwrap();
-        let error = timed(|| send_forever(&ws.sender()));
+        let error = takes(SHORT, || send_forever(&ws.sender()));
         assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
         assert!(matches!(ws.receive(), Err(Error::Disconnected(_))));
     });
@@ -264,7 +166,7 @@ fn a_write_timeout_ends_the_receive_of_another_thread() {
         let handed = take();
         let (sender, mut receiver) = handed.ws.split();
         let receiving = thread::spawn(move || receiver.receive().unwrap_err());
-        assert!(matches!(timed(|| send_forever(&sender)), Error::Timeout(Deadline::Write)));
+        assert!(matches!(takes(SHORT, || send_forever(&sender)), Error::Timeout(Deadline::Write)));
         let error = receiving.join().unwrap();
         assert!(matches!(error, Error::Disconnected(_)), "{error}");
     });
@@ -282,7 +184,7 @@ fn a_client_that_does_not_answer_the_close_is_given_up_after_the_close_timeout()
         let (server, take) = short_server();
         let mut raw = Raw::open(server.address(), "/");
         let mut handed = take();
-        timed(|| handed.ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        takes(SHORT, || handed.ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
         expect_close_timeout(handed.ws.closure());
         assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
         assert_eq!(raw.next_frame(), None);
@@ -297,7 +199,7 @@ fn a_server_that_does_not_answer_the_close_is_given_up_after_the_close_timeout()
         let connecting = thread::spawn(move || client.connect().unwrap());
         let (mut raw, _) = listener.open();
         let mut ws = connecting.join().unwrap();
-        timed(|| ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
         expect_close_timeout(ws.closure());
         assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
         assert_eq!(raw.next_frame(), None);
@@ -316,7 +218,7 @@ fn a_peer_that_goes_on_sending_does_not_put_off_the_close_timeout() {
             let frame = Frame::new(Frame::BINARY, vec![0; 60_000]).masked().encode();
             while (&socket).write_all(&frame).is_ok() {}
         });
-        timed(|| handed.ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
+        takes(SHORT, || handed.ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
         expect_close_timeout(handed.ws.closure());
         drop(handed);
         sending.join().unwrap();
@@ -336,7 +238,7 @@ fn a_server_that_answers_the_close_and_keeps_the_stream_open_is_left_after_the_c
             raw.send_unmasked(&Frame::close(1000, ""));
             raw
         });
-        timed(|| ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
+        takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
         assert!(ws.closure().unwrap().clean);
         drop(answering.join().unwrap());
     });

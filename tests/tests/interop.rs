@@ -54,6 +54,7 @@ enum Role {
 }
 
 /// What we bring to the opening handshake.
+#[derive(Clone, Copy)]
 struct Ours {
     subprotocols: &'static [&'static str],
     max_message_size: usize,

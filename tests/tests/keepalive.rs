@@ -11,12 +11,11 @@ use ws_std::{
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
-    Handed, PATIENCE, Raw, RawListener, Running, bounded, eventually, hand_over, let_pass, wire::Frame,
+    Handed, PATIENCE, Raw, RawListener, Running, SLACK, bounded, eventually, hand_over, let_pass, wire::Frame,
 };
 
 const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_millis(150);
-const SLACK: Duration = Duration::from_secs(4);
 
 const KEEPALIVE: Keepalive = Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: 1 };
 /// For tests in which the peer lives, however busy the machine is.

@@ -11,15 +11,14 @@ use std::{
 use rustix::process::Signal;
 use ws_std::{Client, CloseCode, Error, HandshakeError, Response, Route, Server};
 use ws_tests::{
-    Process, Raw, RawListener, Running, bounded, eventually, hand_over, programs,
+    Process, Raw, RawListener, Running, SLACK, bounded, eventually, hand_over, programs,
     wire::{self, Frame},
 };
 
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(programs);
 
-/// What the client waits for a server, and what a busy machine may add to it.
+/// What the client waits for a server.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-const SLACK: Duration = Duration::from_secs(4);
 
 /// As [`bounded`], with the programs built before the clock starts.
 fn bounded_with_programs(body: impl FnOnce() + Send + 'static) {

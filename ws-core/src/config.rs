@@ -42,6 +42,9 @@ pub struct Config {
     pub stall_timeout: Option<Duration>,
     /// Whether and how to ping the peer; every 20 s, dead 20 s later.
     pub keepalive: Option<Keepalive>,
+    /// Whether and how to compress messages, if the peer agrees; not at all.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::Deflate>,
     /// Whose pages may connect to a server; those of the same host. Without meaning to a client.
     pub origin: OriginPolicy,
 }
@@ -60,6 +63,8 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             stall_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(Keepalive::default()),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             origin: OriginPolicy::default(),
         }
     }

@@ -55,6 +55,13 @@ pub enum ProtocolError {
         /// The limit.
         limit: usize,
     },
+    /// A compressed message was not DEFLATE data, or ended too early.
+    InvalidCompression,
+    /// A compressed message inflated to more than `max_ratio` of `Deflate` times its size.
+    CompressionRatio {
+        /// The limit.
+        limit: u32,
+    },
 }
 
 impl ProtocolError {
@@ -67,8 +74,12 @@ impl ProtocolError {
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_FRAME_PAYLOAD_DATA,
-            Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } => CloseCode::MESSAGE_TOO_BIG,
+            Self::InvalidUtf8 | Self::InvalidCloseReason | Self::InvalidCompression => {
+                CloseCode::INVALID_FRAME_PAYLOAD_DATA
+            }
+            Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } | Self::CompressionRatio { .. } => {
+                CloseCode::MESSAGE_TOO_BIG
+            }
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
@@ -85,11 +96,13 @@ impl ProtocolError {
             Self::FragmentedControlFrame | Self::ControlFrameTooLong => "5.5",
             Self::UnexpectedContinuation | Self::InterruptedMessage => "5.4",
             Self::InvalidUtf8 => "8.1",
+            Self::InvalidCompression => "7.1.7",
             Self::ClosePayloadTooShort | Self::InvalidCloseReason => "5.5.1",
             Self::InvalidCloseCode(_) => "7.4",
-            Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } | Self::TooManyFragments { .. } => {
-                "10.4"
-            }
+            Self::FrameTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::CompressionRatio { .. }
+            | Self::TooManyFragments { .. } => "10.4",
         }
     }
 
@@ -113,6 +126,8 @@ impl ProtocolError {
             Self::FrameTooLarge { .. } => "frame too large",
             Self::MessageTooLarge { .. } => "message too large",
             Self::TooManyFragments { .. } => "message in too many fragments",
+            Self::InvalidCompression => "compressed message that cannot be inflated",
+            Self::CompressionRatio { .. } => "message compressed beyond the limit",
         }
     }
 }
@@ -127,6 +142,7 @@ impl fmt::Display for ProtocolError {
                 write!(f, " ({size} bytes, the limit is {limit})")?;
             }
             Self::TooManyFragments { limit } => write!(f, " (the limit is {limit})")?,
+            Self::CompressionRatio { limit } => write!(f, " ({limit} times its size)")?,
             _ => {}
         }
         write!(f, ", RFC 6455 section {}", self.section())

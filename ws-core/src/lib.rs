@@ -100,6 +100,8 @@
 //! `std`, on by default: faster checks of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //! Without it the crate needs `alloc` alone.
 //!
+//! `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`; used where a `Config` asks for it.
+//!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 
 extern crate alloc;
@@ -109,6 +111,7 @@ mod config;
 mod connection;
 mod entropy;
 mod error;
+mod extension;
 pub mod frame;
 mod handshake;
 mod message;
@@ -122,6 +125,8 @@ pub use close::{Cause, CloseCode, CloseFrame, Closure, Side, Timeout};
 pub use config::{Config, Delivery, Keepalive, OriginPolicy};
 pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
+#[cfg(feature = "deflate")]
+pub use extension::Deflate;
 pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;

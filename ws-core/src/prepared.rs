@@ -3,8 +3,15 @@ use core::fmt;
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use {
+    alloc::sync::Arc,
+    std::sync::{Mutex, PoisonError},
+};
+
 use crate::{
     Message,
+    extension::Compressor,
     frame::{Header, Opcode},
 };
 
@@ -19,13 +26,20 @@ use crate::{
 /// let news = PreparedMessage::new("to everyone");
 /// assert_eq!(news.len(), 11);
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct PreparedMessage {
     /// The unmasked frame, header and payload.
     frame: Bytes,
     header_len: usize,
     opcode: Opcode,
+    /// The same message compressed, for each set of parameters that was asked for.
+    #[cfg(feature = "deflate")]
+    compressed: Arc<Mutex<Vec<(Parameters, Bytes)>>>,
 }
+
+/// The level and the window that a message was compressed with.
+#[cfg(feature = "deflate")]
+type Parameters = (u8, u8);
 
 impl PreparedMessage {
     /// Encodes `message`.
@@ -37,7 +51,13 @@ impl PreparedMessage {
         let mut frame = Vec::with_capacity(header.len().saturating_add(payload.len()));
         frame.extend_from_slice(&header);
         frame.extend_from_slice(payload);
-        Self { header_len: header.len(), frame: Bytes::from(frame), opcode }
+        Self {
+            header_len: header.len(),
+            frame: Bytes::from(frame),
+            opcode,
+            #[cfg(feature = "deflate")]
+            compressed: Arc::default(),
+        }
     }
 
     /// The payload's length in bytes.
@@ -60,10 +80,43 @@ impl PreparedMessage {
         self.frame.get(self.header_len..).unwrap_or_default()
     }
 
+    /// The frame of the compressed message, or the plain one if that is shorter. `None` for a compressor
+    /// whose result depends on what it compressed before.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressed_frame(&self, compressor: &mut Compressor) -> Option<Bytes> {
+        let parameters = compressor.shared_parameters()?;
+        let mut compressed = self.compressed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, frame)) = compressed.iter().find(|(has, _)| *has == parameters) {
+            return Some(frame.clone());
+        }
+        let payload = compressor.compress(self.payload(), true);
+        let frame = if payload.len() < self.len() {
+            let header = Header { rsv1: true, ..Header::new(self.opcode, payload.len() as u64) }.encode();
+            Bytes::from([&header[..], &payload].concat())
+        } else {
+            self.frame.clone()
+        };
+        compressed.push((parameters, frame.clone()));
+        Some(frame)
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub(crate) fn compressed_frame(&self, _compressor: &mut Compressor) -> Option<Bytes> {
+        None
+    }
+
     pub(crate) const fn opcode(&self) -> Opcode {
         self.opcode
     }
 }
+
+impl PartialEq for PreparedMessage {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame
+    }
+}
+
+impl Eq for PreparedMessage {}
 
 impl fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

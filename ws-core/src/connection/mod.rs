@@ -16,7 +16,7 @@ use self::{
 };
 use crate::{
     Cause, CloseCode, CloseFrame, Closure, Config, Event, ProtocolError, SendError, Side, Timeout, Timestamp,
-    Transmit, entropy::Entropy, frame::Opcode,
+    Transmit, entropy::Entropy, extension::Agreed, frame::Opcode,
 };
 
 /// One end of a WebSocket connection whose opening handshake is done.
@@ -96,37 +96,45 @@ impl Connection {
     /// The server's end of a connection that was opened at `now`.
     #[must_use]
     pub fn server(config: Arc<Config>, now: Timestamp) -> Self {
-        Self::new(Role::Server, config, None, now, None, Vec::new())
+        Self::new(Role::Server, config, Opening { now, ..Opening::default() })
     }
 
     /// The client's end of a connection that was opened at `now`. The seed of its masking keys must come
     /// from the operating system: they have to be unpredictable (RFC 6455 section 10.3).
     #[must_use]
     pub fn client(config: Arc<Config>, seed: [u8; 32], now: Timestamp) -> Self {
-        Self::new(Role::Client, config, Some(Box::new(Entropy::new(seed))), now, None, Vec::new())
+        let masking = Some(Box::new(Entropy::new(seed)));
+        Self::new(Role::Client, config, Opening { masking, now, ..Opening::default() })
     }
 
-    pub(crate) fn new(
-        role: Role,
-        config: Arc<Config>,
-        masking: Option<Box<Entropy>>,
-        now: Timestamp,
-        subprotocol: Option<&str>,
-        head: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn new(role: Role, config: Arc<Config>, opening: Opening<'_>) -> Self {
+        let codecs = opening.extension.map(|agreed| agreed.codecs(role, &config));
+        let (compressor, inflater) = codecs.map(|(out, input)| (Box::new(out), Box::new(input))).unzip();
         Self {
-            incoming: Incoming::new(role == Role::Server),
-            outgoing: Outgoing::new(masking, head),
+            incoming: Incoming::new(role == Role::Server, inflater),
+            outgoing: Outgoing::new(opening.masking, compressor, opening.head),
             closing: None,
-            pings: Pings::new(config.keepalive.as_ref(), now),
-            now,
+            pings: Pings::new(config.keepalive.as_ref(), opening.now),
+            now: opening.now,
             heard: false,
-            heard_at: now,
-            subprotocol: subprotocol.map(Box::from),
+            heard_at: opening.now,
+            subprotocol: opening.subprotocol.map(Box::from),
             role,
             config,
         }
     }
+}
+
+/// What an opening handshake leads to.
+#[derive(Default)]
+pub(crate) struct Opening<'h> {
+    pub(crate) now: Timestamp,
+    /// Where a client's masking keys come from.
+    pub(crate) masking: Option<Box<Entropy>>,
+    pub(crate) subprotocol: Option<&'h str>,
+    pub(crate) extension: Option<Agreed>,
+    /// The server's response, to be sent before anything else.
+    pub(crate) head: Vec<u8>,
 }
 
 /// From the network and the clock.
@@ -208,7 +216,7 @@ impl Connection {
         match self.pings.handle_timeout(keepalive, now, heard) {
             Due::Nothing => {}
             Due::Ping(payload) => {
-                self.outgoing.push(Opcode::Ping, true, Cow::Borrowed(&payload));
+                self.outgoing.push(Opcode::Ping, Cow::Borrowed(&payload));
                 self.release();
             }
             Due::Dead => {
@@ -360,6 +368,12 @@ impl Connection {
         self.subprotocol.as_deref()
     }
 
+    /// Whether messages can be compressed: both ends agreed on permessage-deflate.
+    #[must_use]
+    pub const fn is_compressed(&self) -> bool {
+        self.outgoing.compressor.is_some()
+    }
+
     /// Which end this is.
     #[must_use]
     pub const fn role(&self) -> Role {
@@ -427,7 +441,7 @@ impl Connection {
             payload.extend_from_slice(frame.reason.as_bytes());
         }
         self.outgoing.push_waiting_pong();
-        self.outgoing.push(Opcode::Close, true, Cow::Owned(payload));
+        self.outgoing.push(Opcode::Close, Cow::Owned(payload));
     }
 
     /// When the message in progress counts as stalled. While this end does not read, that is not the

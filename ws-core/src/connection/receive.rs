@@ -5,6 +5,7 @@ use core::mem;
 
 use crate::{
     Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Utf8Decoder,
+    extension::Inflater,
     frame::{Header, Opcode, apply_mask, rotate_key},
     utf8,
 };
@@ -18,6 +19,8 @@ pub(super) struct Incoming {
     frame: Option<OpenFrame>,
     /// The message whose last frame has not ended yet.
     message: Option<Box<OpenMessage>>,
+    /// What compressed messages are inflated by, if that was agreed on.
+    inflater: Option<Box<Inflater>>,
     /// The payload so far of the control frame that has not ended yet.
     control: Vec<u8>,
     /// A header that a read cut.
@@ -37,6 +40,7 @@ struct OpenFrame {
 #[derive(Debug)]
 struct OpenMessage {
     payload: Payload,
+    compressed: bool,
     /// What the frames so far announced, in bytes.
     size: u64,
     fragments: usize,
@@ -49,9 +53,10 @@ enum Payload {
 }
 
 impl Incoming {
-    pub(super) fn new(expect_masked: bool) -> Self {
+    pub(super) fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
         Self {
             expect_masked,
+            inflater,
             frame: None,
             message: None,
             control: Vec::new(),
@@ -68,7 +73,7 @@ impl Incoming {
 
     /// Drops what was begun; nothing of it will be handed out any more.
     pub(super) fn abandon(&mut self) {
-        *self = Self::new(self.expect_masked);
+        *self = Self::new(self.expect_masked, None);
     }
 
     /// Takes bytes off `input` up to the end of the next event; `None` when it is drained.
@@ -87,7 +92,7 @@ impl Incoming {
                 }
                 self.open(&header);
             }
-            if let Some(event) = self.piece(input, config.delivery)? {
+            if let Some(event) = self.piece(input, config)? {
                 return Ok(Some(event));
             }
             if self.frame.is_some() && input.is_empty() {
@@ -135,7 +140,10 @@ impl Incoming {
     /// Holds a header against the rules and the limits, before a byte of its payload is looked at.
     #[inline]
     fn admit(&mut self, header: &Header, config: &Config) -> Result<(), ProtocolError> {
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        // RFC 7692 6: RSV1 marks the first frame of a compressed message, and no other.
+        let may_be_compressed =
+            matches!(header.opcode, Opcode::Text | Opcode::Binary) && self.inflater.is_some();
+        if header.rsv2 || header.rsv3 || (header.rsv1 && !may_be_compressed) {
             return Err(ProtocolError::ReservedBits);
         }
         // RFC 6455 5.1: "a server MUST close the connection upon receiving a frame that is not masked",
@@ -177,7 +185,7 @@ impl Incoming {
     /// The whole unmasked payload, if the frame stands for itself and lies in the input to its end.
     #[inline]
     fn whole_payload<'a>(&self, header: &Header, input: &mut &'a mut [u8]) -> Option<&'a mut [u8]> {
-        let stands_alone = header.fin && header.opcode != Opcode::Continuation;
+        let stands_alone = header.fin && header.opcode != Opcode::Continuation && !header.rsv1;
         let len = usize::try_from(header.payload_len).ok().filter(|_| stands_alone)?;
         let payload = input.split_off_mut(..len)?;
         if let Some(key) = header.masking_key {
@@ -194,7 +202,12 @@ impl Incoming {
             _ => None,
         };
         if let Some(payload) = payload {
-            self.message = Some(Box::new(OpenMessage { payload, size: header.payload_len, fragments: 1 }));
+            self.message = Some(Box::new(OpenMessage {
+                payload,
+                compressed: header.rsv1,
+                size: header.payload_len,
+                fragments: 1,
+            }));
         }
         self.frame = Some(OpenFrame {
             remaining: header.payload_len,
@@ -208,7 +221,7 @@ impl Incoming {
     fn piece<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        delivery: Delivery,
+        config: &Config,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
@@ -223,7 +236,11 @@ impl Incoming {
             return control_event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some);
         }
         let Some(message) = &mut self.message else { return Ok(None) };
-        let event = match (&mut message.payload, delivery) {
+        let event = match (&mut message.payload, config.delivery) {
+            _ if message.compressed => {
+                let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::ReservedBits) };
+                inflated_piece(frame, message, inflater, input, len, config)?
+            }
             (Payload::Binary(bytes), Delivery::Messages) => {
                 let piece = take(frame, input, len);
                 reserve(bytes, piece.len(), frame);
@@ -276,6 +293,60 @@ fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a 
         frame.key = rotate_key(frame.key, piece.len());
     }
     piece
+}
+
+/// Inflates the next piece of a compressed message.
+fn inflated_piece<'a>(
+    frame: &mut OpenFrame,
+    message: &mut OpenMessage,
+    inflater: &mut Inflater,
+    input: &mut &'a mut [u8],
+    len: usize,
+    config: &Config,
+) -> Result<Option<Event<'a>>, ProtocolError> {
+    /// As a chunk, so few compressed bytes make at most 264 KiB.
+    const STEP: usize = 256;
+    let in_chunks = config.delivery == Delivery::Chunks;
+    let piece = take(frame, input, if in_chunks { len.min(STEP) } else { len });
+    let last = frame.fin && frame.remaining == 0;
+    let limit = config.max_message_size;
+    let payload = match &mut message.payload {
+        Payload::Binary(bytes) => {
+            inflater.inflate(piece, last, limit, |block| {
+                bytes.reserve_exact(bounded_growth(bytes.capacity(), bytes.len(), block.len(), limit));
+                bytes.extend_from_slice(block);
+                Ok(())
+            })?;
+            (last || (in_chunks && !bytes.is_empty())).then(|| Message::from(mem::take(bytes)))
+        }
+        Payload::Text { text, decoder } => {
+            inflater.inflate(piece, last, limit, |block| {
+                let (completed, more) = decoder.decode(block)?;
+                let len = more.len().saturating_add(4);
+                text.reserve_exact(bounded_growth(text.capacity(), text.len(), len, limit));
+                text.extend(completed);
+                text.push_str(more);
+                Ok(())
+            })?;
+            if last && !decoder.is_complete() {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+            (last || (in_chunks && !text.is_empty())).then(|| Message::from(mem::take(text)))
+        }
+    };
+    Ok(payload.map(
+        |payload| {
+            if in_chunks { Event::Chunk(Chunk { payload, last }) } else { Event::Message(payload) }
+        },
+    ))
+}
+
+/// By how much to grow for the next block: by doubling, but not beyond the limit plus a block.
+fn bounded_growth(capacity: usize, len: usize, block: usize, limit: usize) -> usize {
+    if capacity.saturating_sub(len) >= block {
+        return 0;
+    }
+    len.min(limit.saturating_sub(len)).max(block)
 }
 
 /// The next chunk of a text message. A character that the previous piece began comes as a chunk of its

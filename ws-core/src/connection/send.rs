@@ -8,6 +8,7 @@ use super::Connection;
 use crate::{
     Chunk, Message, PreparedMessage, SendError, Transmit,
     entropy::Entropy,
+    extension::Compressor,
     frame::{Header, Opcode, extend_masked},
 };
 
@@ -17,8 +18,10 @@ pub(super) struct Outgoing {
     pub(super) queue: Transmit,
     /// Where masking keys come from; a server has none and needs none.
     masking: Option<Box<Entropy>>,
-    /// The opcode of the message that is being sent in chunks.
-    message: Option<Opcode>,
+    /// What messages are compressed by, if that was agreed on.
+    pub(super) compressor: Option<Box<Compressor>>,
+    /// The opcode of the message that is being sent in chunks, and whether it is compressed.
+    message: Option<(Opcode, bool)>,
     /// The payload of the latest ping, if its answer has to wait for others to be written.
     pong: Option<Box<Pong>>,
 }
@@ -38,15 +41,39 @@ impl Outgoing {
     /// As long as fewer bytes wait to be written, every ping is answered.
     const PONGS_BELOW: usize = 4096;
 
-    pub(super) fn new(masking: Option<Box<Entropy>>, head: Vec<u8>) -> Self {
+    pub(super) fn new(
+        masking: Option<Box<Entropy>>,
+        compressor: Option<Box<Compressor>>,
+        head: Vec<u8>,
+    ) -> Self {
         let mut queue = Transmit::default();
         *queue.block() = head;
-        Self { queue, masking, message: None, pong: None }
+        Self { queue, masking, compressor, message: None, pong: None }
     }
 
-    pub(super) fn push(&mut self, opcode: Opcode, fin: bool, payload: Cow<'_, [u8]>) {
+    pub(super) fn push(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Compresses a message, if that was agreed on and is of use.
+    fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        if let Some(compressor) =
+            self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
+        {
+            let compressed = compressor.compress(&payload, true);
+            // With a context, the peer's inflater has to see what the compressor has seen.
+            if compressor.keeps_context() || compressed.len() < payload.len() {
+                let header = Header { rsv1: true, ..Header::new(opcode, compressed.len() as u64) };
+                return self.push_frame(header, Cow::Owned(compressed));
+            }
+        }
+        self.push(opcode, payload);
+    }
+
+    /// Queues a frame, masked if it has to be.
+    fn push_frame(&mut self, header: Header, payload: Cow<'_, [u8]>) {
         let masking_key = self.masking.as_mut().map(|entropy| entropy.masking_key());
-        let header = Header { fin, masking_key, ..Header::new(opcode, payload.len() as u64) }.encode();
+        let header = Header { masking_key, ..header }.encode();
         let out = self.queue.block();
         match (masking_key, payload) {
             (Some(key), payload) => {
@@ -68,11 +95,19 @@ impl Outgoing {
 
     fn push_prepared(&mut self, prepared: &PreparedMessage) {
         if self.masking.is_some() {
-            self.push(prepared.opcode(), true, Cow::Borrowed(prepared.payload()));
-        } else if prepared.frame().len() >= Self::PREPARED_FROM {
-            self.queue.push_shared(prepared.frame().clone());
+            return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload()));
+        }
+        let frame = match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
+            None => prepared.frame().clone(),
+            Some(compressor) => match prepared.compressed_frame(compressor) {
+                Some(frame) => frame,
+                None => return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
+            },
+        };
+        if frame.len() >= Self::PREPARED_FROM {
+            self.queue.push_shared(frame);
         } else {
-            self.queue.block().extend_from_slice(prepared.frame());
+            self.queue.block().extend_from_slice(&frame);
         }
     }
 
@@ -113,7 +148,7 @@ impl Outgoing {
     }
 
     fn push_pong(&mut self, payload: &[u8]) {
-        self.push(Opcode::Pong, true, Cow::Borrowed(payload));
+        self.push(Opcode::Pong, Cow::Borrowed(payload));
         self.queue.mark_pong();
     }
 
@@ -126,6 +161,9 @@ impl Outgoing {
     /// Gives back the memory that is not in use.
     pub(super) fn release(&mut self) {
         self.queue.release();
+        if let Some(compressor) = &mut self.compressor {
+            compressor.release();
+        }
     }
 }
 
@@ -151,7 +189,7 @@ impl Connection {
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_message()?;
         let (opcode, payload) = into_parts(message.into());
-        self.outgoing.push(opcode, true, payload);
+        self.outgoing.push_message(opcode, payload);
         Ok(())
     }
 
@@ -165,13 +203,22 @@ impl Connection {
     pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), SendError> {
         self.admit_data()?;
         let (kind, payload) = into_parts(chunk.payload);
-        let opcode = match self.outgoing.message {
-            None => kind,
-            Some(begun) if begun == kind => Opcode::Continuation,
+        let (opcode, compressed) = match self.outgoing.message {
+            None => (
+                kind,
+                self.outgoing.compressor.as_ref().is_some_and(|compressor| compressor.is_worth(usize::MAX)),
+            ),
+            Some((begun, compressed)) if begun == kind => (Opcode::Continuation, compressed),
             Some(_) => return Err(SendError::WrongKind),
         };
-        self.outgoing.push(opcode, chunk.last, payload);
-        self.outgoing.message = (!chunk.last).then_some(kind);
+        let payload = match self.outgoing.compressor.as_mut().filter(|_| compressed) {
+            Some(compressor) => Cow::Owned(compressor.compress(&payload, chunk.last)),
+            None => payload,
+        };
+        let rsv1 = compressed && opcode != Opcode::Continuation;
+        let header = Header { fin: chunk.last, rsv1, ..Header::new(opcode, payload.len() as u64) };
+        self.outgoing.push_frame(header, payload);
+        self.outgoing.message = (!chunk.last).then_some((kind, compressed));
         Ok(())
     }
 
@@ -184,6 +231,15 @@ impl Connection {
         self.admit_message()?;
         self.outgoing.push_prepared(message);
         Ok(())
+    }
+
+    /// Whether messages from now on are compressed, where that was agreed on; they are until told otherwise.
+    /// For messages that hold secrets beside what others chose, see [`Deflate`](crate::Deflate).
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, enabled: bool) {
+        if let Some(compressor) = &mut self.outgoing.compressor {
+            compressor.enable(enabled);
+        }
     }
 
     /// Sends a ping with at most 125 bytes of payload. The peer's pong comes as
@@ -212,7 +268,7 @@ impl Connection {
             return Err(SendError::ControlPayloadTooLong(payload.len()));
         }
         self.admit_data()?;
-        self.outgoing.push(opcode, true, Cow::Borrowed(payload));
+        self.outgoing.push(opcode, Cow::Borrowed(payload));
         Ok(())
     }
 

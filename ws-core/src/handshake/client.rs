@@ -23,7 +23,9 @@ use super::{
     headers::write_field,
     server::{are_subprotocols, belongs_to_handshake, single},
 };
-use crate::{Config, Connection, Role, Timestamp, Transmit, entropy::Entropy};
+use crate::{
+    Config, Connection, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy, extension,
+};
 
 /// What a client asks for.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ impl Request {
         &self.url
     }
 
-    fn encode(&self, key: &str) -> Result<Vec<u8>, HandshakeError> {
+    fn encode(&self, key: &str, config: &Config) -> Result<Vec<u8>, HandshakeError> {
         if self.unsendable {
             return Err(HandshakeError::UnsendableHeader);
         }
@@ -82,6 +84,9 @@ impl Request {
         write_field(&mut out, "Sec-WebSocket-Version", b"13");
         if !self.subprotocols.is_empty() {
             write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if let Some(offer) = extension::offer(config) {
+            write_field(&mut out, "Sec-WebSocket-Extensions", offer.as_bytes());
         }
         if let Some(authorization) =
             self.url.authorization().filter(|_| !self.headers.contains("Authorization"))
@@ -143,7 +148,7 @@ impl Handshake {
         let mut entropy = Box::new(Entropy::new(seed));
         let key = entropy.nonce();
         let mut queue = Transmit::default();
-        *queue.block() = request.encode(&key)?;
+        *queue.block() = request.encode(&key, &config)?;
         Ok(Self {
             deadline: config.open_timeout.map(|timeout| now + timeout),
             config,
@@ -231,9 +236,7 @@ impl Handshake {
         if single(&headers, "Sec-WebSocket-Accept")? != accept_value(&self.key) {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Accept"));
         }
-        if headers.contains("Sec-WebSocket-Extensions") {
-            return Err(HandshakeError::UnofferedExtension);
-        }
+        let extension = extension::confirm(&headers, &self.config)?;
         let subprotocol = match headers.contains("Sec-WebSocket-Protocol") {
             false => None,
             true => Some(single(&headers, "Sec-WebSocket-Protocol")?),
@@ -243,8 +246,9 @@ impl Handshake {
         }
         let Some(entropy) = self.entropy.take() else { return Err(HandshakeError::Eof) };
         let config = self.config.clone();
-        let connection =
-            Connection::new(Role::Client, config, Some(entropy), self.now, subprotocol, Vec::new());
+        let opening =
+            Opening { now: self.now, masking: Some(entropy), subprotocol, extension, ..Opening::default() };
+        let connection = Connection::new(Role::Client, config, opening);
         Ok((connection, Response::received(101, headers)))
     }
 

@@ -75,6 +75,11 @@ impl Headers {
         self.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// How many fields of this name there are.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.values(name).count()
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.values(name).next().is_some()
     }

@@ -30,7 +30,7 @@ use super::{
     head::{HeadReader, parse_request},
     headers::{is_token, write_field},
 };
-use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp};
+use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, extension};
 
 /// Collects a client's request.
 #[derive(Debug)]
@@ -281,11 +281,16 @@ impl<'r> Upgrade<'r> {
         if let Some(chosen) = subprotocol {
             write_field(&mut head, "Sec-WebSocket-Protocol", chosen.as_bytes());
         }
+        let (extension, response) = extension::accept(&self.request.headers, &config)?.unzip();
+        if let Some(response) = response {
+            write_field(&mut head, "Sec-WebSocket-Extensions", response.as_bytes());
+        }
         for (name, value) in accept.headers.iter() {
             write_field(&mut head, name, value);
         }
         head.extend_from_slice(b"\r\n");
-        Ok(Connection::new(Role::Server, config, None, now, subprotocol, head))
+        let opening = Opening { now, subprotocol, extension, head, ..Opening::default() };
+        Ok(Connection::new(Role::Server, config, opening))
     }
 }
 

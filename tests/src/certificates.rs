@@ -1,0 +1,118 @@
+//! Certificates made for the tests, and authorities to make them.
+
+use std::sync::OnceLock;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use ws_transport::tls::{ClientTls, ServerTls};
+
+/// An authority that signs whatever the tests need.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, both as PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub chain: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    /// An authority that nobody has heard of.
+    pub fn new() -> Self {
+        let mut parameters = parameters(&[], "an authority of the tests");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        Self { issuer: CertifiedIssuer::self_signed(parameters, key).expect("an authority") }
+    }
+
+    /// The one that the tests of this process share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Authority> = OnceLock::new();
+        SHARED.get_or_init(Self::new)
+    }
+
+    /// Its own certificate, for those who are to trust it.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A server on this machine, by whichever name.
+    pub fn server(&self) -> Identity {
+        self.server_named(&["localhost", "127.0.0.1", "::1"])
+    }
+
+    /// A server with these names or addresses.
+    pub fn server_named(&self, names: &[&str]) -> Identity {
+        let mut parameters = parameters(names, names[0]);
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(&parameters)
+    }
+
+    /// A server on this machine whose certificate was good for a year, long ago.
+    pub fn expired_server(&self) -> Identity {
+        let mut parameters = parameters(&["localhost", "127.0.0.1"], "expired");
+        (parameters.not_before, parameters.not_after) =
+            (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+        self.sign(&parameters)
+    }
+
+    /// A server on this machine whose certificate is for a time to come.
+    pub fn early_server(&self) -> Identity {
+        let mut parameters = parameters(&["localhost", "127.0.0.1"], "early");
+        parameters.not_before = date_time_ymd(4000, 1, 1);
+        self.sign(&parameters)
+    }
+
+    /// A client.
+    pub fn client(&self) -> Identity {
+        let mut parameters = parameters(&["client.test"], "a client of the tests");
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(&parameters)
+    }
+
+    fn sign(&self, parameters: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A client that trusts it and nobody else.
+    pub fn trusted(&self) -> ClientTls {
+        ClientTls::new().ca_pem(self.pem().as_bytes())
+    }
+}
+
+impl Identity {
+    /// A server that shows it.
+    pub fn serving(&self) -> ServerTls {
+        ServerTls::from_pem(self.chain.as_bytes(), self.key.as_bytes()).expect("a certificate and its key")
+    }
+
+    /// The same client, showing it to those who ask.
+    pub fn shown_by(&self, tls: ClientTls) -> ClientTls {
+        tls.certificate_pem(self.chain.as_bytes(), self.key.as_bytes())
+    }
+}
+
+fn parameters(names: &[&str], common_name: &str) -> CertificateParams {
+    let names = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let mut parameters = CertificateParams::new(names).expect("names");
+    parameters.distinguished_name.push(DnType::CommonName, common_name);
+    parameters.not_before = date_time_ymd(2020, 1, 1);
+    parameters.not_after = date_time_ymd(4096, 1, 1);
+    parameters
+}

@@ -1,0 +1,74 @@
+use std::{path::Path, time::Duration};
+
+use ws_std::{ClientTls, Config, Error, Response};
+
+use super::{Adapter, WebSocket};
+
+/// A client of either adapter, before it connects.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Client {
+    /// Of `ws-std`.
+    Std(ws_std::Client),
+    /// Of `ws-smol`.
+    Smol(ws_smol::Client),
+}
+
+impl Client {
+    /// As `Client::new`.
+    pub fn new(adapter: Adapter, url: &str) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Client::new(url)),
+            Adapter::Smol => Self::Smol(ws_smol::Client::new(url)),
+        }
+    }
+
+    /// As `Client::header`.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        either!(self self, client => client.header(name, value))
+    }
+
+    /// As `Client::subprotocol`.
+    pub fn subprotocol(self, name: &str) -> Self {
+        either!(self self, client => client.subprotocol(name))
+    }
+
+    /// As `Client::configure`.
+    pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
+        either!(self self, client => client.configure(change))
+    }
+
+    /// As `Client::read_timeout`.
+    pub fn read_timeout(self, timeout: Duration) -> Self {
+        either!(self self, client => client.read_timeout(Some(timeout)))
+    }
+
+    /// As `Client::tls`.
+    pub fn tls(self, tls: ClientTls) -> Self {
+        either!(self self, client => client.tls(tls))
+    }
+
+    /// As `Client::connect`.
+    pub fn connect(self) -> Result<WebSocket, Error> {
+        self.connect_with_response().map(|(ws, _)| ws)
+    }
+
+    /// As `Client::connect_with_response`.
+    pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
+        match self {
+            Self::Std(client) => {
+                client.connect_with_response().map(|(ws, response)| (WebSocket::Std(ws), response))
+            }
+            Self::Smol(client) => smol::block_on(client.connect_with_response())
+                .map(|(ws, response)| (WebSocket::Smol(ws), response)),
+        }
+    }
+
+    /// As `Client::connect_unix`.
+    pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
+        match self {
+            Self::Std(client) => client.connect_unix(path).map(WebSocket::Std),
+            Self::Smol(client) => smol::block_on(client.connect_unix(path)).map(WebSocket::Smol),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Both adapters behind one blocking interface, so that what holds for both is written down once.
+//!
+//! A connection of `ws-smol` is driven by whoever calls: nothing runs between two calls.
+
+/// Does the same with either.
+macro_rules! either {
+    ($value:expr, $inner:pat => $body:expr, async $async_body:expr) => {
+        match $value {
+            Self::Std($inner) => $body,
+            Self::Smol($inner) => smol::block_on($async_body),
+        }
+    };
+    ($value:expr, $inner:pat => $body:expr) => {
+        match $value {
+            Self::Std($inner) => $body,
+            Self::Smol($inner) => $body,
+        }
+    };
+    (self $value:expr, $inner:pat => $body:expr) => {
+        match $value {
+            Self::Std($inner) => Self::Std($body),
+            Self::Smol($inner) => Self::Smol($body),
+        }
+    };
+}
+
+mod client;
+mod pairing;
+mod server;
+mod websocket;
+
+pub use client::Client;
+pub use pairing::Pairing;
+pub use server::{Handed, Handle, Route, Running, Server};
+pub use websocket::{Receiver, Sender, WebSocket};
+
+/// One of the two adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapter {
+    /// `ws-std`.
+    Std,
+    /// `ws-smol`.
+    Smol,
+}

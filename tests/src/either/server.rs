@@ -1,0 +1,262 @@
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Mutex, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ws_std::{Accept, Config, Error, OriginPolicy, Request, Response, ServerTls};
+
+use super::{Adapter, WebSocket};
+use crate::PATIENCE;
+
+/// A route of either adapter.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Route {
+    /// Of `ws-std`.
+    Std(ws_std::Route),
+    /// Of `ws-smol`.
+    Smol(ws_smol::Route),
+}
+
+/// A server's end of a connection, in the hands of the test; its handler has returned the connection and
+/// waits for this to be dropped.
+#[derive(Debug)]
+pub struct Handed {
+    /// What the client asked for.
+    pub request: Request,
+    /// The connection.
+    pub ws: WebSocket,
+    _handler: Release,
+}
+
+#[derive(Debug)]
+enum Release {
+    Std { _release: mpsc::Sender<()> },
+    Smol { _release: smol::channel::Sender<()> },
+}
+
+impl Route {
+    /// Answers each message with the same.
+    pub fn echo(adapter: Adapter) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(crate::echo)),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(|_, mut ws| async move {
+                while let Some(message) = ws.receive().await? {
+                    ws.feed(message).await?;
+                }
+                Ok(())
+            })),
+        }
+    }
+
+    /// Receives one message, and then runs this, which may fail or panic.
+    pub fn after_one(adapter: Adapter, then: fn() -> ws_std::HandlerResult) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(move |_, mut ws| {
+                ws.receive()?;
+                then()
+            })),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(move |_, mut ws| async move {
+                ws.receive().await?;
+                then()
+            })),
+        }
+    }
+
+    /// Hands its connections to the test, which takes them from the function beside it.
+    pub fn hand_over(adapter: Adapter) -> (Self, impl Fn() -> Handed) {
+        let (hand, handed) = mpsc::channel();
+        let hand = Mutex::new(hand);
+        let hand = move |handed| hand.lock().expect("no panic").send(handed);
+        let route = match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(move |request, ws| {
+                let (release, released) = mpsc::channel();
+                let _handler = Release::Std { _release: release };
+                hand(Handed { request, ws: WebSocket::Std(ws), _handler })?;
+                let _ = released.recv();
+                Ok(())
+            })),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(move |request, ws| {
+                let (release, released) = smol::channel::bounded(1);
+                let _handler = Release::Smol { _release: release };
+                let handed = hand(Handed { request, ws: WebSocket::Smol(ws), _handler });
+                async move {
+                    handed?;
+                    let _ = released.recv().await;
+                    Ok(())
+                }
+            })),
+        };
+        (route, move || handed.recv_timeout(PATIENCE).expect("a connection"))
+    }
+
+    /// As `Route::subprotocols`.
+    pub fn subprotocols(self, names: &[&str]) -> Self {
+        either!(self self, route => route.subprotocols(names.iter().copied()))
+    }
+
+    /// As `Route::check`.
+    pub fn check(self, check: fn(&Request) -> Result<Accept, Response>) -> Self {
+        either!(self self, route => route.check(check))
+    }
+
+    /// As `Route::configure`.
+    pub fn configure(self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        either!(self self, route => route.configure(change))
+    }
+
+    /// As `Route::origin`.
+    pub fn origin(self, policy: OriginPolicy) -> Self {
+        either!(self self, route => route.origin(policy))
+    }
+}
+
+/// A server of either adapter, before it listens.
+#[derive(Debug)]
+#[must_use]
+pub enum Server {
+    /// Of `ws-std`.
+    Std(ws_std::Server),
+    /// Of `ws-smol`.
+    Smol(ws_smol::Server),
+}
+
+impl Server {
+    /// As `Server::new`.
+    pub fn new(adapter: Adapter) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Server::new()),
+            Adapter::Smol => Self::Smol(ws_smol::Server::new()),
+        }
+    }
+
+    /// As `Server::mount`, for a route of the same adapter.
+    pub fn mount(self, path: &str, route: Route) -> Self {
+        match (self, route) {
+            (Self::Std(server), Route::Std(route)) => Self::Std(server.mount(path, route)),
+            (Self::Smol(server), Route::Smol(route)) => Self::Smol(server.mount(path, route)),
+            (server, route) => panic!("{route:?} is not for {server:?}"),
+        }
+    }
+
+    /// As `Server::configure`.
+    pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
+        either!(self self, server => server.configure(change))
+    }
+
+    /// As `Server::max_connections`.
+    pub fn max_connections(self, most: usize) -> Self {
+        either!(self self, server => server.max_connections(most))
+    }
+
+    /// As `Server::listen_options`, for `reuse_port`.
+    pub fn reuse_port(self) -> Self {
+        either!(self self, server => server.listen_options(|options| options.reuse_port = true))
+    }
+
+    /// As `Server::tls`.
+    pub fn tls(self, tls: ServerTls) -> Self {
+        either!(self self, server => server.tls(tls))
+    }
+
+    /// As `Server::bind`, and serves.
+    pub fn bind(self, address: &str) -> Result<Running, Error> {
+        Ok(match self {
+            Self::Std(server) => server.bind(address)?.into(),
+            Self::Smol(server) => server.bind(address)?.into(),
+        })
+    }
+
+    /// As `Server::bind_unix`, and serves.
+    pub fn bind_unix(self, path: &Path) -> Result<Running, Error> {
+        Ok(match self {
+            Self::Std(server) => server.bind_unix(path)?.into(),
+            Self::Smol(server) => server.bind_unix(path)?.into(),
+        })
+    }
+
+    /// As `Server::bind_socket`, and serves.
+    pub fn bind_socket(self, socket: std::net::TcpListener) -> Result<Running, Error> {
+        Ok(match self {
+            Self::Std(server) => server.bind_socket(socket)?.into(),
+            Self::Smol(server) => server.bind_socket(socket)?.into(),
+        })
+    }
+
+    /// Listens on a free port of the loopback interface and serves.
+    pub fn start(self) -> Running {
+        self.bind("127.0.0.1:0").expect("a port")
+    }
+}
+
+/// What stops a server of either adapter.
+#[derive(Clone, Debug)]
+pub enum Handle {
+    /// Of `ws-std`.
+    Std(ws_std::Handle),
+    /// Of `ws-smol`.
+    Smol(ws_smol::Handle),
+}
+
+impl Handle {
+    /// As `Handle::stop`.
+    pub fn stop(&self, timeout: Duration) -> bool {
+        either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
+    }
+
+    /// As `Handle::connections`.
+    pub fn connections(&self) -> usize {
+        either!(self, handle => handle.connections())
+    }
+}
+
+/// A server of either adapter that serves; it is stopped when dropped.
+#[derive(Debug)]
+pub struct Running {
+    address: Option<SocketAddr>,
+    handle: Handle,
+    serving: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl From<ws_std::Listener> for Running {
+    fn from(listener: ws_std::Listener) -> Self {
+        let (address, handle) = (listener.local_addr().ok(), Handle::Std(listener.handle()));
+        Self { address, handle, serving: Some(thread::spawn(move || listener.serve())) }
+    }
+}
+
+impl From<ws_smol::Listener> for Running {
+    fn from(listener: ws_smol::Listener) -> Self {
+        let (address, handle) = (listener.local_addr().ok(), Handle::Smol(listener.handle()));
+        Self { address, handle, serving: Some(thread::spawn(move || smol::block_on(listener.serve()))) }
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("an address and no path")
+    }
+
+    /// What stops it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until `serve` returns, as it does once the server is stopped.
+    pub fn served(mut self) -> Result<(), Error> {
+        self.serving.take().map_or(Ok(()), |serving| serving.join().expect("no panic in `serve`"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            self.handle.stop(Duration::from_secs(5));
+            let _ = serving.join();
+        }
+    }
+}

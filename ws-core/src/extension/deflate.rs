@@ -1,0 +1,322 @@
+//! Compression of messages (RFC 7692 section 7.2).
+
+use alloc::{sync::Arc, vec::Vec};
+use core::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use super::negotiation::Direction;
+use crate::ProtocolError;
+
+/// What every compressed message ends with and none carries (RFC 7692 section 7.2.1).
+const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+/// How much is inflated at a time.
+const BLOCK: usize = 16 << 10;
+
+/// Whether and how to compress messages: permessage-deflate (RFC 7692).
+///
+/// Nothing is compressed unless both ends agree. Where an end keeps no context from one message to the
+/// next ('no context takeover'), compressors and inflaters are shared by all connections of one
+/// [`Config`](crate::Config), and an idle connection has none; where it keeps its context, each connection
+/// that has compressed something costs a compressor, about 260 KiB with the largest window, and each that
+/// has received something compressed an inflater, about 45 KiB.
+///
+/// Do not compress secrets together with what an attacker chooses: the length of the result tells about
+/// the secret, also through TLS. [`set_compression`](crate::Connection::set_compression) switches it off
+/// for single messages.
+///
+/// ```
+/// use ws_core::{Config, Deflate};
+///
+/// let mut config = Config::default();
+/// config.deflate = Some(Deflate::default());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deflate {
+    /// How hard to try, from 1 (fast) to 9 (small); 6.
+    pub level: u8,
+    /// Messages of fewer bytes are sent as they are; 128.
+    pub threshold: usize,
+    /// Whether the server's compressor may refer to earlier messages; no. It makes messages that are like
+    /// each other smaller and costs a compressor for each connection of the server.
+    pub server_context_takeover: bool,
+    /// Whether the client's compressor may refer to earlier messages; yes. It costs a compressor for each
+    /// connection of the client, and an inflater for each of the server.
+    pub client_context_takeover: bool,
+    /// The server's window, as a power of two from 9 to 15; 15.
+    pub server_max_window_bits: u8,
+    /// The client's window, as a power of two from 9 to 15; 15.
+    pub client_max_window_bits: u8,
+    /// Whether a compressor with a context is dropped when the connection is idle, which is looked at with
+    /// every keepalive ping; no. The next message then begins without a context.
+    pub release_when_idle: bool,
+    /// How many times its compressed size a message may have, beyond the first 64 KiB; no limit. The
+    /// message's own limit holds in any case.
+    pub max_ratio: Option<u32>,
+    pool: Pool,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            level: 6,
+            threshold: 128,
+            server_context_takeover: false,
+            client_context_takeover: true,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+            release_when_idle: false,
+            max_ratio: None,
+            pool: Pool::default(),
+        }
+    }
+}
+
+/// Codecs between two messages of connections that keep no context, with their windows.
+#[derive(Clone, Default)]
+struct Pool(Arc<Mutex<Codecs>>);
+
+#[derive(Default)]
+struct Codecs {
+    compressors: Vec<(u8, u8, Compress)>,
+    inflaters: Vec<(u8, Decompress)>,
+}
+
+impl Pool {
+    /// How many of each are kept; about as many as threads use at a time.
+    const KEPT: usize = 16;
+
+    fn lock(&self) -> MutexGuard<'_, Codecs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compressor(&self, level: u8, bits: u8) -> Option<Compress> {
+        let compressors = &mut self.lock().compressors;
+        let at = compressors
+            .iter()
+            .position(|&(has_level, has_bits, _)| (has_level, has_bits) == (level, bits))?;
+        Some(compressors.swap_remove(at).2)
+    }
+
+    fn inflater(&self, bits: u8) -> Option<Decompress> {
+        let inflaters = &mut self.lock().inflaters;
+        let at = inflaters.iter().position(|&(has, _)| has == bits)?;
+        Some(inflaters.swap_remove(at).1)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pool(..)")
+    }
+}
+
+/// Two configurations that say the same are equal, whatever they have in stock.
+impl PartialEq for Pool {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Pool {}
+
+/// Compresses the messages of one end.
+#[derive(Debug)]
+pub(crate) struct Compressor {
+    direction: Direction,
+    settings: Deflate,
+    /// Made for the first message; between messages it is here only if it keeps its context.
+    codec: Option<Compress>,
+    enabled: bool,
+}
+
+impl Compressor {
+    pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
+        Self { direction, settings, codec: None, enabled: true }
+    }
+
+    pub(crate) fn enable(&mut self, enabled: bool) {
+        self.enabled = enabled;
+    }
+
+    /// Whether a message of this length should be compressed.
+    #[inline]
+    pub(crate) fn is_worth(&self, len: usize) -> bool {
+        // An end that agreed to a window that the codec cannot do keeps its word by not compressing.
+        self.enabled && len >= self.settings.threshold && self.direction.window_bits >= 9
+    }
+
+    pub(crate) fn keeps_context(&self) -> bool {
+        self.direction.context_takeover
+    }
+
+    /// The parameters that a compressed message depends on, if that is all it depends on.
+    pub(crate) fn shared_parameters(&self) -> Option<(u8, u8)> {
+        (!self.keeps_context()).then_some((self.settings.level, self.direction.window_bits))
+    }
+
+    /// Compresses a piece of a message; the last piece ends it.
+    pub(crate) fn compress(&mut self, payload: &[u8], last: bool) -> Vec<u8> {
+        let (level, bits) = (self.settings.level, self.direction.window_bits);
+        let mut codec =
+            self.codec.take().or_else(|| self.settings.pool.compressor(level, bits)).unwrap_or_else(|| {
+                Compress::new_with_window_bits(
+                    Compression::new(u32::from(level.clamp(1, 9))),
+                    false,
+                    bits.clamp(9, 15),
+                )
+            });
+        let mut out = Vec::with_capacity((payload.len() / 2).saturating_add(64));
+        let mut rest = payload;
+        loop {
+            let before = codec.total_in();
+            // It only fails for a codec in disorder, which no input brings about.
+            let status = codec.compress_vec(rest, &mut out, FlushCompress::Sync);
+            let consumed = usize::try_from(codec.total_in().saturating_sub(before)).unwrap_or(rest.len());
+            rest = rest.get(consumed..).unwrap_or_default();
+            // The flush is over when it leaves space.
+            if status.is_err() || (rest.is_empty() && out.len() < out.capacity()) {
+                break;
+            }
+            out.reserve(out.capacity().max(64));
+        }
+        if last {
+            if out.ends_with(&TAIL) {
+                out.truncate(out.len().saturating_sub(TAIL.len()));
+            }
+            if out.is_empty() {
+                // RFC 7692 7.2.3.6: an empty message, or one whose pieces were all flushed before.
+                out.push(0);
+            }
+        }
+        if self.direction.context_takeover || !last {
+            self.codec = Some(codec);
+        } else {
+            codec.reset();
+            let compressors = &mut self.settings.pool.lock().compressors;
+            if compressors.len() < Pool::KEPT {
+                compressors.push((level, bits, codec));
+            }
+        }
+        out
+    }
+
+    pub(crate) fn release(&mut self) {
+        if self.settings.release_when_idle && self.direction.context_takeover {
+            self.codec = None;
+        }
+    }
+}
+
+/// Inflates the messages of the other end.
+#[derive(Debug)]
+pub(crate) struct Inflater {
+    direction: Direction,
+    settings: Deflate,
+    /// Made for the first message; between messages it is here only if it keeps its context.
+    codec: Option<Decompress>,
+    /// Of the message in progress, in bytes.
+    received: u64,
+    inflated: usize,
+}
+
+impl Inflater {
+    /// What a message may inflate to before its ratio counts.
+    const RATIO_FREE: u64 = 64 << 10;
+
+    pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
+        Self { direction, settings, codec: None, received: 0, inflated: 0 }
+    }
+
+    /// Inflates a piece of a message and gives the result to `take`, block by block; the last piece ends
+    /// it. The message must not have more than `limit` bytes.
+    pub(crate) fn inflate(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        limit: usize,
+        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        let bits = self.direction.window_bits.clamp(9, 15);
+        let mut codec = self
+            .codec
+            .take()
+            .or_else(|| self.settings.pool.inflater(bits))
+            .unwrap_or_else(|| Decompress::new_with_window_bits(false, bits));
+        self.received = self.received.saturating_add(piece.len() as u64);
+        let mut block = Vec::with_capacity(BLOCK);
+        self.run(&mut codec, piece, limit, &mut block, &mut take)?;
+        if last {
+            let before = self.inflated;
+            // A payload without any byte is no DEFLATE data, but some send it for an empty message.
+            if self.received > 0 {
+                self.run(&mut codec, &TAIL, limit, &mut block, &mut take)?;
+            }
+            // Of a message that is whole, nothing is left to say when its end comes.
+            if self.inflated != before {
+                return Err(ProtocolError::InvalidCompression);
+            }
+            (self.received, self.inflated) = (0, 0);
+        }
+        if self.direction.context_takeover || !last {
+            self.codec = Some(codec);
+        } else {
+            codec.reset(false);
+            let inflaters = &mut self.settings.pool.lock().inflaters;
+            if inflaters.len() < Pool::KEPT {
+                inflaters.push((bits, codec));
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        codec: &mut Decompress,
+        mut input: &[u8],
+        limit: usize,
+        block: &mut Vec<u8>,
+        take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        loop {
+            block.clear();
+            let before = codec.total_in();
+            let status = codec
+                .decompress_vec(input, block, FlushDecompress::Sync)
+                .map_err(|_| ProtocolError::InvalidCompression)?;
+            let consumed = usize::try_from(codec.total_in().saturating_sub(before)).unwrap_or(usize::MAX);
+            input = input.get(consumed..).unwrap_or_default();
+            self.inflated = self.inflated.saturating_add(block.len());
+            self.check(limit)?;
+            if !block.is_empty() {
+                take(block)?;
+            }
+            if status == Status::StreamEnd {
+                // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
+                codec.reset(false);
+            } else if input.is_empty() && block.len() < block.capacity() {
+                return Ok(());
+            } else if consumed == 0 && block.is_empty() {
+                return Err(ProtocolError::InvalidCompression);
+            }
+            if input.is_empty() && status == Status::StreamEnd {
+                return Ok(());
+            }
+        }
+    }
+
+    fn check(&self, limit: usize) -> Result<(), ProtocolError> {
+        let size = self.inflated as u64;
+        if self.inflated > limit {
+            return Err(ProtocolError::MessageTooLarge { size, limit });
+        }
+        if let Some(ratio) = self.settings.max_ratio
+            && size > self.received.saturating_mul(u64::from(ratio)).max(Self::RATIO_FREE)
+        {
+            return Err(ProtocolError::CompressionRatio { limit: ratio });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What the rest of the crate sees where no extension is built in.
+
+use alloc::{string::String, vec::Vec};
+
+use super::header;
+use crate::{Config, HandshakeError, Headers, ProtocolError, Role};
+
+/// Nothing can be agreed on.
+pub(crate) enum Agreed {}
+
+impl Agreed {
+    pub(crate) fn codecs(self, _role: Role, _config: &Config) -> (Compressor, Inflater) {
+        match self {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Compressor {}
+
+impl Compressor {
+    pub(crate) fn is_worth(&self, _len: usize) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn compress(&mut self, _payload: &[u8], _last: bool) -> Vec<u8> {
+        match *self {}
+    }
+
+    pub(crate) fn keeps_context(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn release(&mut self) {
+        match *self {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Inflater {}
+
+impl Inflater {
+    pub(crate) fn inflate(
+        &mut self,
+        _piece: &[u8],
+        _last: bool,
+        _limit: usize,
+        _take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        match *self {}
+    }
+}
+
+pub(crate) fn accept(
+    headers: &Headers,
+    _config: &Config,
+) -> Result<Option<(Agreed, String)>, HandshakeError> {
+    header::parse(headers).map(|_| None)
+}
+
+pub(crate) fn offer(_config: &Config) -> Option<String> {
+    None
+}
+
+pub(crate) fn confirm(headers: &Headers, _config: &Config) -> Result<Option<Agreed>, HandshakeError> {
+    if header::parse(headers)?.is_empty() { Ok(None) } else { Err(HandshakeError::UnofferedExtension) }
+}
