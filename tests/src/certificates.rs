@@ -1,6 +1,9 @@
 //! Certificates made for the tests, and authorities to make them.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -30,9 +33,11 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// An authority that nobody has heard of.
+    /// An authority that nobody has heard of, with a name of its own.
     pub fn new() -> Self {
-        let mut parameters = parameters(&[], "an authority of the tests");
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut parameters = parameters(&[], &format!("authority {number} of the tests"));
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");

@@ -12,6 +12,7 @@ mod peer;
 mod process;
 mod raw;
 mod server;
+pub mod tls;
 pub mod wire;
 
 pub use bounded::{SLACK, bounded, eventually, let_pass, takes};

@@ -24,7 +24,7 @@ fn pattern(size: usize) -> Vec<u8> {
 }
 
 fn messages_of_all_sizes_are_echoed_unchanged(pairing: Pairing) {
-    let (mut ws, _server) = pairing.echo();
+    let (_server, mut ws) = pairing.echo();
     for size in [0, 1, 125, 126, 127, 16_383, 16_384, 16_385, 65_535, 65_536, 1 << 20] {
         let bytes = pattern(size);
         ws.send(&*bytes).unwrap();
@@ -38,7 +38,7 @@ fn messages_of_all_sizes_are_echoed_unchanged(pairing: Pairing) {
 }
 
 fn text_in_many_scripts_is_echoed_unchanged(pairing: Pairing) {
-    let (mut ws, _server) = pairing.echo();
+    let (_server, mut ws) = pairing.echo();
     let text = "Grüße, Ελληνικά, Кириллица, हिन्दी, 日本語, 👩‍👩‍👧 \u{0}\u{10FFFF}";
     for times in [1, 100, 10_000] {
         let text = text.repeat(times);
@@ -48,7 +48,7 @@ fn text_in_many_scripts_is_echoed_unchanged(pairing: Pairing) {
 }
 
 fn many_small_messages_are_echoed_in_order(pairing: Pairing) {
-    let (mut ws, _server) = pairing.echo();
+    let (_server, mut ws) = pairing.echo();
     for round in 0..10 {
         for number in 0..200 {
             ws.feed(format!("{round} {number}")).unwrap();
@@ -60,7 +60,7 @@ fn many_small_messages_are_echoed_in_order(pairing: Pairing) {
 }
 
 fn chunks_arrive_as_one_message_in_both_directions(pairing: Pairing) {
-    let (mut client, mut handed, _server) = pairing.open();
+    let (_server, mut handed, mut client) = pairing.open();
     let check = |from: &mut WebSocket, to: &mut WebSocket| {
         for piece in ["one ", "", "message ", "in "] {
             from.send_chunk(Chunk::new(piece)).unwrap();
@@ -105,7 +105,7 @@ fn a_long_message_is_received_in_chunks(pairing: Pairing) {
 }
 
 fn a_ping_comes_back_as_a_pong_in_both_directions(pairing: Pairing) {
-    let (mut client, handed, _server) = pairing.open();
+    let (_server, handed, mut client) = pairing.open();
     let mut server = handed.ws;
     client.ping(b"marco").unwrap();
     // Receiving answers the ping, as it goes on to wait.
@@ -128,7 +128,7 @@ fn a_ping_comes_back_as_a_pong_in_both_directions(pairing: Pairing) {
 }
 
 fn a_prepared_message_arrives_like_any_other(pairing: Pairing) {
-    let (mut client, mut handed, _server) = pairing.open();
+    let (_server, mut handed, mut client) = pairing.open();
     for size in [0, 3, 100_000] {
         let bytes = pattern(size);
         let message = PreparedMessage::new(&*bytes);
@@ -142,7 +142,7 @@ fn a_prepared_message_arrives_like_any_other(pairing: Pairing) {
 }
 
 fn a_message_fed_leaves_with_the_wait_for_the_next(pairing: Pairing) {
-    let (client, mut handed, _server) = pairing.open();
+    let (_server, mut handed, client) = pairing.open();
     let asking = thread::spawn(move || {
         let mut client = client;
         client.feed(Message::from("question")).unwrap();

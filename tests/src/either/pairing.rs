@@ -26,18 +26,20 @@ impl Pairing {
         Client::new(self.client, &url).tls(Authority::shared().trusted())
     }
 
-    /// Both ends of an open connection, the client's first, and the server.
-    pub fn open(self) -> (WebSocket, Handed, Running) {
+    /// A server and both ends of an open connection to it. In this order, so that the server, which waits for
+    /// its connections to end, is dropped last.
+    pub fn open(self) -> (Running, Handed, WebSocket) {
         let (route, take) = Route::hand_over(self.server);
         let server = self.serve(route).start();
         let client = self.client(&server, "/").connect().expect("a connection");
-        (client, take(), server)
+        (server, take(), client)
     }
 
-    /// A client of a server that echoes.
-    pub fn echo(self) -> (WebSocket, Running) {
+    /// A server that echoes, and its client.
+    pub fn echo(self) -> (Running, WebSocket) {
         let server = self.serve(Route::echo(self.server)).start();
-        (self.client(&server, "/").connect().expect("a connection"), server)
+        let client = self.client(&server, "/").connect().expect("a connection");
+        (server, client)
     }
 }
 
@@ -50,10 +52,7 @@ macro_rules! with_every_pairing {
         $crate::with_every_pairing!(@ std_to_smol, Std, Smol, false, $($test)*);
         $crate::with_every_pairing!(@ smol_to_std, Smol, Std, false, $($test)*);
         $crate::with_every_pairing!(@ smol_to_smol, Smol, Smol, false, $($test)*);
-        $crate::with_every_pairing!(@ std_to_std_by_tls, Std, Std, true, $($test)*);
-        $crate::with_every_pairing!(@ std_to_smol_by_tls, Std, Smol, true, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_std_by_tls, Smol, Std, true, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_smol_by_tls, Smol, Smol, true, $($test)*);
+        $crate::with_every_pairing_by_tls! { $($test)* }
     };
     (@ $pairing:ident, $client:ident, $server:ident, $secure:expr, $($test:ident)*) => {
         mod $pairing {
@@ -69,12 +68,23 @@ macro_rules! with_every_pairing {
     };
 }
 
+/// As [`with_every_pairing`], by TLS only.
+#[macro_export]
+macro_rules! with_every_pairing_by_tls {
+    ($($test:ident)*) => {
+        $crate::with_every_pairing!(@ std_to_std_by_tls, Std, Std, true, $($test)*);
+        $crate::with_every_pairing!(@ std_to_smol_by_tls, Std, Smol, true, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_std_by_tls, Smol, Std, true, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_smol_by_tls, Smol, Smol, true, $($test)*);
+    };
+}
+
 /// Makes tests of functions that take an [`Adapter`], one for each.
 #[macro_export]
 macro_rules! with_both_adapters {
     ($($test:ident)*) => {
-        $crate::with_both_adapters!(@ std, Std, $($test)*);
-        $crate::with_both_adapters!(@ smol, Smol, $($test)*);
+        $crate::with_both_adapters!(@ with_std, Std, $($test)*);
+        $crate::with_both_adapters!(@ with_smol, Smol, $($test)*);
     };
     (@ $name:ident, $adapter:ident, $($test:ident)*) => {
         mod $name {

@@ -220,6 +220,8 @@ pub(crate) struct Inflater {
     /// Of the message in progress, in bytes.
     received: u64,
     inflated: usize,
+    /// Whether the latest block said that it was the final one, and nothing came after it.
+    ended: bool,
 }
 
 impl Inflater {
@@ -227,7 +229,7 @@ impl Inflater {
     const RATIO_FREE: u64 = 64 << 10;
 
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
-        Self { direction, settings, codec: None, received: 0, inflated: 0 }
+        Self { direction, settings, codec: None, received: 0, inflated: 0, ended: false }
     }
 
     /// Inflates a piece of a message and gives the result to `take`, block by block; the last piece ends
@@ -250,15 +252,16 @@ impl Inflater {
         self.run(&mut codec, piece, limit, &mut block, &mut take)?;
         if last {
             let before = self.inflated;
-            // A payload without any byte is no DEFLATE data, but some send it for an empty message.
-            if self.received > 0 {
+            // Neither a payload without any byte, which some send for an empty message, nor one that ends with
+            // a final block waits for more.
+            if self.received > 0 && !self.ended {
                 self.run(&mut codec, &TAIL, limit, &mut block, &mut take)?;
             }
             // Of a message that is whole, nothing is left to say when its end comes.
             if self.inflated != before {
                 return Err(ProtocolError::InvalidCompression);
             }
-            (self.received, self.inflated) = (0, 0);
+            (self.received, self.inflated, self.ended) = (0, 0, false);
         }
         if self.direction.context_takeover || !last {
             self.codec = Some(codec);
@@ -280,7 +283,7 @@ impl Inflater {
         block: &mut Vec<u8>,
         take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        loop {
+        while !input.is_empty() || !self.ended {
             block.clear();
             let before = codec.total_in();
             let status = codec
@@ -293,18 +296,17 @@ impl Inflater {
             if !block.is_empty() {
                 take(block)?;
             }
-            if status == Status::StreamEnd {
+            self.ended = status == Status::StreamEnd;
+            if self.ended {
                 // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
                 codec.reset(false);
             } else if input.is_empty() && block.len() < block.capacity() {
-                return Ok(());
+                break;
             } else if consumed == 0 && block.is_empty() {
                 return Err(ProtocolError::InvalidCompression);
             }
-            if input.is_empty() && status == Status::StreamEnd {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     fn check(&self, limit: usize) -> Result<(), ProtocolError> {

@@ -1,7 +1,5 @@
 //! What messages cost: nothing that stays, and nothing at all once a connection has warmed up.
 
-use std::io::IoSlice;
-
 use allocation_counter::measure;
 use bytes::Buf;
 use ws_core::{Event, Message, PreparedMessage, Role, Transmit, frame::Opcode};
@@ -46,10 +44,10 @@ fn a_driver_that_takes_the_output_away_allocates_nothing_either() {
             input.copy_from_slice(&pristine);
             assert_eq!(echo(&mut connection, &mut input), 1);
             connection.take_transmit(&mut driver);
-            let mut slices = [IoSlice::new(&[]); 8];
-            let filled = driver.chunks_vectored(&mut slices);
-            let len = slices[..filled].iter().map(|slice| slice.len()).sum();
-            driver.advance(len);
+            while driver.has_remaining() {
+                let len = driver.chunk().len();
+                driver.advance(len);
+            }
         };
         (0..10).for_each(|_| round());
         let info = measure(|| (0..1000).for_each(|_| round()));

@@ -202,7 +202,7 @@ impl Watched {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(250))]
 
     // Invariant: whatever is called in whatever order, nothing panics, errors stay, ends are final, refused
     // calls change nothing, deadlines lie ahead, and the output is legal with at most one Close, at its end.

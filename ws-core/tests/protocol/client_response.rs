@@ -138,12 +138,14 @@ fn any_extension_is_refused_because_none_was_offered() {
         "permessage-deflate; server_max_window_bits=999",
         "x-webkit-deflate-frame",
         "foo",
-        "",
-        ",",
-        "\u{fe}\u{ff}",
+        "foo, permessage-deflate",
     ] {
         let head = Head::response().with(format!("Sec-WebSocket-Extensions: {value}"));
         assert_error(&head, &HandshakeError::UnofferedExtension);
+    }
+    for value in ["", ",", ";", "foo;", "\u{fe}\u{ff}"] {
+        let head = Head::response().with(format!("Sec-WebSocket-Extensions: {value}"));
+        assert_error(&head, &HandshakeError::InvalidHeader("Sec-WebSocket-Extensions"));
     }
 }
 

@@ -25,7 +25,7 @@ fn closed(code: u16, reason: &str) -> Event<'static> {
 #[test]
 fn a_received_close_is_echoed_if_its_code_is_legal_and_refused_if_not() {
     for role in ROLES {
-        for code in 0..=u16::MAX {
+        for code in (0..5100).chain([9999, 65534, 65535]) {
             let mut connection = open(role);
             let received = receive(&mut connection, &Frame::close(code, "why").encode_for(role));
             let closure = connection.closure().unwrap();

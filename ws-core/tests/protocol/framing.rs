@@ -131,6 +131,10 @@ proptest! {
             prop_assert_eq!(&header.encode()[..], &bytes[..len]);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(cases(500))]
 
     // Invariant: masking is the naive loop of RFC 6455 5.3.
     #[test]

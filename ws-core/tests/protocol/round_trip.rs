@@ -192,7 +192,7 @@ fn apply(connection: &mut Connection, sending: &Sending) -> Message<'static> {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(150))]
 
     // Invariant: all messages arrive, in order and unchanged, however they are sent, keyed and cut.
     #[test]

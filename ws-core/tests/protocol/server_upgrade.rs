@@ -223,12 +223,41 @@ fn only_spaces_and_tabs_surround_the_elements_of_a_list() {
 
 #[test]
 fn extensions_may_be_offered_and_are_declined() {
-    for offer in ["permessage-deflate", "permessage-deflate; client_max_window_bits, x", "__proto__;;,,=", ""]
-    {
+    for offer in [
+        "permessage-deflate",
+        "permessage-deflate; client_max_window_bits, x",
+        "permessage-deflate; server_max_window_bits=999; nonsense=\"quoted\"",
+        "foo ;\tbar = baz,__proto__",
+    ] {
         let mut server = serve(&Head::request().with(format!("Sec-WebSocket-Extensions: {offer}"))).unwrap();
         let response = String::from_utf8(crate::support::written(&mut server)).unwrap();
         assert!(response.starts_with("HTTP/1.1 101 ") && !response.contains("Extensions"));
     }
+}
+
+#[test]
+fn a_malformed_list_of_extensions_is_refused() {
+    let error = HandshakeError::InvalidHeader("Sec-WebSocket-Extensions");
+    for list in [
+        "",
+        ",",
+        "foo,",
+        ",foo",
+        "foo,,bar",
+        "foo;",
+        ";a",
+        "foo; =1",
+        "foo; a=",
+        "foo; a=\"b",
+        "foo bar",
+        "f(o",
+        "f\u{f6}o",
+    ] {
+        assert_refused(&Head::request().with(format!("Sec-WebSocket-Extensions: {list}")), 400, &error);
+    }
+    let second = Head::request().with("Sec-WebSocket-Extensions: foo").with("Sec-WebSocket-Extensions: ;");
+    assert_refused(&second, 400, &error);
+    assert_refused(&Head::request().with(&b"Sec-WebSocket-Extensions: \xFF"[..]), 400, &error);
 }
 
 /// Whether a request with these headers passes a policy.

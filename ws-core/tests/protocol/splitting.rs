@@ -1,6 +1,6 @@
 //! Where the network cuts the bytes has no meaning, in either direction.
 
-use std::{io::IoSlice, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
@@ -188,9 +188,10 @@ fn sending() -> impl Strategy<Value = Sending> {
 }
 
 /// Writes at most `most` bytes of the slices that a vectored write would get.
+#[cfg(feature = "std")]
 fn write_vectored(connection: &mut Connection, slots: usize, most: usize) -> Vec<u8> {
     let mut buffer = connection.transmit();
-    let mut slices = vec![IoSlice::new(&[]); slots];
+    let mut slices = vec![std::io::IoSlice::new(&[]); slots];
     let filled = buffer.chunks_vectored(&mut slices);
     assert!(filled <= slots && slices[..filled].iter().all(|slice| !slice.is_empty()));
     assert_eq!(filled == 0, !buffer.has_remaining());
@@ -198,6 +199,12 @@ fn write_vectored(connection: &mut Connection, slots: usize, most: usize) -> Vec
     bytes.truncate(most);
     buffer.advance(bytes.len());
     bytes
+}
+
+/// Without `std` there are no vectored writes.
+#[cfg(not(feature = "std"))]
+fn write_vectored(connection: &mut Connection, _slots: usize, most: usize) -> Vec<u8> {
+    write_chunk(connection, most)
 }
 
 /// Writes at most `most` bytes of the first contiguous piece.

@@ -1,0 +1,149 @@
+//! TLS streams that know how to speak, and need not.
+
+use std::{
+    io::{self, Read, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+};
+
+use ws_transport::tls::rustls::{
+    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConnection,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+
+use crate::{
+    PATIENCE,
+    certificates::{Authority, Identity},
+    wire::{self, Frame},
+};
+
+/// One end of a TLS connection over TCP, and of a WebSocket if it says so.
+#[derive(Debug)]
+pub struct RawTls {
+    connection: Connection,
+    socket: TcpStream,
+}
+
+impl RawTls {
+    /// A client of a server of the shared [`Authority`], which proposes these application protocols. The
+    /// handshake is done with the first write or read.
+    pub fn connect(address: SocketAddr, protocols: &[&str]) -> Self {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(Authority::shared().pem().as_bytes());
+        roots.add(authority.expect("PEM")).expect("an authority");
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(Arc::new(config), name).expect("a configuration");
+        Self::new(connection.into(), TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// Connects and opens a WebSocket.
+    pub fn open(address: SocketAddr) -> Self {
+        let mut raw = Self::connect(address, &["http/1.1"]);
+        raw.write(wire::request("/", &[]));
+        let head = raw.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw
+    }
+
+    /// Waits for a client, as a server with this certificate, and opens its WebSocket.
+    pub fn accept(listener: &TcpListener, identity: &Identity) -> Self {
+        let config = identity.serving().build().expect("a configuration");
+        let connection = ServerConnection::new(config).expect("a configuration");
+        let mut raw = Self::new(connection.into(), listener.accept().expect("a client").0);
+        let head = raw.head();
+        raw.write(wire::response(&head));
+        raw
+    }
+
+    fn new(connection: Connection, socket: TcpStream) -> Self {
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        socket.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        socket.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+        Self { connection, socket }
+    }
+
+    /// Finishes the TLS handshake.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        while self.connection.is_handshaking() {
+            self.connection.complete_io(&mut self.socket)?;
+        }
+        Ok(())
+    }
+
+    /// The application protocol that was agreed on.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// The certificate that the peer showed.
+    pub fn peer_certificate(&self) -> Vec<u8> {
+        self.connection.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    /// Writes bytes, encrypted.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.handshake().expect("a handshake");
+        for record in bytes.as_ref().chunks(16 << 10) {
+            self.connection.writer().write_all(record).expect("a write");
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.socket).expect("a write");
+        }
+    }
+
+    /// Reads a head, byte by byte.
+    pub fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            assert_eq!(self.read(&mut byte).expect("a head"), 1, "the stream ended in the head");
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).expect("UTF-8")
+    }
+
+    /// Reads a frame; `None` at the end of the stream, which has to be announced by `close_notify`.
+    pub fn frame(&mut self) -> Option<Frame> {
+        Frame::read(self).expect("a frame or a clean end")
+    }
+
+    /// Says that nothing more will be sent, or only ends the stream.
+    pub fn end(&mut self, close_notify: bool) {
+        if close_notify {
+            self.connection.send_close_notify();
+            self.flush();
+        }
+        self.socket.shutdown(Shutdown::Write).expect("an end");
+    }
+
+    /// The bytes below TLS.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+}
+
+/// Zero is the end if the peer announced it; otherwise the end is an error.
+impl Read for RawTls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.handshake()?;
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connection.read_tls(&mut self.socket)?;
+                    self.connection.process_new_packets().map_err(io::Error::other)?;
+                    self.flush();
+                }
+                result => return result,
+            }
+        }
+    }
+}

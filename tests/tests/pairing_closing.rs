@@ -1,0 +1,197 @@
+//! How connections between the adapters end, in all combinations, by TLS and without.
+
+use std::{thread, time::Duration};
+
+use ws_std::{
+    CloseCode, Error, Message, ProtocolError,
+    ws_core::{Cause, Side},
+};
+use ws_tests::{
+    either::{Pairing, Route},
+    with_every_pairing,
+};
+
+with_every_pairing! {
+    a_close_of_the_client_is_seen_with_code_and_reason
+    a_close_of_the_server_is_seen_with_code_and_reason
+    a_close_of_a_sender_ends_the_receive_of_its_own_end
+    both_ends_may_close_at_once
+    a_handler_that_returns_closes_with_1000
+    a_handler_that_fails_closes_with_1011
+    a_handler_that_panics_closes_with_1011_and_harms_nobody
+    stop_closes_with_1001_and_serve_returns
+    stop_breaks_off_a_client_that_does_not_answer
+    a_message_that_is_too_big_is_answered_with_1009
+    a_connection_that_is_dropped_is_an_error_for_the_peer
+    what_was_sent_before_a_close_arrives
+    nothing_can_be_sent_after_a_close
+}
+
+fn code(code: u16) -> CloseCode {
+    CloseCode::new(code)
+}
+
+fn a_close_of_the_client_is_seen_with_code_and_reason(pairing: Pairing) {
+    let (_server, mut handed, mut client) = pairing.open();
+    let receiving = thread::spawn(move || {
+        assert_eq!(handed.ws.receive().unwrap(), None);
+        handed.ws.closure()
+    });
+    client.close(code(4321), "no reason, really").unwrap();
+    let closure = receiving.join().unwrap();
+    assert_eq!((closure.code, &*closure.reason), (code(4321), "no reason, really"));
+    assert_eq!((closure.clean, closure.initiator, closure.cause), (true, Side::Remote, Cause::Close));
+    let closure = client.closure();
+    assert_eq!((closure.code, closure.clean, closure.initiator), (code(4321), true, Side::Local));
+}
+
+fn a_close_of_the_server_is_seen_with_code_and_reason(pairing: Pairing) {
+    let (_server, mut handed, mut client) = pairing.open();
+    let receiving = thread::spawn(move || {
+        assert_eq!(client.receive().unwrap(), None);
+        client.closure()
+    });
+    handed.ws.close(code(3000), "Schluß").unwrap();
+    let closure = receiving.join().unwrap();
+    assert_eq!((closure.code, &*closure.reason), (code(3000), "Schluß"));
+    assert_eq!((closure.clean, closure.initiator), (true, Side::Remote));
+    let closure = handed.ws.closure();
+    assert_eq!((closure.clean, closure.initiator), (true, Side::Local));
+}
+
+fn a_close_of_a_sender_ends_the_receive_of_its_own_end(pairing: Pairing) {
+    let (_server, client) = pairing.echo();
+    let (sender, mut receiver) = client.split();
+    let receiving = thread::spawn(move || receiver.receive().unwrap());
+    sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    assert_eq!(receiving.join().unwrap(), None);
+}
+
+fn both_ends_may_close_at_once(pairing: Pairing) {
+    let (_server, mut handed, mut client) = pairing.open();
+    let closing = thread::spawn(move || {
+        handed.ws.close(code(4001), "").unwrap();
+        handed.ws.closure()
+    });
+    client.close(code(4002), "").unwrap();
+    assert!(client.closure().clean);
+    assert!(closing.join().unwrap().clean);
+}
+
+fn expect_closed_by_handler(pairing: Pairing, then: fn() -> ws_std::HandlerResult, expected: CloseCode) {
+    let route = Route::after_one(pairing.server, then);
+    let server = pairing.serve(route).start();
+    for _ in 0..3 {
+        let mut client = pairing.client(&server, "/").connect().unwrap();
+        client.send("go").unwrap();
+        client.receive_to_end().unwrap();
+        let closure = client.closure();
+        assert_eq!((closure.code, closure.clean), (expected, true), "{closure}");
+    }
+}
+
+fn a_handler_that_returns_closes_with_1000(pairing: Pairing) {
+    expect_closed_by_handler(pairing, || Ok(()), CloseCode::NORMAL_CLOSURE);
+}
+
+fn a_handler_that_fails_closes_with_1011(pairing: Pairing) {
+    expect_closed_by_handler(pairing, || Err("out of order".into()), CloseCode::INTERNAL_ERROR);
+}
+
+fn a_handler_that_panics_closes_with_1011_and_harms_nobody(pairing: Pairing) {
+    expect_closed_by_handler(pairing, || panic!("on purpose"), CloseCode::INTERNAL_ERROR);
+}
+
+fn stop_closes_with_1001_and_serve_returns(pairing: Pairing) {
+    let server = pairing.serve(Route::echo(pairing.server)).start();
+    let mut clients: Vec<_> = (0..3).map(|_| pairing.client(&server, "/").connect().unwrap()).collect();
+    for client in &mut clients {
+        client.send("here").unwrap();
+        assert_eq!(client.message(), "here");
+    }
+    assert_eq!(server.handle().connections(), 3);
+    let handle = server.handle().clone();
+    let stopping = thread::spawn(move || handle.stop(Duration::from_secs(20)));
+    let ending = clients.into_iter().map(|mut client| {
+        thread::spawn(move || {
+            client.receive_to_end().unwrap();
+            client.closure()
+        })
+    });
+    for ended in ending.collect::<Vec<_>>() {
+        let closure = ended.join().unwrap();
+        assert_eq!((closure.code, closure.clean), (CloseCode::GOING_AWAY, true));
+    }
+    assert!(stopping.join().unwrap(), "nothing had to be broken off");
+    assert_eq!(server.handle().connections(), 0);
+    server.served().unwrap();
+}
+
+fn stop_breaks_off_a_client_that_does_not_answer(pairing: Pairing) {
+    let server = pairing.serve(Route::echo(pairing.server)).start();
+    let mut client = pairing.client(&server, "/").connect().unwrap();
+    assert!(!server.handle().stop(Duration::from_millis(50)));
+    server.served().unwrap();
+    // The Close came before; the client only did not look.
+    let _ = client.receive_to_end();
+    assert_eq!(client.closure().code, CloseCode::GOING_AWAY);
+}
+
+fn a_message_that_is_too_big_is_answered_with_1009(pairing: Pairing) {
+    let route = Route::echo(pairing.server).configure(|config| config.max_message_size = 1000);
+    let server = pairing.serve(route).start();
+    let mut client = pairing.client(&server, "/").connect().unwrap();
+    client.send(vec![7; 1000]).unwrap();
+    assert_eq!(client.message(), [7; 1000][..]);
+    client.send(vec![7; 1001]).unwrap();
+    client.receive_to_end().unwrap();
+    assert_eq!(client.closure().code, CloseCode::MESSAGE_TOO_BIG);
+
+    let (route, take) = Route::hand_over(pairing.server);
+    let server = pairing.serve(route).start();
+    let client = pairing.client(&server, "/").configure(|config| config.max_message_size = 10);
+    let mut client = client.connect().unwrap();
+    let mut handed = take();
+    handed.ws.send("ten bytes and more").unwrap();
+    let error = client.receive().unwrap_err();
+    assert!(matches!(error, Error::Protocol(ProtocolError::MessageTooLarge { .. })), "{error:?}");
+    handed.ws.receive_to_end().unwrap();
+    assert_eq!(handed.ws.closure().code, CloseCode::MESSAGE_TOO_BIG);
+}
+
+fn a_connection_that_is_dropped_is_an_error_for_the_peer(pairing: Pairing) {
+    let (_server, mut handed, client) = pairing.open();
+    drop(client);
+    let error = handed.ws.receive().unwrap_err();
+    // A plain stream may end, a TLS stream may not without saying so.
+    assert!(matches!(error, Error::Disconnected(_) | Error::Tls(_) | Error::Io(_)), "{error:?}");
+    let closure = handed.ws.closure();
+    assert_eq!((closure.code, closure.clean), (CloseCode::ABNORMAL_CLOSURE, false));
+}
+
+fn what_was_sent_before_a_close_arrives(pairing: Pairing) {
+    let (_server, mut handed, mut client) = pairing.open();
+    let closing = thread::spawn(move || {
+        for number in 0..50 {
+            client.feed(format!("{number}")).unwrap();
+        }
+        client.feed(vec![3; 300_000]).unwrap();
+        client.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    });
+    for number in 0..50 {
+        assert_eq!(handed.ws.message(), *format!("{number}"));
+    }
+    assert!(handed.ws.message() == vec![3; 300_000][..]);
+    assert_eq!(handed.ws.receive().unwrap(), None);
+    closing.join().unwrap();
+}
+
+fn nothing_can_be_sent_after_a_close(pairing: Pairing) {
+    let (_server, mut client) = pairing.echo();
+    client.close(CloseCode::NORMAL_CLOSURE, "done").unwrap();
+    let Err(Error::Closed(closure)) = client.send("too late") else { panic!("it was sent") };
+    assert_eq!(closure.initiator, Side::Local);
+    assert!(matches!(client.send(Message::from("again")), Err(Error::Closed(_))));
+    client.close(code(4000), "twice").unwrap();
+    assert_eq!(client.receive().unwrap(), None);
+}

@@ -1,0 +1,164 @@
+//! What two ends agree on (RFC 7692 section 7.1).
+
+use proptest::prelude::*;
+use ws_core::{Event, HandshakeError, Message, Timestamp, client};
+
+use super::{Config, compressing, drain, open, receive, server_for_offer};
+
+#[test]
+fn an_offer_is_answered_with_what_it_allows_and_the_server_wants() {
+    let config = compressing(|_, deflate| deflate.server_context_takeover = true);
+    let small = compressing(|_, deflate| {
+        deflate.server_max_window_bits = 10;
+        deflate.client_max_window_bits = 11;
+        deflate.client_context_takeover = false;
+    });
+    let plain = "permessage-deflate";
+    for (config, offer, response) in [
+        (&config, "permessage-deflate", Some("")),
+        (&config, "PerMessage-Deflate", Some("")),
+        (&config, "permessage-deflate; client_max_window_bits", Some("")),
+        (&config, "permessage-deflate; client_max_window_bits=8", Some("; client_max_window_bits=8")),
+        (&config, "permessage-deflate; client_max_window_bits=\"10\"", Some("; client_max_window_bits=10")),
+        (&config, "permessage-deflate; server_max_window_bits=9", Some("; server_max_window_bits=9")),
+        (&config, "permessage-deflate; server_max_window_bits=15", Some("; server_max_window_bits=15")),
+        (&config, "permessage-deflate; server_no_context_takeover", Some("; server_no_context_takeover")),
+        (&config, "permessage-deflate; client_no_context_takeover", Some("; client_no_context_takeover")),
+        // The window that the codec cannot do, and everything that is not as it should be.
+        (&config, "permessage-deflate; server_max_window_bits=8", None),
+        (&config, "permessage-deflate; server_max_window_bits", None),
+        (&config, "permessage-deflate; server_max_window_bits=16", None),
+        (&config, "permessage-deflate; server_max_window_bits=7", None),
+        (&config, "permessage-deflate; server_max_window_bits=09", None),
+        (&config, "permessage-deflate; server_max_window_bits=1e1", None),
+        (&config, "permessage-deflate; client_max_window_bits=0x0a", None),
+        (&config, "permessage-deflate; server_no_context_takeover=1", None),
+        (&config, "permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+        (&config, "permessage-deflate; unknown", None),
+        (&config, "x-webkit-deflate-frame", None),
+        // The first offer that will do.
+        (
+            &config,
+            "foo; bar=1, permessage-deflate; unknown, permessage-deflate; server_max_window_bits=12",
+            Some("; server_max_window_bits=12"),
+        ),
+        (
+            &small,
+            "permessage-deflate",
+            Some("; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10"),
+        ),
+        (
+            &small,
+            "permessage-deflate; client_max_window_bits=9; server_max_window_bits=9",
+            Some(
+                "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9; client_max_window_bits=9",
+            ),
+        ),
+        (
+            &small,
+            "permessage-deflate; client_max_window_bits",
+            Some(
+                "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=11",
+            ),
+        ),
+    ] {
+        let (connection, answered) = server_for_offer(offer, config);
+        assert_eq!(answered, response.map(|response| format!("{plain}{response}")), "{offer}");
+        assert_eq!(connection.is_compressed(), response.is_some(), "{offer}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_compress_answers_no_offer() {
+    let (connection, answered) =
+        server_for_offer("permessage-deflate", &std::sync::Arc::new(Config::default()));
+    assert_eq!((connection.is_compressed(), answered), (false, None));
+}
+
+/// What a client with this configuration makes of this response.
+fn client_for_response(response: &str, config: &std::sync::Arc<Config>) -> Result<bool, HandshakeError> {
+    let request = client::Request::new("ws://host/".parse().unwrap());
+    let mut handshake = client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO)?;
+    let request = String::from_utf8(drain(&mut handshake.transmit())).unwrap();
+    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+    // A server that knows nothing of extensions accepts; what it did not say is added.
+    let mut accepting = ws_core::server::Handshake::new(Config::default().into(), Timestamp::ZERO);
+    let mut head = format!(
+        "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes();
+    let request = accepting.receive(&mut &mut head[..]).unwrap().unwrap();
+    let upgrade = request.upgrade(&Config::default().origin).unwrap();
+    let accept = ws_core::server::Accept::new();
+    let mut accepted = upgrade.accept(&accept, Config::default().into(), Timestamp::ZERO).unwrap();
+    let head = String::from_utf8(drain(&mut accepted.transmit())).unwrap();
+    let head = head.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Extensions: {response}\r\n\r\n"));
+    let (connection, _) = handshake.receive(&mut &mut head.into_bytes()[..])?.unwrap();
+    Ok(connection.is_compressed())
+}
+
+#[test]
+fn a_client_takes_only_answers_to_what_it_offered() {
+    let config = compressing(|_, deflate| deflate.server_context_takeover = true);
+    let strict = compressing(|_, deflate| {
+        deflate.server_max_window_bits = 10;
+        deflate.server_context_takeover = false;
+    });
+    for (config, response, taken) in [
+        (&config, "permessage-deflate", true),
+        (&config, "permessage-deflate; server_max_window_bits=8", true),
+        (&config, "permessage-deflate; client_max_window_bits=8", true),
+        (&config, "permessage-deflate; client_no_context_takeover; server_no_context_takeover", true),
+        (&config, "permessage-deflate; client_max_window_bits", false),
+        (&config, "permessage-deflate; server_max_window_bits", false),
+        (&config, "permessage-deflate; server_max_window_bits=20", false),
+        (&config, "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10", false),
+        (&config, "permessage-deflate; unknown", false),
+        (&config, "permessage-deflate, permessage-deflate", false),
+        (&config, "permessage-deflate, foo", false),
+        (&config, "foo", false),
+        (&config, "permessage-deflate;", false),
+        (&strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=10", true),
+        (&strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11", false),
+        (&strict, "permessage-deflate; server_no_context_takeover", false),
+        (&strict, "permessage-deflate; server_max_window_bits=10", false),
+    ] {
+        let result = client_for_response(response, config);
+        assert_eq!(result.is_ok(), taken, "{response}: {result:?}");
+    }
+    assert_eq!(
+        client_for_response("permessage-deflate", &Config::default().into()),
+        Err(HandshakeError::UnofferedExtension)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    // Any two configurations agree on something that both can do: what either sends, the other reads.
+    #[test]
+    fn any_two_configurations_agree_and_understand_each_other(
+        bits in prop::array::uniform4(9_u8..=15),
+        takeover in prop::array::uniform4(any::<bool>()),
+        texts in prop::collection::vec("[a-e]{0,300}", 1..6),
+    ) {
+        let config = |at: usize| compressing(|_, deflate| {
+            deflate.server_max_window_bits = bits[at];
+            deflate.client_max_window_bits = bits[at + 1];
+            deflate.server_context_takeover = takeover[at];
+            deflate.client_context_takeover = takeover[at + 1];
+        });
+        let (mut client, mut server, response) = open(&config(0), &config(2)).unwrap();
+        prop_assert!(response.is_some());
+        prop_assert!(client.is_compressed() && server.is_compressed());
+        for text in &texts {
+            for from_client in [true, false] {
+                let (from, to) = if from_client { (&mut client, &mut server) } else { (&mut server, &mut client) };
+                from.send(text.as_str()).unwrap();
+                let bytes = drain(&mut from.transmit());
+                prop_assert_eq!(receive(to, &bytes, 7).unwrap(), [Event::Message(Message::from(text.as_str()))]);
+            }
+        }
+    }
+}
