@@ -1,11 +1,14 @@
 // One end of a WebSocket that does what it is told by lines on stdin and tells on stdout what happens.
 //
 //     peer.mjs client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
-//     peer.mjs server     [the same]  [--refuse STATUS --body TEXT]
+//                         [--ca FILE]
+//     peer.mjs server     [the same but --ca]  [--refuse STATUS --body TEXT]  [--cert FILE --key FILE]
 //
 // Payloads and reasons are written in hexadecimal behind an x. peer.py speaks the same language.
 
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { WebSocket, WebSocketServer } from "ws";
@@ -18,6 +21,9 @@ const { positionals: [role, url], values: options } = parseArgs({
     "max-size": { type: "string", default: String(64 << 20) },
     refuse: { type: "string" },
     body: { type: "string" },
+    ca: { type: "string" },
+    cert: { type: "string" },
+    key: { type: "string" },
   },
 });
 
@@ -84,7 +90,11 @@ async function obey(ws, next, rawHeaders) {
 
 async function client() {
   const headers = Object.fromEntries(options.header.map(header => header.split(": ")));
-  const ws = new WebSocket(url, options.subprotocol, { ...common, headers });
+  const ws = new WebSocket(url, options.subprotocol, {
+    ...common,
+    headers,
+    ca: options.ca && readFileSync(options.ca),
+  });
   const next = recorded(ws);
   let rawHeaders = [];
   ws.on("upgrade", response => { rawHeaders = response.rawHeaders; });
@@ -103,9 +113,14 @@ async function server() {
   const verifyClient = (_info, answer) =>
     options.refuse ? answer(false, Number(options.refuse), options.body) : answer(true);
   const handleProtocols = offered => options.subprotocol.find(name => offered.has(name)) ?? false;
-  const listener = new WebSocketServer({ ...common, host: "127.0.0.1", port: 0, verifyClient, handleProtocols });
+  const where = { host: "127.0.0.1", port: 0 };
+  const https = options.cert && createServer({ cert: readFileSync(options.cert), key: readFileSync(options.key) });
+  const listener = new WebSocketServer({
+    ...common, verifyClient, handleProtocols, ...(https ? { server: https } : where),
+  });
   listener.on("headers", lines => lines.push(...options.header));
   listener.on("connection", (ws, request) => obey(ws, recorded(ws), request.rawHeaders));
+  https?.listen(where);
   await once(listener, "listening");
   say("listening", listener.address().port);
 }

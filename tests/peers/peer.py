@@ -1,13 +1,15 @@
 """One end of a WebSocket that does what it is told by lines on stdin and tells on stdout what happens.
 
     peer.py client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
-    peer.py server     [the same]  [--refuse STATUS --body TEXT]
+                       [--ca FILE]
+    peer.py server     [the same but --ca]  [--refuse STATUS --body TEXT]  [--cert FILE --key FILE]
 
 Payloads and reasons are written in hexadecimal behind an x. peer.mjs speaks the same language.
 """
 
 import argparse
 import asyncio
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
@@ -85,6 +87,8 @@ async def obey(ws, headers):
 
 
 async def client(options, common):
+    if options.ca:
+        common["ssl"] = ssl.create_default_context(cafile=options.ca)
     try:
         ws = await connect(options.url, additional_headers=options.header, proxy=None, **common)
     except InvalidStatus as refusal:
@@ -110,6 +114,10 @@ async def server(options, common):
     def process_response(ws, request, response):
         response.headers.update(options.header)
 
+    if options.cert:
+        common["ssl"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        common["ssl"].load_cert_chain(options.cert, options.key)
+
     async with serve(
         handle,
         "127.0.0.1",
@@ -131,6 +139,8 @@ def main():
     parser.add_argument("--max-size", type=int, default=64 << 20)
     parser.add_argument("--refuse", type=int)
     parser.add_argument("--body", default="")
+    for name in ("--ca", "--cert", "--key"):
+        parser.add_argument(name)
     options = parser.parse_args()
     options.header = Headers([header.split(": ", 1) for header in options.header])
     common = {

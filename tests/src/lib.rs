@@ -7,8 +7,10 @@
 mod bounded;
 pub mod certificates;
 pub mod either;
+mod folder;
 pub mod kernel;
 mod peer;
+pub mod pipe;
 mod process;
 mod raw;
 mod server;
@@ -16,6 +18,7 @@ pub mod tls;
 pub mod wire;
 
 pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
+pub use folder::Folder;
 pub use peer::{Language, Peer, Terms};
 pub use process::{Process, programs};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};

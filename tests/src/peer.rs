@@ -14,6 +14,7 @@ pub struct Peer {
     process: Process,
     /// The port that it listens on, if it is a server.
     port: Option<u16>,
+    secure: bool,
     headers: Vec<(String, String)>,
     subprotocol: Option<String>,
 }
@@ -38,6 +39,10 @@ pub struct Terms {
     pub max_size: Option<usize>,
     /// A server's status and body for everybody.
     pub refuse: Option<(u16, &'static str)>,
+    /// A file with the authority that a client trusts, for `wss://`.
+    pub ca: Option<PathBuf>,
+    /// Files with a server's certificate and its key, for `wss://`.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Peer {
@@ -76,13 +81,21 @@ impl Peer {
         if let Some((status, body)) = terms.refuse {
             command.args(["--refuse", &status.to_string(), "--body", body]);
         }
+        if let Some(ca) = &terms.ca {
+            command.arg("--ca").arg(ca);
+        }
+        if let Some((certificate, key)) = &terms.certificate {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
         let process = Process::start(&mut command);
-        Self { process, port: None, headers: Vec::new(), subprotocol: None }
+        let secure = terms.certificate.is_some();
+        Self { process, port: None, secure, headers: Vec::new(), subprotocol: None }
     }
 
     /// Where a server can be reached.
     pub fn url(&self, path: &str) -> String {
-        format!("ws://127.0.0.1:{}{path}", self.port.expect("a server"))
+        let scheme = if self.secure { "wss" } else { "ws" };
+        format!("{scheme}://127.0.0.1:{}{path}", self.port.expect("a server"))
     }
 
     /// Waits until its connection is open.

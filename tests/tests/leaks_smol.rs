@@ -1,0 +1,59 @@
+//! What connections of ws-smol leave behind. The only test of its program, because it counts all of the
+//! process's descriptors.
+
+use ws_std::CloseCode;
+use ws_tests::{
+    Raw, bounded,
+    either::{Adapter, Pairing, Route},
+    eventually, kernel,
+    tls::RawTls,
+    wire::{self, Frame},
+};
+
+/// One client of eight kinds, by its number.
+fn come_and_go(pairing: Pairing, server: &ws_tests::either::Running, number: usize) {
+    let partial = &Frame::text("broken off").masked().encode()[..9];
+    match (number % 8, pairing.secure) {
+        (0, _) => {
+            let mut ws = pairing.client(server, "/").connect().unwrap();
+            ws.send("hello").unwrap();
+            assert_eq!(ws.message(), "hello");
+            ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        }
+        (1, _) => drop(pairing.client(server, "/").connect().unwrap()),
+        (2, _) => drop(pairing.client(server, "/elsewhere").connect().unwrap_err()),
+        (3, _) => Raw::connect(server.address()).reset(),
+        (4, false) => Raw::open(server.address(), "/").write(partial),
+        (5, false) => {
+            let raw = Raw::open(server.address(), "/");
+            raw.write(partial);
+            raw.reset();
+        }
+        (6, false) => Raw::connect(server.address()).write(&wire::request("/", &[])[..30]),
+        (4, true) => RawTls::open(server.address()).write(partial),
+        (5, true) => {
+            let mut raw = RawTls::open(server.address());
+            raw.write(Frame::text("hello").masked().encode());
+            raw.end(true);
+        }
+        (6, true) => RawTls::connect(server.address(), &[]).handshake().unwrap(),
+        _ => drop(Raw::connect(server.address())),
+    }
+}
+
+#[test]
+fn a_thousand_connections_leave_no_descriptor_behind() {
+    bounded(|| {
+        for secure in [false, true] {
+            let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, secure };
+            let server = pairing.serve(Route::echo(Adapter::Smol)).start();
+            // Whatever is made once, by the first connections of each kind, stays.
+            (0..16).for_each(|number| come_and_go(pairing, &server, number));
+            eventually("the first connections have ended", || server.handle().connections() == 0);
+            let before = kernel::file_descriptors();
+            (0..1000).for_each(|number| come_and_go(pairing, &server, number));
+            eventually("all connections have ended", || server.handle().connections() == 0);
+            eventually("all descriptors are closed", || kernel::file_descriptors() <= before);
+        }
+    });
+}
