@@ -2,9 +2,12 @@
 //!
 //! `cargo run --release --example smol_echo_client -- ws://127.0.0.1:9001/echo [--ca FILE] [--insecure]`
 
-use std::{error::Error, process};
+use std::{error::Error, process, time::Duration};
 
 use ws_smol::{Client, ClientTls, CloseCode};
+
+/// How long to wait for an echo.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() {
     if let Err(error) = smol::block_on(run()) {
@@ -15,7 +18,7 @@ fn main() {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let (url, tls) = options()?;
-    let mut ws = Client::new(&url).tls(tls).connect().await?;
+    let mut ws = Client::new(&url).tls(tls).read_timeout(Some(PATIENCE)).connect().await?;
     ws.send("Hello, WebSocket!").await?;
     println!("received: {}", ws.receive().await?.ok_or("the server closed before it answered the text")?);
     ws.send(&[0xDE, 0xAD, 0xBE, 0xEF]).await?;

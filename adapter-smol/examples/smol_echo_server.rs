@@ -37,10 +37,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         scheme = "wss";
     }
     let listener = server.bind(&*options.listen)?;
-    println!("listening on {scheme}://{}/", listener.local_addr()?);
 
     let handle = listener.handle();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    println!("listening on {scheme}://{}/", listener.local_addr()?);
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             smol::block_on(handle.stop(Duration::from_secs(5)));

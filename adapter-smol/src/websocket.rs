@@ -1,15 +1,18 @@
 use std::{
+    fmt,
     future::poll_fn,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
+use ws_core::{
+    Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State, Timestamp,
+};
 use ws_transport::{Clock, Error, Wire};
 
 use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
@@ -27,7 +30,6 @@ use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
 ///
 /// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
 /// a server's handler it is closed with 1000 for you.
-#[derive(Debug)]
 pub struct WebSocket {
     sender: Sender,
     receiver: Receiver,
@@ -246,7 +248,6 @@ impl WebSocket {
 }
 
 /// The half of a [`WebSocket`] that receives.
-#[derive(Debug)]
 pub struct Receiver {
     duplex: Arc<Duplex>,
 }
@@ -258,7 +259,8 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        while let Some(chunk) = self.receive_chunk().await? {
+        let deadline = self.duplex.read_deadline();
+        while let Some(chunk) = self.next_chunk(deadline).await? {
             if let Some(message) = self.duplex.join(chunk) {
                 return Ok(Some(message));
             }
@@ -272,14 +274,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        loop {
-            match self.receive_event().await? {
-                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
-                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
+        self.next_chunk(self.duplex.read_deadline()).await
     }
 
     /// As [`WebSocket::receive_event`].
@@ -292,6 +287,25 @@ impl Receiver {
         poll_fn(|cx| self.duplex.poll_receive(cx, deadline)).await
     }
 
+    async fn next_chunk(&self, deadline: Option<Timestamp>) -> Result<Option<Chunk<'static>>, Error> {
+        poll_fn(|cx| self.poll_chunk(cx, deadline)).await
+    }
+
+    fn poll_chunk(
+        &self,
+        cx: &mut Context<'_>,
+        deadline: Option<Timestamp>,
+    ) -> Poll<Result<Option<Chunk<'static>>, Error>> {
+        loop {
+            return Poll::Ready(Ok(match ready!(self.duplex.poll_receive(cx, deadline))? {
+                Some(Event::Message(message)) => Some(Chunk::last(message)),
+                Some(Event::Chunk(chunk)) => Some(chunk),
+                Some(_) => continue,
+                None => None,
+            }));
+        }
+    }
+
     /// As [`WebSocket::set_read_timeout`].
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.duplex.set_read_timeout(timeout);
@@ -300,7 +314,7 @@ impl Receiver {
 
 /// The half of a [`WebSocket`] that sends. Clones send to the same connection, from any task; messages
 /// are never mixed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sender {
     duplex: Arc<Duplex>,
 }
@@ -454,22 +468,14 @@ impl futures_core::Stream for Receiver {
         // One deadline for all polls of one wait.
         let deadline = self.duplex.stream_deadline();
         loop {
-            let Poll::Ready(received) = self.duplex.poll_receive(cx, deadline) else {
-                return Poll::Pending;
-            };
-            let chunk = match received {
-                Ok(Some(Event::Message(message))) => Chunk::last(message),
-                Ok(Some(Event::Chunk(chunk))) => chunk,
-                Ok(Some(_)) => continue,
+            let received = match ready!(self.poll_chunk(cx, deadline)) {
+                Ok(Some(chunk)) => self.duplex.join(chunk).map(Ok),
                 Ok(None) => return Poll::Ready(None),
-                Err(error) => {
-                    self.duplex.end_stream_wait();
-                    return Poll::Ready(Some(Err(error)));
-                }
+                Err(error) => Some(Err(error)),
             };
-            if let Some(message) = self.duplex.join(chunk) {
+            if received.is_some() {
                 self.duplex.end_stream_wait();
-                return Poll::Ready(Some(Ok(message)));
+                return Poll::Ready(received);
             }
         }
     }
@@ -517,4 +523,33 @@ impl<'m> futures_sink::Sink<Message<'m>> for WebSocket {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         futures_sink::Sink::<Message<'m>>::poll_close(Pin::new(&mut self.sender), cx)
     }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "WebSocket", &self.sender.duplex)
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Receiver", &self.duplex)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Sender", &self.duplex)
+    }
+}
+
+/// What a log should have of a connection; not what it carries.
+fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
+    let (role, state, buffered) =
+        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
+    f.debug_struct(name)
+        .field("role", &role)
+        .field("state", &state)
+        .field("buffered", &buffered)
+        .finish_non_exhaustive()
 }

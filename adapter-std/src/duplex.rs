@@ -156,8 +156,7 @@ impl Duplex {
     }
 
     /// The next event; `None` when the connection has ended as it should.
-    pub(crate) fn receive(&self, timeout: Option<Duration>) -> Result<Option<Event<'static>>, Error> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Event<'static>>, Error> {
         let mut reading = lock(&self.reading);
         loop {
             if !reading.is_empty() {

@@ -1,4 +1,9 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, Joiner};
@@ -17,7 +22,6 @@ use crate::duplex::Duplex;
 ///
 /// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
 /// a server's handler it is closed with 1000 for you.
-#[derive(Debug)]
 pub struct WebSocket {
     sender: Sender,
     receiver: Receiver,
@@ -187,7 +191,6 @@ impl WebSocket {
 }
 
 /// The half of a [`WebSocket`] that receives.
-#[derive(Debug)]
 pub struct Receiver {
     duplex: Arc<Duplex>,
     read_timeout: Option<Duration>,
@@ -201,7 +204,8 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        while let Some(chunk) = self.receive_chunk()? {
+        let deadline = self.deadline();
+        while let Some(chunk) = self.next_chunk(deadline)? {
             if let Some(message) = self.joiner.add(chunk) {
                 return Ok(Some(message));
             }
@@ -215,14 +219,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        loop {
-            match self.receive_event()? {
-                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
-                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
+        self.next_chunk(self.deadline())
     }
 
     /// As [`WebSocket::receive_event`].
@@ -231,7 +228,23 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`].
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(self.read_timeout)
+        self.duplex.receive(self.deadline())
+    }
+
+    fn next_chunk(&self, deadline: Option<Instant>) -> Result<Option<Chunk<'static>>, Error> {
+        loop {
+            match self.duplex.receive(deadline)? {
+                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
+                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// When a wait that begins now ends.
+    fn deadline(&self) -> Option<Instant> {
+        self.read_timeout.and_then(|timeout| Instant::now().checked_add(timeout))
     }
 
     /// As [`WebSocket::set_read_timeout`].
@@ -242,7 +255,7 @@ impl Receiver {
 
 /// The half of a [`WebSocket`] that sends. Clones send to the same connection, from any thread; messages
 /// are never mixed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sender {
     duplex: Arc<Duplex>,
 }
@@ -358,4 +371,33 @@ impl Sender {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().local_addr()
     }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "WebSocket", &self.sender.duplex)
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Receiver", &self.duplex)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Sender", &self.duplex)
+    }
+}
+
+/// What a log should have of a connection; not what it carries.
+fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
+    let (role, state, buffered) =
+        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
+    f.debug_struct(name)
+        .field("role", &role)
+        .field("state", &state)
+        .field("buffered", &buffered)
+        .finish_non_exhaustive()
 }

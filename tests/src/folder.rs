@@ -36,7 +36,6 @@ impl Folder {
         fs::write(&path, contents).expect("a file");
         path
     }
-
 }
 
 impl Drop for Folder {

@@ -48,7 +48,8 @@ pub fn pipe(capacity: usize, most: usize) -> (Pipe, Pipe) {
 impl Pipe {
     /// Between one and `most`.
     fn some(&mut self) -> usize {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         1 + (self.random >> 33) as usize % self.most
     }
 }
@@ -69,7 +70,11 @@ fn lock(channel: &Mutex<Channel>) -> MutexGuard<'_, Channel> {
 }
 
 impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.reluctant_to_read = !self.reluctant_to_read;
         if !self.reluctant_to_read {
             cx.waker().wake_by_ref();

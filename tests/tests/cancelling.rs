@@ -31,10 +31,7 @@ fn pair((one, other): (Pipe, Pipe), change: impl Fn(&mut Config)) -> (WebSocket,
     let (config, clock) = (Arc::new(config), Clock::start());
     let client = Connection::client(config.clone(), [7; 32], clock.now());
     let server = Connection::server(config, clock.now());
-    (
-        WebSocket::from_connection(one, client, clock),
-        WebSocket::from_connection(other, server, clock),
-    )
+    (WebSocket::from_connection(one, client, clock), WebSocket::from_connection(other, server, clock))
 }
 
 /// Polls a new future once, and drops it.

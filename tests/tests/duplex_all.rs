@@ -95,7 +95,8 @@ fn peers_that_fill_all_buffers_before_they_read_go_on(pairing: Pairing) {
         thread::spawn(move || {
             let (sender, mut receiver) = ws.split();
             // It waits until the peer reads, and the peer reads only in a thread of its own.
-            let sending = thread::spawn(move || (0..MESSAGES).for_each(|_| sender.send(vec![5; SIZE]).unwrap()));
+            let sending =
+                thread::spawn(move || (0..MESSAGES).for_each(|_| sender.send(vec![5; SIZE]).unwrap()));
             let_pass(Duration::from_millis(100));
             for _ in 0..MESSAGES {
                 assert_eq!(receiver.receive().unwrap().unwrap().len(), SIZE);

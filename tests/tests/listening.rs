@@ -104,7 +104,8 @@ fn a_server_on_a_path_is_reached_only_while_it_serves(adapter: Adapter) {
     let folder = Folder::new();
     let error = connect_to(adapter, &folder.file("socket")).unwrap_err();
     assert!(error.to_string().contains("ws-tests"), "{error}");
-    let server = Server::new(adapter).mount("/", Route::echo(adapter)).bind_unix(&folder.file("socket")).unwrap();
+    let server =
+        Server::new(adapter).mount("/", Route::echo(adapter)).bind_unix(&folder.file("socket")).unwrap();
     expect_echo(connect_to(adapter, &folder.file("socket")).unwrap());
     drop(server);
     assert!(matches!(connect_to(adapter, &folder.file("socket")), Err(Error::Io(_))));

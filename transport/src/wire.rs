@@ -117,10 +117,10 @@ impl Wire {
         }
     }
 
-    /// Says that nothing more will be written.
+    /// Says that nothing will be written after what waits now.
     pub fn end_output(&mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.close();
+            tls.close(&mut self.connection.transmit());
         }
     }
 }

@@ -49,6 +49,8 @@ struct Connections {
     refused: usize,
     /// Set when the server is to stop: when all must have ended.
     stop_by: Option<Instant>,
+    /// Whether some had not, and were broken off.
+    broken_off: bool,
     /// Who waits for one of these to change.
     waiting: Vec<Waker>,
 }
@@ -229,7 +231,12 @@ impl Shared {
         )
         .await;
         if !in_time {
-            for (cancel, duplex) in self.connections().entries() {
+            let entries = {
+                let mut connections = self.connections();
+                connections.broken_off |= !connections.by_id.is_empty();
+                connections.entries()
+            };
+            for (cancel, duplex) in entries {
                 cancel.cancel();
                 if let Some(duplex) = duplex {
                     duplex.abandon();
@@ -241,7 +248,8 @@ impl Shared {
             })
             .await;
         }
-        in_time
+        // Both a handle and the listener wait here; the other may have been quicker.
+        !self.connections().broken_off
     }
 
     /// Waits until something is so about the connections.

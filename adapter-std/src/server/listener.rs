@@ -46,6 +46,8 @@ struct Connections {
     by_id: HashMap<u64, Entry>,
     /// Set when the server is to stop: when all must have ended.
     stop_by: Option<Instant>,
+    /// Whether some had not, and were broken off.
+    broken_off: bool,
 }
 
 /// A connection, and what it is driven by once its opening handshake is done.
@@ -187,14 +189,19 @@ impl Shared {
 
     /// Waits for all connections to end, and ends those that have not by the deadline.
     fn end_all(&self, deadline: Instant) -> bool {
-        let in_time = self.pool.close(deadline);
-        if !in_time {
-            for (socket, _) in self.connections().entries() {
+        if !self.pool.close(deadline) {
+            let entries = {
+                let mut connections = self.connections();
+                connections.broken_off = true;
+                connections.entries()
+            };
+            for (socket, _) in entries {
                 socket.shutdown(Shutdown::Both);
             }
             self.pool.close(Instant::now() + LAST_WORDS);
         }
-        in_time
+        // Both a handle and the listener wait here; the other may have been quicker.
+        !self.connections().broken_off
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
