@@ -5,6 +5,7 @@
 #   run.sh [ADAPTER...]    std by default
 #
 #   AUTOBAHN_HOME          where the suite is, or is to be; in the target directory by default
+#   AUTOBAHN_DEFLATE       set to anything: with the cases of permessage-deflate, which take minutes
 #   AUTOBAHN_JOBS          how many parts of it run at once; 4 by default
 #   AUTOBAHN_PYTHON27      see setup.sh
 set -euo pipefail

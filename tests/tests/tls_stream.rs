@@ -27,6 +27,7 @@ with_both_adapters! {
     after_a_close_a_missing_close_notify_is_no_error
     garbage_below_tls_is_an_error_and_harms_nobody
     a_failed_connection_tells_why_before_it_ends
+    what_was_fed_before_a_failure_leaves_before_the_close
     the_request_may_come_one_byte_in_a_record
 }
 
@@ -160,6 +161,19 @@ fn a_failed_connection_tells_why_before_it_ends(adapter: Adapter) {
     assert_eq!(close.code_and_reason().0, 1002);
     assert_eq!(raw.frame(), None);
     assert!(matches!(receiving.join().unwrap(), Error::Protocol(_)));
+}
+
+fn what_was_fed_before_a_failure_leaves_before_the_close(adapter: Adapter) {
+    let (_server, mut handed, mut raw) = hand_over(adapter);
+    // In one record, so that the second frame waits in the buffer while the first is answered.
+    raw.write([Frame::text("go").masked().encode(), Frame::text("plain").encode()].concat());
+    assert_eq!(handed.ws.message(), "go");
+    handed.ws.feed(vec![7; 300_000]).unwrap();
+    let error = handed.ws.receive().unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+    assert!(raw.frame().unwrap() == Frame::new(Frame::BINARY, vec![7; 300_000]));
+    assert_eq!(raw.frame().expect("a Close before the end").code_and_reason().0, 1002);
+    assert_eq!(raw.frame(), None);
 }
 
 fn the_request_may_come_one_byte_in_a_record(adapter: Adapter) {

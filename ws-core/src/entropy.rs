@@ -18,7 +18,8 @@ impl Entropy {
         Self(ChaCha12Rng::from_seed(seed))
     }
 
-    #[inline]
+    /// Not inlined: the generator's next block of keys is much code.
+    #[inline(never)]
     pub(crate) fn masking_key(&mut self) -> [u8; 4] {
         self.0.next_u32().to_ne_bytes()
     }

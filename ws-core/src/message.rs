@@ -54,6 +54,7 @@ impl<'a> Message<'a> {
 
     /// The payload, be it text or binary.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -93,6 +94,7 @@ impl<'a> Message<'a> {
 
     /// The same message, borrowed from this one.
     #[must_use]
+    #[inline]
     pub fn as_borrowed(&self) -> Message<'_> {
         match self {
             Self::Text(text) => Message::Text(Cow::Borrowed(text)),
@@ -131,48 +133,56 @@ impl fmt::Debug for Message<'_> {
 }
 
 impl<'a> From<&'a str> for Message<'a> {
+    #[inline]
     fn from(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
 impl From<String> for Message<'_> {
+    #[inline]
     fn from(text: String) -> Self {
         Self::Text(Cow::Owned(text))
     }
 }
 
 impl<'a> From<&'a String> for Message<'a> {
+    #[inline]
     fn from(text: &'a String) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
 impl<'a> From<&'a [u8]> for Message<'a> {
+    #[inline]
     fn from(bytes: &'a [u8]) -> Self {
         Self::Binary(Cow::Borrowed(bytes))
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    #[inline]
     fn from(bytes: &'a [u8; N]) -> Self {
         Self::Binary(Cow::Borrowed(bytes))
     }
 }
 
 impl From<Vec<u8>> for Message<'_> {
+    #[inline]
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(Cow::Owned(bytes))
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    #[inline]
     fn from(bytes: &'a Vec<u8>) -> Self {
         Self::Binary(Cow::Borrowed(bytes))
     }
 }
 
 impl<'a> From<&'a Message<'_>> for Message<'a> {
+    #[inline]
     fn from(message: &'a Message<'_>) -> Self {
         message.as_borrowed()
     }

@@ -79,6 +79,7 @@ impl Transmit {
     }
 
     /// Whether the pong noted last is still here.
+    #[inline]
     pub(crate) fn holds_pong(&self) -> bool {
         self.read < self.pong_end
     }
@@ -113,6 +114,7 @@ impl Transmit {
 
     /// Drops the bytes that are gone. Called only when they are at least half, so that no byte is moved
     /// more than once on average.
+    #[inline(never)]
     fn compact(&mut self) {
         let gone = mem::take(&mut self.read);
         let left = self.copied.len().saturating_sub(gone);
@@ -147,24 +149,9 @@ impl Transmit {
         let end = self.front().map_or(self.copied.len(), |shared| shared.at);
         end.saturating_sub(self.read)
     }
-}
 
-impl Buf for Transmit {
-    #[inline]
-    fn remaining(&self) -> usize {
-        self.len()
-    }
-
-    #[inline]
-    fn chunk(&self) -> &[u8] {
-        match (self.copied_run(), self.front()) {
-            (0, Some(shared)) => &shared.payload,
-            (run, _) => self.copied.get(self.read..self.read.saturating_add(run)).unwrap_or_default(),
-        }
-    }
-
-    #[inline]
-    fn advance(&mut self, mut count: usize) {
+    #[inline(never)]
+    fn advance_through_shared(&mut self, mut count: usize) {
         loop {
             let step = self.copied_run().min(count);
             self.read = self.read.saturating_add(step);
@@ -183,6 +170,42 @@ impl Buf for Transmit {
             }
         }
         if self.is_empty() {
+            self.reset();
+        }
+    }
+}
+
+impl Buf for Transmit {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn has_remaining(&self) -> bool {
+        !self.is_empty()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        if self.shared.is_none() {
+            return self.copied.get(self.read..).unwrap_or_default();
+        }
+        match (self.copied_run(), self.front()) {
+            (0, Some(shared)) => &shared.payload,
+            (run, _) => self.copied.get(self.read..self.read.saturating_add(run)).unwrap_or_default(),
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        if self.shared.is_some() {
+            return self.advance_through_shared(count);
+        }
+        let read = self.read.saturating_add(count);
+        if read < self.copied.len() {
+            self.read = read;
+        } else {
             self.reset();
         }
     }

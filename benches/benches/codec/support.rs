@@ -30,7 +30,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn binary(name: &'static str, len: usize, count: usize) -> Self {
-        let payload = (0..len).map(|at| (at * 167 >> 3) as u8).collect();
+        let payload = (0..len).map(|at| ((at * 167) >> 3) as u8).collect();
         Self { name, payload, opcode: Opcode::Binary, count }
     }
 
@@ -121,18 +121,27 @@ pub(crate) fn per_message(
 }
 
 pub(crate) fn core_server() -> Connection {
-    Connection::server(Arc::new(Config::default()), Timestamp::ZERO)
+    used(Connection::server(Arc::new(Config::default()), Timestamp::ZERO))
 }
 
 pub(crate) fn core_client() -> Connection {
-    Connection::client(Arc::new(Config::default()), [7; 32], Timestamp::ZERO)
+    used(Connection::client(Arc::new(Config::default()), [7; 32], Timestamp::ZERO))
+}
+
+/// A connection whose block for what is to be written has the size that it will have.
+fn used(mut connection: Connection) -> Connection {
+    connection.send(&[0; 2048]).unwrap();
+    drain(connection.transmit());
+    connection
 }
 
 /// What a driver does with a socket that takes everything.
 #[inline]
 pub(crate) fn drain(mut transmit: impl Buf) {
     while transmit.has_remaining() {
-        let written = black_box(transmit.chunk()).len();
+        let chunk = transmit.chunk();
+        black_box(chunk);
+        let written = chunk.len();
         transmit.advance(written);
     }
 }

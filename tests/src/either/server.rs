@@ -70,7 +70,8 @@ impl Route {
     pub fn hand_over(adapter: Adapter) -> (Self, impl Fn() -> Handed) {
         let (hand, handed) = mpsc::channel();
         let hand = Mutex::new(hand);
-        let hand = move |handed| hand.lock().expect("no panic").send(handed);
+        let hand =
+            move |handed| hand.lock().expect("no panic").send(handed).map_err(|_| "the test has ended");
         let route = match adapter {
             Adapter::Std => Self::Std(ws_std::Route::new(move |request, ws| {
                 let (release, released) = mpsc::channel();

@@ -15,8 +15,8 @@ use self::{
     send::Outgoing,
 };
 use crate::{
-    Cause, CloseCode, CloseFrame, Closure, Config, Event, ProtocolError, SendError, Side, Timeout, Timestamp,
-    Transmit, entropy::Entropy, extension::Agreed, frame::Opcode,
+    Cause, CloseCode, CloseFrame, Closure, Config, Event, Message, ProtocolError, SendError, Side, Timeout,
+    Timestamp, Transmit, entropy::Entropy, extension::Agreed, frame::Opcode, utf8,
 };
 
 /// One end of a WebSocket connection whose opening handshake is done.
@@ -152,6 +152,24 @@ impl Connection {
     /// The peer broke a rule. The error stays: every further call returns it.
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
+        if self.closing.is_none()
+            && let Some((opcode, payload)) = self.incoming.whole_message(input, &self.config)
+        {
+            self.heard = true;
+            if opcode == Opcode::Binary {
+                return Ok(Some(Event::Message(Message::Binary(Cow::Borrowed(payload)))));
+            }
+            return match utf8::validate(payload) {
+                Ok(text) => Ok(Some(Event::Message(Message::Text(Cow::Borrowed(text))))),
+                Err(error) => Err(self.refuse(input, error)),
+            };
+        }
+        self.receive_any(input)
+    }
+
+    /// [`receive`](Self::receive), whatever comes.
+    #[inline(never)]
+    fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
             if let Some(closing) = self.closing.as_deref().filter(|closing| closing.ignores_input()) {
                 *input = &mut [];
@@ -172,13 +190,17 @@ impl Connection {
                     }
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => {
-                    *input = &mut [];
-                    self.fail_with(Cause::Protocol(error), error.close_code(), error.reason());
-                    return Err(error);
-                }
+                Err(error) => return Err(self.refuse(input, error)),
             }
         }
+    }
+
+    /// Fails the connection for what the peer did.
+    #[cold]
+    fn refuse(&mut self, input: &mut &mut [u8], error: ProtocolError) -> ProtocolError {
+        *input = &mut [];
+        self.fail_with(Cause::Protocol(error), error.close_code(), error.reason());
+        error
     }
 
     /// Tells that the peer's stream has ended: it will send nothing more.
@@ -216,7 +238,7 @@ impl Connection {
         match self.pings.handle_timeout(keepalive, now, heard) {
             Due::Nothing => {}
             Due::Ping(payload) => {
-                self.outgoing.push(Opcode::Ping, Cow::Borrowed(&payload));
+                self.outgoing.push(Opcode::Ping, &payload);
                 self.release();
             }
             Due::Dead => {
@@ -269,6 +291,7 @@ impl Connection {
 impl Connection {
     /// The bytes to be written, oldest first. [`advance`](Buf::advance) by as many as were written; with
     /// the feature `std`, [`chunks_vectored`](Buf::chunks_vectored) fills slices for a vectored write.
+    #[inline]
     pub fn transmit(&mut self) -> impl Buf + '_ {
         self.outgoing.flush_pong();
         &mut self.outgoing.queue
@@ -441,7 +464,7 @@ impl Connection {
             payload.extend_from_slice(frame.reason.as_bytes());
         }
         self.outgoing.push_waiting_pong();
-        self.outgoing.push(Opcode::Close, Cow::Owned(payload));
+        self.outgoing.push(Opcode::Close, &payload);
     }
 
     /// When the message in progress counts as stalled. While this end does not read, that is not the

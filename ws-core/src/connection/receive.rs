@@ -76,6 +76,31 @@ impl Incoming {
         *self = Self::new(self.expect_masked, None);
     }
 
+    /// The usual case, alone so that it can be inlined: a message in one frame that lies in `input` to its
+    /// end. Everything else, mistakes included, is `None` and left to [`next`](Self::next).
+    #[inline]
+    pub(super) fn whole_message<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+    ) -> Option<(Opcode, &'a mut [u8])> {
+        if self.is_partial() || config.delivery != Delivery::Messages {
+            return None;
+        }
+        // FIN, no reserved bit, text or binary: known beforehand, this leaves little of what follows.
+        if !matches!(input.first(), Some(0x81 | 0x82)) {
+            return None;
+        }
+        let (header, header_len) = Header::decode(input).ok()??;
+        self.admit(&header, config).ok()?;
+        let end = usize::try_from(header.payload_len).ok()?.checked_add(header_len)?;
+        let payload = input.split_off_mut(..end)?.get_mut(header_len..)?;
+        if let Some(key) = header.masking_key {
+            apply_mask(payload, key);
+        }
+        Some((header.opcode, payload))
+    }
+
     /// Takes bytes off `input` up to the end of the next event; `None` when it is drained.
     #[inline]
     pub(super) fn next<'a>(

@@ -51,11 +51,12 @@ impl Outgoing {
         Self { queue, masking, compressor, message: None, pong: None }
     }
 
-    pub(super) fn push(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
-        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+    pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
     /// Compresses a message, if that was agreed on and is of use.
+    #[inline]
     fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
         if let Some(compressor) =
             self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
@@ -67,47 +68,60 @@ impl Outgoing {
                 return self.push_frame(header, Cow::Owned(compressed));
             }
         }
-        self.push(opcode, payload);
+        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Queues a frame, masked if it has to be.
+    /// Queues a frame, with its payload itself if that is cheaper than a copy.
+    #[inline]
     fn push_frame(&mut self, header: Header, payload: Cow<'_, [u8]>) {
-        let masking_key = self.masking.as_mut().map(|entropy| entropy.masking_key());
-        let header = Header { masking_key, ..header }.encode();
-        let out = self.queue.block();
-        match (masking_key, payload) {
-            (Some(key), payload) => {
-                out.reserve(header.len().saturating_add(payload.len()));
-                out.extend_from_slice(&header);
-                extend_masked(out, &payload, key);
-            }
-            (None, Cow::Owned(payload)) if payload.len() >= Self::SHARED_FROM => {
-                out.extend_from_slice(&header);
+        match payload {
+            Cow::Owned(payload) if payload.len() >= Self::SHARED_FROM && self.masking.is_none() => {
+                header.encode().append_to(self.queue.block());
                 self.queue.push_shared(Bytes::from(payload));
             }
-            (None, payload) => {
-                out.reserve(header.len().saturating_add(payload.len()));
-                out.extend_from_slice(&header);
-                out.extend_from_slice(&payload);
-            }
+            payload => self.push_copied(header, &payload),
         }
     }
 
+    /// Queues a frame, masked if it has to be.
+    #[inline]
+    fn push_copied(&mut self, header: Header, payload: &[u8]) {
+        if self.masking.is_some() {
+            return self.push_masked(header, payload);
+        }
+        let out = self.queue.block();
+        header.encode().append_to(out);
+        out.extend_from_slice(payload);
+    }
+
+    #[inline(never)]
+    fn push_masked(&mut self, header: Header, payload: &[u8]) {
+        let Some(key) = self.masking.as_mut().map(|entropy| entropy.masking_key()) else { return };
+        let out = self.queue.block();
+        Header { masking_key: Some(key), ..header }.encode().append_to(out);
+        extend_masked(out, payload, key);
+    }
+
+    #[inline]
     fn push_prepared(&mut self, prepared: &PreparedMessage) {
         if self.masking.is_some() {
             return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload()));
         }
+        let compressed;
         let frame = match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
-            None => prepared.frame().clone(),
+            None => prepared.frame(),
             Some(compressor) => match prepared.compressed_frame(compressor) {
-                Some(frame) => frame,
+                Some(frame) => {
+                    compressed = frame;
+                    &compressed
+                }
                 None => return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
             },
         };
         if frame.len() >= Self::PREPARED_FROM {
-            self.queue.push_shared(frame);
+            self.queue.push_shared(frame.clone());
         } else {
-            self.queue.block().extend_from_slice(&frame);
+            self.queue.block().extend_from_slice(frame);
         }
     }
 
@@ -134,8 +148,9 @@ impl Outgoing {
         self.queue.len() < Self::PONGS_BELOW || !self.queue.holds_pong()
     }
 
+    #[inline]
     pub(super) fn flush_pong(&mut self) {
-        if self.has_room_for_pong() {
+        if self.pong.is_some() && self.has_room_for_pong() {
             self.push_waiting_pong();
         }
     }
@@ -148,7 +163,7 @@ impl Outgoing {
     }
 
     fn push_pong(&mut self, payload: &[u8]) {
-        self.push(Opcode::Pong, Cow::Borrowed(payload));
+        self.push(Opcode::Pong, payload);
         self.queue.mark_pong();
     }
 
@@ -186,6 +201,7 @@ impl Connection {
     ///
     /// [`Closed`](SendError::Closed), [`BufferFull`](SendError::BufferFull) or, between the chunks of
     /// another message, [`MessageInProgress`](SendError::MessageInProgress).
+    #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_message()?;
         let (opcode, payload) = into_parts(message.into());
@@ -227,6 +243,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    #[inline]
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.admit_message()?;
         self.outgoing.push_prepared(message);
@@ -268,10 +285,11 @@ impl Connection {
             return Err(SendError::ControlPayloadTooLong(payload.len()));
         }
         self.admit_data()?;
-        self.outgoing.push(opcode, Cow::Borrowed(payload));
+        self.outgoing.push(opcode, payload);
         Ok(())
     }
 
+    #[inline]
     fn admit_message(&self) -> Result<(), SendError> {
         self.admit_data()?;
         if self.outgoing.message.is_some() {
@@ -280,6 +298,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn admit_data(&self) -> Result<(), SendError> {
         if self.closing.is_some() {
             return Err(SendError::Closed);
@@ -291,6 +310,7 @@ impl Connection {
     }
 }
 
+#[inline]
 fn into_parts(message: Message<'_>) -> (Opcode, Cow<'_, [u8]>) {
     match message {
         Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Cow::Borrowed(text.as_bytes())),

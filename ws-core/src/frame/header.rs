@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::ops::Deref;
 
 use super::Opcode;
@@ -121,23 +122,24 @@ impl Header {
             | u8::from(self.rsv2) << 5
             | u8::from(self.rsv3) << 4
             | self.opcode as u8;
-        let mask_bit = if self.masking_key.is_some() { 0x80 } else { 0 };
-        let mut encoded = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
-        match self.payload_len {
-            len @ 0..=125 => encoded.push([first, mask_bit | len.to_le_bytes()[0]]),
+        // Put together in a register: a processor waits when it reads as a whole what it has just written
+        // byte by byte.
+        let (mask_bit, key, key_len) = match self.masking_key {
+            None => (0, 0, 0),
+            Some(key) => (0x80, u32::from_le_bytes(key), 4_u8),
+        };
+        let key = u128::from(key);
+        let (bits, len) = match self.payload_len {
+            len @ 0..=125 => (u128::from(len) << 8 | key << 16, 2_u8),
             len @ 126..=0xFFFF => {
                 let [.., high, low] = len.to_be_bytes();
-                encoded.push([first, mask_bit | 126, high, low]);
+                let len = u128::from(u16::from_le_bytes([high, low]));
+                (126 << 8 | len << 16 | key << 32, 4)
             }
-            len => {
-                encoded.push([first, mask_bit | 127]);
-                encoded.push(len.to_be_bytes());
-            }
-        }
-        if let Some(key) = self.masking_key {
-            encoded.push(key);
-        }
-        encoded
+            len => (127 << 8 | u128::from(len.swap_bytes()) << 16 | key << 80, 10),
+        };
+        let bits = bits | mask_bit << 8 | u128::from(first);
+        EncodedHeader { bytes: bits.to_le_bytes(), len: len.wrapping_add(key_len) }
     }
 }
 
@@ -150,18 +152,19 @@ const fn minimal(len: u64, least: u64) -> Result<u64, ProtocolError> {
 /// The bytes of an encoded [`Header`]; dereferences to them.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedHeader {
-    bytes: [u8; Header::MAX_LEN],
+    /// Two more than a header can have: a whole register.
+    bytes: [u8; 16],
     len: u8,
 }
 
 impl EncodedHeader {
+    /// Appends the bytes to `out`.
     #[inline]
-    fn push<const N: usize>(&mut self, part: [u8; N]) {
-        let place = self.bytes.get_mut(usize::from(self.len)..).and_then(<[u8]>::first_chunk_mut);
-        if let Some(place) = place {
-            *place = part;
-            self.len = self.len.wrapping_add(N as u8);
-        }
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len().saturating_add(usize::from(self.len));
+        // To copy all and cut is cheaper than to copy a number of bytes that is not known beforehand.
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 

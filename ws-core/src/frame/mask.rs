@@ -12,21 +12,47 @@ use alloc::vec::Vec;
 /// ```
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
-    // One pattern for all widths: the compiler turns the 16-byte loop into vector instructions, and a
-    // short payload is done after at most one block, three words and three bytes.
-    let word = u32::from_ne_bytes(key);
-    let pattern = u128::from(word) * 0x0000_0001_0000_0001_0000_0001_0000_0001;
-    let (blocks, rest) = payload.as_chunks_mut::<16>();
+    /// From this size on it pays to keep vectors from lying across cache lines.
+    const ALIGNED_FROM: usize = 2048;
+    if payload.len() < ALIGNED_FROM { mask_in_blocks(payload, key) } else { mask_aligned(payload, key) }
+}
+
+#[inline(never)]
+fn mask_aligned(payload: &mut [u8], key: [u8; 4]) {
+    let before = payload.as_ptr().align_offset(BLOCK).min(payload.len());
+    if let Some((head, body)) = payload.split_at_mut_checked(before) {
+        mask_in_blocks(head, key);
+        mask_in_blocks(body, rotate_key(key, before));
+    }
+}
+
+#[inline]
+fn mask_in_blocks(payload: &mut [u8], key: [u8; 4]) {
+    let pattern = pattern(key);
+    let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
     for block in blocks {
-        *block = (u128::from_ne_bytes(*block) ^ pattern).to_ne_bytes();
+        *block = xor(*block, pattern);
     }
-    let (words, rest) = rest.as_chunks_mut::<4>();
-    for bytes in words {
-        *bytes = (u32::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip(key) {
+    for (byte, key) in rest.iter_mut().zip(pattern) {
         *byte ^= key;
     }
+}
+
+/// The width of the vector registers that every x86-64 and every AArch64 has.
+const BLOCK: usize = 16;
+
+#[inline]
+const fn pattern([a, b, c, d]: [u8; 4]) -> [u8; BLOCK] {
+    [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]
+}
+
+/// For a whole block, the compiler makes one vector instruction of this.
+#[inline]
+fn xor<const N: usize>(mut bytes: [u8; N], pattern: [u8; BLOCK]) -> [u8; N] {
+    for (byte, key) in bytes.iter_mut().zip(pattern) {
+        *byte ^= key;
+    }
+    bytes
 }
 
 /// The key for what follows after `consumed` bytes of a payload.
@@ -36,11 +62,28 @@ pub(crate) fn rotate_key(mut key: [u8; 4], consumed: usize) -> [u8; 4] {
     key
 }
 
-/// Appends a masked copy of `payload`, masking each piece while it is still in the nearest cache.
+/// Appends a masked copy of `payload`.
 #[inline]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    /// A multiple of four, so that every piece starts with the key's first byte.
+    /// Up to this size, bytes are masked on their way: a processor waits when it reads in blocks what it has
+    /// just written in other blocks.
+    const SHORT: usize = 64;
+    /// A multiple of four, so that every piece starts with the key's first byte, and small enough to be
+    /// masked while it is still in the nearest cache.
     const PIECE: usize = 4096;
+    if payload.len() <= SHORT {
+        let pattern = pattern(key);
+        let (blocks, rest) = payload.as_chunks::<BLOCK>();
+        for block in blocks {
+            out.extend_from_slice(&xor(*block, pattern));
+        }
+        let (words, rest) = rest.as_chunks::<4>();
+        for word in words {
+            out.extend_from_slice(&xor(*word, pattern));
+        }
+        out.extend(rest.iter().zip(pattern).map(|(byte, key)| byte ^ key));
+        return;
+    }
     out.reserve(payload.len());
     for piece in payload.chunks(PIECE) {
         let start = out.len();
