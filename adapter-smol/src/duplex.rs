@@ -24,7 +24,7 @@ const SLICES: usize = 16;
 /// Up to which capacity a block of output is given back as soon as it is written, in bytes.
 const SMALL_BLOCK: usize = 1024;
 /// How many reads a task may make before others get their turn.
-const READS_IN_TURN: u8 = 32;
+const READS_IN_TURN: u8 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {

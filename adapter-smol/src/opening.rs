@@ -113,7 +113,7 @@ impl Opening {
     pub(crate) async fn respond(mut self, mut response: &[u8], patience: Duration) {
         self.queue(&mut response);
         if let Some(tls) = &mut self.tls {
-            tls.close(&mut &[][..]);
+            tls.close();
         }
         self.timer.set_after(patience);
         let mut closed = false;

@@ -69,7 +69,7 @@ impl Opening {
     /// Says that nothing more will be written, and waits for the peer to say so too.
     pub(crate) fn finish(mut self, patience: Duration) {
         if let Some(tls) = &mut self.tls {
-            tls.close(&mut &[][..]);
+            tls.close();
         }
         // Whether the peer hears it makes no difference any more.
         let _ = self.write_all(&mut &[][..]);

@@ -13,13 +13,15 @@ pub struct Wire {
     /// The WebSocket.
     pub connection: Connection,
     tls: Option<Box<Session>>,
+    /// Whether `close_notify` follows what the connection still has to say.
+    ending: bool,
 }
 
 impl Wire {
     /// A connection over a session, or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        Self { connection, tls }
+        Self { connection, tls, ending: false }
     }
 
     /// Whether what is read has to be decrypted.
@@ -102,7 +104,7 @@ impl Wire {
     /// Whether [`take_output`](Self::take_output) has anything to give.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.connection.wants_write() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+        self.connection.wants_write() || self.tls.as_ref().is_some_and(|tls| self.ending || tls.wants_write())
     }
 
     /// Moves what is to be written to the end of `output`.
@@ -112,15 +114,16 @@ impl Wire {
             Some(tls) => {
                 let sealed = output.block();
                 tls.encrypt(&mut self.connection.transmit(), sealed);
+                if std::mem::take(&mut self.ending) {
+                    tls.close();
+                }
                 tls.take_output(sealed);
             }
         }
     }
 
     /// Says that nothing will be written after what waits now.
-    pub fn end_output(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.close(&mut self.connection.transmit());
-        }
+    pub const fn end_output(&mut self) {
+        self.ending = true;
     }
 }

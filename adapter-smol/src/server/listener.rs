@@ -205,7 +205,8 @@ impl Shared {
             return Err(Full { answer: false });
         }
         if connections.by_id.len() >= self.server.settings.max_connections {
-            let answer = connections.refused < MOST_REFUSED;
+            // To a client that expects TLS, an answer in plain text would say nothing.
+            let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
             connections.refused += usize::from(answer);
             return Err(Full { answer });
         }

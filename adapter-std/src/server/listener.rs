@@ -130,7 +130,8 @@ impl Listener {
                 connection::serve(&shared.server, served, &registration);
             }
         });
-        if run.is_err() {
+        // To a client that expects TLS, an answer in plain text would say nothing.
+        if run.is_err() && self.shared.server.tls_config.is_none() {
             refused.add(socket);
         }
         Ok(())

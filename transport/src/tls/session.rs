@@ -48,18 +48,15 @@ impl Session {
 
     /// Takes bytes to be sent and appends what they become to `sealed`.
     pub fn encrypt(&mut self, plain: &mut impl Buf, sealed: &mut Vec<u8>) {
-        while plain.has_remaining() && self.absorb(plain) {
+        while plain.has_remaining() {
+            // It writes to memory. Only its own limit makes it take less than everything.
+            let taken = self.connection.writer().write(plain.chunk()).unwrap_or(0);
+            plain.advance(taken);
             self.take_output(sealed);
+            if taken == 0 {
+                return;
+            }
         }
-    }
-
-    /// Takes bytes to be sent and makes them part of the output, as many as that has room for; tells
-    /// whether it had any.
-    fn absorb(&mut self, plain: &mut impl Buf) -> bool {
-        // It writes to memory. Only its own limit makes it take less than everything.
-        let taken = self.connection.writer().write(plain.chunk()).unwrap_or(0);
-        plain.advance(taken);
-        taken > 0
     }
 
     /// Appends what is to be sent to `sealed`.
@@ -77,9 +74,8 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Says that nothing will be sent after these last bytes: the output then ends with `close_notify`.
-    pub fn close(&mut self, last: &mut impl Buf) {
-        while last.has_remaining() && self.absorb(last) {}
+    /// Says that nothing will be sent after what was encrypted: the next output ends with `close_notify`.
+    pub fn close(&mut self) {
         self.connection.send_close_notify();
     }
 

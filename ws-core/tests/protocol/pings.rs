@@ -86,6 +86,22 @@ fn behind_much_unwritten_data_a_flood_of_pings_adds_at_most_two_pongs() {
     }
 }
 
+#[test]
+fn a_pong_that_is_written_makes_room_for_the_next_behind_much_unwritten_data() {
+    for role in ROLES {
+        let mut connection = open(role);
+        hear(&mut connection, &[Frame::ping("first")]);
+        connection.send(&[0; 20_000]).unwrap();
+        let mut output = write_some(&mut connection, 12_000);
+        connection.send("before").unwrap();
+        hear(&mut connection, &[Frame::ping("second")]);
+        connection.send("after").unwrap();
+        output.extend(crate::support::written(&mut connection));
+        let payloads: Vec<_> = wire::frames(&output).into_iter().map(|frame| frame.payload).collect();
+        assert_eq!(payloads[2..], [&b"before"[..], b"second", b"after"]);
+    }
+}
+
 /// A step of a peer that pings and of a driver that writes now and then.
 #[derive(Clone, Debug)]
 enum Step {
