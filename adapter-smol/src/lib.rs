@@ -73,3 +73,8 @@ pub use ws_transport::{
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
     Client::new(url).connect().await
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

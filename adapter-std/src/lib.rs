@@ -66,3 +66,8 @@ pub use ws_transport::{
 pub fn connect(url: &str) -> Result<WebSocket, Error> {
     Client::new(url).connect()
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,3 +23,8 @@ pub use peer::{Language, Peer, Terms};
 pub use process::{Process, programs};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

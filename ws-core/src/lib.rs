@@ -134,3 +134,8 @@ pub use route::{Parameters, RouteError, Routes};
 pub use time::Timestamp;
 pub use transmit::Transmit;
 pub use utf8::Utf8Decoder;
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
