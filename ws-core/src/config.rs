@@ -25,7 +25,7 @@ pub struct Config {
     pub max_fragments: usize,
     /// Whether messages come whole or in chunks; whole.
     pub delivery: Delivery,
-    /// How many bytes may wait to be written, 64 KiB. Above it
+    /// How many bytes may wait to be written, 64 KiB. From then on
     /// [`send`](crate::Connection::send) refuses and [`wants_read`](crate::Connection::wants_read) says no.
     /// The message that crosses the mark still fits, so the bound is this plus the largest message sent.
     pub write_buffer_size: usize,
@@ -37,7 +37,7 @@ pub struct Config {
     pub open_timeout: Option<Duration>,
     /// How long the closing handshake may take as a whole; 5 s.
     pub close_timeout: Duration,
-    /// How long a begun message may make no progress; 30 s. `None` waits for ever, which a peer needs that
+    /// How long nothing may come of a begun message; 30 s. Whatever else comes counts too. `None` waits for ever, which a peer needs that
     /// sends a message's fragments far apart.
     pub stall_timeout: Option<Duration>,
     /// Whether and how to ping the peer; every 20 s, dead 20 s later.

@@ -72,7 +72,8 @@ impl Headers {
     }
 
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let is_named = move |field: &&Field| self.slice(&field.name).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(|field| self.slice(&field.value))
     }
 
     /// How many fields of this name there are.

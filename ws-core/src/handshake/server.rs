@@ -21,7 +21,7 @@
 //! # Ok::<(), ws_core::HandshakeError>(())
 //! ```
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{net::SocketAddr, ops::Range};
 
 pub use super::site::{Site, Terms};
@@ -340,15 +340,9 @@ pub(super) fn belongs_to_handshake(name: &str) -> bool {
 }
 
 /// Whether these are tokens and all different (RFC 6455 section 4.1).
-pub(super) fn are_subprotocols<'s>(names: impl Iterator<Item = &'s str>) -> bool {
-    let mut seen = Vec::new();
-    for name in names {
-        if !is_token(name) || seen.contains(&name) {
-            return false;
-        }
-        seen.push(name);
-    }
-    true
+pub(super) fn are_subprotocols<'s>(names: impl IntoIterator<Item = &'s str>) -> bool {
+    let mut seen = BTreeSet::new();
+    names.into_iter().all(|name| is_token(name) && seen.insert(name))
 }
 
 /// The value of a header that must be there once.
