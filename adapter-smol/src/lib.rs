@@ -43,6 +43,7 @@
 
 mod client;
 mod duplex;
+mod futures;
 mod input;
 mod opening;
 mod server;

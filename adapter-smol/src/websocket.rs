@@ -2,7 +2,6 @@ use std::{
     fmt,
     future::poll_fn,
     net::SocketAddr,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,8 +30,8 @@ use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
 /// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
 /// a server's handler it is closed with 1000 for you.
 pub struct WebSocket {
-    sender: Sender,
-    receiver: Receiver,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
 }
 
 impl WebSocket {
@@ -249,7 +248,7 @@ impl WebSocket {
 
 /// The half of a [`WebSocket`] that receives.
 pub struct Receiver {
-    duplex: Arc<Duplex>,
+    pub(crate) duplex: Arc<Duplex>,
 }
 
 impl Receiver {
@@ -291,7 +290,7 @@ impl Receiver {
         poll_fn(|cx| self.poll_chunk(cx, deadline)).await
     }
 
-    fn poll_chunk(
+    pub(crate) fn poll_chunk(
         &self,
         cx: &mut Context<'_>,
         deadline: Option<Timestamp>,
@@ -316,7 +315,7 @@ impl Receiver {
 /// are never mixed.
 #[derive(Clone)]
 pub struct Sender {
-    duplex: Arc<Duplex>,
+    pub(crate) duplex: Arc<Duplex>,
 }
 
 impl Sender {
@@ -448,80 +447,6 @@ impl Sender {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.ask_stream(Stream::local_addr)
-    }
-}
-
-impl futures_core::Stream for WebSocket {
-    type Item = Result<Message<'static>, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.receiver).poll_next(cx)
-    }
-}
-
-/// Messages as they come. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks) the pieces of one message
-/// are put together.
-impl futures_core::Stream for Receiver {
-    type Item = Result<Message<'static>, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // One deadline for all polls of one wait.
-        let deadline = self.duplex.stream_deadline();
-        loop {
-            let received = match ready!(self.poll_chunk(cx, deadline)) {
-                Ok(Some(chunk)) => self.duplex.join(chunk).map(Ok),
-                Ok(None) => return Poll::Ready(None),
-                Err(error) => Some(Err(error)),
-            };
-            if received.is_some() {
-                self.duplex.end_stream_wait();
-                return Poll::Ready(received);
-            }
-        }
-    }
-}
-
-/// Ready when there is room; flushing and closing wait for the stream to take what is queued.
-#[cfg(feature = "sink")]
-impl<'m> futures_sink::Sink<Message<'m>> for Sender {
-    type Error = Error;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.duplex.poll_queue(cx, |_| Ok(()))
-    }
-
-    fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.duplex.queue_now(|connection| connection.send(message))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.duplex.poll_flush_all(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.duplex.begin_close(CloseCode::NORMAL_CLOSURE, "")?;
-        self.duplex.poll_flush_all(cx)
-    }
-}
-
-#[cfg(feature = "sink")]
-impl<'m> futures_sink::Sink<Message<'m>> for WebSocket {
-    type Error = Error;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        futures_sink::Sink::<Message<'m>>::poll_ready(Pin::new(&mut self.sender), cx)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        Pin::new(&mut self.sender).start_send(message)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        futures_sink::Sink::<Message<'m>>::poll_flush(Pin::new(&mut self.sender), cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        futures_sink::Sink::<Message<'m>>::poll_close(Pin::new(&mut self.sender), cx)
     }
 }
 

@@ -1,4 +1,5 @@
 mod closing;
+mod inflate;
 mod keepalive;
 mod receive;
 mod send;

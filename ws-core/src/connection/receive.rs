@@ -3,6 +3,7 @@
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::mem;
 
+use super::inflate::inflated_piece;
 use crate::{
     Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Utf8Decoder,
     extension::Inflater,
@@ -29,17 +30,17 @@ pub(super) struct Incoming {
 }
 
 #[derive(Debug)]
-struct OpenFrame {
-    remaining: u64,
+pub(super) struct OpenFrame {
+    pub(super) remaining: u64,
     /// Rotated to fit the next byte; zero where the frame is not masked.
     key: [u8; 4],
     opcode: Opcode,
-    fin: bool,
+    pub(super) fin: bool,
 }
 
 #[derive(Debug)]
-struct OpenMessage {
-    payload: Payload,
+pub(super) struct OpenMessage {
+    pub(super) payload: Payload,
     compressed: bool,
     /// What the frames so far announced, in bytes.
     size: u64,
@@ -47,7 +48,7 @@ struct OpenMessage {
 }
 
 #[derive(Debug)]
-enum Payload {
+pub(super) enum Payload {
     Text { text: String, decoder: Utf8Decoder },
     Binary(Vec<u8>),
 }
@@ -309,7 +310,7 @@ fn skip(input: &mut &mut [u8], len: usize) {
 }
 
 /// Cuts the next `len` bytes of `frame`'s payload off the input and unmasks them.
-fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let piece = input.split_off_mut(..len).unwrap_or_default();
     frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
     // Zero where the frame is not masked.
@@ -318,60 +319,6 @@ fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a 
         frame.key = rotate_key(frame.key, piece.len());
     }
     piece
-}
-
-/// Inflates the next piece of a compressed message.
-fn inflated_piece<'a>(
-    frame: &mut OpenFrame,
-    message: &mut OpenMessage,
-    inflater: &mut Inflater,
-    input: &mut &'a mut [u8],
-    len: usize,
-    config: &Config,
-) -> Result<Option<Event<'a>>, ProtocolError> {
-    /// As a chunk, so few compressed bytes make at most 264 KiB.
-    const STEP: usize = 256;
-    let in_chunks = config.delivery == Delivery::Chunks;
-    let piece = take(frame, input, if in_chunks { len.min(STEP) } else { len });
-    let last = frame.fin && frame.remaining == 0;
-    let limit = config.max_message_size;
-    let payload = match &mut message.payload {
-        Payload::Binary(bytes) => {
-            inflater.inflate(piece, last, limit, |block| {
-                bytes.reserve_exact(bounded_growth(bytes.capacity(), bytes.len(), block.len(), limit));
-                bytes.extend_from_slice(block);
-                Ok(())
-            })?;
-            (last || (in_chunks && !bytes.is_empty())).then(|| Message::from(mem::take(bytes)))
-        }
-        Payload::Text { text, decoder } => {
-            inflater.inflate(piece, last, limit, |block| {
-                let (completed, more) = decoder.decode(block)?;
-                let len = more.len().saturating_add(4);
-                text.reserve_exact(bounded_growth(text.capacity(), text.len(), len, limit));
-                text.extend(completed);
-                text.push_str(more);
-                Ok(())
-            })?;
-            if last && !decoder.is_complete() {
-                return Err(ProtocolError::InvalidUtf8);
-            }
-            (last || (in_chunks && !text.is_empty())).then(|| Message::from(mem::take(text)))
-        }
-    };
-    Ok(payload.map(
-        |payload| {
-            if in_chunks { Event::Chunk(Chunk { payload, last }) } else { Event::Message(payload) }
-        },
-    ))
-}
-
-/// By how much to grow for the next block: by doubling, but not beyond the limit plus a block.
-fn bounded_growth(capacity: usize, len: usize, block: usize, limit: usize) -> usize {
-    if capacity.saturating_sub(len) >= block {
-        return 0;
-    }
-    len.min(limit.saturating_sub(len)).max(block)
 }
 
 /// The next chunk of a text message. A character that the previous piece began comes as a chunk of its

@@ -1,0 +1,89 @@
+//! The traits of the `futures` crates: [`Stream`](futures_core::Stream) and, with the feature `sink`, `Sink`.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+#[cfg(feature = "sink")]
+use ws_core::CloseCode;
+use ws_core::Message;
+use ws_transport::Error;
+
+#[cfg(feature = "sink")]
+use crate::Sender;
+use crate::{Receiver, WebSocket};
+
+impl futures_core::Stream for WebSocket {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
+
+/// Messages as they come. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks) the pieces of one message
+/// are put together.
+impl futures_core::Stream for Receiver {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // One deadline for all polls of one wait.
+        let deadline = self.duplex.stream_deadline();
+        loop {
+            let received = match ready!(self.poll_chunk(cx, deadline)) {
+                Ok(Some(chunk)) => self.duplex.join(chunk).map(Ok),
+                Ok(None) => return Poll::Ready(None),
+                Err(error) => Some(Err(error)),
+            };
+            if received.is_some() {
+                self.duplex.end_stream_wait();
+                return Poll::Ready(received);
+            }
+        }
+    }
+}
+
+/// Ready when there is room; flushing and closing wait for the stream to take what is queued.
+#[cfg(feature = "sink")]
+impl<'m> futures_sink::Sink<Message<'m>> for Sender {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.poll_queue(cx, |_| Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
+        self.duplex.queue_now(|connection| connection.send(message))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.poll_flush_all(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.begin_close(CloseCode::NORMAL_CLOSURE, "")?;
+        self.duplex.poll_flush_all(cx)
+    }
+}
+
+#[cfg(feature = "sink")]
+impl<'m> futures_sink::Sink<Message<'m>> for WebSocket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_ready(Pin::new(&mut self.sender), cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
+        Pin::new(&mut self.sender).start_send(message)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_flush(Pin::new(&mut self.sender), cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        futures_sink::Sink::<Message<'m>>::poll_close(Pin::new(&mut self.sender), cx)
+    }
+}
