@@ -19,8 +19,8 @@ const BLOCK: usize = 16 << 10;
 /// Nothing is compressed unless both ends agree. Where an end keeps no context from one message to the
 /// next ('no context takeover'), compressors and inflaters are shared by all connections of one
 /// [`Config`](crate::Config), and an idle connection has none; where it keeps its context, each connection
-/// that has compressed something costs a compressor, about 260 KiB with the largest window, and each that
-/// has received something compressed an inflater, about 45 KiB.
+/// that has compressed something costs a compressor, about 370 KiB with the largest window, and each that
+/// has received something compressed an inflater, about 46 KiB.
 ///
 /// Do not compress secrets together with what an attacker chooses: the length of the result tells about
 /// the secret, also through TLS. [`set_compression`](crate::Connection::set_compression) switches it off

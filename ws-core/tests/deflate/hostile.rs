@@ -196,3 +196,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_contexts_cost_is_what_the_documentation_says() {
+    let config = compressing(|_, deflate| deflate.server_context_takeover = true);
+    let (mut server, _) = server_for_offer("permessage-deflate", &config);
+    let message = masked(Opcode::Binary, true, true, &zeros(10_000));
+    let inflater = measure(|| drop(receive(&mut server, &message, usize::MAX).unwrap())).bytes_current;
+    let compressor = measure(|| {
+        server.send("a".repeat(1000)).unwrap();
+        super::drain(&mut server.transmit());
+    })
+    .bytes_current;
+    assert!((40 << 10..48 << 10).contains(&inflater), "{inflater} bytes");
+    assert!((350 << 10..380 << 10).contains(&compressor), "{compressor} bytes");
+}
