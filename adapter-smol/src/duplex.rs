@@ -5,6 +5,7 @@
 
 use std::{
     io::IoSlice,
+    mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker, ready},
@@ -14,7 +15,10 @@ use std::{
 use async_io::Timer;
 use bytes::Buf;
 use futures_lite::Future;
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, SendError, State, Timestamp, Transmit};
+use ws_core::{
+    Chunk, CloseCode, Closure, Connection, Event, Message, ProtocolError, SendError, State, Timestamp,
+    Transmit,
+};
 use ws_transport::{Clock, Deadline, Error, Joiner, Wire};
 
 use crate::{input::Input, stream::Stream, waiting::Waiting};
@@ -34,14 +38,25 @@ pub(crate) struct Duplex {
     inner: Mutex<Inner>,
 }
 
+/// What came of waiting.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// There may be something in the input.
+    Read,
+    /// The connection has ended as it should.
+    Ended,
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner {
-    wire: Wire,
+    pub(crate) wire: Wire,
     stream: Stream,
     input: Input,
     output: Transmit,
     /// Whether the stream was told to pass on what was written.
     flushed: bool,
+    /// Whether the stream takes no more, and will wake the task that receives when it does.
+    pub(crate) blocked: bool,
     /// The task that receives, while it waits.
     receiver: Option<Waker>,
     /// Made when first needed, and set again only when it is to be earlier or has fired.
@@ -65,6 +80,7 @@ impl Duplex {
             input,
             output: Transmit::default(),
             flushed: true,
+            blocked: false,
             receiver: None,
             timer: None,
             timer_due: None,
@@ -131,14 +147,63 @@ impl Duplex {
     ) -> Poll<Result<Option<Event<'static>>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        // Whether the stream will wake this task when there is something to read.
         let mut registered = false;
         loop {
             if let Some(event) = self.next_event(inner)? {
                 return Poll::Ready(Ok(Some(event)));
             }
+            if ready!(self.poll_turn(inner, cx, deadline, &mut registered))? == Turn::Ended {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// Lends every event to `handle`, until the connection has ended as it should.
+    pub(crate) fn poll_receive_each(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        mut handle: impl FnMut(Event<'_>),
+    ) -> Poll<Result<(), Error>> {
+        let mut registered = false;
+        loop {
+            // Nobody else looks at the input, so that it can be lent without the lock.
+            let mut input = mem::take(&mut self.lock().input);
+            let received = input.consume(|input| {
+                loop {
+                    let mut inner = self.lock();
+                    if inner.wire.is_held_back() {
+                        return Ok(());
+                    }
+                    let event = inner.wire.connection.receive(input)?;
+                    drop(inner);
+                    let Some(event) = event else { return Ok(()) };
+                    handle(event);
+                }
+            });
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            inner.input = input;
+            received.inspect_err(|_: &ProtocolError| self.end_writing(inner))?;
+            if ready!(self.poll_turn(inner, cx, None, &mut registered))? == Turn::Ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Everything that is due between two looks at the input: reads, tells the time, writes. Pending when
+    /// all that is left is to wait. `registered` tells whether the stream will wake this task when there is
+    /// something to read.
+    fn poll_turn(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+        deadline: Option<Timestamp>,
+        registered: &mut bool,
+    ) -> Poll<Result<Turn, Error>> {
+        loop {
             // After a read that found less than it could take, the next would find nothing: wait at once.
-            if !registered && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
+            let reads = !*registered && inner.input.is_empty();
+            if reads && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
                 if inner.reads >= READS_IN_TURN {
                     inner.reads = 0;
                     cx.waker().wake_by_ref();
@@ -147,21 +212,21 @@ impl Duplex {
                 match self.poll_read(inner, cx)? {
                     Poll::Ready(()) => {
                         inner.reads += 1;
-                        continue;
+                        return Poll::Ready(Ok(Turn::Read));
                     }
                     Poll::Pending => inner.input.likely_more = false,
                 }
             }
-            registered = true;
+            *registered |= inner.input.is_empty();
             inner.reads = 0;
 
             let now = self.clock.now();
             let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
-            if overdue && !inner.looked {
+            if overdue && !inner.looked && inner.input.is_empty() {
                 // The application was away. What came meanwhile counts before any silence does.
                 inner.looked = true;
                 inner.input.likely_more = true;
-                registered = false;
+                *registered = false;
                 continue;
             }
             inner.looked = false;
@@ -171,7 +236,10 @@ impl Duplex {
             if inner.wire.connection.is_finished() {
                 let ended = inner.wire.ended();
                 self.end_writing(inner);
-                return Poll::Ready(ended.map(|()| None));
+                return Poll::Ready(ended.map(|()| Turn::Ended));
+            }
+            if !inner.input.is_empty() && !inner.wire.is_held_back() {
+                return Poll::Ready(Ok(Turn::Read));
             }
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
@@ -277,7 +345,11 @@ impl Duplex {
         self.poll_flush(&mut self.lock(), cx)
     }
 
-    fn poll_flush(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         let mut waiting = false;
         if inner.is_flushed() {
             return Poll::Ready(Ok(()));
@@ -291,6 +363,7 @@ impl Duplex {
                     waiting = true;
                 }
                 Poll::Pending => {
+                    inner.blocked = true;
                     // The task that receives waits too: this one may be dropped and never look again.
                     if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
                         receiver.wake();
@@ -298,6 +371,7 @@ impl Duplex {
                     return Poll::Pending;
                 }
                 Poll::Ready(written) => {
+                    inner.blocked = false;
                     // Who waited for room has it, or an error to see.
                     self.writers.wake_all();
                     return Poll::Ready(written);
@@ -310,19 +384,22 @@ impl Duplex {
     pub(crate) fn begin_close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        match inner.wire.connection.close(code, reason) {
+        match inner.wire.close(code, reason) {
             Err(SendError::Closed) => return Ok(()),
             result => result?,
         }
-        inner.wire.connection.handle_timeout(self.clock.now());
         let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        // It has a new deadline to keep.
-        let receiver = inner.receiver.take();
-        drop(guard);
-        if let Some(receiver) = receiver {
+        self.tell_time(inner);
+        Ok(())
+    }
+
+    /// Tells a connection that is closing from now on the time. The task that receives has a new deadline to
+    /// keep.
+    pub(crate) fn tell_time(&self, inner: &mut Inner) {
+        inner.wire.connection.handle_timeout(self.clock.now());
+        if let Some(receiver) = inner.receiver.take() {
             receiver.wake();
         }
-        Ok(())
     }
 
     /// Reads and drops what comes until the peer's stream has ended.
@@ -365,7 +442,7 @@ impl Duplex {
     }
 
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -45,13 +45,14 @@ mod client;
 mod duplex;
 mod futures;
 mod input;
+mod link;
 mod opening;
 mod server;
 mod stream;
 mod waiting;
 mod websocket;
 
-pub use client::Client;
+pub use client::{Client, ClientHandle};
 pub use server::{Handle, HandlerResult, Listener, Route, Server, Task};
 pub use websocket::{Receiver, Sender, WebSocket};
 #[cfg(feature = "deflate")]
@@ -62,7 +63,7 @@ pub use ws_core::{
     server::{Accept, Request},
 };
 pub use ws_transport::{
-    Clock, Deadline, Error, ListenOptions,
+    Clock, Deadline, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ServerTls, TlsError},
 };
 

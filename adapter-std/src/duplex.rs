@@ -14,10 +14,13 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Closure, Connection, Event, SendError, State, Transmit};
+use ws_core::{Cause, CloseCode, Closure, Connection, Event, ProtocolError, SendError, State, Transmit};
 use ws_transport::{Clock, Deadline, Error, Patience, Wire};
 
-use crate::socket::{ReadTimeout, Socket};
+use crate::{
+    flusher::Blocked,
+    socket::{ReadTimeout, Socket},
+};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -26,6 +29,8 @@ pub(crate) struct Duplex {
     reading: Mutex<ReadBuffer>,
     writing: Mutex<Transmit>,
     wire: Mutex<Wire>,
+    /// Whether the peer reads too slowly for those who do not wait.
+    pub(crate) blocked: Blocked,
 }
 
 /// What has been read and not been looked at.
@@ -119,7 +124,7 @@ fn read_into(
 }
 
 /// How a flush without waiting ended.
-enum Flushed {
+pub(crate) enum Flushed {
     /// Nothing is left, or another thread writes and will see what is.
     Done,
     /// The socket takes no more for the moment.
@@ -134,6 +139,7 @@ impl Duplex {
             reading: Mutex::new(buffer),
             writing: Mutex::new(Transmit::default()),
             wire: Mutex::new(wire),
+            blocked: Blocked::default(),
         }
     }
 
@@ -147,8 +153,13 @@ impl Duplex {
         self.wire().connection.set_compression(enabled);
     }
 
-    fn wire(&self) -> MutexGuard<'_, Wire> {
+    pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
         lock(&self.wire)
+    }
+
+    /// Tells the connection the time.
+    pub(crate) fn tell_time(&self, wire: &mut Wire) {
+        wire.connection.handle_timeout(self.clock.now());
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -180,6 +191,29 @@ impl Duplex {
         }
     }
 
+    /// Lends every event to `handle`, until the connection has ended as it should.
+    pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
+        let mut reading = lock(&self.reading);
+        loop {
+            let received = reading.consume(|input| {
+                loop {
+                    let mut wire = self.wire();
+                    if wire.is_held_back() {
+                        return Ok(());
+                    }
+                    let event = wire.connection.receive(input)?;
+                    drop(wire);
+                    let Some(event) = event else { return Ok(()) };
+                    handle(event);
+                }
+            });
+            received.inspect_err(|_: &ProtocolError| self.end_writing())?;
+            if let Some(ended) = self.turn(&mut reading, None)? {
+                return ended;
+            }
+        }
+    }
+
     /// Everything that is due between two looks at the input: tells the time, writes, waits and reads.
     /// Gives the end of the connection, if it has come.
     fn turn(
@@ -189,7 +223,7 @@ impl Duplex {
     ) -> Result<Option<Result<(), Error>>, Error> {
         let now = self.clock.now();
         let overdue = self.ask(|connection| connection.poll_timeout().is_some_and(|due| due <= now));
-        if overdue && !reading.looked && self.socket.is_readable()? {
+        if overdue && !reading.looked && reading.is_empty() && self.socket.is_readable()? {
             // The application was away. What came meanwhile counts before any silence does.
             reading.looked = true;
             self.read(reading, Some(Duration::ZERO))?;
@@ -206,9 +240,12 @@ impl Duplex {
             self.end_writing();
             return Ok(Some(ended));
         }
+        if !reading.is_empty() && !wire.is_held_back() {
+            return Ok(None);
+        }
         // An open connection is read whatever waits to be written: those who send are held back by
         // themselves, and two peers that wait for each other to read would wait for ever.
-        let reads = connection.closure().is_none() || connection.wants_read();
+        let reads = (connection.closure().is_none() || connection.wants_read()) && !wire.is_held_back();
         // Another thread's `close` shortens the wait and cannot wake this one, so that it is never longer.
         let longest = connection.config().close_timeout.max(Duration::from_millis(10));
         let mut wait = connection.poll_timeout().map_or(longest, |due| self.clock.until(due).min(longest));
@@ -290,7 +327,7 @@ impl Duplex {
 
     /// Writes what is queued as far as the socket takes it at once. An error is left for the next read to
     /// tell, after what the peer said before.
-    fn flush_without_waiting(&self) -> Flushed {
+    pub(crate) fn flush_without_waiting(&self) -> Flushed {
         loop {
             let mut writing = match self.writing.try_lock() {
                 Ok(writing) => writing,
@@ -334,11 +371,11 @@ impl Duplex {
     /// Queues a Close and writes it as far as goes without waiting. Nothing happens if one was sent.
     pub(crate) fn close_without_waiting(&self, code: CloseCode, reason: &str) {
         {
-            let connection = &mut self.wire().connection;
-            if connection.close(code, reason).is_err() {
+            let wire = &mut *self.wire();
+            if wire.close(code, reason).is_err() {
                 return;
             }
-            connection.handle_timeout(self.clock.now());
+            self.tell_time(wire);
         }
         self.flush_without_waiting();
     }
@@ -346,12 +383,12 @@ impl Duplex {
     /// Queues a Close and writes it.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         {
-            let connection = &mut self.wire().connection;
-            match connection.close(code, reason) {
+            let wire = &mut *self.wire();
+            match wire.close(code, reason) {
                 Err(SendError::Closed) => {}
                 result => result?,
             }
-            connection.handle_timeout(self.clock.now());
+            self.tell_time(wire);
         }
         self.flush()
     }

@@ -38,12 +38,14 @@
 
 mod client;
 mod duplex;
+mod flusher;
+mod link;
 mod opening;
 mod server;
 mod socket;
 mod websocket;
 
-pub use client::Client;
+pub use client::{Client, ClientHandle};
 pub use server::{Handle, HandlerResult, Listener, Route, Server};
 pub use websocket::{Receiver, Sender, WebSocket};
 #[cfg(feature = "deflate")]
@@ -53,8 +55,11 @@ pub use ws_core::{
     OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
     server::{Accept, Request},
 };
+pub use ws_sessions::{
+    Callbacks, Monitor, Rooms, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+};
 pub use ws_transport::{
-    Deadline, Error, ListenOptions,
+    Backlog, Deadline, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ServerTls, TlsError},
 };
 

@@ -35,6 +35,10 @@ impl WebSocket {
         }
     }
 
+    pub(crate) fn into_duplex(self) -> Arc<Duplex> {
+        self.receiver.duplex
+    }
+
     /// Waits for the next message. `None` means that the connection was closed, as it should be.
     ///
     /// While it waits, pings are answered, keepalive pings sent and deadlines kept.

@@ -6,6 +6,7 @@ mod clock;
 mod endpoint;
 mod error;
 mod joiner;
+mod outbox;
 pub mod tls;
 mod wire;
 
@@ -13,6 +14,7 @@ pub use clock::Clock;
 pub use endpoint::{ConnectOptions, ListenOptions, Patience, begin_connect, write};
 pub use error::{Deadline, Error};
 pub use joiner::Joiner;
+pub use outbox::{Backlog, Overflow, Payload, Post, Posted};
 pub use wire::Wire;
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.

@@ -1,18 +1,26 @@
 use std::io;
 
-use ws_core::{Cause, Closure, Connection, SendError, Timeout, Transmit};
+use bytes::Buf;
+
+use ws_core::{Cause, CloseCode, Closure, Connection, SendError, State, Timeout, Transmit};
 
 use crate::{
-    Error,
+    Error, Payload, Post, Posted,
+    outbox::{Full, Outbox},
     tls::{Session, TlsError},
 };
 
-/// A connection and, with `wss://`, the TLS session between it and the network.
+/// A connection, what waits for its peer to read, and, with `wss://`, the TLS session between it and the
+/// network.
 #[derive(Debug)]
 pub struct Wire {
     /// The WebSocket.
     pub connection: Connection,
     tls: Option<Box<Session>>,
+    /// What was posted and does not fit into the connection's write buffer.
+    outbox: Option<Box<Outbox>>,
+    /// What has left the connection to make room in it, and goes out first.
+    spilled: Option<Box<Transmit>>,
     /// Whether `close_notify` follows what the connection still has to say.
     ending: bool,
 }
@@ -21,7 +29,7 @@ impl Wire {
     /// A connection over a session, or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        Self { connection, tls, ending: false }
+        Self { connection, tls, outbox: None, spilled: None, ending: false }
     }
 
     /// Whether what is read has to be decrypted.
@@ -71,6 +79,88 @@ impl Wire {
         })
     }
 
+    /// Queues something to be sent, without waiting for room: what finds none in the connection's write
+    /// buffer waits in an outbox that is bounded by [`Post::backlog`]. `blocked` tells that the network
+    /// takes nothing at the moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue); [`SendError::BufferFull`] only if the post asks for it.
+    pub fn post(&mut self, post: Post<'_>, blocked: bool) -> Result<Posted, Error> {
+        let may_wait =
+            self.connection.state() == State::Open && self.connection.config().write_buffer_size > 0;
+        if !may_wait || !(blocked || self.is_backed_up()) {
+            let sent = self.queue(|connection| match post.payload {
+                Payload::Message(message) => connection.send(message),
+                Payload::Prepared(message) => connection.send_prepared(message),
+            });
+            return sent.map(|()| Posted::default());
+        }
+        let outbox = self.outbox.get_or_insert_default();
+        if post.answer {
+            outbox.push_answer(post.payload.prepare());
+            return Ok(Posted::default());
+        }
+        match outbox.push(post.payload.prepare(), post.backlog, post.refuse) {
+            Ok(posted) if posted.disconnected => {
+                self.outbox = None;
+                // It cannot fail: the connection is open, and this code and reason can be sent.
+                let _ = self.connection.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
+                Ok(posted)
+            }
+            Ok(posted) => Ok(posted),
+            Err(Full) => Err(Error::Send(SendError::BufferFull)),
+        }
+    }
+
+    /// Whether what is posted now has to wait, unless room is made by writing.
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        let connection = &self.connection;
+        self.outbox.is_some() || connection.buffered() >= connection.config().write_buffer_size.max(1)
+    }
+
+    /// Whether answers wait for room, so that nothing should be received that may ask for more of them.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.has_answers())
+    }
+
+    /// How many bytes wait to be written here.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.remaining());
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes()) + spilled + self.connection.buffered()
+    }
+
+    /// Begins the closing handshake, after all that was posted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::close`].
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        while self.outbox.is_some() {
+            // Its length is bounded, and the time that the peer has to read it begins now.
+            self.connection.take_transmit(self.spilled.get_or_insert_default());
+            self.move_outbox();
+        }
+        self.connection.close(code, reason)
+    }
+
+    /// Moves posted messages into the connection as far as they fit.
+    fn move_outbox(&mut self) {
+        let Some(outbox) = &mut self.outbox else { return };
+        while let Some(message) = outbox.front() {
+            match self.connection.send_prepared(message) {
+                Ok(()) => drop(outbox.pop()),
+                Err(SendError::BufferFull) => return,
+                // Nothing more can be sent; or, if a message is being sent in chunks, nothing else.
+                Err(_) => break,
+            }
+        }
+        self.outbox = None;
+    }
+
     /// What the end of the connection means to the one who waits for a message: nothing, if it ended as it
     /// should.
     ///
@@ -104,15 +194,28 @@ impl Wire {
     /// Whether [`take_output`](Self::take_output) has anything to give.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.connection.wants_write() || self.tls.as_ref().is_some_and(|tls| self.ending || tls.wants_write())
+        self.connection.wants_write()
+            || self.outbox.is_some()
+            || self.spilled.is_some()
+            || self.tls.as_ref().is_some_and(|tls| self.ending || tls.wants_write())
     }
 
     /// Moves what is to be written to the end of `output`.
     pub fn take_output(&mut self, output: &mut Transmit) {
+        let mut spilled = self.spilled.take();
+        self.move_outbox();
         match &mut self.tls {
-            None => self.connection.take_transmit(output),
+            None => {
+                if let Some(spilled) = &mut spilled {
+                    spilled.drain_into(output);
+                }
+                self.connection.take_transmit(output);
+            }
             Some(tls) => {
                 let sealed = output.block();
+                if let Some(spilled) = &mut spilled {
+                    tls.encrypt(&mut **spilled, sealed);
+                }
                 tls.encrypt(&mut self.connection.transmit(), sealed);
                 if std::mem::take(&mut self.ending) {
                     tls.close();

@@ -92,7 +92,7 @@ impl Transmit {
     }
 
     /// Moves everything to the end of `into`, by swapping if that is empty.
-    pub(crate) fn drain_into(&mut self, into: &mut Self) {
+    pub fn drain_into(&mut self, into: &mut Self) {
         if into.is_empty() {
             mem::swap(self, into);
             self.reset();

@@ -36,9 +36,16 @@ async fn open(
     let answer = match receive_request(server, &mut opening, clock).await {
         Ok(Some(mut request)) => {
             request.set_peer_addr(opening.stream().peer_addr());
-            server.site.answer(&mut request, clock.now()).map(|opened| (opened, request))
+            let answer = server.site.answer(&mut request, clock.now());
+            if answer.is_err() && request.is_upgrade() {
+                server.monitor.count_refused();
+            }
+            answer.map(|opened| (opened, request))
         }
-        Err(Error::Handshake(error)) => Err(error.response().to_bytes()),
+        Err(Error::Handshake(error)) => {
+            server.monitor.count_refused();
+            Err(error.response().to_bytes())
+        }
         // A port scan, a browser that connected ahead of need, one that does not speak TLS.
         Ok(None) | Err(_) => return None,
     };
@@ -49,6 +56,7 @@ async fn open(
             return None;
         }
     };
+    server.monitor.count_accepted();
     let duplex = opening.into_duplex(connection);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");

@@ -208,12 +208,14 @@ impl Shared {
             // To a client that expects TLS, an answer in plain text would say nothing.
             let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
             connections.refused += usize::from(answer);
+            self.server.monitor.count_refused();
             return Err(Full { answer });
         }
         let id = connections.next_id;
         connections.next_id += 1;
         let cancel = Arc::new(Cancel::default());
         connections.by_id.insert(id, Entry { cancel: cancel.clone(), duplex: None });
+        self.server.monitor.count_begun();
         Ok(Registration { id, cancel, shared: self.clone() })
     }
 
@@ -345,6 +347,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.shared.server.monitor.count_ended();
         let mut connections = self.shared.connections();
         connections.by_id.remove(&self.id);
         if connections.stop_by.is_some() {

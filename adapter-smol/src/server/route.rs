@@ -1,9 +1,16 @@
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+};
 
 use ws_core::{
     Config, OriginPolicy, Response,
     server::{Accept, Request, Terms},
 };
+
+use ws_sessions::{Attendance, Callbacks, Peer};
 
 use crate::WebSocket;
 
@@ -14,7 +21,7 @@ pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 pub(super) type Handling = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 
-/// What is served on a path: a handler, and who may reach it under which terms.
+/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
 ///
 /// ```
 /// use ws_smol::{Accept, Response, Route, Server};
@@ -52,6 +59,24 @@ impl Route {
         Self { handler: Arc::new(move |request, ws| Box::pin(handler(request, ws))), terms: Terms::default() }
     }
 
+    /// A route to these callbacks, which run in the connection's task and so must not block.
+    ///
+    /// ```
+    /// use ws_smol::{Callbacks, Route, Server, Sessions};
+    ///
+    /// let everyone = Sessions::new();
+    /// let chat = Callbacks::new()
+    ///     .sessions(&everyone.clone())
+    ///     .on_message(move |session, message| {
+    ///         everyone.broadcast(format!("{}: {message}", session.id()));
+    ///     });
+    /// let server = Server::new().mount("/chat", Route::callbacks(chat).subprotocols(["chat"]));
+    /// ```
+    pub fn callbacks(callbacks: Callbacks) -> Self {
+        let callbacks = Arc::new(callbacks);
+        Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
+    }
+
     /// The subprotocols that are served here, those preferred first: the first that a client offers is
     /// chosen.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
@@ -80,6 +105,30 @@ impl Route {
         self.terms = self.terms.origin(policy);
         self
     }
+}
+
+impl From<Callbacks> for Route {
+    fn from(callbacks: Callbacks) -> Self {
+        Self::callbacks(callbacks)
+    }
+}
+
+/// Calls back until the connection has ended.
+async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
+    let peer = Peer {
+        path: request.path().to_owned(),
+        address: request.peer_addr(),
+        subprotocol: ws.subprotocol(),
+        request: Some(request),
+    };
+    let duplex = ws.into_duplex();
+    let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
+    attendance.connect(None);
+    let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
+    if let Err(error) = ended {
+        attendance.fail(&error);
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Route {

@@ -22,14 +22,22 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
     let answer = match receive_request(server, &mut opening, clock) {
         Ok(Some(mut request)) => {
             request.set_peer_addr(opening.socket().peer_addr());
-            server.site.answer(&mut request, clock.now()).map(|opened| (opened, request))
+            let answer = server.site.answer(&mut request, clock.now());
+            if answer.is_err() && request.is_upgrade() {
+                server.monitor.count_refused();
+            }
+            answer.map(|opened| (opened, request))
         }
-        Err(Error::Handshake(error)) => Err(error.response().to_bytes()),
+        Err(Error::Handshake(error)) => {
+            server.monitor.count_refused();
+            Err(error.response().to_bytes())
+        }
         // A port scan, a browser that connected ahead of need, one that does not speak TLS.
         Ok(None) | Err(_) => return,
     };
     match answer {
         Ok(((handler, connection), request)) => {
+            server.monitor.count_accepted();
             run(server, handler, request, &opening.into_duplex(connection), registration);
         }
         Err(response) => {

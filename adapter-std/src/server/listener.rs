@@ -130,6 +130,9 @@ impl Listener {
                 connection::serve(&shared.server, served, &registration);
             }
         });
+        if run.is_err() {
+            self.shared.server.monitor.count_refused();
+        }
         // To a client that expects TLS, an answer in plain text would say nothing.
         if run.is_err() && self.shared.server.tls_config.is_none() {
             refused.add(socket);
@@ -185,6 +188,7 @@ impl Shared {
         let id = connections.next_id;
         connections.next_id += 1;
         connections.by_id.insert(id, Entry { socket: socket.clone(), duplex: Weak::new() });
+        self.server.monitor.count_begun();
         Some(Registration { id, shared: self.clone() })
     }
 
@@ -245,6 +249,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.connections().by_id.remove(&self.id);
+        self.shared.server.monitor.count_ended();
     }
 }
 

@@ -9,6 +9,7 @@ use ws_core::{
     Config, OriginPolicy, Response,
     server::{Request, Site},
 };
+use ws_sessions::Monitor;
 use ws_transport::{
     Error, ListenOptions,
     tls::{ServerTls, rustls},
@@ -43,6 +44,7 @@ pub struct Server {
     site: Site<Arc<Handler>>,
     settings: Settings,
     tls: Option<ServerTls>,
+    monitor: Monitor,
     /// What follows from these when the server is bound.
     config: Arc<Config>,
     tls_config: Option<Arc<rustls::ServerConfig>>,
@@ -75,6 +77,7 @@ impl Server {
                 listen: ListenOptions::default(),
             },
             tls: None,
+            monitor: Monitor::default(),
             config: Arc::default(),
             tls_config: None,
         }
@@ -89,8 +92,9 @@ impl Server {
         self.mount(path, Route::new(handler))
     }
 
-    /// Serves WebSockets on a path, with terms of their own.
-    pub fn mount(mut self, path: &str, route: Route) -> Self {
+    /// Serves WebSockets on a path, by callbacks or with terms of their own.
+    pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
+        let route = route.into();
         self.site.mount(path, route.terms, route.handler);
         self
     }
@@ -138,6 +142,23 @@ impl Server {
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
+    }
+
+    /// What the server counts, to be looked at whenever.
+    ///
+    /// ```
+    /// use ws_std::{Response, Server, ServerStats, Sessions};
+    ///
+    /// let (server, everyone) = (Server::new(), Sessions::new());
+    /// let monitor = server.monitor();
+    /// let server = server.page("/metrics", move |_request| {
+    ///     let text = monitor.stats(&everyone).to_prometheus();
+    ///     Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.

@@ -5,6 +5,8 @@ use ws_core::{
     server::{Accept, Request, Terms},
 };
 
+use ws_sessions::{Attendance, Callbacks, Peer};
+
 use crate::WebSocket;
 
 /// What a handler returns. Any error will do; the connection is then closed with 1011.
@@ -12,7 +14,7 @@ pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
 
-/// What is served on a path: a handler, and who may reach it under which terms.
+/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
 ///
 /// ```
 /// use ws_std::{Accept, Response, Route, Server};
@@ -49,6 +51,27 @@ impl Route {
         Self { handler: Arc::new(handler), terms: Terms::default() }
     }
 
+    /// A route to these callbacks, each connection with a thread of its own.
+    ///
+    /// ```
+    /// use ws_std::{Callbacks, Route, Server, Sessions};
+    ///
+    /// let everyone = Sessions::new();
+    /// let chat = Callbacks::new()
+    ///     .sessions(&everyone.clone())
+    ///     .on_message(move |session, message| {
+    ///         everyone.broadcast(format!("{}: {message}", session.id()));
+    ///     });
+    /// let server = Server::new().mount("/chat", Route::callbacks(chat).subprotocols(["chat"]));
+    /// ```
+    pub fn callbacks(callbacks: Callbacks) -> Self {
+        let callbacks = Arc::new(callbacks);
+        Self::new(move |request, ws| {
+            attend(callbacks.clone(), request, ws);
+            Ok(())
+        })
+    }
+
     /// The subprotocols that are served here, those preferred first: the first that a client offers is
     /// chosen.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
@@ -76,6 +99,28 @@ impl Route {
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self
+    }
+}
+
+impl From<Callbacks> for Route {
+    fn from(callbacks: Callbacks) -> Self {
+        Self::callbacks(callbacks)
+    }
+}
+
+/// Calls back until the connection has ended.
+fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) {
+    let peer = Peer {
+        path: request.path().to_owned(),
+        address: request.peer_addr(),
+        subprotocol: ws.subprotocol(),
+        request: Some(request),
+    };
+    let duplex = ws.into_duplex();
+    let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
+    attendance.connect(None);
+    if let Err(error) = duplex.receive_each(|event| attendance.handle(event)) {
+        attendance.fail(&error);
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{path::Path, time::Duration};
 
-use ws_std::{ClientTls, Config, Error, Response};
+use ws_std::{Callbacks, ClientTls, Config, Error, Response, Session};
 
 use super::{Adapter, WebSocket};
 
@@ -64,11 +64,46 @@ impl Client {
         }
     }
 
+    /// As `Client::start`; the task of `ws-smol` runs on the global executor of `smol`.
+    pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
+        match self {
+            Self::Std(client) => client.start(callbacks).map(ClientHandle::Std),
+            Self::Smol(client) => smol::block_on(client.start(callbacks, |task| smol::spawn(task).detach()))
+                .map(ClientHandle::Smol),
+        }
+    }
+
     /// As `Client::connect_unix`.
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         match self {
             Self::Std(client) => client.connect_unix(path).map(WebSocket::Std),
             Self::Smol(client) => smol::block_on(client.connect_unix(path)).map(WebSocket::Smol),
         }
+    }
+}
+
+/// A client of either adapter that calls back.
+#[derive(Debug)]
+pub enum ClientHandle {
+    /// Of `ws-std`.
+    Std(ws_std::ClientHandle),
+    /// Of `ws-smol`.
+    Smol(ws_smol::ClientHandle),
+}
+
+impl ClientHandle {
+    /// As `ClientHandle::session`.
+    pub fn session(&self) -> &Session {
+        either!(self, handle => handle.session())
+    }
+
+    /// As `ClientHandle::wait`.
+    pub fn wait(&self) {
+        either!(self, handle => handle.wait(), async handle.wait());
+    }
+
+    /// As `ClientHandle::stop`.
+    pub fn stop(self, timeout: Duration) -> bool {
+        either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
     }
 }

@@ -29,7 +29,7 @@ mod pairing;
 mod server;
 mod websocket;
 
-pub use client::Client;
+pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
 pub use server::{Handed, Handle, Route, Running, Server};
 pub use websocket::{Receiver, Sender, WebSocket};

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ws_std::{Accept, Config, Error, OriginPolicy, Request, Response, ServerTls};
+use ws_std::{Accept, Callbacks, Config, Error, Monitor, OriginPolicy, Request, Response, ServerTls};
 
 use super::{Adapter, WebSocket};
 use crate::PATIENCE;
@@ -94,6 +94,14 @@ impl Route {
         (route, move || handed.recv_timeout(PATIENCE).expect("a connection"))
     }
 
+    /// As `Route::callbacks`.
+    pub fn callbacks(adapter: Adapter, callbacks: Callbacks) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::callbacks(callbacks)),
+            Adapter::Smol => Self::Smol(ws_smol::Route::callbacks(callbacks)),
+        }
+    }
+
     /// As `Route::subprotocols`.
     pub fn subprotocols(self, names: &[&str]) -> Self {
         either!(self self, route => route.subprotocols(names.iter().copied()))
@@ -156,6 +164,11 @@ impl Server {
     /// As `Server::listen_options`, for `reuse_port`.
     pub fn reuse_port(self) -> Self {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))
+    }
+
+    /// As `Server::monitor`.
+    pub fn monitor(&self) -> Monitor {
+        either!(self, server => server.monitor())
     }
 
     /// As `Server::tls`.

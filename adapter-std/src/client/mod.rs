@@ -1,3 +1,5 @@
+mod handle;
+
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
@@ -11,9 +13,12 @@ use ws_core::{
     Config, HandshakeError, Response, Url, UrlError,
     client::{Handshake, Request},
 };
+use ws_sessions::Callbacks;
 use ws_transport::{Clock, ConnectOptions, Deadline, Error, seed, tls::ClientTls};
 
 use crate::{WebSocket, opening::Opening, socket::Socket};
+
+pub use self::handle::ClientHandle;
 
 /// Connects to a server with what it needs beyond the address.
 ///
@@ -145,6 +150,31 @@ impl Client {
         })?;
         let socket = Socket::new(socket, self.write_timeout)?;
         self.open(socket).map(|(ws, _)| ws)
+    }
+
+    /// Connects and then calls back, in a thread of its own, until the connection has ended.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ws_std::{Callbacks, Client};
+    ///
+    /// let callbacks = Callbacks::new()
+    ///     .on_message(|_session, message| println!("{message}"))
+    ///     .on_disconnect(|_session, closure| println!("{closure}"));
+    /// let client = Client::new("ws://127.0.0.1:9001/chat").start(callbacks)?;
+    /// client.session().send("Hello")?;
+    /// client.stop(Duration::from_secs(5));
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and then nothing is called; or no thread can be started.
+    pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
+        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let path = url.target().split('?').next().unwrap_or_default().to_owned();
+        let (ws, response) = self.connect_with_response()?;
+        ClientHandle::start(ws, response, path, callbacks)
     }
 
     /// Drives the opening handshakes, of TLS and of WebSocket, to their end.

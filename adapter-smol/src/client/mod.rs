@@ -1,3 +1,5 @@
+mod handle;
+
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, ToSocketAddrs as _},
@@ -13,9 +15,12 @@ use ws_core::{
     Config, Connection, HandshakeError, Response, Url, UrlError,
     client::{Handshake, Request},
 };
+use ws_sessions::Callbacks;
 use ws_transport::{Clock, ConnectOptions, Deadline, Error, begin_connect, seed, tls::ClientTls};
 
-use crate::{WebSocket, opening::Opening, stream::Stream};
+use crate::{Task, WebSocket, opening::Opening, stream::Stream};
+
+pub use self::handle::ClientHandle;
 
 /// Connects to a server with what it needs beyond the address.
 ///
@@ -146,6 +151,36 @@ impl Client {
         let address = SockAddr::unix(path).map_err(describe)?;
         let stream = connect(socket, &address).await.map_err(describe)?;
         self.open(stream).await.map(|(ws, _)| ws)
+    }
+
+    /// Connects and then calls back, in a task that `spawn` runs, until the connection has ended.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), ws_smol::Error> {
+    /// use std::time::Duration;
+    /// use ws_smol::{Callbacks, Client};
+    ///
+    /// let callbacks = Callbacks::new()
+    ///     .on_message(|_session, message| println!("{message}"))
+    ///     .on_disconnect(|_session, closure| println!("{closure}"));
+    /// let client = Client::new("ws://127.0.0.1:9001/chat");
+    /// let client = client.start(callbacks, |task| smol::spawn(task).detach()).await?;
+    /// client.session().send("Hello")?;
+    /// client.stop(Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and then nothing is called.
+    pub async fn start(self, callbacks: Callbacks, spawn: impl FnOnce(Task)) -> Result<ClientHandle, Error> {
+        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let path = url.target().split('?').next().unwrap_or_default().to_owned();
+        let (ws, response) = self.connect_with_response().await?;
+        let (handle, task) = ClientHandle::start(ws, response, path, callbacks);
+        spawn(task);
+        Ok(handle)
     }
 
     /// Drives the opening handshakes, of TLS and of WebSocket, to their end.

@@ -1,0 +1,113 @@
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use async_io::Timer;
+use futures_lite::future;
+use ws_core::{CloseCode, Response};
+use ws_sessions::{Attendance, Callbacks, Peer, Session};
+
+use crate::{Task, WebSocket, duplex::Duplex, waiting::Waiting};
+
+/// A client that runs in a task of its own, until the connection has ended. Dropping the handle does not
+/// end it.
+pub struct ClientHandle {
+    session: Session,
+    duplex: Weak<Duplex>,
+    ended: Arc<Ended>,
+}
+
+/// Whether the last callback has returned.
+#[derive(Default)]
+struct Ended {
+    ended: AtomicBool,
+    waiting: Waiting,
+}
+
+/// Tells that it has, whatever became of the task.
+struct Ending(Arc<Ended>);
+
+impl ClientHandle {
+    pub(super) fn start(
+        ws: WebSocket,
+        response: Response,
+        path: String,
+        callbacks: Callbacks,
+    ) -> (Self, Task) {
+        let peer = Peer { path, request: None, address: ws.peer_addr(), subprotocol: ws.subprotocol() };
+        let duplex = ws.into_duplex();
+        let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
+        let ended = Arc::new(Ended::default());
+        let ending = Ending(ended.clone());
+        let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
+        let task = async move {
+            // Dropped last.
+            let _ending = ending;
+            let mut attendance = attendance;
+            attendance.connect(Some(&response));
+            let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
+            if let Err(error) = ended {
+                attendance.fail(&error);
+            }
+        };
+        (handle, Box::pin(task))
+    }
+
+    /// The session, to send to and to close.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Waits until the connection has ended and the last callback has returned.
+    pub async fn wait(&self) {
+        poll_fn(|cx| {
+            self.ended.waiting.add(cx.waker());
+            if self.ended.ended.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does. What has not ended after
+    /// `timeout` is broken off. Tells whether that was not necessary.
+    pub async fn stop(self, timeout: Duration) -> bool {
+        // It cannot fail: this code and reason can be sent.
+        let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
+        let in_time = async {
+            self.wait().await;
+            true
+        };
+        let too_late = async {
+            Timer::after(timeout).await;
+            false
+        };
+        if future::or(in_time, too_late).await {
+            return true;
+        }
+        if let Some(duplex) = self.duplex.upgrade() {
+            duplex.abandon();
+        }
+        self.wait().await;
+        false
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.waiting.wake_all();
+    }
+}
+
+impl fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandle").field("session", &self.session).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,265 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use ws_core::{CloseCode, Message, PreparedMessage};
+
+use crate::{Session, SessionId, Stats};
+
+/// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
+///
+/// A session is in any number of sets, and leaves them all when it ends. Clones are handles to the same
+/// set.
+///
+/// ```
+/// use ws_sessions::{Callbacks, Sessions};
+///
+/// let everyone = Sessions::new();
+/// let callbacks = Callbacks::new()
+///     .sessions(&everyone)
+///     .on_message(move |session, message| {
+///         everyone.broadcast(format!("{}: {message}", session.id()));
+///     });
+/// ```
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<Members>>);
+
+#[derive(Default)]
+struct Members {
+    by_id: BTreeMap<SessionId, Session>,
+    /// The same, to be gone through without the lock; made anew after a change.
+    all: Option<Arc<[Session]>>,
+    /// What those counted that are gone.
+    gone: Stats,
+}
+
+impl Sessions {
+    /// An empty set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a session; tells whether it was not there. One that has ended is not added.
+    pub fn insert(&self, session: &Session) -> bool {
+        session.enter(self, || {
+            let mut members = self.members();
+            let new = members.by_id.insert(session.id(), session.clone()).is_none();
+            if new {
+                members.all = None;
+                members.gone.opened += 1;
+            }
+            new
+        })
+    }
+
+    /// Takes a session out, and gives it if it was there. It stays connected.
+    pub fn remove(&self, id: SessionId) -> Option<Session> {
+        let session = self.members().remove(id)?;
+        session.left(self);
+        Some(session)
+    }
+
+    /// The session of this number.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<Session> {
+        self.members().by_id.get(&id).cloned()
+    }
+
+    /// Whether a session is in the set.
+    #[must_use]
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.members().by_id.contains_key(&id)
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members().by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All sessions as they are now, the oldest first.
+    #[must_use]
+    pub fn all(&self) -> Arc<[Session]> {
+        let members = &mut *self.members();
+        members.all.get_or_insert_with(|| members.by_id.values().cloned().collect()).clone()
+    }
+
+    /// Sends a message to all sessions, and tells how many took it. It is encoded once, and compressed once
+    /// for all that agreed on the same parameters and keep no context.
+    pub fn broadcast<'m>(&self, message: impl Into<Message<'m>>) -> usize {
+        self.broadcast_where(message, |_| true)
+    }
+
+    /// Sends a message to all sessions but one.
+    pub fn broadcast_except<'m>(&self, except: SessionId, message: impl Into<Message<'m>>) -> usize {
+        self.broadcast_where(message, |session| session.id() != except)
+    }
+
+    /// Sends a message to the sessions that `chosen` is true for.
+    pub fn broadcast_where<'m>(
+        &self,
+        message: impl Into<Message<'m>>,
+        chosen: impl FnMut(&Session) -> bool,
+    ) -> usize {
+        let all = self.all();
+        if all.is_empty() {
+            return 0;
+        }
+        send_all(&all, &PreparedMessage::new(message), chosen)
+    }
+
+    /// Sends a message that was encoded before to all sessions.
+    pub fn broadcast_prepared(&self, message: &PreparedMessage) -> usize {
+        send_all(&self.all(), message, |_| true)
+    }
+
+    /// Closes all sessions, as [`Session::close`] does. A code or reason that cannot be sent closes none.
+    pub fn close_all(&self, code: CloseCode, reason: &str) {
+        for session in &*self.all() {
+            let _ = session.close(code, reason);
+        }
+    }
+
+    /// What all sessions together have counted in this set, those that are gone included.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let all = self.all();
+        let mut stats = self.members().gone.clone();
+        stats.open = all.len();
+        for session in &*all {
+            stats.sum.add(&session.stats());
+        }
+        stats
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Takes out a session that has ended.
+    pub(crate) fn forget(&self, session: &Session) {
+        self.members().remove(session.id());
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn send_all(
+    sessions: &[Session],
+    message: &PreparedMessage,
+    mut chosen: impl FnMut(&Session) -> bool,
+) -> usize {
+    sessions.iter().filter(|session| chosen(session) && session.send_prepared(message).is_ok()).count()
+}
+
+impl Members {
+    fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.by_id.remove(&id)?;
+        self.all = None;
+        self.gone.sum.add(&session.counters().read());
+        Some(session)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sessions({})", self.len())
+    }
+}
+
+/// Sets of sessions by name, made when the first joins and gone when the last has left.
+///
+/// ```
+/// use ws_sessions::{Callbacks, Rooms};
+///
+/// let rooms = Rooms::new();
+/// let callbacks = Callbacks::new().on_connect(move |session| {
+///     let room = rooms.join(session.parameter("room").unwrap_or("lobby"), session);
+///     room.broadcast(format!("{} people are here", room.len()));
+/// });
+/// ```
+#[derive(Clone, Default)]
+pub struct Rooms(Arc<Mutex<ByName>>);
+
+#[derive(Default)]
+struct ByName {
+    rooms: HashMap<String, Weak<Mutex<Members>>>,
+    /// How many names there may be before those without a room are looked for.
+    sweep_at: usize,
+}
+
+impl Rooms {
+    /// No rooms.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a session to the room of this name, and gives the room.
+    pub fn join(&self, name: &str, session: &Session) -> Sessions {
+        let by_name = &mut *self.by_name();
+        let room = match by_name.rooms.get(name).and_then(Weak::upgrade) {
+            Some(room) => Sessions(room),
+            None => {
+                by_name.sweep();
+                let room = Sessions::new();
+                by_name.rooms.insert(name.to_owned(), Arc::downgrade(&room.0));
+                room
+            }
+        };
+        room.insert(session);
+        room
+    }
+
+    /// Takes a session out of the room of this name; tells whether it was there.
+    pub fn leave(&self, name: &str, session: &Session) -> bool {
+        self.get(name).is_some_and(|room| room.remove(session.id()).is_some())
+    }
+
+    /// The room of this name, if anybody is in it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Sessions> {
+        let room = self.by_name().rooms.get(name)?.upgrade();
+        room.map(Sessions).filter(|room| !room.is_empty())
+    }
+
+    /// The rooms that somebody is in, in no particular order.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, Sessions)> {
+        let by_name = self.by_name();
+        let rooms =
+            by_name.rooms.iter().filter_map(|(name, room)| Some((name.clone(), Sessions(room.upgrade()?))));
+        rooms.filter(|(_, room)| !room.is_empty()).collect()
+    }
+
+    fn by_name(&self) -> MutexGuard<'_, ByName> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ByName {
+    /// Forgets the rooms that are gone, each time that the names have doubled.
+    fn sweep(&mut self) {
+        if self.rooms.len() >= self.sweep_at {
+            self.rooms.retain(|_, room| room.strong_count() > 0);
+            self.sweep_at = (self.rooms.len() * 2).max(64);
+        }
+    }
+}
+
+impl fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all()).finish()
+    }
+}

@@ -1,0 +1,223 @@
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::Sessions;
+
+/// What a session has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Messages received.
+    pub messages_received: u64,
+    /// Bytes of their payloads, inflated.
+    pub bytes_received: u64,
+    /// Messages sent or waiting to be.
+    pub messages_sent: u64,
+    /// Bytes of their payloads, before compression.
+    pub bytes_sent: u64,
+    /// Pings of the peer that were answered.
+    pub pings_received: u64,
+    /// Messages that were dropped because the peer read too slowly.
+    pub dropped: u64,
+    /// How many times the peer fell so far behind that messages were dropped.
+    pub lagged: u64,
+    /// How many bytes wait to be written now.
+    pub buffered: usize,
+    /// How long the last answered keepalive ping took; the longest, where sessions are summed up.
+    pub latency: Option<Duration>,
+}
+
+impl SessionStats {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.messages_received += other.messages_received;
+        self.bytes_received += other.bytes_received;
+        self.messages_sent += other.messages_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.pings_received += other.pings_received;
+        self.dropped += other.dropped;
+        self.lagged += other.lagged;
+        self.buffered += other.buffered;
+        self.latency = self.latency.max(other.latency);
+    }
+}
+
+/// What a set of sessions has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many sessions there are.
+    pub open: usize,
+    /// How many there have ever been.
+    pub opened: u64,
+    /// The sums over all of them.
+    pub sum: SessionStats,
+}
+
+/// What a server has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// How many connections there are, those with callbacks and those without, handshakes included.
+    pub connections: u64,
+    /// How many WebSockets were opened.
+    pub accepted: u64,
+    /// How many requests for one were answered with an error.
+    pub refused: u64,
+    /// What sessions counted.
+    pub sessions: Stats,
+}
+
+impl ServerStats {
+    /// The figures in the text format of Prometheus, to be served on `/metrics` as
+    /// [`PROMETHEUS`](Self::PROMETHEUS).
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let sum = &self.sessions.sum;
+        let mut text = String::new();
+        let mut write = |name: &str, kind: &str, help: &str, value: f64| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "# HELP websocket_{name} {help}\n# TYPE websocket_{name} {kind}\n");
+            let _ = writeln!(text, "websocket_{name} {value}");
+        };
+        let count = |value: u64| value as f64;
+        write("connections", "gauge", "Open connections, handshakes included.", count(self.connections));
+        write("accepted_total", "counter", "WebSockets opened.", count(self.accepted));
+        write("refused_total", "counter", "Requests answered with an error.", count(self.refused));
+        write("sessions", "gauge", "Open sessions.", self.sessions.open as f64);
+        write("sessions_total", "counter", "Sessions opened.", count(self.sessions.opened));
+        write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
+        write("received_bytes_total", "counter", "Payload received.", count(sum.bytes_received));
+        write("messages_sent_total", "counter", "Messages sent.", count(sum.messages_sent));
+        write("sent_bytes_total", "counter", "Payload sent.", count(sum.bytes_sent));
+        write("pings_received_total", "counter", "Pings answered.", count(sum.pings_received));
+        write("dropped_total", "counter", "Messages dropped for slow peers.", count(sum.dropped));
+        write("lagged_total", "counter", "Times that a peer fell behind.", count(sum.lagged));
+        write("buffered_bytes", "gauge", "Bytes that wait to be written.", sum.buffered as f64);
+        if let Some(latency) = sum.latency {
+            write("latency_seconds", "gauge", "The longest latency of a session.", latency.as_secs_f64());
+        }
+        text
+    }
+
+    /// The content type of [`to_prometheus`](Self::to_prometheus).
+    pub const PROMETHEUS: &str = "text/plain; version=0.0.4";
+}
+
+/// Counts the connections of a server; a handle to what is counted.
+#[derive(Clone, Debug, Default)]
+pub struct Monitor(Arc<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Monitor {
+    /// What the server has counted, and these sessions.
+    #[must_use]
+    pub fn stats(&self, sessions: &Sessions) -> ServerStats {
+        // Read in this order, no more have ended than begun.
+        let ended = self.0.ended.load(Relaxed);
+        ServerStats {
+            connections: self.0.begun.load(Relaxed).saturating_sub(ended),
+            accepted: self.0.accepted.load(Relaxed),
+            refused: self.0.refused.load(Relaxed),
+            sessions: sessions.stats(),
+        }
+    }
+
+    /// A client has connected.
+    pub fn count_begun(&self) {
+        self.0.begun.fetch_add(1, Relaxed);
+    }
+
+    /// A connection has ended, whatever had become of it.
+    pub fn count_ended(&self) {
+        self.0.ended.fetch_add(1, Relaxed);
+    }
+
+    /// A WebSocket was opened.
+    pub fn count_accepted(&self) {
+        self.0.accepted.fetch_add(1, Relaxed);
+    }
+
+    /// A client was refused.
+    pub fn count_refused(&self) {
+        self.0.refused.fetch_add(1, Relaxed);
+    }
+}
+
+/// The counters of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    messages_received: AtomicU64,
+    bytes_received: AtomicU64,
+    messages_sent: AtomicU64,
+    bytes_sent: AtomicU64,
+    pings_received: AtomicU64,
+    dropped: AtomicU64,
+    lagged: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn received(&self, bytes: usize) {
+        self.messages_received.fetch_add(1, Relaxed);
+        self.bytes_received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.messages_sent.fetch_add(1, Relaxed);
+        self.bytes_sent.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(crate) fn pinged(&self) {
+        self.pings_received.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn dropped(&self, messages: usize, lagged: bool) {
+        self.dropped.fetch_add(messages as u64, Relaxed);
+        self.lagged.fetch_add(u64::from(lagged), Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> SessionStats {
+        SessionStats {
+            messages_received: self.messages_received.load(Relaxed),
+            bytes_received: self.bytes_received.load(Relaxed),
+            messages_sent: self.messages_sent.load(Relaxed),
+            bytes_sent: self.bytes_sent.load(Relaxed),
+            pings_received: self.pings_received.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            lagged: self.lagged.load(Relaxed),
+            buffered: 0,
+            latency: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_its_line_for_prometheus() {
+        let mut stats = ServerStats { connections: 3, refused: 7, ..ServerStats::default() };
+        stats.sessions.sum.latency = Some(Duration::from_millis(1500));
+        let text = stats.to_prometheus();
+        for line in ["websocket_connections 3", "websocket_refused_total 7", "websocket_latency_seconds 1.5"]
+        {
+            assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
+        }
+        let kinds = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        let values = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(kinds, values);
+    }
+}
