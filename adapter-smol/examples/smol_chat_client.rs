@@ -1,0 +1,90 @@
+//! Takes part in a chat from the terminal: says each line that is typed and shows what happens. When the
+//! connection is lost it comes back, and misses nothing that the server still has.
+//!
+//! `cargo run --release --example smol_chat_client -- NICK ws://127.0.0.1:9001/lobby`
+
+use std::{env, error::Error, io, process};
+
+use smol::{Timer, Unblock, future, io::AsyncBufReadExt as _, io::BufReader, stream::StreamExt as _};
+use ws_chat::{Heard, Visit};
+use ws_smol::{Client, CloseCode, Message, WebSocket};
+
+/// The lines that are typed.
+type Lines = smol::io::Lines<BufReader<Unblock<io::Stdin>>>;
+
+fn main() {
+    if let Err(error) = smol::block_on(run()) {
+        eprintln!("smol_chat_client: {error}");
+        process::exit(1);
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let arguments = env::args().skip(1).collect::<Vec<_>>();
+    let [nick, url] = &arguments[..] else {
+        return Err("say who you are and where to go, such as Ann ws://127.0.0.1:9001/lobby".into());
+    };
+    let mut visit = Visit::new(nick);
+    let mut lines = BufReader::new(Unblock::new(io::stdin())).lines();
+    let mut ws = Client::new(url).connect().await?;
+    while let Some(ended) = talk(&mut visit, &mut ws, &mut lines).await? {
+        println!("* {ended}");
+        ws = loop {
+            let wait = visit.next_wait();
+            println!("* connecting again in {:.1} s", wait.as_secs_f64());
+            Timer::after(wait).await;
+            match Client::new(url).connect().await {
+                Ok(ws) => break ws,
+                Err(error) => println!("* {error}"),
+            }
+        };
+    }
+    Ok(())
+}
+
+/// What comes next, from either side.
+enum Next {
+    Typed(Option<String>),
+    Received(Result<Option<Message<'static>>, ws_smol::Error>),
+}
+
+/// Says what is typed and shows what happens. `None` when the person leaves; how the connection ended, when
+/// it did.
+async fn talk(
+    visit: &mut Visit,
+    ws: &mut WebSocket,
+    lines: &mut Lines,
+) -> Result<Option<String>, Box<dyn Error>> {
+    ws.send(visit.join()).await?;
+    loop {
+        let typed = async {
+            match visit.has_joined() {
+                true => Next::Typed(lines.next().await.and_then(Result::ok)),
+                false => future::pending().await,
+            }
+        };
+        let received = async { Next::Received(ws.receive().await) };
+        match future::race(received, typed).await {
+            Next::Received(Ok(Some(Message::Text(text)))) => match visit.hear(&text) {
+                Heard::Line(line) => println!("{line}"),
+                Heard::Nothing => {}
+                Heard::TurnedAway(why) => return Err(why.into()),
+            },
+            Next::Received(Ok(Some(Message::Binary(_)))) => {}
+            Next::Received(Ok(None)) => {
+                return Ok(Some(ws.closure().map_or_else(String::new, |closure| closure.to_string())));
+            }
+            Next::Received(Err(error)) => return Ok(Some(error.to_string())),
+            Next::Typed(Some(line)) => {
+                if ws.send(Visit::say(&line)).await.is_err() {
+                    println!("* there is no connection; this was not said: {line}");
+                }
+            }
+            Next::Typed(None) => {
+                // Who has nothing more to say leaves.
+                let _ = ws.close(CloseCode::NORMAL_CLOSURE, "bye").await;
+                return Ok(None);
+            }
+        }
+    }
+}

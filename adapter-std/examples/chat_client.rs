@@ -1,0 +1,114 @@
+//! Takes part in a chat from the terminal: says each line that is typed and shows what happens. When the
+//! connection is lost it comes back, and misses nothing that the server still has.
+//!
+//! `cargo run --release --example chat_client -- NICK ws://127.0.0.1:9001/lobby`
+
+use std::{
+    env,
+    error::Error,
+    io, mem, process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use ws_chat::{Heard, Visit};
+use ws_std::{Client, CloseCode, Message, Sender, WebSocket};
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("chat_client: {error}");
+        process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let arguments = env::args().skip(1).collect::<Vec<_>>();
+    let [nick, url] = &arguments[..] else {
+        return Err("say who you are and where to go, such as Ann ws://127.0.0.1:9001/lobby".into());
+    };
+    let mut visit = Visit::new(nick);
+    let typing = Typing::default();
+    let mut ws = Client::new(url).connect()?;
+    loop {
+        let ended = talk(&mut visit, &mut ws, &typing)?;
+        if typing.is_over() {
+            return Ok(());
+        }
+        println!("* {ended}");
+        ws = loop {
+            let wait = visit.next_wait();
+            println!("* connecting again in {:.1} s", wait.as_secs_f64());
+            thread::sleep(wait); // that no server is stormed by clients it has lost
+            match Client::new(url).connect() {
+                Ok(ws) => break ws,
+                Err(error) => println!("* {error}"),
+            }
+        };
+    }
+}
+
+/// Shows what happens until the connection ends, and tells how it did.
+fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String, Box<dyn Error>> {
+    ws.send(visit.join())?;
+    loop {
+        if visit.has_joined() {
+            typing.send_by(ws);
+        }
+        match ws.receive() {
+            Ok(Some(Message::Text(text))) => match visit.hear(&text) {
+                Heard::Line(line) => println!("{line}"),
+                Heard::Nothing => {}
+                Heard::TurnedAway(why) => return Err(why.into()),
+            },
+            Ok(Some(Message::Binary(_))) => {}
+            Ok(None) => return Ok(ws.closure().map_or_else(String::new, |closure| closure.to_string())),
+            Err(error) => return Ok(error.to_string()),
+        }
+    }
+}
+
+/// Reads lines from the terminal and sends them by whatever connection there is.
+#[derive(Clone, Default)]
+struct Typing(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    over: bool,
+    sender: Option<Sender>,
+}
+
+impl Typing {
+    /// From now on lines go out by this connection.
+    fn send_by(&self, ws: &WebSocket) {
+        let mut state = self.state();
+        state.sender = Some(ws.sender());
+        if !mem::replace(&mut state.begun, true) {
+            let typing = self.clone();
+            thread::spawn(move || typing.read());
+        }
+    }
+
+    fn read(&self) {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            let sender = self.state().sender.clone();
+            if sender.is_none_or(|sender| sender.send(Visit::say(&line)).is_err()) {
+                println!("* there is no connection; this was not said: {line}");
+            }
+        }
+        // Who has nothing more to say leaves.
+        let mut state = self.state();
+        state.over = true;
+        if let Some(sender) = state.sender.take() {
+            let _ = sender.close(CloseCode::NORMAL_CLOSURE, "bye");
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

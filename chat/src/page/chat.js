@@ -1,0 +1,219 @@
+"use strict";
+
+// What others wrote is only ever put on the page as text, never as markup.
+
+const byId = id => document.getElementById(id);
+const room = decodeURIComponent(location.pathname.slice(1)) || "lobby";
+const LINES = 500;
+const PING_EVERY = 5000;
+const LONGEST_WAIT = 15000;
+
+let socket;
+let nick = null;      // by which name we take part, or want to
+let joined = false;   // whether the server has let us in by this connection
+let last = null;      // the id of the last line that we have seen
+let attempts = 0;
+let countdown;
+let said = "";        // what we said last
+// Only who has this can take our name back after the connection was lost.
+const key = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
+const people = new Map();
+
+byId("room").textContent = room;
+document.title = `#${room}`;
+byId("nick").value = localStorage.getItem("nick") ?? "";
+
+function connect() {
+  clearInterval(countdown);
+  byId("status").textContent = "connecting …";
+  const url = new URL(location.pathname, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  socket = new WebSocket(url);
+  socket.onopen = () => {
+    byId("status").textContent = "connected";
+    if (nick) join();
+  };
+  socket.onmessage = event => receive(JSON.parse(event.data));
+  socket.onclose = closed;
+}
+
+function closed(event) {
+  joined = false;
+  byId("latency").textContent = "";
+  byId("say").querySelector("button").disabled = true;
+  if (event.code === 4000) {
+    byId("status").textContent = "left";
+    return banner("You are in this room by another tab; this one has left.");
+  }
+  const why =
+    event.code === 1001 ? "The server is going down."
+    : event.code === 1013 ? "The connection is too slow to keep up."
+    : `The connection was lost (${event.code}).`;
+  byId("status").textContent = "not connected";
+  // The wait doubles, and no two clients wait the same time, lest all come back at once.
+  const wait = Math.min(1000 * 2 ** attempts++, LONGEST_WAIT) * (0.5 + Math.random() / 2);
+  const until = Date.now() + wait;
+  const tick = () => {
+    const seconds = Math.ceil((until - Date.now()) / 1000);
+    if (seconds <= 0) return connect();
+    banner(`${why} Reconnecting in ${seconds} s …`);
+  };
+  tick();
+  clearInterval(countdown);
+  countdown = setInterval(tick, 250);
+}
+
+function send(message) {
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function join() {
+  send({ type: "join", nick, key, after: last });
+}
+
+function receive(message) {
+  switch (message.type) {
+    case "welcome":
+      attempts = 0;
+      joined = true;
+      nick = message.nick;
+      localStorage.setItem("nick", nick);
+      banner("");
+      byId("enter").hidden = true;
+      byId("chat").hidden = false;
+      byId("say").querySelector("button").disabled = false;
+      if (message.missed) event(Date.now(), "… some messages were missed …");
+      setPeople(message.people);
+      byId("text").focus();
+      ping();
+      break;
+    case "event":
+      if (last && !isAfter(message.id, last)) break;
+      last = message.id;
+      happened(message, Number(message.id.split("-")[0]));
+      break;
+    case "people":
+      setPeople(message.people);
+      break;
+    case "pong":
+      byId("latency").textContent = `${Math.max(0.1, performance.now() - message.sent).toFixed(1)} ms`;
+      break;
+    case "refused":
+      refused(message);
+      break;
+  }
+}
+
+function refused({ reason, text }) {
+  if (joined) {
+    // What was not sent can be sent again.
+    if (reason === "too_long" || reason === "too_fast") byId("text").value ||= said;
+    return banner(text, 4000);
+  }
+  if (reason === "nick_taken" || reason === "bad_nick") {
+    // Somebody has taken the name meanwhile, or we have chosen badly: ask for another one.
+    nick = null;
+    byId("enter").hidden = false;
+    byId("chat").hidden = true;
+    byId("nick").focus();
+  }
+  byId("enter-error").textContent = text;
+}
+
+function happened({ what, nick: who, text }, at) {
+  if (what === "said") return line(at, who, text);
+  if (what === "joined") people.set(who.toLowerCase(), who);
+  else people.delete(who.toLowerCase());
+  showPeople();
+  event(at, `${who} ${what}`);
+}
+
+function line(at, who, text) {
+  const item = entry(at);
+  const content = document.createElement("span");
+  const name = document.createElement("b");
+  name.textContent = who;
+  content.append(name, document.createTextNode(` ${text}`));
+  item.append(content);
+  show(item);
+}
+
+function event(at, text) {
+  const item = entry(at);
+  const content = document.createElement("span");
+  content.className = "event";
+  content.textContent = text;
+  item.append(content);
+  show(item);
+}
+
+function entry(at) {
+  const item = document.createElement("li");
+  const time = document.createElement("time");
+  const date = new Date(at);
+  time.dateTime = date.toISOString();
+  time.textContent = date.toLocaleTimeString();
+  item.append(time);
+  return item;
+}
+
+function show(item) {
+  const log = byId("log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.append(item);
+  if (log.childElementCount > LINES) log.firstElementChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+function setPeople(names) {
+  people.clear();
+  for (const name of names) people.set(name.toLowerCase(), name);
+  showPeople();
+}
+
+function showPeople() {
+  const sorted = [...people.values()].sort((a, b) => a.localeCompare(b));
+  byId("count").textContent = sorted.length;
+  byId("people").replaceChildren(...sorted.map(name => {
+    const item = document.createElement("li");
+    item.textContent = name;
+    if (name === nick) item.className = "me";
+    return item;
+  }));
+}
+
+let hide;
+function banner(text, duration) {
+  clearTimeout(hide);
+  byId("banner").textContent = text;
+  byId("banner").hidden = !text;
+  if (duration) hide = setTimeout(() => banner(""), duration);
+}
+
+function isAfter(id, other) {
+  const [[millis, sequence], [otherMillis, otherSequence]] = [id, other].map(text => text.split("-").map(Number));
+  return millis > otherMillis || (millis === otherMillis && sequence > otherSequence);
+}
+
+function ping() {
+  if (joined) send({ type: "ping", sent: performance.now() });
+}
+
+byId("enter").onsubmit = submitted => {
+  submitted.preventDefault();
+  nick = byId("nick").value.trim();
+  byId("enter-error").textContent = "";
+  if (nick) join();
+};
+
+byId("say").onsubmit = submitted => {
+  submitted.preventDefault();
+  const text = byId("text").value;
+  if (!joined || !text.trim()) return;
+  said = text;
+  send({ type: "say", text });
+  byId("text").value = "";
+};
+
+setInterval(ping, PING_EVERY);
+connect();

@@ -1,0 +1,50 @@
+use ws_core::{Response, server::Request};
+use ws_sessions::{Monitor, ServerStats};
+
+use crate::Chat;
+
+/// Answers an ordinary request.
+pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
+
+/// What is served beside the WebSockets, by path: the page on `/` and `/:room`, what it is made of,
+/// `/healthz` and `/metrics`.
+#[must_use]
+pub fn pages(chat: &Chat, monitor: Monitor) -> Vec<(&'static str, Page)> {
+    let chat = chat.clone();
+    let metrics = move |_: &Request| {
+        let text = monitor.stats(chat.sessions()).to_prometheus();
+        Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
+    };
+    vec![
+        ("/", Box::new(page)),
+        ("/:room", Box::new(room)),
+        ("/assets/chat.js", Box::new(|_| asset("text/javascript", include_str!("page/chat.js")))),
+        ("/assets/chat.css", Box::new(|_| asset("text/css", include_str!("page/chat.css")))),
+        ("/healthz", Box::new(|_| Response::new(200).text("ok\n"))),
+        ("/metrics", Box::new(metrics)),
+    ]
+}
+
+fn page(_: &Request) -> Response {
+    // The page runs no script but its own and talks to nobody but its server.
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                  img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    Response::new(200)
+        .header("Content-Security-Policy", policy)
+        .header("Cache-Control", "no-cache")
+        .html(include_str!("page/chat.html"))
+}
+
+fn room(request: &Request) -> Response {
+    match Chat::check(request) {
+        Ok(_) => page(request),
+        Err(response) => response,
+    }
+}
+
+fn asset(kind: &str, text: &str) -> Response {
+    Response::new(200)
+        .header("Content-Type", &format!("{kind}; charset=utf-8"))
+        .header("Cache-Control", "no-cache")
+        .body(text)
+}

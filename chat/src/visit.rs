@@ -1,0 +1,157 @@
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher as _, Hasher as _},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::protocol::{Event, Id};
+
+/// One person's visit to a room, from the terminal, over any number of connections.
+#[derive(Debug)]
+pub struct Visit {
+    nick: String,
+    key: String,
+    last: Option<Id>,
+    joined: bool,
+    attempts: u32,
+}
+
+/// What to make of something that the server said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Show this line.
+    Line(String),
+    /// There is nothing to be seen.
+    Nothing,
+    /// The server does not let us in, for this reason.
+    TurnedAway(String),
+}
+
+/// What the server says, as far as it is shown here.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum FromServer {
+    Welcome {
+        room: String,
+        people: Vec<String>,
+        missed: bool,
+    },
+    Event {
+        id: Id,
+        #[serde(flatten)]
+        event: Event,
+    },
+    Refused {
+        text: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Visit {
+    /// The longest wait before the next attempt to connect again.
+    const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+    /// A visit by this name.
+    #[must_use]
+    pub fn new(nick: impl Into<String>) -> Self {
+        let key = format!("{:016x}{:016x}", random(), random());
+        Self { nick: nick.into(), key, last: None, joined: false, attempts: 0 }
+    }
+
+    /// What to say first on each connection.
+    #[must_use]
+    pub fn join(&mut self) -> String {
+        self.joined = false;
+        json!({ "type": "join", "nick": self.nick, "key": self.key, "after": self.last }).to_string()
+    }
+
+    /// Whether the server has let us in by this connection.
+    #[must_use]
+    pub const fn has_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// How to say something to everybody.
+    #[must_use]
+    pub fn say(text: &str) -> String {
+        json!({ "type": "say", "text": text }).to_string()
+    }
+
+    /// What to make of something that the server said.
+    pub fn hear(&mut self, text: &str) -> Heard {
+        let line = match serde_json::from_str(text) {
+            Ok(FromServer::Welcome { room, people, missed }) => {
+                (self.joined, self.attempts) = (true, 0);
+                let missed = if missed { "; some messages were missed" } else { "" };
+                format!("* you are in #{room}, with {}{missed}", people.join(", "))
+            }
+            Ok(FromServer::Event { id, event }) => {
+                if self.last.is_some_and(|last| id <= last) {
+                    return Heard::Nothing;
+                }
+                self.last = Some(id);
+                match event {
+                    Event::Said { nick, text } => format!("{nick}: {text}"),
+                    Event::Joined { nick } => format!("* {nick} joined"),
+                    Event::Left { nick } => format!("* {nick} left"),
+                }
+            }
+            Ok(FromServer::Refused { text }) if !self.joined => return Heard::TurnedAway(text),
+            Ok(FromServer::Refused { text }) => format!("* {text}"),
+            Ok(FromServer::Other) | Err(_) => return Heard::Nothing,
+        };
+        // What others write must not command the terminal.
+        Heard::Line(line.chars().filter(|character| !character.is_control()).collect())
+    }
+
+    /// How long to wait before connecting again: twice as long each time, and never as long as others.
+    pub fn next_wait(&mut self) -> Duration {
+        let longest =
+            Duration::from_secs(1).saturating_mul(1 << self.attempts.min(10)).min(Self::LONGEST_WAIT);
+        self.attempts += 1;
+        longest / 2 + longest.mul_f64((random() >> 11) as f64 / (1_u64 << 53) as f64) / 2
+    }
+}
+
+/// A number that nobody guesses: the standard library seeds its hashers from the operating system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_been_seen_is_not_shown_again() {
+        let mut visit = Visit::new("Ann");
+        let said = |id| format!(r#"{{"type":"event","id":"{id}","what":"said","nick":"Bob","text":"hi"}}"#);
+        assert_eq!(visit.hear(&said("7-0")), Heard::Line("Bob: hi".into()));
+        assert_eq!(visit.hear(&said("7-0")), Heard::Nothing);
+        assert_eq!(visit.hear(&said("6-9")), Heard::Nothing);
+        assert_eq!(visit.hear(&said("7-1")), Heard::Line("Bob: hi".into()));
+        let join = visit.join();
+        assert!(join.contains(r#""after":"7-1""#), "{join}");
+    }
+
+    #[test]
+    fn what_others_write_does_not_command_the_terminal() {
+        let text = r#"{"type":"event","id":"1-0","what":"said","nick":"Eve","text":"\u001b[2Jgone\u0007"}"#;
+        assert_eq!(Visit::new("Ann").hear(text), Heard::Line("Eve: [2Jgone".into()));
+    }
+
+    #[test]
+    fn waits_grow_to_a_bound_and_differ() {
+        let waits =
+            |_| (0..20).scan(Visit::new("Ann"), |visit, _| Some(visit.next_wait())).collect::<Vec<_>>();
+        let (first, second) = (waits(1), waits(2));
+        assert!(first[0] >= Duration::from_millis(500) && first[0] <= Duration::from_secs(1));
+        assert!(first.iter().all(|&wait| wait <= Visit::LONGEST_WAIT));
+        assert!(first[19] >= Visit::LONGEST_WAIT / 2);
+        assert_ne!(first, second);
+    }
+}
