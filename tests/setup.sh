@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the foreign peers that the tests talk to: a Python implementation into .venv and one for Node
-# into node_modules, both beside this script and in the versions that requirements.txt and
-# package-lock.json pin. What is installed already is left alone.
+# into node_modules, with what drives the browser, both beside this script and in the versions that
+# requirements.txt and package-lock.json pin; and the browser itself, by the system's package manager. What
+# is installed already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -27,4 +28,11 @@ need npm
 if ! installed node_modules package-lock.json; then
     npm ci --silent --no-audit --no-fund
     cp package-lock.json node_modules/.installed-from
+fi
+
+if ! command -v "${CHROMIUM:-chromium}" >/dev/null; then
+    command -v apt-get >/dev/null || need chromium
+    as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
 fi

@@ -152,7 +152,8 @@ function entry(at) {
   const time = document.createElement("time");
   const date = new Date(at);
   time.dateTime = date.toISOString();
-  time.textContent = date.toLocaleTimeString();
+  time.textContent = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  time.title = date.toLocaleString();
   item.append(time);
   return item;
 }

@@ -1,0 +1,194 @@
+// Two people talk through the chat's page in a real browser: they join, markup stays text, what is too long
+// is refused where one sees it, the server restarts, a connection is lost and nothing is missed.
+//
+// node tests/browser/chat.mjs CHAT_SERVER [SCREENSHOT]
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const [program, screenshot] = process.argv.slice(2);
+const PATIENCE = 20_000;
+
+/** Starts the server and waits until it serves. */
+async function serve(address) {
+  const child = spawn(program, ["--listen", address], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = await once(createInterface(child.stdout), "line");
+  return { child, url: new URL(line) };
+}
+
+/** Ends it as Ctrl-C does. */
+async function interrupt({ child }) {
+  const ended = once(child, "exit");
+  child.kill("SIGINT");
+  assert.deepEqual(await ended, [0, null]);
+}
+
+/** Stands between a browser and the server, to cut the connections between them. */
+class Cable {
+  sockets = new Set();
+  plugged = true;
+
+  async open(port) {
+    this.server = net.createServer(socket => {
+      if (!this.plugged) return socket.destroy();
+      const onward = net.connect(port, "127.0.0.1");
+      for (const end of [socket, onward]) {
+        this.sockets.add(end);
+        end.on("error", () => {});
+        end.on("close", () => { this.sockets.delete(end); socket.destroy(); onward.destroy(); });
+      }
+      socket.pipe(onward).pipe(socket);
+    });
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    return `http://127.0.0.1:${this.server.address().port}/`;
+  }
+
+  cut() {
+    this.plugged = false;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  mend() {
+    this.plugged = true;
+  }
+}
+
+/** A tab of a person of its own. */
+async function visit(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 900, height: 560 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.problems = [];
+  page.on("pageerror", error => page.problems.push(String(error)));
+  page.on("dialog", dialog => { page.problems.push("a dialog"); dialog.dismiss(); });
+  await page.goto(url);
+  await page.waitForSelector("#status:text-is('connected')");
+  return page;
+}
+
+async function enter(page, name) {
+  await page.fill("#nick", name);
+  await page.click("#enter button");
+}
+
+async function say(page, text) {
+  await page.fill("#text", text);
+  await page.press("#text", "Enter");
+}
+
+/** The lines on a page, without their times. */
+const lines = page => page.locator("#log li span").allTextContents();
+
+/** Waits until a line is on a page. */
+const sees = (page, text) =>
+  page.waitForFunction(text => [...document.querySelectorAll("#log li span")].some(line => line.textContent === text), text);
+
+const people = page => page.locator("#people li").allTextContents();
+const banner = (page, text) => page.waitForSelector(`#banner:visible:has-text("${text}")`);
+
+async function run(browser) {
+  let server = await serve("127.0.0.1:0");
+  const address = server.url.host;
+  const cable = new Cable();
+  try {
+    const ann = await visit(browser, `${await cable.open(server.url.port)}garden`);
+    const bob = await visit(browser, `${server.url}garden`);
+
+    await enter(ann, "Ann");
+    await sees(ann, "Ann joined");
+    await enter(bob, "ann");
+    await bob.waitForSelector("#enter-error:has-text('Somebody else has this name.')");
+    await enter(bob, "Bob");
+    await sees(ann, "Bob joined");
+    assert.deepEqual(await people(ann), ["Ann", "Bob"]);
+    await bob.waitForFunction(() => document.querySelectorAll("#people li").length === 2);
+    assert.equal(await ann.title(), "#garden");
+
+    // What people write is text, whatever it looks like.
+    const markup = `<b>bold</b><img src=x onerror="alert(1)"><script>alert(2)</script> & Grüße`;
+    await say(ann, "Good morning, everyone.");
+    await say(ann, markup);
+    await sees(bob, `Ann ${markup}`);
+    assert.equal(await bob.locator("#log img, #log script").count(), 0);
+    assert.equal(await bob.locator("#log b").count(), 2, "the name before each line and no other");
+
+    // What the server does not take is said so, and not lost.
+    await say(bob, "x".repeat(1001));
+    await banner(bob, "at most 1000 characters");
+    assert.equal((await bob.inputValue("#text")).length, 1001);
+    await bob.waitForFunction(() => / ms$/.test(document.getElementById("latency").textContent));
+    await bob.waitForFunction(() => document.getElementById("banner").hidden);
+
+    // Somebody who comes later sees what was said.
+    const carol = await visit(browser, `${server.url}garden`);
+    await enter(carol, "Carol");
+    await sees(carol, `Ann ${markup}`);
+    await say(carol, "Hello from the third tab.");
+    await sees(bob, "Carol Hello from the third tab.");
+    if (screenshot) {
+      await say(bob, "Good morning! The markup above is only text.");
+      await sees(ann, "Bob Good morning! The markup above is only text.");
+      await ann.waitForFunction(() => / ms$/.test(document.getElementById("latency").textContent));
+      await ann.screenshot({ path: screenshot });
+    }
+
+    // The server says that it goes, and is found again when it is back.
+    await interrupt(server);
+    for (const page of [ann, bob, carol]) await banner(page, "The server is going down. Reconnecting in");
+    server = await serve(address);
+    for (const page of [ann, bob, carol]) {
+      await page.waitForSelector("#say button:enabled");
+      await page.waitForFunction(() => document.querySelectorAll("#people li").length === 3);
+    }
+    assert.deepEqual((await people(ann)).sort(), ["Ann", "Bob", "Carol"]);
+    await say(bob, "Here we are again.");
+    await sees(ann, "Bob Here we are again.");
+
+    // A connection is lost; what was said meanwhile is there afterwards, once and in order.
+    cable.cut();
+    await banner(ann, "The connection was lost (1006). Reconnecting in");
+    for (const number of [1, 2, 3]) await say(bob, `While you were out: ${number}`);
+    await sees(bob, "Bob While you were out: 3");
+    cable.mend();
+    await sees(ann, "Bob While you were out: 3");
+    const missed = (await lines(ann)).filter(line => line.includes("While you were out"));
+    assert.deepEqual(missed, [1, 2, 3].map(number => `Bob While you were out: ${number}`));
+    await ann.waitForSelector("#say button:enabled");
+    await say(ann, "Back.");
+    await sees(bob, "Ann Back.");
+    assert.equal((await lines(ann)).filter(line => line === "Bob Here we are again.").length, 1);
+
+    await carol.close();
+    await sees(bob, "Carol left");
+    for (const page of [ann, bob]) assert.deepEqual(page.problems, []);
+  } finally {
+    cable.cut();
+    cable.server?.close();
+    server.child.kill();
+  }
+}
+
+const profile = await mkdtemp(join(tmpdir(), "chat-browser-"));
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+  ],
+  env: { ...process.env, HOME: profile },
+});
+try {
+  await run(browser);
+} finally {
+  await browser.close();
+  await rm(profile, { recursive: true, force: true });
+}
+console.log("all seen");
