@@ -50,9 +50,9 @@ enum Turn {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) wire: Wire,
-    stream: Stream,
+    pub(crate) stream: Stream,
     input: Input,
-    output: Transmit,
+    pub(crate) output: Transmit,
     /// Whether the stream was told to pass on what was written.
     flushed: bool,
     /// Whether the stream takes no more, and will wake the task that receives when it does.

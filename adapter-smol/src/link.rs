@@ -5,9 +5,10 @@ use std::{
     task::{Context, Waker},
 };
 
+use bytes::Buf as _;
 use ws_core::{CloseCode, Closure};
 use ws_sessions::Link;
-use ws_transport::{Error, Post, Posted, Wire};
+use ws_transport::{Error, Payload, Post, Posted, Wire};
 
 use crate::duplex::{Duplex, Inner};
 
@@ -21,10 +22,35 @@ impl Duplex {
     }
 }
 
+impl Inner {
+    /// Writes a message to many without queueing it, as is possible most of the time; tells whether it did.
+    fn write_through(&mut self, post: &Post<'_>) -> bool {
+        let Payload::Prepared(message) = post.payload else { return false };
+        if self.output.has_remaining() || post.answer {
+            return false;
+        }
+        let Some(frame) = self.wire.ready_frame(message) else { return false };
+        match self.stream.write_now(&frame) {
+            Some(written) if written == frame.len() => true,
+            Some(written) => {
+                self.wire.posted_partly(message, written);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 impl Link for Duplex {
     fn post(self: Arc<Self>, post: Post<'_>) -> Result<Posted, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        if inner.write_through(&post) {
+            if inner.wire.wants_write() {
+                self.flush_soon(inner);
+            }
+            return Ok(Posted::default());
+        }
         let answer = post.answer;
         if inner.wire.is_backed_up() {
             self.flush_soon(inner);

@@ -66,6 +66,14 @@ impl Stream {
         }
     }
 
+    /// Writes what the stream takes at once; `None` if that is nothing, or cannot be told.
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Socket(socket) => write(socket.get_ref(), &[IoSlice::new(bytes)], Patience::Never).ok()?,
+            Self::Other(_) => None,
+        }
+    }
+
     /// Sees to it that what was written leaves.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

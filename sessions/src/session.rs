@@ -291,7 +291,7 @@ impl Session {
     fn post(&self, payload: Payload<'_>, refuse: bool, answer: bool) -> Result<(), Error> {
         let link = self.link()?;
         let bytes = payload.len();
-        let posted = link.post(Post { payload, backlog: self.state().backlog, refuse, answer })?;
+        let posted = link.post(Post { payload, backlog: &|| self.state().backlog, refuse, answer })?;
         if posted == Posted::default() {
             self.0.counters.sent(bytes);
             return Ok(());

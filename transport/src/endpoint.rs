@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{SendAncillaryBuffer, SendFlags, sendmsg},
+    net::{SendAncillaryBuffer, SendFlags, send, sendmsg},
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -145,7 +145,12 @@ pub fn write(socket: &Socket, slices: &[IoSlice<'_>], patience: Patience) -> io:
         Patience::Never => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
     };
     loop {
-        match sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags) {
+        // The kernel takes one slice faster than a list of one.
+        let written = match slices {
+            [slice] => send(socket, slice, flags),
+            slices => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags),
+        };
+        match written {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(None),
             result => return Ok(Some(result?)),

@@ -1,6 +1,6 @@
 //! Messages that wait for a peer which reads more slowly than they come.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use ws_core::{Message, PreparedMessage};
 
@@ -46,17 +46,22 @@ pub enum Overflow {
 }
 
 /// A message to be queued without waiting.
-#[derive(Debug)]
 pub struct Post<'m> {
     /// What to send.
     pub payload: Payload<'m>,
-    /// How much may wait.
-    pub backlog: Backlog,
+    /// How much may wait; asked only if it has to.
+    pub backlog: &'m dyn Fn() -> Backlog,
     /// Whether to fail instead of doing what [`Backlog::overflow`] says.
     pub refuse: bool,
     /// Whether it answers what is being received: then it may wait for the end of the batch, and where there
     /// is no room for it, nothing more is received until there is.
     pub answer: bool,
+}
+
+impl fmt::Debug for Post<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post").field("payload", &self.payload).finish_non_exhaustive()
+    }
 }
 
 /// What a [`Post`] carries.

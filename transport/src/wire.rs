@@ -1,8 +1,7 @@
-use std::io;
+use std::{borrow::Cow, io};
 
-use bytes::Buf;
-
-use ws_core::{Cause, CloseCode, Closure, Connection, SendError, State, Timeout, Transmit};
+use bytes::{Buf, Bytes};
+use ws_core::{Cause, CloseCode, Closure, Connection, PreparedMessage, SendError, State, Timeout, Transmit};
 
 use crate::{
     Error, Payload, Post, Posted,
@@ -101,7 +100,7 @@ impl Wire {
             outbox.push_answer(post.payload.prepare());
             return Ok(Posted::default());
         }
-        match outbox.push(post.payload.prepare(), post.backlog, post.refuse) {
+        match outbox.push(post.payload.prepare(), (post.backlog)(), post.refuse) {
             Ok(posted) if posted.disconnected => {
                 self.outbox = None;
                 // It cannot fail: the connection is open, and this code and reason can be sent.
@@ -110,6 +109,21 @@ impl Wire {
             }
             Ok(posted) => Ok(posted),
             Err(Full) => Err(Error::Send(SendError::BufferFull)),
+        }
+    }
+
+    /// The bytes of a message to many, if they can be written at once as they are.
+    /// [`posted_partly`](Self::posted_partly) tells that only some of them were.
+    pub fn ready_frame<'m>(&mut self, message: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        let waits = self.tls.is_some() || self.ending || self.outbox.is_some() || self.spilled.is_some();
+        if waits { None } else { self.connection.prepared_frame(message) }
+    }
+
+    /// Queues what is left of a message of which so many bytes were written.
+    pub fn posted_partly(&mut self, message: &PreparedMessage, written: usize) {
+        // It cannot fail: there was room for all of it.
+        if self.connection.send_prepared(message).is_ok() {
+            self.connection.transmit().advance(written);
         }
     }
 

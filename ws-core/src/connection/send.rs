@@ -104,24 +104,23 @@ impl Outgoing {
 
     #[inline]
     fn push_prepared(&mut self, prepared: &PreparedMessage) {
-        if self.masking.is_some() {
-            return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload()));
+        match self.shared_frame(prepared) {
+            None => self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
+            Some(frame) if frame.len() >= Self::PREPARED_FROM => self.queue.push_shared(frame.into_owned()),
+            Some(frame) => self.queue.block().extend_from_slice(&frame),
         }
-        let compressed;
-        let frame = match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
-            None => prepared.frame(),
-            Some(compressor) => match prepared.compressed_frame(compressor) {
-                Some(frame) => {
-                    compressed = frame;
-                    &compressed
-                }
-                None => return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
-            },
-        };
-        if frame.len() >= Self::PREPARED_FROM {
-            self.queue.push_shared(frame.clone());
-        } else {
-            self.queue.block().extend_from_slice(frame);
+    }
+
+    /// The frame of a message that is the same for all who agreed on the same parameters. `None` where it
+    /// depends on what was sent before, or on the masking key.
+    #[inline]
+    fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        if self.masking.is_some() {
+            return None;
+        }
+        match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
+            None => Some(Cow::Borrowed(prepared.frame())),
+            Some(compressor) => prepared.compressed_frame(compressor).map(Cow::Owned),
         }
     }
 
@@ -248,6 +247,21 @@ impl Connection {
         self.admit_message()?;
         self.outgoing.push_prepared(message);
         Ok(())
+    }
+
+    /// The bytes that [`send_prepared`](Self::send_prepared) would queue, if nothing waits before them: for a
+    /// driver that sends one message to many and can spare the queue. Bytes that it writes count as sent. If
+    /// it writes only some of them, it sends the message and [`advance`](bytes::Buf::advance)s
+    /// [`transmit`](Self::transmit) by as many.
+    ///
+    /// `None` where the message has to be queued: something waits, the bytes would not be the same for
+    /// others, or nothing can be sent.
+    #[inline]
+    pub fn prepared_frame<'m>(&mut self, message: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        if self.outgoing.wants_write() || self.admit_message().is_err() {
+            return None;
+        }
+        self.outgoing.shared_frame(message)
     }
 
     /// Whether messages from now on are compressed, where that was agreed on; they are until told otherwise.
