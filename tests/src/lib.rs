@@ -6,6 +6,7 @@
 
 mod bounded;
 pub mod certificates;
+pub mod deflating;
 pub mod either;
 mod folder;
 pub mod kernel;

@@ -60,14 +60,7 @@ impl Peer {
     }
 
     fn start(language: Language, role: &[&str], terms: &Terms) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = match language {
-            Language::Python => program(folder.join(".venv/bin/python"), folder.join("peers/peer.py")),
-            Language::Node => {
-                installed(&folder.join("node_modules/ws"));
-                program("node".into(), folder.join("peers/peer.mjs"))
-            }
-        };
+        let mut command = language.program("peer");
         command.args(role);
         for name in &terms.subprotocols {
             command.args(["--subprotocol", name]);
@@ -201,13 +194,19 @@ impl Peer {
     }
 }
 
-fn program(interpreter: PathBuf, script: PathBuf) -> Command {
-    if interpreter.is_absolute() {
-        installed(&interpreter);
+impl Language {
+    /// A program of that name in the folder `peers`.
+    pub(crate) fn program(self, name: &str) -> Command {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (interpreter, package, extension) = match self {
+            Self::Python => (folder.join(".venv/bin/python"), ".venv", "py"),
+            Self::Node => (PathBuf::from("node"), "node_modules/ws", "mjs"),
+        };
+        installed(&folder.join(package));
+        let mut command = Command::new(interpreter);
+        command.arg(folder.join(format!("peers/{name}.{extension}")));
+        command
     }
-    let mut command = Command::new(interpreter);
-    command.arg(script);
-    command
 }
 
 fn installed(path: &Path) {
