@@ -15,12 +15,17 @@ pub fn threads() -> usize {
     entries("/proc/self/task")
 }
 
-/// The most memory that was ever resident, in bytes.
+/// The most memory that was ever resident, or has been since [`forget_peak`], in bytes.
 pub fn peak_memory() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kib << 10
+}
+
+/// Makes [`peak_memory`] begin with what is resident now.
+pub fn forget_peak() {
+    fs::write("/proc/self/clear_refs", "5").expect("/proc/self/clear_refs");
 }
 
 /// How many bytes wait to be read on the socket `here` that is connected to `there`, be it accepted or
