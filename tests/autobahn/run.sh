@@ -6,6 +6,7 @@
 #
 #   AUTOBAHN_HOME          where the suite is, or is to be; in the target directory by default
 #   AUTOBAHN_DEFLATE       set to anything: with the cases of permessage-deflate, which take minutes
+#   AUTOBAHN_SUMMARY       set to anything: with all cases, and SUMMARY.md renewed when all have passed
 #   AUTOBAHN_JOBS          how many parts of it run at once; 4 by default
 #   AUTOBAHN_PYTHON27      see setup.sh
 set -euo pipefail
@@ -16,6 +17,7 @@ target=$(cargo metadata --no-deps --format-version 1 |
 home=${AUTOBAHN_HOME:-$target/autobahn}
 tests/autobahn/setup.sh "$home"
 
+titles=()
 for adapter in "${@:-std}"; do
     case $adapter in
         std) prefix= ;;
@@ -25,4 +27,10 @@ for adapter in "${@:-std}"; do
         --example "${prefix}echo_server" --example "${prefix}autobahn_client"
     python3 tests/autobahn/suite.py "$home" \
         "$target/release/examples/${prefix}echo_server" "$target/release/examples/${prefix}autobahn_client"
+    titles+=("\`ws-$adapter\`, server=${prefix}echo_server" "\`ws-$adapter\`, client=${prefix}autobahn_client")
 done
+
+if [ -n "${AUTOBAHN_SUMMARY:-}" ]; then
+    python3 tests/autobahn/suite.py "$home" --summary "${titles[@]}" >"$home/SUMMARY.md"
+    cp "$home/SUMMARY.md" tests/autobahn/SUMMARY.md
+fi

@@ -2,9 +2,12 @@
 """Runs the Autobahn suite against an echo server and a client, and judges.
 
     suite.py HOME ECHO_SERVER AUTOBAHN_CLIENT
+    suite.py HOME --summary TITLE=PROGRAM...
 
 HOME is where setup.sh installed the suite; the reports are left there, in a folder for each role. Fails
-unless every case is OK or informational: here NON-STRICT counts as a failure.
+unless every case is OK or informational: here NON-STRICT counts as a failure. The second form runs
+nothing: it writes a table of these programs' latest reports to stdout, and fails if they lack a group or a
+case.
 """
 
 import collections
@@ -19,9 +22,10 @@ import sys
 import threading
 import time
 
-# Left out unless AUTOBAHN_DEFLATE is set: a thousand messages in each of 216 cases take Python minutes.
+# Left out unless one of these is set: a thousand messages in each of 216 cases take Python minutes.
 DEFLATE_CASES = ["12.*", "13.*"]
-EXCLUDED_CASES = [] if os.environ.get("AUTOBAHN_DEFLATE") else DEFLATE_CASES
+WITH_DEFLATE = os.environ.get("AUTOBAHN_DEFLATE") or os.environ.get("AUTOBAHN_SUMMARY")
+EXCLUDED_CASES = [] if WITH_DEFLATE else DEFLATE_CASES
 
 PASSED = ("OK", "INFORMATIONAL")
 GROUPS = {
@@ -193,7 +197,53 @@ def judge(found, selected):
     return bool(found) and not failed and len(found) == selected
 
 
+def version(name):
+    """Of a package of the suite."""
+    pins = pathlib.Path(__file__).with_name("requirements.txt").read_text().split()
+    return next(pin for pin in pins if pin.startswith(f"{name}==")).replace("==", " ")
+
+
+def summary(home, titles):
+    """All that was reported of these programs, as a table in Markdown."""
+    columns, days = {}, set()
+    for title, program in (title.split("=") for title in titles):
+        folder = home / "reports" / program
+        found = results(folder)
+        logs = "\n".join(log.read_text() for log in folder.glob("share*/wstest.log")).splitlines()
+        selected = sum(int(line.split()[1]) for line in logs if line.startswith("selected "))
+        table = collections.defaultdict(collections.Counter)
+        for case, result in found.items():
+            passed = {result["behavior"], result["behaviorClose"]} <= set(PASSED)
+            table[case.split(".")[0]][result["behavior"] if passed else "failed"] += 1
+            days.add(json.loads(result["report"].read_text())["started"][:10])
+        if len(found) != selected or set(table) != set(GROUPS):
+            sys.exit(f"{program}: {len(found)} of {selected} cases, groups {', '.join(table)}")
+        table["total"] = sum(table.values(), collections.Counter())
+        columns[title] = table
+    rustc = subprocess.check_output(["rustc", "--version"], text=True).split()[1]
+    yield "# The Autobahn testsuite"
+    yield ""
+    yield f"Written by `AUTOBAHN_SUMMARY=1 tests/autobahn/run.sh std smol`, {', '.join(sorted(days))};"
+    yield f"{version('autobahntestsuite')}, rustc {rustc}, release builds."
+    yield ""
+    yield "| group | cases | " + " | ".join(columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    names = {"OK": "OK", "INFORMATIONAL": "informational", "failed": "FAILED"}
+
+    def cell(counts):
+        return ", ".join(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
+
+    for group in [*GROUPS, "total"]:
+        counts = [table[group] for table in columns.values()]
+        cases = " / ".join(str(size) for size in sorted({each.total() for each in counts}))
+        row = [f"{group} {GROUPS.get(group, '')}".rstrip(), cases, *map(cell, counts)]
+        yield f"| {' | '.join(row)} |"
+
+
 def main():
+    if sys.argv[2:3] == ["--summary"]:
+        print(*summary(pathlib.Path(sys.argv[1]), sys.argv[3:]), sep="\n")
+        return 0
     home, server, client = (pathlib.Path(argument).absolute() for argument in sys.argv[1:])
     passed = True
     for role, test, program in (("server", test_server, server), ("client", test_client, client)):

@@ -19,7 +19,15 @@ pub(crate) fn server(criterion: &mut Criterion) {
         Shape::mixed("text-16K-mixed", 16 << 10),
         Shape::binary("binary-1M", 1 << 20, 1),
     ] {
-        in_place(&mut group, &shape, core_server(), shape.masked_for_reuse());
+        in_place(&mut group, &shape, "core", core_server(), shape.masked_for_reuse());
+        #[cfg(feature = "deflate")]
+        in_place(
+            &mut group,
+            &shape,
+            "core-compressing",
+            crate::support::compressing_server(),
+            shape.masked_for_reuse(),
+        );
         copied(&mut group, &shape, core_server(), &shape.masked());
         copy_alone(&mut group, &shape, &shape.masked());
         tungstenite(&mut group, &shape, tungstenite::protocol::Role::Server, shape.masked());
@@ -35,7 +43,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
         Shape::binary("binary-16K", 16 << 10, 1),
         Shape::ascii("text-16K", 16 << 10, 1),
     ] {
-        in_place(&mut group, &shape, core_client(), shape.unmasked());
+        in_place(&mut group, &shape, "core", core_client(), shape.unmasked());
         copied(&mut group, &shape, core_client(), &shape.unmasked());
         tungstenite(&mut group, &shape, tungstenite::protocol::Role::Client, shape.unmasked());
         fastwebsockets(&mut group, &shape, fastwebsockets::Role::Client, shape.unmasked());
@@ -56,8 +64,14 @@ fn decode(connection: &mut Connection, mut input: &mut [u8]) -> usize {
 }
 
 /// Decodes what is in the buffer already.
-fn in_place(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, mut buffer: Vec<u8>) {
-    per_message(group, shape.name, "core", shape.count, || {
+fn in_place(
+    group: &mut Group<'_>,
+    shape: &Shape,
+    subject: &str,
+    mut connection: Connection,
+    mut buffer: Vec<u8>,
+) {
+    per_message(group, shape.name, subject, shape.count, || {
         assert_eq!(decode(&mut connection, black_box(&mut buffer)), shape.count);
     });
 }

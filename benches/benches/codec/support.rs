@@ -136,6 +136,24 @@ pub(crate) fn core_client() -> Connection {
     used(Connection::client(Arc::new(Config::default()), [7; 32], Timestamp::ZERO))
 }
 
+/// A server that agreed to compress, and may get messages that are not compressed all the same.
+#[cfg(feature = "deflate")]
+pub(crate) fn compressing_server() -> Connection {
+    let mut config = Config::default();
+    config.deflate = Some(ws_core::Deflate::default());
+    let config = Arc::new(config);
+    let mut request = *b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let mut handshake = ws_core::server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let request = handshake.receive(&mut &mut request[..]).unwrap().unwrap();
+    let upgrade = request.upgrade(&config.origin).unwrap();
+    let mut connection = upgrade.accept(&ws_core::server::Accept::new(), config, Timestamp::ZERO).unwrap();
+    assert!(connection.is_compressed());
+    drain(connection.transmit());
+    used(connection)
+}
+
 /// A connection whose block for what is to be written has the size that it will have.
 fn used(mut connection: Connection) -> Connection {
     connection.send(&[0; 2048]).unwrap();
