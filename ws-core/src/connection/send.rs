@@ -55,9 +55,19 @@ impl Outgoing {
         self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Compresses a message, if that was agreed on and is of use.
+    /// Queues a message, compressed if that was agreed on and is of use.
     #[inline]
     fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        if self.compressor.is_some() {
+            return self.push_compressed(opcode, payload);
+        }
+        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Out of line, because it would slow down those who do not compress.
+    #[cold]
+    #[inline(never)]
+    fn push_compressed(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
         if let Some(compressor) =
             self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
         {
@@ -118,6 +128,15 @@ impl Outgoing {
         if self.masking.is_some() {
             return None;
         }
+        if self.compressor.is_some() {
+            return self.shared_compressed_frame(prepared);
+        }
+        Some(Cow::Borrowed(prepared.frame()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shared_compressed_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
         match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
             None => Some(Cow::Borrowed(prepared.frame())),
             Some(compressor) => prepared.compressed_frame(compressor).map(Cow::Owned),
