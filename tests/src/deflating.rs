@@ -50,7 +50,7 @@ pub struct EchoPeer {
 }
 
 impl Parameters {
-    /// What an answer without these leaves as it is, or with the header of an answer, what it says.
+    /// Those in a server's `Sec-WebSocket-Extensions`.
     pub fn of_answer(header: &str) -> Self {
         let mut words = header.split(';').map(str::trim);
         assert_eq!(words.next(), Some("permessage-deflate"));
