@@ -7,6 +7,7 @@
 //! receiving.
 
 use std::{
+    borrow::Cow,
     io,
     net::Shutdown,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
@@ -14,7 +15,9 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Closure, Connection, Event, ProtocolError, SendError, State, Transmit};
+use ws_core::{
+    Cause, CloseCode, Closure, Connection, Event, PreparedMessage, ProtocolError, SendError, State, Transmit,
+};
 use ws_transport::{Clock, Deadline, Error, Patience, Wire};
 
 use crate::{
@@ -342,6 +345,21 @@ impl Duplex {
                 return Flushed::Done;
             }
         }
+    }
+
+    /// Writes a message to many without queueing it, as is possible most of the time; tells whether it did.
+    /// What the socket does not take waits to be written next.
+    pub(crate) fn write_through(&self, message: &PreparedMessage) -> bool {
+        let Ok(mut writing) = self.writing.try_lock() else { return false };
+        if writing.has_remaining() {
+            return false;
+        }
+        let Some(mut frame) = self.wire().ready_frame(message).map(Cow::into_owned) else { return false };
+        let written = self.socket.write_all(&mut frame, Patience::Never).is_ok();
+        if written {
+            writing.block().extend_from_slice(&frame);
+        }
+        written
     }
 
     /// Writes until nothing is left and tells whether that was reached.

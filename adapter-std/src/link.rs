@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ws_core::{CloseCode, Closure, SendError};
 use ws_sessions::Link;
-use ws_transport::{Error, Post, Posted, Wire};
+use ws_transport::{Error, Payload, Post, Posted, Wire};
 
 use crate::{
     duplex::{Duplex, Flushed},
@@ -23,6 +23,13 @@ impl Duplex {
 impl Link for Duplex {
     fn post(self: Arc<Self>, post: Post<'_>) -> Result<Posted, Error> {
         let answer = post.answer;
+        if let Payload::Prepared(message) = post.payload
+            && !answer
+            && self.write_through(message)
+        {
+            self.flush_soon();
+            return Ok(Posted::default());
+        }
         if self.wire().is_backed_up() {
             self.flush_soon();
         }
