@@ -87,7 +87,9 @@ impl Transmit {
     /// Gives back the memory that is not in use.
     pub(crate) fn release(&mut self) {
         self.compact();
-        self.copied.shrink_to(Self::KEPT);
+        if self.copied.capacity() > Self::KEPT && self.copied.len() <= Self::KEPT {
+            self.copied = self.copied.as_slice().to_vec();
+        }
         self.shared.take_if(|shared| shared.payloads.is_empty());
     }
 
@@ -116,10 +118,8 @@ impl Transmit {
     /// more than once on average.
     #[inline(never)]
     fn compact(&mut self) {
-        let gone = mem::take(&mut self.read);
-        let left = self.copied.len().saturating_sub(gone);
-        self.copied.copy_within(gone.., 0);
-        self.copied.truncate(left);
+        let gone = mem::take(&mut self.read).min(self.copied.len());
+        self.copied.drain(..gone);
         self.pong_end = self.pong_end.saturating_sub(gone);
         for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.payloads) {
             shared.at = shared.at.saturating_sub(gone);

@@ -1,0 +1,85 @@
+"""Shows that no panic can be reached from what the core does with a peer's bytes, as far as machine code tells.
+
+It reads the disassembly of a program that has nothing but the core in it (`objdump -d`, on stdin), follows every
+direct call and jump from the functions whose names begin with `no_panic_`, and fails if one leads to a panic. What
+may be reached is in `ALLOWED`, with the reason. Where a call goes through a register, it must be to the C library, or
+the check fails; a jump through one must be to a table within the function, as a `match` makes them.
+"""
+
+import re
+import sys
+
+PANIC = re.compile(
+    r"panick|panic_|_fail(ed)?\b|fail(ed)?17h|unwrap_failed|expect_failed|slice_.*_fail|begin_unwind|rust_panic"
+)
+
+# Reached only when memory has run out or a vector would exceed isize::MAX bytes; limits come long before.
+ALLOWED = re.compile(r"capacity_overflow|handle_alloc_error|raw_vec.*handle_error|alloc_error_handler")
+
+FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+DIRECT = re.compile(r"\t(?:call|j[a-z]+)\s+[0-9a-f]+ <([^>+]+)(?:\+0x[0-9a-f]+)?>")
+LOADED = re.compile(r"\tmov\s+0x[0-9a-f]+\(%rip\),(%\w+)\s+# [0-9a-f]+ <\w+@GLIBC")
+THROUGH = re.compile(r"\t(call|jmp)\s+\*(%\w+|(?:-?0x[0-9a-f]+)?\((?!%rip).*)")
+TABLE = re.compile(r"\tmovslq \(")
+
+
+def parse(lines):
+    """The functions, each with those that it calls, and those that call what cannot be known."""
+    calls, unknown, current = {}, set(), None
+    for line in lines:
+        if match := FUNCTION.match(line):
+            current, library, since_table = match[1], set(), 99
+            calls.setdefault(current, set())
+            continue
+        if current is None:
+            continue
+        since_table = 0 if TABLE.search(line) else since_table + 1
+        if match := DIRECT.search(line):
+            if match[1] != current:
+                calls[current].add(match[1])
+        elif match := LOADED.search(line):
+            library.add(match[1])
+        elif match := THROUGH.search(line):
+            known = match[2] in library if match[1] == "call" else since_table <= 3
+            if not known:
+                unknown.add(current)
+    return calls, unknown
+
+
+def readable(name):
+    """The path in a mangled name."""
+    parts = re.findall(r"(?<=\d)[A-Za-z_$.][\w$.]*?(?=\d|E)", name)
+    return "::".join(parts) if name.startswith("_ZN") and parts else name
+
+
+def main():
+    calls, indirect = parse(sys.stdin)
+    roots = [name for name in calls if "no_panic_" in name]
+    if not roots:
+        sys.exit("there is no function whose name begins with no_panic_")
+    came_from, queue = {root: None for root in roots}, list(roots)
+    panics = []
+    while queue:
+        name = queue.pop()
+        for callee in calls.get(name, ()):
+            if callee in came_from or ALLOWED.search(callee):
+                continue
+            came_from[callee] = name
+            if PANIC.search(callee):
+                panics.append(callee)
+            else:
+                queue.append(callee)
+    for panic in panics:
+        path = [panic]
+        while came_from[path[-1]]:
+            path.append(came_from[path[-1]])
+        print("a panic can be reached: " + " <- ".join(map(readable, path)))
+    unknown = sorted(indirect.intersection(came_from))
+    for name in unknown:
+        print(f"calls what cannot be known: {readable(name)}")
+    if panics or unknown:
+        sys.exit(1)
+    print(f"no panic can be reached from {len(roots)} functions, which call {len(came_from) - len(roots)} others")
+
+
+main()
