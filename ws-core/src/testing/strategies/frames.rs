@@ -1,58 +1,34 @@
-//! Random frames, streams and cuts.
-
 use proptest::{collection::vec, prelude::*, sample::Index};
-use ws_core::{Config, Role};
 
-use super::wire::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT};
+use super::{any_text, close_code, nearly_text, payload, role};
+use crate::{
+    Role,
+    frame::{Header, Opcode},
+    testing::wire::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT},
+};
 
-pub(crate) fn role() -> impl Strategy<Value = Role> {
-    prop_oneof![Just(Role::Client), Just(Role::Server)]
-}
-
-/// Lengths around every border of the length field, small ones above all.
-pub(crate) fn len() -> impl Strategy<Value = usize> {
-    prop_oneof![
-        20 => 0_usize..40,
-        6 => 120_usize..135,
-        4 => 135_usize..5000,
-        1 => 65530_usize..65540,
-    ]
-}
-
-pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
-    len().prop_flat_map(|len| vec(any::<u8>(), len))
-}
-
-/// Text with characters of every width.
-pub(crate) fn any_text() -> impl Strategy<Value = String> {
-    let character =
-        prop_oneof![4 => prop::char::range(' ', '~'), 3 => any::<char>(), 1 => Just('\u{10FFFF}')];
-    let short = vec(character, 0..50).prop_map(String::from_iter);
-    // Long enough for the vectorised validation.
-    prop_oneof![4 => short.clone(), 1 => (short, 2..20_usize).prop_map(|(text, times)| text.repeat(times))]
-}
-
-/// Bytes that are often nearly UTF-8.
-pub(crate) fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
-    let interesting = prop::sample::select(vec![
-        0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xED, 0xEE, 0xEF,
-        0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF,
+/// A header that obeys RFC 6455 section 5.2, of a frame of any size.
+pub fn header() -> impl Strategy<Value = Header> {
+    let opcode = prop::sample::select(vec![
+        Opcode::Continuation,
+        Opcode::Text,
+        Opcode::Binary,
+        Opcode::Close,
+        Opcode::Ping,
+        Opcode::Pong,
     ]);
-    let part = prop_oneof![
-        3 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
-        1 => any_text().prop_map(String::into_bytes),
-        1 => vec(interesting, 1..4),
-        1 => (any::<char>(), any::<Index>()).prop_map(|(character, at)| {
-            let bytes = character.to_string().into_bytes();
-            bytes[..at.index(bytes.len())].to_vec()
-        }),
+    let len = prop_oneof![
+        4 => 0..126_u64,
+        2 => 126..0x1_0000_u64,
+        1 => 0x1_0000..1_u64 << 63,
+        1 => prop::sample::select(vec![125, 126, 0xFFFF, 0x1_0000, (1 << 63) - 1]),
     ];
-    vec(part, 0..6).prop_map(|parts| parts.concat())
-}
-
-/// Sizes of pieces, for [`super::pieces`].
-pub(crate) fn cuts() -> impl Strategy<Value = Vec<usize>> {
-    prop_oneof![Just(vec![1]), vec(1..4_usize, 1..6), vec(1..40_usize, 1..6), vec(1..3000_usize, 1..6)]
+    (any::<[bool; 4]>(), opcode, any::<Option<[u8; 4]>>(), len).prop_map(
+        |([fin, rsv1, rsv2, rsv3], opcode, masking_key, len)| {
+            let (fin, payload_len) = if opcode.is_control() { (true, len % 126) } else { (fin, len) };
+            Header { fin, rsv1, rsv2, rsv3, opcode, masking_key, payload_len }
+        },
+    )
 }
 
 /// A ping, or a pong.
@@ -86,12 +62,11 @@ fn message() -> impl Strategy<Value = Vec<Frame>> {
 }
 
 /// Frames that obey every rule, perhaps with a Close and something behind it.
-pub(crate) fn legal_frames() -> impl Strategy<Value = Vec<Frame>> {
+pub fn legal_frames() -> impl Strategy<Value = Vec<Frame>> {
     let item = prop_oneof![3 => message(), 1 => sign_of_life().prop_map(|frame| vec![frame])];
-    let code = prop_oneof![1000..=1003_u16, 1007..=1014_u16, 3000..=4999_u16];
     let close = prop_oneof![
         2 => Just(None),
-        1 => (code, "[a-zü]{0,40}").prop_map(|(code, reason)| Some(Frame::close(code, &reason))),
+        1 => (close_code(), "[a-zü]{0,40}").prop_map(|(code, reason)| Some(Frame::close(code.get(), &reason))),
         1 => Just(Some(Frame::new(CLOSE, []))),
     ];
     (vec(item, 0..5), close, vec(sign_of_life(), 0..2)).prop_map(|(items, close, behind)| {
@@ -102,8 +77,8 @@ pub(crate) fn legal_frames() -> impl Strategy<Value = Vec<Frame>> {
     })
 }
 
-/// Frames of which each may break a rule, though most do not.
-fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
+/// A frame that may break a rule, though most do not.
+pub fn frame() -> impl Strategy<Value = Frame> {
     let opcode = prop_oneof![
         8 => Just(TEXT), 8 => Just(BINARY), 12 => Just(CONTINUATION), 4 => Just(CLOSE), 4 => Just(PING),
         4 => Just(PONG), 1 => 0..16_u8
@@ -111,11 +86,15 @@ fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
     let rsv = prop_oneof![20 => Just(0), 1 => 0..8_u8];
     let code = (990..5010_u16).prop_map(|code| code.to_be_bytes().to_vec());
     let payload = prop_oneof![2 => payload(), 3 => nearly_text(), 1 => code];
-    let frame = (prop::bool::weighted(0.6), rsv, opcode, payload).prop_map(|(fin, rsv, opcode, payload)| {
+    (prop::bool::weighted(0.6), rsv, opcode, payload).prop_map(|(fin, rsv, opcode, payload)| {
         let fin = fin || opcode >= 8;
         Frame { fin, rsv, opcode, key: None, payload }
-    });
-    vec(frame, 0..8)
+    })
+}
+
+/// Several such frames.
+pub fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
+    vec(frame(), 0..8)
 }
 
 /// Changes to a stream, each at a place.
@@ -164,7 +143,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: Mutation) {
 }
 
 /// What an endpoint of this role may receive: legal, nearly legal, cut, or noise.
-pub(crate) fn any_stream(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
+pub fn any_stream(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
     let encode = move |frames: Vec<Frame>, keys: Vec<[u8; 4]>| {
         let keyed = frames.into_iter().zip(keys.into_iter().cycle());
         let encode = |(frame, key)| match receiver {
@@ -184,19 +163,7 @@ pub(crate) fn any_stream(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![9 => mutated, 1 => vec(any::<u8>(), 0..60)]
 }
 
-pub(crate) fn role_and_stream() -> impl Strategy<Value = (Role, Vec<u8>)> {
+/// An end, and what it may receive.
+pub fn role_and_stream() -> impl Strategy<Value = (Role, Vec<u8>)> {
     role().prop_flat_map(|role| (Just(role), any_stream(role)))
-}
-
-/// Configurations whose limits matter, or not.
-pub(crate) fn limits() -> impl Strategy<Value = Config> {
-    let size = || prop_oneof![3 => Just(usize::MAX), 2 => 0..200_usize];
-    let fragments = prop_oneof![2 => Just(1024), 1 => 0..5_usize];
-    (size(), size(), fragments).prop_map(|(message, frame, fragments)| {
-        let mut config = Config::default();
-        config.max_message_size = message;
-        config.max_frame_size = frame;
-        config.max_fragments = fragments;
-        config
-    })
 }

@@ -1,12 +1,22 @@
-//! A decoder written straight from RFC 6455 section 5: it has the whole stream before it, copies as it
-//! likes, keeps no state and knows nothing of the core's insides.
+//! What a stream means, by a decoder written straight from RFC 6455 section 5: it has the whole stream before
+//! it, copies as it likes, keeps no state and knows nothing of the core's insides.
 
 use std::{borrow::Cow, str::from_utf8};
 
-use ws_core::{CloseCode, CloseFrame, Config, Event, Message, Role};
+use crate::{CloseCode, CloseFrame, Config, Event, Message, Role};
 
-/// The events of a stream, and the code of the Close that answers the first broken rule, if one is.
-pub(crate) fn decode(stream: &[u8], receiver: Role, limits: &Config) -> (Vec<Event<'static>>, Option<u16>) {
+/// The events of a stream, and the code of the Close that answers the first broken rule, if one is. Extensions
+/// are unknown here.
+///
+/// ```
+/// use ws_core::{Config, Event, Message, Role, testing::reference::decode};
+///
+/// let (events, broken) = decode(b"\x81\x02hi\x83\x00", Role::Client, &Config::default());
+/// assert_eq!(events, [Event::Message(Message::from("hi"))]);
+/// assert_eq!(broken, Some(1002));
+/// ```
+#[must_use]
+pub fn decode(stream: &[u8], receiver: Role, limits: &Config) -> (Vec<Event<'static>>, Option<u16>) {
     let mut events = Vec::new();
     let code = frames(stream, receiver, limits, &mut events).err();
     (events, code)
