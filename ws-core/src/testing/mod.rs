@@ -78,7 +78,7 @@ pub use self::{
     peer::Peer,
     wire::Frame,
 };
-use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp};
+use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Timestamp};
 
 /// Both ends.
 pub const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -153,6 +153,39 @@ pub fn pieces<'b>(bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
         rest = more;
     }
     pieces
+}
+
+/// Puts the chunks of [`Delivery::Chunks`](crate::Delivery::Chunks) together to messages, each standing where its
+/// last chunk did; a message without its end is left out.
+///
+/// # Panics
+///
+/// A chunk that is not the last is empty, or a message has chunks of two kinds.
+#[must_use]
+pub fn assembled(events: Vec<Event<'static>>) -> Vec<Event<'static>> {
+    let mut assembled = Vec::new();
+    let mut begun: Option<Message<'static>> = None;
+    for event in events {
+        let Event::Chunk(Chunk { payload, last }) = event else {
+            assembled.push(event);
+            continue;
+        };
+        assert!(last || !payload.is_empty(), "only the last chunk may be empty");
+        let message = match (begun.take(), payload) {
+            (None, payload) => payload,
+            (Some(Message::Text(begun)), Message::Text(more)) => Message::from(begun.into_owned() + &more),
+            (Some(Message::Binary(begun)), Message::Binary(more)) => {
+                Message::from([begun.into_owned(), more.into_owned()].concat())
+            }
+            (Some(_), _) => panic!("chunks of two kinds in one message"),
+        };
+        if last {
+            assembled.push(Event::Message(message));
+        } else {
+            begun = Some(message);
+        }
+    }
+    assembled
 }
 
 /// Writes everything that waits.

@@ -125,6 +125,12 @@ impl Pair {
         &mut self.end(from).link
     }
 
+    /// The client's connection and the server's, without the network between them.
+    #[must_use]
+    pub fn into_connections(self) -> (Connection, Connection) {
+        (self.client.connection, self.server.connection)
+    }
+
     /// The time, by the virtual clock, which began at [`Timestamp::ZERO`].
     #[must_use]
     pub const fn now(&self) -> Timestamp {

@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::test_runner::Config as ProptestConfig;
 pub(crate) use ws_core::testing::{
-    Pair, ROLES, SEED, drained, other, pieces, receive, receive_pieces, reference, strategies, wire, written,
+    Pair, ROLES, SEED, assembled, drained, other, pieces, receive, receive_pieces, reference, strategies,
+    wire, written,
 };
 use ws_core::{Config, Connection, Event, ProtocolError, Role, Timestamp, testing};
 
