@@ -13,9 +13,12 @@ use ws_core::{
 
 type Seeds = Vec<Vec<u8>>;
 
+/// A target, and what makes its inputs.
+type Source = (&'static str, fn() -> Seeds);
+
 fn main() -> io::Result<()> {
     let corpus = env::args().nth(1).expect("the folder to write to");
-    let targets: [(&str, fn() -> Seeds); 10] = [
+    let targets: [Source; 10] = [
         ("header", headers),
         ("receive_server", || streams(Role::Server)),
         ("receive_client", || streams(Role::Client)),
@@ -168,7 +171,7 @@ fn extensions() -> Seeds {
         "\"",
     ]
     .iter()
-    .map(|value| with([6, 134], value.as_bytes().to_vec()))
+    .map(|value| with([6, 134], value))
     .collect()
 }
 
@@ -183,7 +186,7 @@ fn texts() -> Seeds {
         b"\xe2\x82",
         b"\xf0\x9f\x92",
     ];
-    let mut seeds: Seeds = texts.iter().map(|text| with([2, 1, 3], text.to_vec())).collect();
+    let mut seeds: Seeds = texts.iter().map(|text| with([2, 1, 3], text)).collect();
     // Long enough for the vectorised validation.
     seeds.push(with([1, 70], "\u{20ac}\u{fc}x".repeat(40).into_bytes()));
     seeds

@@ -25,7 +25,7 @@ pub fn inflate(data: &[u8]) {
         let _ = receive_pieces(&mut server, &stream, &sizes);
     } else {
         let received = receive_pieces(&mut server, &stream, &sizes);
-        compare(expected, &assembled(received.events), received.error);
+        compare(&expected, &assembled(received.events), received.error);
         costs(connection(), stream, limit);
     }
     round_trip(byte, payload);
@@ -93,14 +93,14 @@ fn whole(payload: &[u8], limit: usize) -> Meaning {
     if inflated.len() == before_tail { Meaning::Bytes(inflated) } else { Meaning::Invalid }
 }
 
-fn compare(expected: Meaning, events: &[Event<'_>], error: Option<ProtocolError>) {
+fn compare(expected: &Meaning, events: &[Event<'_>], error: Option<ProtocolError>) {
     let actual = match (events, error) {
         ([Event::Message(Message::Binary(bytes))], None) => Meaning::Bytes(bytes.to_vec()),
         ([], Some(ProtocolError::MessageTooLarge { .. })) => Meaning::TooLarge,
         ([], Some(ProtocolError::InvalidCompression)) => Meaning::Invalid,
         other => panic!("{other:?}"),
     };
-    assert_eq!(actual, expected);
+    assert_eq!(actual, *expected);
 }
 
 /// No more memory than the input, twice the limit, a block and an inflater.

@@ -6,7 +6,7 @@
 //!   would, and says what it expects.
 //! - [`strategies`] make frames, messages, heads of handshakes, whole streams and ways to close for `proptest`; the
 //!   same types implement `Arbitrary` for fuzzers that use `arbitrary`.
-//! - [`wire`] and [`reference`] are a second opinion about RFC 6455, which shares nothing with the core.
+//! - [`wire`] and [`reference`](mod@reference) are a second opinion about RFC 6455, which shares nothing with the core.
 //!
 //! A protocol of your own is tested by asking a pair for events until nothing is on its way any more:
 //!

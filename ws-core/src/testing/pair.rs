@@ -93,7 +93,8 @@ impl Pair {
         let mut bytes = drained(&mut asking.transmit());
         let mut asked = server::Handshake::new(server.clone(), now);
         let request = asked.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
-        let mut server = request.upgrade(&server.origin)?.accept(accept, server.clone(), now)?;
+        let upgrade = request.upgrade(&server.origin)?;
+        let mut server = upgrade.accept(accept, server, now)?;
         let mut bytes = drained(&mut server.transmit());
         let (client, _) = asking.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
         Ok(Self::new(client, server))

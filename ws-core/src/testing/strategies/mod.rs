@@ -104,11 +104,10 @@ pub fn close_code() -> impl Strategy<Value = CloseCode> {
 pub fn limits() -> impl Strategy<Value = Config> {
     let size = || prop_oneof![3 => Just(usize::MAX), 2 => 0..200_usize];
     let fragments = prop_oneof![2 => Just(1024), 1 => 0..5_usize];
-    (size(), size(), fragments).prop_map(|(message, frame, fragments)| {
-        let mut config = Config::default();
-        config.max_message_size = message;
-        config.max_frame_size = frame;
-        config.max_fragments = fragments;
-        config
+    (size(), size(), fragments).prop_map(|(message, frame, fragments)| Config {
+        max_message_size: message,
+        max_frame_size: frame,
+        max_fragments: fragments,
+        ..Config::default()
     })
 }
