@@ -3,8 +3,8 @@
 #
 #     fuzz/run.sh [--keep] MINUTES [TARGET...]
 #
-# What is found on the way goes to fuzz/grown and stays out of the repository. With --keep, it is merged into the
-# committed corpus, as few and as short inputs as cover the same. Ends with 1 if a target has failed; the input is
+# What is found on the way goes to fuzz/grown and stays out of the repository. With --keep, what reaches more is added
+# to the committed corpus, in as few and as short inputs as do. Ends with 1 if a target has failed; the input is
 # in fuzz/artifacts then. FUZZ_BINARIES names a folder of targets that are built already.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -65,15 +65,18 @@ fuzz() {
     return "$status"
 }
 
-# Replaces the committed corpus of a target by the smallest set that covers the same as all that was found.
+# Replaces the committed corpus of a target by few inputs that reach the same edges as all that was found. Those
+# with a hyphen in their name, which somebody gave them, stay.
 keep() {
     local target=$1
-    rm -rf "grown/$target.merged"
-    mkdir -p "grown/$target.merged"
-    "$binaries/$target" -set_cover_merge=1 "${LIMITS[@]}" "grown/$target.merged" "corpus/$target" "grown/$target" \
+    local merged=grown/$target.merged
+    rm -rf "$merged"
+    mkdir -p "$merged"
+    "$binaries/$target" -set_cover_merge=1 -use_counters=0 "${LIMITS[@]}" "$merged" "corpus/$target" "grown/$target" \
         >>"grown/$target.log" 2>&1
+    find "corpus/$target" -name '*-*' -exec cp {} "$merged/" \;
     rm -rf "corpus/$target"
-    mv "grown/$target.merged" "corpus/$target"
+    mv "$merged" "corpus/$target"
     echo "$target: $(find "corpus/$target" -type f | wc -l) inputs, $(du -bs "corpus/$target" | cut -f1) bytes kept"
 }
 
