@@ -45,7 +45,9 @@ fn headers() -> Seeds {
     let mut seeds: Seeds =
         lens.map(|len| wire::header(true, 0, wire::BINARY, Some([1, 2, 3, 4]), len)).into();
     seeds.push(wire::header(false, 7, wire::TEXT, None, 300));
-    seeds.push(vec![0x82, 126, 0, 5]);
+    // Lengths in a form that is one step too long.
+    seeds.push(vec![0x82, 126, 0, 125]);
+    seeds.push(vec![0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]);
     seeds.push(vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]);
     seeds.push(vec![0x89, 126, 0, 126]);
     seeds.push(vec![0x83, 0]);
@@ -80,7 +82,7 @@ fn streams(role: Role) -> Seeds {
         .collect();
     // A claim of four exabytes, and a length in a form that is too long.
     seeds.push(with([1], wire::header_for(role, true, wire::BINARY, 1 << 62)));
-    seeds.push(with([0], [0x82, 126 | if role == Role::Server { 0x80 } else { 0 }, 0, 5]));
+    seeds.push(with([0], [0x82, 126 | if role == Role::Server { 0x80 } else { 0 }, 0, 125]));
     seeds
 }
 
