@@ -45,7 +45,8 @@ pub enum ProtocolError {
     },
     /// A message was announced that is larger than [`max_message_size`](crate::Config::max_message_size).
     MessageTooLarge {
-        /// Its size up to and with the frame announced last, in bytes.
+        /// Its size up to and with the frame announced last, in bytes; of one that is too large only when it is
+        /// inflated, one more than the limit.
         size: u64,
         /// The limit, in bytes.
         limit: usize,

@@ -102,6 +102,9 @@
 //!
 //! `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`; used where a `Config` asks for it.
 //!
+//! `testing`: the module `testing`, for tests of protocols on top of this one: pairs of connections under virtual
+//! time, scripted peers, strategies for `proptest` and `arbitrary`.
+//!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 
 extern crate alloc;
@@ -117,6 +120,8 @@ mod handshake;
 mod message;
 mod prepared;
 mod route;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod transmit;
 mod utf8;

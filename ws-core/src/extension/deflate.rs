@@ -286,16 +286,19 @@ impl Inflater {
         while !input.is_empty() || !self.ended {
             block.clear();
             let before = codec.total_in();
-            let status = codec
-                .decompress_vec(input, block, FlushDecompress::Sync)
-                .map_err(|_| ProtocolError::InvalidCompression)?;
+            let status = codec.decompress_vec(input, block, FlushDecompress::Sync);
             let consumed = usize::try_from(codec.total_in().saturating_sub(before)).unwrap_or(usize::MAX);
             input = input.get(consumed..).unwrap_or_default();
+            // First what came before a mistake, so that the verdict is that of a message in single bytes: where
+            // the network cuts has no meaning.
+            let space = limit.saturating_sub(self.inflated);
+            let fitting = block.get(..space).unwrap_or(block);
+            if !fitting.is_empty() {
+                take(fitting)?;
+            }
             self.inflated = self.inflated.saturating_add(block.len());
             self.check(limit)?;
-            if !block.is_empty() {
-                take(block)?;
-            }
+            let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
             if self.ended {
                 // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
@@ -310,10 +313,12 @@ impl Inflater {
     }
 
     fn check(&self, limit: usize) -> Result<(), ProtocolError> {
-        let size = self.inflated as u64;
         if self.inflated > limit {
+            // How much more it would be is not known yet.
+            let size = (limit as u64).saturating_add(1);
             return Err(ProtocolError::MessageTooLarge { size, limit });
         }
+        let size = self.inflated as u64;
         if let Some(ratio) = self.settings.max_ratio
             && size > self.received.saturating_mul(u64::from(ratio)).max(Self::RATIO_FREE)
         {

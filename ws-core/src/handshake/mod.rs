@@ -23,7 +23,7 @@ use sha1::{Digest, Sha1};
 use self::server::{Accept, Request, Upgrade};
 
 /// The value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
-fn accept_value(key: &str) -> String {
+pub(crate) fn accept_value(key: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");

@@ -6,11 +6,11 @@ mod round_trip;
 
 use std::sync::Arc;
 
-use bytes::Buf;
 use ws_core::{
     Config, Connection, Deflate, Event, HandshakeError, ProtocolError, Timestamp, client,
     frame::{Header, Opcode, apply_mask},
     server,
+    testing::drained as drain,
 };
 
 /// A configuration that compresses, changed at will.
@@ -57,10 +57,6 @@ fn server_for_offer(offer: &str, config: &Arc<Config>) -> (Connection, Option<St
     let head = String::from_utf8(drain(&mut connection.transmit())).unwrap();
     let response = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
     (connection, response.map(str::to_owned))
-}
-
-fn drain(output: &mut impl Buf) -> Vec<u8> {
-    output.copy_to_bytes(output.remaining()).to_vec()
 }
 
 /// All events in these bytes, given in pieces of this size.

@@ -6,7 +6,10 @@ use ws_core::{Config, HandshakeError, Role, State, Timestamp, client};
 
 use crate::support::{
     SEED, assert_masked, at, hear,
-    http::{Head, SAMPLE_ACCEPT, accept_of_seed, answered, client_request, conclude, conclude_with, start},
+    http::{
+        Head, SAMPLE_ACCEPT, accept_of_seed, answered, client_request, conclude, conclude_with, opening,
+        start,
+    },
     secs, sent, text,
     wire::Frame,
 };
@@ -21,7 +24,7 @@ fn assert_open(head: &Head) {
 
 #[test]
 fn a_response_that_obeys_every_rule_opens_the_connection() {
-    let (mut client, response) = conclude(&Head::response().with("X-Served-By: 7")).unwrap();
+    let (mut client, response) = conclude(&opening().with("X-Served-By: 7")).unwrap();
     assert_eq!((client.role(), client.state()), (Role::Client, State::Open));
     assert_eq!((response.status(), response.header_value("x-served-by")), (101, Some("7")));
     assert_eq!(client.subprotocol(), None);
@@ -34,19 +37,15 @@ fn a_response_that_obeys_every_rule_opens_the_connection() {
 fn reason_phrase_case_order_and_further_headers_do_not_matter() {
     let accept = accept_of_seed();
     for head in [
-        Head::response().first_line("HTTP/1.1 101 "),
-        Head::response().first_line("HTTP/1.1 101"),
-        Head::response().first_line("HTTP/1.1 101 Web Socket Protocol Handshake"),
-        Head::response().set("Upgrade", "WebSocket"),
-        Head::response().set("Connection", "upgrade"),
-        Head::response().set("Connection", "keep-alive, Upgrade"),
-        Head::response().set("Connection", "keep-alive").with("Connection: Upgrade"),
-        Head::response().set("Sec-WebSocket-Accept", format!(" \t{accept} ")),
-        Head::response()
-            .with("Date: now")
-            .with("Server: \u{e9}")
-            .with("Set-Cookie: a=b")
-            .with("Set-Cookie: c=d"),
+        opening().first_line("HTTP/1.1 101 "),
+        opening().first_line("HTTP/1.1 101"),
+        opening().first_line("HTTP/1.1 101 Web Socket Protocol Handshake"),
+        opening().set("Upgrade", "WebSocket"),
+        opening().set("Connection", "upgrade"),
+        opening().set("Connection", "keep-alive, Upgrade"),
+        opening().set("Connection", "keep-alive").with("Connection: Upgrade"),
+        opening().set("Sec-WebSocket-Accept", format!(" \t{accept} ")),
+        opening().with("Date: now").with("Server: \u{e9}").with("Set-Cookie: a=b").with("Set-Cookie: c=d"),
         Head::new([
             "HTTP/1.1 101 x",
             &format!("SEC-WEBSOCKET-ACCEPT:{accept}"),
@@ -77,28 +76,28 @@ fn the_accept_value_is_exactly_the_one_that_answers_the_key() {
         &right.to_lowercase(),
         &right.to_uppercase(),
     ] {
-        assert_error(&Head::response().set("Sec-WebSocket-Accept", wrong), &error);
+        assert_error(&opening().set("Sec-WebSocket-Accept", wrong), &error);
     }
-    assert_error(&Head::response().set("Sec-WebSocket-Accept", [right.as_bytes(), b"\xFF"].concat()), &error);
+    assert_error(&opening().set("Sec-WebSocket-Accept", [right.as_bytes(), b"\xFF"].concat()), &error);
     let missing = HandshakeError::MissingHeader("Sec-WebSocket-Accept");
-    assert_error(&Head::response().without("Sec-WebSocket-Accept"), &missing);
+    assert_error(&opening().without("Sec-WebSocket-Accept"), &missing);
     let duplicate = HandshakeError::DuplicateHeader("Sec-WebSocket-Accept");
-    assert_error(&Head::response().with(format!("sec-websocket-accept: {right}")), &duplicate);
+    assert_error(&opening().with(format!("sec-websocket-accept: {right}")), &duplicate);
 }
 
 #[test]
 fn upgrade_and_connection_say_what_they_must() {
     let invalid = |name| HandshakeError::InvalidHeader(name);
     for value in ["", "h2c", "websocket, h2c", "websockets", "web socket"] {
-        assert_error(&Head::response().set("Upgrade", value), &invalid("Upgrade"));
+        assert_error(&opening().set("Upgrade", value), &invalid("Upgrade"));
     }
     for value in ["", "close", "keep-alive", "Upgraded"] {
-        assert_error(&Head::response().set("Connection", value), &invalid("Connection"));
+        assert_error(&opening().set("Connection", value), &invalid("Connection"));
     }
     for name in ["Upgrade", "Connection"] {
-        assert_error(&Head::response().without(name), &HandshakeError::MissingHeader(name));
+        assert_error(&opening().without(name), &HandshakeError::MissingHeader(name));
     }
-    let twice = Head::response().with("Upgrade: websocket");
+    let twice = opening().with("Upgrade: websocket");
     assert_error(&twice, &HandshakeError::DuplicateHeader("Upgrade"));
 }
 
@@ -106,26 +105,22 @@ fn upgrade_and_connection_say_what_they_must() {
 fn a_subprotocol_is_one_that_was_offered() {
     let request = client_request().subprotocol("v2.chat").subprotocol("v1.chat");
     let answer = |value: &str| {
-        conclude_with(&request, &Head::response().with(format!("Sec-WebSocket-Protocol: {value}")).bytes())
+        conclude_with(&request, &opening().with(format!("Sec-WebSocket-Protocol: {value}")).bytes())
     };
     for chosen in ["v1.chat", "v2.chat"] {
         let (client, _) = answer(chosen).unwrap();
         assert_eq!(client.subprotocol(), Some(chosen));
     }
-    let (client, _) = conclude_with(&request, &Head::response().bytes()).unwrap();
+    let (client, _) = conclude_with(&request, &opening().bytes()).unwrap();
     assert_eq!(client.subprotocol(), None, "a server need not choose");
     for wrong in ["", "v3.chat", "V1.chat", "v1.chat, v2.chat", "v1", "v1.chat;"] {
         assert_eq!(answer(wrong).unwrap_err(), HandshakeError::UnofferedSubprotocol, "{wrong}");
     }
-    assert_error(
-        &Head::response().with("Sec-WebSocket-Protocol: chat"),
-        &HandshakeError::UnofferedSubprotocol,
-    );
-    let twice =
-        Head::response().with("Sec-WebSocket-Protocol: v1.chat").with("Sec-WebSocket-Protocol: v1.chat");
+    assert_error(&opening().with("Sec-WebSocket-Protocol: chat"), &HandshakeError::UnofferedSubprotocol);
+    let twice = opening().with("Sec-WebSocket-Protocol: v1.chat").with("Sec-WebSocket-Protocol: v1.chat");
     let error = conclude_with(&request, &twice.bytes()).unwrap_err();
     assert_eq!(error, HandshakeError::DuplicateHeader("Sec-WebSocket-Protocol"));
-    let no_text = Head::response().with(&b"Sec-WebSocket-Protocol: \xFF"[..]);
+    let no_text = opening().with(&b"Sec-WebSocket-Protocol: \xFF"[..]);
     let error = conclude_with(&request, &no_text.bytes()).unwrap_err();
     assert_eq!(error, HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
 }
@@ -140,11 +135,11 @@ fn any_extension_is_refused_because_none_was_offered() {
         "foo",
         "foo, permessage-deflate",
     ] {
-        let head = Head::response().with(format!("Sec-WebSocket-Extensions: {value}"));
+        let head = opening().with(format!("Sec-WebSocket-Extensions: {value}"));
         assert_error(&head, &HandshakeError::UnofferedExtension);
     }
     for value in ["", ",", ";", "foo;", "\u{fe}\u{ff}"] {
-        let head = Head::response().with(format!("Sec-WebSocket-Extensions: {value}"));
+        let head = opening().with(format!("Sec-WebSocket-Extensions: {value}"));
         assert_error(&head, &HandshakeError::InvalidHeader("Sec-WebSocket-Extensions"));
     }
 }
@@ -152,25 +147,25 @@ fn any_extension_is_refused_because_none_was_offered() {
 #[test]
 fn the_response_is_strict_http_1_1() {
     for head in [
-        Head::response().first_line("HTTP/1.0 101 Switching Protocols"),
-        Head::response().first_line("HTTP/2 101 Switching Protocols"),
-        Head::response().first_line("ICY 101 OK"),
-        Head::response().first_line("HTTP/1.1 1O1 Switching Protocols"),
-        Head::response().first_line("HTTP/1.1 1010 Switching Protocols"),
-        Head::response().first_line("HTTP/1.1 10 Switching Protocols"),
-        Head::response().first_line("HTTP/1.1"),
-        Head::response().first_line(" HTTP/1.1 101 x"),
-        Head::response().first_line("101 Switching Protocols"),
-        Head::response().first_line("garbage"),
-        Head::response().with("Name : value"),
-        Head::response().with(" folded"),
-        Head::response().with("No colon"),
-        Head::response().with("X: a\u{1}b"),
+        opening().first_line("HTTP/1.0 101 Switching Protocols"),
+        opening().first_line("HTTP/2 101 Switching Protocols"),
+        opening().first_line("ICY 101 OK"),
+        opening().first_line("HTTP/1.1 1O1 Switching Protocols"),
+        opening().first_line("HTTP/1.1 1010 Switching Protocols"),
+        opening().first_line("HTTP/1.1 10 Switching Protocols"),
+        opening().first_line("HTTP/1.1"),
+        opening().first_line(" HTTP/1.1 101 x"),
+        opening().first_line("101 Switching Protocols"),
+        opening().first_line("garbage"),
+        opening().with("Name : value"),
+        opening().with(" folded"),
+        opening().with("No colon"),
+        opening().with("X: a\u{1}b"),
     ] {
         let error = conclude(&head).map(drop).unwrap_err();
         assert!(matches!(error, HandshakeError::MalformedHead(_)), "{error:?}: {head:?}");
     }
-    let bare = String::from_utf8(Head::response().bytes()).unwrap().replace("\r\n", "\n");
+    let bare = String::from_utf8(opening().bytes()).unwrap().replace("\r\n", "\n");
     for (what, bytes) in [
         ("bare LF", bare.as_bytes()),
         ("TLS", b"\x15\x03\x01\x00\x02\x02\n"),
@@ -191,12 +186,12 @@ fn a_response_is_held_to_the_limits_of_a_head() {
         let mut bytes = bytes.to_vec();
         handshake.receive(&mut &mut bytes[..]).map(|opened| opened.is_some())
     };
-    let padded = Head::response().with(format!("X: {}", "x".repeat(20_000))).bytes();
+    let padded = opening().with(format!("X: {}", "x".repeat(20_000))).bytes();
     let limit = 16 << 10;
     assert_eq!(conclude(|_| {}, &padded), Err(HandshakeError::HeadTooLarge { limit }));
     assert_eq!(conclude(|config| config.max_head_size = 30_000, &padded), Ok(true));
     assert_eq!(conclude(|_| {}, &vec![b'H'; 20_000]), Err(HandshakeError::FirstLineTooLong { limit }));
-    let many = (0..62).fold(Head::response(), |head, number| head.with(format!("X-{number}: x")));
+    let many = (0..62).fold(opening(), |head, number| head.with(format!("X-{number}: x")));
     assert_eq!(conclude(|_| {}, &many.bytes()), Err(HandshakeError::TooManyHeaders { limit: 64 }));
     assert_eq!(conclude(|config| config.max_headers = 65, &many.bytes()), Ok(true));
 }
@@ -206,10 +201,10 @@ fn at_most_four_interim_responses_are_skipped() {
     for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"]
     {
         for count in 0..=4 {
-            let bytes = [interim.repeat(count).as_bytes(), &Head::response().bytes()].concat();
+            let bytes = [interim.repeat(count).as_bytes(), &opening().bytes()].concat();
             assert!(conclude_with(&client_request(), &bytes).is_ok(), "{count}");
         }
-        let bytes = [interim.repeat(5).as_bytes(), &Head::response().bytes()].concat();
+        let bytes = [interim.repeat(5).as_bytes(), &opening().bytes()].concat();
         let error = conclude_with(&client_request(), &bytes).map(drop).unwrap_err();
         assert_eq!(error, HandshakeError::TooManyInterimResponses);
     }
@@ -217,7 +212,7 @@ fn at_most_four_interim_responses_are_skipped() {
 
 #[test]
 fn the_end_of_the_stream_before_the_response_is_an_error_at_every_byte() {
-    let response = Head::response().bytes();
+    let response = opening().bytes();
     for len in 0..response.len() {
         let error = answered(&client_request(), &response[..len], &[7]).map(drop).unwrap_err();
         assert_eq!(error, HandshakeError::Eof, "after {len} bytes");
@@ -229,7 +224,7 @@ fn the_time_of_a_connection_begins_with_the_latest_time_that_was_told() {
     let mut handshake = start(&client_request());
     assert_eq!(handshake.handle_timeout(at(3)), Ok(()));
     assert_eq!(handshake.handle_timeout(at(2)), Ok(()));
-    let mut response = Head::response().bytes();
+    let mut response = opening().bytes();
     let (client, _) = handshake.receive(&mut &mut response[..]).unwrap().unwrap();
     assert_eq!(client.poll_timeout(), Some(at(3) + secs(20)));
 }
@@ -238,7 +233,7 @@ fn the_time_of_a_connection_begins_with_the_latest_time_that_was_told() {
 fn a_handshake_that_is_over_never_makes_a_client_that_does_not_mask() {
     let mut handshake = start(&client_request());
     for _ in 0..3 {
-        let mut response = Head::response().bytes();
+        let mut response = opening().bytes();
         if let Ok(Some((mut client, _))) = handshake.receive(&mut &mut response[..]) {
             client.send("secret").unwrap();
             assert_masked(&mut client);
@@ -250,7 +245,7 @@ fn a_handshake_that_is_over_never_makes_a_client_that_does_not_mask() {
 #[test]
 fn the_nonce_is_not_the_first_masking_key() {
     let request = crate::support::http::encoded(&client_request());
-    let (mut client, _) = conclude(&Head::response()).unwrap();
+    let (mut client, _) = conclude(&opening()).unwrap();
     client.send("x").unwrap();
     let key = crate::support::wire::frames(&crate::support::written(&mut client))[0].key;
     let mut fresh = ws_core::Connection::client(Arc::new(Config::default()), SEED, Timestamp::ZERO);

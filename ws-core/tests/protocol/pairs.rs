@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
-use ws_core::{CloseCode, Config, Connection, Event, Message, Role, State};
+use ws_core::{CloseCode, Config, Connection, Event, Message, Role, State, Timestamp};
 
-use crate::support::{ROLES, cases, config, other, pair::Pair, secs, strategies};
+use crate::support::{Pair, ROLES, cases, config, other, secs, strategies};
 
 /// What happens at one end, or on the wire to it.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ fn apply(pair: &mut Pair, role: Role, step: Step) {
             Ok(())
         }
         Step::Pause(millis) => {
-            pair.now = pair.now + Duration::from_millis(millis);
+            pair.set_now(pair.now() + Duration::from_millis(millis));
             Ok(())
         }
     };
@@ -88,14 +88,14 @@ proptest! {
         way in 0..3_usize,
         peer_lives: bool,
     ) {
-        let mut pair = Pair::alike(&patient());
+        let mut pair = Pair::open(patient());
         for (role, step) in steps {
             apply(&mut pair, role, step);
         }
         end(&mut pair.end(closer).connection, way);
         prop_assert_ne!(pair.end(closer).connection.state(), State::Open);
         pair.tell_time(closer);
-        let began = pair.now;
+        let began = pair.now();
         loop {
             if peer_lives {
                 pair.settle();
@@ -106,10 +106,10 @@ proptest! {
             }
             let due = connection.poll_timeout().expect("something is waited for");
             prop_assert!(due <= began + secs(5), "{due} is too late");
-            pair.now = pair.now.max(due);
+            pair.set_now(pair.now().max(due));
             pair.tell_time(closer);
         }
-        prop_assert!(pair.now <= began + secs(5));
+        prop_assert!(pair.now() <= began + secs(5));
     }
 
     // Invariant: if both ends live and obey, both finish at once, without any timeout, and neither finds that
@@ -120,18 +120,18 @@ proptest! {
         closer in strategies::role(),
         way in 0..2_usize,
     ) {
-        let mut pair = Pair::alike(&patient());
+        let mut pair = Pair::open(patient());
         for (role, step) in steps {
             apply(&mut pair, role, step);
         }
-        let before = pair.now;
+        let before = pair.now();
         end(&mut pair.end(closer).connection, way);
         pair.settle();
-        prop_assert_eq!(pair.now, before);
+        prop_assert_eq!(pair.now(), before);
         for role in ROLES {
             let end = pair.end(role);
             prop_assert!(end.connection.is_finished(), "{role:?}: {:?}", end.connection);
-            prop_assert_eq!(end.error, None);
+            prop_assert_eq!(end.error(), None);
         }
     }
 
@@ -145,7 +145,7 @@ proptest! {
             config.write_buffer_size = usize::MAX;
             config.keepalive = None;
         });
-        let mut pair = Pair::alike(&config);
+        let mut pair = Pair::open(config);
         for (role, len) in &lens {
             pair.end(*role).connection.send(vec![7; *len]).unwrap();
         }
@@ -155,7 +155,7 @@ proptest! {
             let sent: Vec<_> = lens.iter().filter(|(from, _)| *from != role).map(|(_, len)| *len).collect();
             let end = pair.end(role);
             prop_assert!(end.connection.closure().is_some_and(|closure| closure.clean));
-            let received: Vec<_> = end.events.iter().filter_map(|event| match event {
+            let received: Vec<_> = end.events().iter().filter_map(|event| match event {
                 Event::Message(Message::Binary(bytes)) => Some(bytes.len()),
                 _ => None,
             }).collect();
@@ -168,14 +168,15 @@ proptest! {
     fn a_conversation_is_determined_by_its_seed_and_its_steps(steps in steps(), seed: [u8; 32]) {
         let run = || {
             let config = config(|_| {});
-            let mut pair = Pair::new(config.clone(), config, seed);
+            let client = Connection::client(config.clone(), seed, Timestamp::ZERO);
+            let mut pair = Pair::new(client, Connection::server(config, Timestamp::ZERO));
             for (role, step) in &steps {
                 apply(&mut pair, *role, *step);
             }
             pair.settle();
             ROLES.map(|role| {
                 let end = pair.end(role);
-                (end.output.clone(), end.events.clone(), end.connection.closure(), end.connection.latency())
+                (end.output().to_vec(), end.take_events(), end.connection.closure(), end.connection.latency())
             })
         };
         prop_assert!(run() == run());
@@ -184,10 +185,11 @@ proptest! {
 
 #[test]
 fn two_idle_ends_keep_each_other_alive() {
-    let mut pair = Pair::alike(&config(|_| {}));
+    let mut pair = Pair::open(config(|_| {}));
     let mut wakes = 0;
-    while pair.now < crate::support::at(3600) {
-        pair.now = pair.next_timeout().unwrap();
+    while pair.now() < crate::support::at(3600) {
+        let due = pair.next_timeout().unwrap();
+        pair.set_now(due);
         pair.settle();
         wakes += 1;
         for role in ROLES {
@@ -201,15 +203,15 @@ fn two_idle_ends_keep_each_other_alive() {
 #[test]
 fn when_one_end_vanishes_the_other_notices() {
     for survivor in ROLES {
-        let mut pair = Pair::alike(&config(|_| {}));
+        let mut pair = Pair::open(config(|_| {}));
         pair.end(other(survivor)).connection.send("last words").unwrap();
         pair.settle();
         while let Some(due) = pair.end(survivor).connection.poll_timeout() {
-            pair.now = due;
+            pair.set_now(due);
             pair.write(survivor, usize::MAX);
             pair.tell_time(survivor);
         }
         assert!(pair.end(survivor).connection.is_finished());
-        assert!(pair.now <= crate::support::at(40));
+        assert!(pair.now() <= crate::support::at(40));
     }
 }

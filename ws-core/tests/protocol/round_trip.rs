@@ -9,8 +9,8 @@ use ws_core::{
 };
 
 use crate::support::{
-    ROLES, cases, config, connect, drained, events, other, pair::Pair, pieces, receive_pieces, strategies,
-    wire, written,
+    Pair, ROLES, cases, config, connect, drained, events, other, pieces, receive_pieces, strategies, wire,
+    written,
 };
 
 fn roomy() -> Arc<Config> {
@@ -270,7 +270,7 @@ proptest! {
 #[test]
 fn a_conversation_ends_cleanly_at_both_ends_whoever_closes() {
     for role in ROLES {
-        let mut pair = Pair::alike(&config(|_| {}));
+        let mut pair = Pair::open(config(|_| {}));
         pair.end(role).connection.send("hello").unwrap();
         pair.end(role).connection.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
         pair.settle();
@@ -279,7 +279,7 @@ fn a_conversation_ends_cleanly_at_both_ends_whoever_closes() {
             assert!(connection.is_finished());
             assert!(connection.closure().unwrap().clean);
         }
-        assert_eq!(pair.end(other(role)).events[0], Event::Message(Message::from("hello")));
+        assert_eq!(pair.end(other(role)).events()[0], Event::Message(Message::from("hello")));
         assert_eq!(pair.next_timeout(), None, "nobody waits for anything");
     }
 }

@@ -10,7 +10,7 @@ use ws_core::{
 };
 
 use crate::support::{
-    cases, connect, drained, open, open_with, receive, receive_pieces, strategies,
+    assembled, cases, connect, drained, open, open_with, receive, receive_pieces, strategies,
     wire::{self, Frame},
     written,
 };
@@ -25,33 +25,6 @@ fn seen(
     let mut connection = connect(role, &Arc::new(config.clone()));
     let received = receive_pieces(&mut connection, stream, sizes);
     (received.events, received.error, connection.closure(), written(&mut connection))
-}
-
-/// Puts chunks together to messages, each standing where its last chunk did.
-fn assembled(events: Vec<Event<'static>>) -> Vec<Event<'static>> {
-    let mut assembled = Vec::new();
-    let mut begun: Option<Message<'static>> = None;
-    for event in events {
-        let Event::Chunk(Chunk { payload, last }) = event else {
-            assembled.push(event);
-            continue;
-        };
-        assert!(last || !payload.is_empty(), "only the last chunk may be empty");
-        let message = match (begun.take(), payload) {
-            (None, payload) => payload,
-            (Some(Message::Text(begun)), Message::Text(more)) => Message::from(begun.into_owned() + &more),
-            (Some(Message::Binary(begun)), Message::Binary(more)) => {
-                Message::from([begun.into_owned(), more.into_owned()].concat())
-            }
-            (Some(_), _) => panic!("chunks of two kinds in one message"),
-        };
-        if last {
-            assembled.push(Event::Message(message));
-        } else {
-            begun = Some(message);
-        }
-    }
-    assembled
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub(crate) use ws_core::testing::Head;
 use ws_core::{Config, Connection, HandshakeError, Response, Role, Timestamp, client, server};
 
 use super::{SEED, drained, hear, pieces, receive, text, wire::Frame, written};
@@ -10,64 +11,9 @@ use super::{SEED, drained, hear, pieces, receive, text, wire::Frame, written};
 pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const SAMPLE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The lines of a head, which may be anything.
-#[derive(Clone, Debug)]
-pub(crate) struct Head(Vec<Vec<u8>>);
-
-impl Head {
-    pub(crate) fn new<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
-        Self(lines.into_iter().map(|line| line.as_ref().to_vec()).collect())
-    }
-
-    /// A request for a WebSocket that obeys every rule.
-    pub(crate) fn request() -> Self {
-        Self::new([
-            "GET /chat HTTP/1.1",
-            "Host: server.example.com",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version: 13",
-        ])
-    }
-
-    /// A response that opens the WebSocket which the client with [`SEED`] asks for.
-    pub(crate) fn response() -> Self {
-        Self::new([
-            "HTTP/1.1 101 Switching Protocols",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            &format!("Sec-WebSocket-Accept: {}", accept_of_seed()),
-        ])
-    }
-
-    pub(crate) fn first_line(mut self, line: impl AsRef<[u8]>) -> Self {
-        self.0[0] = line.as_ref().to_vec();
-        self
-    }
-
-    pub(crate) fn with(mut self, line: impl AsRef<[u8]>) -> Self {
-        self.0.push(line.as_ref().to_vec());
-        self
-    }
-
-    pub(crate) fn without(mut self, name: &str) -> Self {
-        let prefix = format!("{name}:");
-        let before = self.0.len();
-        self.0.retain(|line| !line.starts_with(prefix.as_bytes()));
-        assert!(self.0.len() < before, "there was no {name}");
-        self
-    }
-
-    /// With this value instead of the one that it has.
-    pub(crate) fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let line = [name.as_bytes(), b": ", value.as_ref()].concat();
-        self.without(name).with(line)
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        [&self.0.join(&b"\r\n"[..]), &b"\r\n\r\n"[..]].concat()
-    }
+/// A response that opens the WebSocket which the client with [`SEED`] asks for.
+pub(crate) fn opening() -> Head {
+    Head::response_to(encoded(&client_request()).as_bytes())
 }
 
 /// Ways to cut what is received.
@@ -161,15 +107,9 @@ pub(crate) fn header_value<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// What a server must answer the client with [`SEED`]; computed by the server, whose sums are held against
-/// the example of the RFC elsewhere.
+/// What a server must answer the client with [`SEED`].
 pub(crate) fn accept_of_seed() -> String {
-    let request = encoded(&client_request());
-    let config = Arc::new(Config::default());
-    let (request, _) = ask(&config, request.as_bytes(), &[usize::MAX]).unwrap().unwrap();
-    let upgrade = request.upgrade(&config.origin).unwrap();
-    let mut connection = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
-    let response = String::from_utf8(written(&mut connection)).unwrap();
+    let response = String::from_utf8(opening().bytes()).unwrap();
     header_value(&response, "Sec-WebSocket-Accept").unwrap().to_owned()
 }
 

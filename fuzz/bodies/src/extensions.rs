@@ -1,0 +1,206 @@
+use std::sync::Arc;
+
+use ws_core::{
+    Config, Connection, Event, HandshakeError, Message, Timestamp, client, server,
+    testing::{self, Head, Pair, SEED},
+};
+
+use crate::{
+    head::is_token,
+    settings::{compressing, split_first},
+};
+
+/// Any list of extensions, offered and chosen: what is no list is refused, a server's choice is among the offers
+/// and a client's acceptance among its own, and two ends that agreed understand each other.
+pub fn extensions(data: &[u8]) {
+    let (byte, rest) = split_first(data);
+    let (more, value) = split_first(rest);
+    let value: Vec<u8> = value
+        .iter()
+        .map(|byte| if *byte < b' ' || *byte == 0x7F { b';' } else { *byte })
+        .take(2000)
+        .collect();
+    let config = config(byte, more);
+    offered(&config, &value);
+    chosen(&config, &value);
+    agreed(&config, &self::config(more, byte));
+}
+
+fn config(byte: u8, more: u8) -> Arc<Config> {
+    compressing(Config::default(), |deflate| {
+        deflate.server_max_window_bits = 9 + byte % 7;
+        deflate.client_max_window_bits = 9 + more % 7;
+        deflate.server_context_takeover = byte & 128 != 0;
+        deflate.client_context_takeover = more & 128 != 0;
+    })
+}
+
+/// One extension as the grammar of RFC 6455 section 9.1 has it.
+struct Extension {
+    name: String,
+    parameters: Vec<(String, Option<String>)>,
+}
+
+impl Extension {
+    fn has(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| parameter.0 == name)
+    }
+
+    /// The window's size behind this name: `None` if it is not one, `Some(None)` if there is none.
+    fn bits(&self, name: &str) -> Option<Option<u8>> {
+        match self.parameters.iter().find(|parameter| parameter.0 == name) {
+            None => Some(None),
+            Some((_, value)) => {
+                let bits = value.as_ref()?.parse().ok()?;
+                (8..=15).contains(&bits).then_some(Some(bits))
+            }
+        }
+    }
+}
+
+/// The extensions of a list, taken apart at commas and semicolons outside of quotation marks.
+fn parse(value: &[u8]) -> Option<Vec<Extension>> {
+    let value = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+    split(value, ',')?.iter().map(|item| extension(item)).collect()
+}
+
+fn extension(item: &str) -> Option<Extension> {
+    let parts = split(item, ';')?;
+    let (name, parameters) = parts.split_first()?;
+    let parameters: Option<Vec<_>> = parameters.iter().map(|parameter| self::parameter(parameter)).collect();
+    Some(Extension { name: token(name)?, parameters: parameters? })
+}
+
+fn parameter(text: &str) -> Option<(String, Option<String>)> {
+    let Some((name, value)) = text.split_once('=') else { return Some((token(text)?, None)) };
+    let value = value.trim_matches([' ', '\t']);
+    let value = match value.strip_prefix('"') {
+        None => value.to_owned(),
+        Some(quoted) => {
+            let mut escaped = false;
+            let mut plain = String::new();
+            for character in quoted.strip_suffix('"')?.chars() {
+                escaped = character == '\\' && !escaped;
+                if !escaped {
+                    plain.push(character);
+                }
+            }
+            plain
+        }
+    };
+    is_token(value.as_bytes()).then(|| token(name).map(|name| (name, Some(value))))?
+}
+
+fn token(text: &str) -> Option<String> {
+    let text = text.trim_matches([' ', '\t']);
+    is_token(text.as_bytes()).then(|| text.to_ascii_lowercase())
+}
+
+/// The parts between separators that are not quoted; `None` if a quotation has no end.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, character) in text.char_indices() {
+        if escaped {
+            escaped = false;
+        } else if quoted && character == '\\' {
+            escaped = true;
+        } else if character == '"' {
+            quoted = !quoted;
+        } else if character == separator && !quoted {
+            parts.push(&text[start..at]);
+            start = at + separator.len_utf8();
+        }
+    }
+    parts.push(&text[start..]);
+    (!quoted).then_some(parts)
+}
+
+/// A client offers this.
+fn offered(config: &Arc<Config>, value: &[u8]) {
+    let mut bytes = Head::request().with([b"Sec-WebSocket-Extensions: ", value].concat()).bytes();
+    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let request = handshake.receive(&mut &mut bytes[..]).expect("a legal head").expect("a whole head");
+    let upgrade = request.upgrade(&config.origin).expect("an upgrade");
+    let result = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO);
+    let offers = parse(value);
+    let Ok(mut connection) = result else {
+        assert!(offers.is_none(), "a list that is legal");
+        return;
+    };
+    let offers = offers.expect("a list that is not legal was taken");
+    let head = String::from_utf8(testing::written(&mut connection)).expect("text");
+    let answer = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+    assert_eq!(answer.is_some(), connection.is_compressed());
+    let Some(answer) = answer else { return };
+    let answer = parse(answer.as_bytes()).expect("a legal answer");
+    assert!(answer.len() == 1 && offers.iter().any(|offer| fits(&answer[0], offer)), "{head}");
+}
+
+/// RFC 7692 7.1: whether a server may answer an offer so.
+fn fits(answer: &Extension, offer: &Extension) -> bool {
+    let (Some(server_bits), Some(client_bits)) =
+        (answer.bits("server_max_window_bits"), answer.bits("client_max_window_bits"))
+    else {
+        return false;
+    };
+    let Some(offered) = offer.bits("server_max_window_bits") else { return false };
+    let client_most = offer.bits("client_max_window_bits").flatten().unwrap_or(15);
+    offer.name == "permessage-deflate"
+        && answer.name == offer.name
+        && offered.is_none_or(|most| server_bits.is_some_and(|bits| bits <= most))
+        && client_bits.is_none_or(|bits| offer.has("client_max_window_bits") && bits <= client_most)
+        && (!offer.has("server_no_context_takeover") || answer.has("server_no_context_takeover"))
+}
+
+/// A server chooses this.
+fn chosen(config: &Arc<Config>, value: &[u8]) {
+    let request = client::Request::new("ws://host/".parse().expect("a URL"));
+    let mut handshake =
+        client::Handshake::new(&request, config.clone(), SEED, Timestamp::ZERO).expect("legal");
+    let asked = testing::drained(&mut handshake.transmit());
+    let head = Head::response_to(&asked).with([b"Sec-WebSocket-Extensions: ", value].concat());
+    let parsed = parse(value);
+    match handshake.receive(&mut &mut head.bytes()[..]) {
+        Ok(opened) => {
+            let (connection, _) = opened.expect("a whole head");
+            let [chosen] = &parsed.expect("a legal list")[..] else { panic!("more than one extension") };
+            assert!(connection.is_compressed() && chosen.name == "permessage-deflate");
+            for (name, _) in &chosen.parameters {
+                assert!(
+                    matches!(
+                        &name[..],
+                        "server_no_context_takeover"
+                            | "client_no_context_takeover"
+                            | "server_max_window_bits"
+                            | "client_max_window_bits"
+                    ),
+                    "{name}"
+                );
+            }
+            assert!(chosen.bits("server_max_window_bits").is_some());
+            assert!(chosen.bits("client_max_window_bits").is_some());
+        }
+        Err(HandshakeError::InvalidHeader(_) | HandshakeError::UnofferedExtension) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Any two configurations agree, and what either sends the other reads.
+fn agreed(client: &Arc<Config>, server: &Arc<Config>) {
+    let mut pair: Pair = crate::settings::shake_hands(client.clone(), server.clone());
+    for text in ["the same again and again", "the same again and again", ""] {
+        talk(pair.client(), text);
+        talk(pair.server(), text);
+        let mut heard = 0;
+        while let Some((_, event)) = pair.next_event() {
+            assert_eq!(event, Event::Message(Message::from(text)));
+            heard += 1;
+        }
+        assert_eq!(heard, 2);
+    }
+}
+
+fn talk(connection: &mut Connection, text: &str) {
+    assert!(connection.is_compressed());
+    connection.send(text).expect("room for a message");
+}

@@ -1,0 +1,132 @@
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ws_core::{
+    Config, Deflate, HandshakeError, OriginPolicy, Timestamp, server,
+    testing::{self, pieces},
+};
+
+use crate::{
+    head::{Head, accept_value, is_token},
+    settings::split_first,
+};
+
+/// Whatever a client sends as a request: however it is cut the same verdict, accepted only if it obeys the rules,
+/// accepted if it obviously does, answered with a response in any case.
+pub fn handshake_server(data: &[u8]) {
+    let (byte, bytes) = split_first(data);
+    let config = config(byte);
+    let whole = ask(&config, bytes, &[usize::MAX]);
+    for sizes in [&[1][..], &[3, 7, 50]] {
+        assert_eq!(ask(&config, bytes, sizes), whole, "cut into {sizes:?}");
+    }
+    costs(&config, bytes);
+
+    let upgraded = match &whole {
+        Ok(None) => {
+            assert!(bytes.len() <= config.max_head_size && !bytes.windows(4).any(|end| end == b"\r\n\r\n"));
+            return;
+        }
+        Ok(Some((request, _))) => request.upgrade(&config.origin).map(|upgrade| (request, upgrade)),
+        Err(error) => Err(error.clone()),
+    };
+    let (request, upgrade) = match upgraded {
+        Ok(upgraded) => upgraded,
+        Err(error) => return refused(&config, bytes, &error),
+    };
+    let key = obeys(bytes).unwrap_or_else(|| panic!("{request:?} must not be accepted"));
+    let chosen = upgrade.choose_subprotocol(["a", "chat"]);
+    let accept = chosen.map_or_else(server::Accept::new, |name| server::Accept::new().subprotocol(name));
+    match upgrade.accept(&accept, config.clone(), Timestamp::ZERO) {
+        Ok(mut connection) => {
+            let written = testing::written(&mut connection);
+            let (response, rest) = Head::parse(&written).expect("a legal head");
+            assert_eq!((response.first, rest), (&b"HTTP/1.1 101 Switching Protocols"[..], &b""[..]));
+            assert_eq!(response.single("sec-websocket-accept"), Some(accept_value(key).as_bytes()));
+            assert_eq!(response.single("sec-websocket-protocol"), chosen.map(str::as_bytes));
+            assert_eq!(response.single("sec-websocket-extensions").is_some(), connection.is_compressed());
+        }
+        Err(error) => assert_eq!(error, HandshakeError::InvalidHeader("Sec-WebSocket-Extensions")),
+    }
+}
+
+fn config(byte: u8) -> Arc<Config> {
+    let mut config = Config::default();
+    config.max_head_size = [16 << 10, 400, 200, 64][usize::from(byte & 3)];
+    config.max_headers = [64, 8][usize::from(byte >> 2 & 1)];
+    config.origin = if byte & 8 == 0 { OriginPolicy::SameHost } else { OriginPolicy::Any };
+    config.deflate = (byte & 16 == 0).then(Deflate::default);
+    Arc::new(config)
+}
+
+/// A request and how many bytes follow it.
+type Asked = Option<(server::Request, usize)>;
+
+fn ask(config: &Arc<Config>, bytes: &[u8], sizes: &[usize]) -> Result<Asked, HandshakeError> {
+    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut left = bytes.len();
+    for piece in pieces(bytes, sizes) {
+        let mut piece = piece.to_vec();
+        let mut input = &mut piece[..];
+        let before = input.len();
+        let request = handshake.receive(&mut input)?;
+        left -= before - input.len();
+        match request {
+            Some(request) => return Ok(Some((request, left))),
+            None => assert!(input.is_empty()),
+        }
+    }
+    Ok(None)
+}
+
+fn refused(config: &Config, bytes: &[u8], error: &HandshakeError) {
+    assert!((400..500).contains(&error.status()), "{error}");
+    let response = error.response().to_bytes();
+    let (head, body) = Head::parse(&response).expect("a legal head");
+    assert_eq!(head.single("connection"), Some(&b"close"[..]));
+    assert_eq!(head.single("content-length"), Some(body.len().to_string().as_bytes()));
+    assert!(!is_plain(config, bytes), "{error}, though every rule is obeyed");
+}
+
+/// RFC 6455 4.2.1: the key, if the request obeys what a server that accepts it must have checked.
+fn obeys(bytes: &[u8]) -> Option<&[u8]> {
+    let (head, _) = Head::parse(bytes)?;
+    let target = head.first.strip_prefix(b"GET ")?.strip_suffix(b" HTTP/1.1")?;
+    let key = head.single("sec-websocket-key")?;
+    let obeys = !target.is_empty()
+        && head.single("host").is_some()
+        && head.lists("upgrade", "websocket")
+        && head.lists("connection", "upgrade")
+        && head.single("sec-websocket-version") == Some(b"13")
+        && head.list("sec-websocket-protocol").iter().all(|name| is_token(name))
+        && head.values("transfer-encoding").next().is_none()
+        && head.values("content-length").all(|value| value == b"0")
+        && key.len() == 24;
+    obeys.then_some(key)
+}
+
+/// Whether a request is beyond doubt: nothing in it but what has to be.
+fn is_plain(config: &Config, bytes: &[u8]) -> bool {
+    const FIELDS: [&str; 6] =
+        ["host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "x-more"];
+    let Some((head, rest)) = Head::parse(bytes) else { return false };
+    let target = head.first.strip_prefix(b"GET /").and_then(|rest| rest.strip_suffix(b" HTTP/1.1"));
+    obeys(bytes).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
+        && head.has_only(&FIELDS)
+        && target.is_some_and(|target| target.iter().all(u8::is_ascii_alphanumeric))
+        && head.single("host").is_some_and(|host| host.iter().all(u8::is_ascii_lowercase))
+        && head.len() <= config.max_headers
+        && bytes.len() - rest.len() <= config.max_head_size
+}
+
+/// No more is kept than the limit, whatever comes.
+fn costs(config: &Arc<Config>, bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    let limit = config.max_head_size.min(bytes.len()) as u64;
+    let costs = allocation_counter::measure(|| {
+        let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+        let _ = handshake.receive(&mut &mut bytes[..]);
+    });
+    // A field takes some memory of its own, and needs four bytes at the least.
+    assert!(costs.bytes_max <= 40 * limit + 4000, "{} bytes for {limit}", costs.bytes_max);
+}

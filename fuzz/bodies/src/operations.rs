@@ -1,0 +1,236 @@
+//! Two ends, a network between them that delays, cuts and loses, and whatever both do.
+
+use std::{sync::Arc, time::Duration};
+
+use arbitrary::{Arbitrary, Unstructured};
+use ws_core::{
+    Chunk, CloseCode, Closure, Config, Connection, Event, Message, PreparedMessage, Role, SendError, State,
+    testing::{Ending, Pair, ROLES, assembled, other, wire},
+};
+
+use crate::settings;
+
+#[derive(Arbitrary, Debug)]
+struct Conversation {
+    settings: u8,
+    compressed: bool,
+    links: [Network; 2],
+    operations: Vec<(Role, Operation)>,
+    endings: Vec<(Role, Ending)>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Network {
+    delay: u8,
+    pieces: Vec<u8>,
+    loss: Option<(bool, u16)>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Operation {
+    Send(Message<'static>),
+    SendLong(u16),
+    SendChunk(Chunk<'static>),
+    SendPrepared(Message<'static>),
+    Ping(u8),
+    Pong(u8),
+    Close(CloseCode, u8),
+    Write(u16),
+    Read(u16),
+    Wait(u16),
+    Settle,
+    Release,
+}
+
+/// Two ends under virtual time: what arrives is what was sent, no end blames the other, states only go forward,
+/// refusals change nothing, and closing ends in bounded time.
+pub fn operations(data: &[u8]) {
+    let Ok(conversation) = Conversation::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let mut watched = Watched::new(&conversation);
+    for (role, operation) in conversation.operations.iter().take(200) {
+        watched.apply(*role, operation);
+    }
+    watched.check_messages();
+    watched.end(&conversation.endings);
+}
+
+struct Watched {
+    pair: Pair,
+    /// What both ends have sent, the client first; of a message in chunks, what has been sent so far.
+    sent: [Vec<Message<'static>>; 2],
+    begun: [Option<Message<'static>>; 2],
+    received: [Vec<Event<'static>>; 2],
+}
+
+impl Watched {
+    fn new(conversation: &Conversation) -> Self {
+        let mut config = Config::default();
+        config.delivery = settings::config(conversation.settings).delivery;
+        config.write_buffer_size = if conversation.settings & 1 == 0 { 64 << 10 } else { 1000 };
+        if conversation.settings & 2 == 0 {
+            config.keepalive = None;
+        }
+        let mut pair = if conversation.compressed {
+            let config = settings::compressing(config, |deflate| {
+                deflate.server_context_takeover = conversation.settings & 4 != 0;
+                deflate.client_context_takeover = conversation.settings & 8 != 0;
+            });
+            settings::shake_hands(config.clone(), config)
+        } else {
+            Pair::open(Arc::new(config))
+        };
+        for (role, network) in ROLES.into_iter().zip(&conversation.links) {
+            let pieces: Vec<_> = network.pieces.iter().map(|size| usize::from(*size)).collect();
+            let link = pair.link(role).delay(Duration::from_millis(network.delay.into())).pieces(pieces);
+            match network.loss {
+                Some((true, bytes)) => drop(link.reset_after(bytes.into())),
+                Some((false, bytes)) => drop(link.silence_after(bytes.into())),
+                None => {}
+            }
+        }
+        Self { pair, sent: Default::default(), begun: [None, None], received: Default::default() }
+    }
+
+    fn apply(&mut self, role: Role, operation: &Operation) {
+        let before = ROLES.map(|role| Facts::of(&self.pair.end(role).connection));
+        let refused = self.perform(role, operation).is_err();
+        for (role, before) in ROLES.into_iter().zip(before) {
+            let connection = &self.pair.end(role).connection;
+            before.check(&Facts::of(connection), refused);
+            assert!(connection.buffered() == 0 || connection.wants_write());
+        }
+        for role in ROLES {
+            let end = self.pair.end(role);
+            assert_eq!(end.error(), None, "{role:?} finds that the other end broke a rule");
+            let events = end.take_events();
+            self.received[role as usize].extend(events);
+        }
+    }
+
+    fn perform(&mut self, role: Role, operation: &Operation) -> Result<(), SendError> {
+        let index = role as usize;
+        let connection = &mut self.pair.end(role).connection;
+        match operation {
+            Operation::Send(message) => {
+                connection.send(message)?;
+                self.sent[index].push(message.clone());
+            }
+            Operation::SendLong(len) => {
+                let message = Message::from(vec![len.to_be_bytes()[1]; usize::from(*len)]);
+                connection.send(message.clone())?;
+                self.sent[index].push(message);
+            }
+            Operation::SendPrepared(message) => {
+                connection.send_prepared(&PreparedMessage::new(message))?;
+                self.sent[index].push(message.clone());
+            }
+            Operation::SendChunk(chunk) => {
+                connection.send_chunk(chunk.clone())?;
+                let begun = self.begun[index].take();
+                let message = joined(begun, chunk.payload.clone());
+                if chunk.last {
+                    self.sent[index].push(message);
+                } else {
+                    self.begun[index] = Some(message);
+                }
+            }
+            Operation::Ping(len) => connection.ping(&vec![0x42; usize::from(*len)])?,
+            Operation::Pong(len) => connection.pong(&vec![0x42; usize::from(*len)])?,
+            Operation::Close(code, len) => connection.close(*code, &"r".repeat(usize::from(*len)))?,
+            Operation::Write(most) => drop(self.pair.write(role, usize::from(*most))),
+            Operation::Read(most) => drop(self.pair.read(role, usize::from(*most))),
+            Operation::Wait(millis) => self.pair.wait(Duration::from_millis(u64::from(*millis))),
+            Operation::Settle => self.pair.settle(),
+            Operation::Release => connection.release(),
+        }
+        Ok(())
+    }
+
+    /// What has arrived is what was sent, in order, perhaps not yet all of it.
+    fn check_messages(&self) {
+        for role in ROLES {
+            let received = assembled(self.received[role as usize].clone());
+            let messages = received.iter().filter_map(|event| match event {
+                Event::Message(message) => Some(message),
+                _ => None,
+            });
+            let sent = &self.sent[other(role) as usize];
+            for (at, message) in messages.enumerate() {
+                assert_eq!(Some(message), sent.get(at), "message {at} to {role:?}");
+            }
+        }
+    }
+
+    /// However it ends, it does: both ends are finished within the time for closing, and the output is legal.
+    fn end(mut self, endings: &[(Role, Ending)]) {
+        for (role, ending) in endings.iter().take(20) {
+            ending.apply(&mut self.pair, *role);
+        }
+        for role in ROLES {
+            let _ = self.pair.end(role).connection.close(CloseCode::NORMAL_CLOSURE, "");
+            assert_ne!(self.pair.end(role).connection.state(), State::Open);
+        }
+        let limit = self.pair.client().config().close_timeout + Duration::from_secs(1);
+        self.pair.wait(limit);
+        for role in ROLES {
+            let end = self.pair.end(role);
+            assert!(end.connection.is_finished(), "{role:?}: {:?}", end.connection);
+            assert_eq!(end.connection.poll_timeout(), None);
+            check_output(role, end.output(), end.connection.is_compressed());
+        }
+    }
+}
+
+fn joined(begun: Option<Message<'static>>, more: Message<'static>) -> Message<'static> {
+    match (begun, more) {
+        (None, more) => more,
+        (Some(Message::Text(begun)), Message::Text(more)) => Message::from(begun.into_owned() + &more),
+        (Some(begun), more) => Message::from([begun.into_bytes(), more.into_bytes()].concat()),
+    }
+}
+
+/// What can be asked of a connection.
+struct Facts {
+    state: State,
+    closure: Option<Closure>,
+    buffered: usize,
+}
+
+impl Facts {
+    fn of(connection: &Connection) -> Self {
+        let (state, closure) = (connection.state(), connection.closure());
+        assert_eq!(state == State::Open, closure.is_none());
+        assert_eq!(state == State::Closed, connection.is_finished());
+        Self { state, closure, buffered: connection.buffered() }
+    }
+
+    fn check(&self, after: &Self, refused: bool) {
+        assert!(after.state as u8 >= self.state as u8, "a connection never opens again");
+        if self.state == State::Closed {
+            assert_eq!(self.closure, after.closure, "a closure is final");
+        }
+        if refused {
+            assert_eq!((self.state, self.buffered), (after.state, after.buffered));
+        }
+    }
+}
+
+/// Legal frames, one Close at most, and nothing behind it. The last may be cut, where the stream was.
+fn check_output(role: Role, mut output: &[u8], compressed: bool) {
+    let (mut closed, mut in_message) = (false, false);
+    while let Some((frame, rest)) = wire::split_frame(output) {
+        output = rest;
+        assert!(!closed, "a frame behind a Close");
+        assert_eq!(frame.key.is_some(), role == Role::Client);
+        assert!(frame.rsv == 0 || (compressed && frame.rsv == 4 && matches!(frame.opcode, 1 | 2)));
+        match frame.opcode {
+            0 => assert!(in_message),
+            1 | 2 => assert!(!in_message),
+            _ => assert!(frame.fin && frame.payload.len() <= 125),
+        }
+        if frame.opcode < 8 {
+            in_message = !frame.fin;
+        }
+        closed = frame.opcode == wire::CLOSE;
+    }
+}

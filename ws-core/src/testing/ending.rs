@@ -1,0 +1,58 @@
+use core::time::Duration;
+
+use super::{Frame, Pair, receive};
+use crate::{CloseCode, Connection, Role};
+
+/// Something that ends a connection, or happens to it while it ends. A sequence of these is a way to close.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use ws_core::{CloseCode, Config, Role, testing::{Ending, Pair}};
+///
+/// let mut pair = Pair::open(Arc::new(Config::default()));
+/// // Both ends close at once, and what each has said is on its way when they do.
+/// for role in [Role::Client, Role::Server] {
+///     pair.end(role).connection.send("last words").unwrap();
+///     Ending::Close(CloseCode::GOING_AWAY, "bye".into()).apply(&mut pair, role);
+/// }
+/// pair.settle();
+/// assert!(pair.client().closure().unwrap().clean);
+/// assert!(pair.server().closure().unwrap().clean);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The application closes; what the connection refuses is ignored.
+    Close(CloseCode, String),
+    /// The application fails the connection; what it refuses is ignored.
+    Fail(CloseCode, String),
+    /// The peer's stream ends.
+    Eof,
+    /// Time passes, and this end is told.
+    Wait(Duration),
+    /// A frame comes, as if the peer had sent it.
+    Receive(Frame),
+}
+
+impl Ending {
+    /// Lets it happen at one end of a pair.
+    pub fn apply(&self, pair: &mut Pair, role: Role) {
+        match self {
+            Self::Wait(time) => {
+                pair.set_now(pair.now() + *time);
+                pair.tell_time(role);
+            }
+            other => other.apply_to(&mut pair.end(role).connection),
+        }
+    }
+
+    /// Lets it happen to a connection; [`Wait`](Self::Wait) is for its driver.
+    pub fn apply_to(&self, connection: &mut Connection) {
+        match self {
+            Self::Close(code, reason) => drop(connection.close(*code, reason)),
+            Self::Fail(code, reason) => drop(connection.fail(*code, reason)),
+            Self::Eof => connection.receive_eof(),
+            Self::Wait(_) => {}
+            Self::Receive(frame) => drop(receive(connection, &frame.encode_for(connection.role()))),
+        }
+    }
+}

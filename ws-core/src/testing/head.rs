@@ -1,0 +1,114 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::handshake::accept_value;
+
+/// The head of a request or response, line by line, which may be anything.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ws_core::{Config, HandshakeError, Timestamp, server, testing::Head};
+///
+/// let config = Arc::new(Config::default());
+/// let mut request = Head::request().set("Sec-WebSocket-Version", "8").bytes();
+/// let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+/// let request = handshake.receive(&mut &mut request[..])?.unwrap();
+/// assert_eq!(request.upgrade(&config.origin).unwrap_err(), HandshakeError::UnsupportedVersion);
+/// # Ok::<(), HandshakeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head(Vec<Vec<u8>>);
+
+impl Head {
+    /// A head of these lines, without their line ends.
+    pub fn new<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
+        Self(lines.into_iter().map(|line| line.as_ref().to_vec()).collect())
+    }
+
+    /// A request for a WebSocket that obeys every rule; its key is that of RFC 6455 section 1.3.
+    #[must_use]
+    pub fn request() -> Self {
+        Self::new([
+            "GET /chat HTTP/1.1",
+            "Host: server.example.com",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        ])
+    }
+
+    /// A response that opens the WebSocket which this request asks for.
+    ///
+    /// # Panics
+    ///
+    /// The request has no line with a `Sec-WebSocket-Key`.
+    #[must_use]
+    pub fn response_to(request: &[u8]) -> Self {
+        let request = String::from_utf8_lossy(request);
+        let mut lines = request.split("\r\n");
+        let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key to answer");
+        Self::new([
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            &format!("Sec-WebSocket-Accept: {}", accept_value(key)),
+        ])
+    }
+
+    /// What a client with this nonce gives as its key.
+    #[must_use]
+    pub fn key(nonce: [u8; 16]) -> String {
+        STANDARD.encode(nonce)
+    }
+
+    /// The same with another first line.
+    #[must_use]
+    pub fn first_line(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.0[0] = line.as_ref().to_vec();
+        self
+    }
+
+    /// The same with one more line.
+    #[must_use]
+    pub fn with(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.0.push(line.as_ref().to_vec());
+        self
+    }
+
+    /// The same without the fields of this name.
+    ///
+    /// # Panics
+    ///
+    /// There are none.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        let prefix = format!("{name}:");
+        let before = self.0.len();
+        self.0.retain(|line| !line.starts_with(prefix.as_bytes()));
+        assert!(self.0.len() < before, "there was no {name}");
+        self
+    }
+
+    /// The same with this value of a field instead of the one that it has.
+    ///
+    /// # Panics
+    ///
+    /// There is no such field.
+    #[must_use]
+    pub fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let line = [name.as_bytes(), b": ", value.as_ref()].concat();
+        self.without(name).with(line)
+    }
+
+    /// The bytes on the wire, with the blank line.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.0.join(&b"\r\n"[..]), &b"\r\n\r\n"[..]].concat()
+    }
+
+    /// The lines, without their line ends.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<Vec<u8>> {
+        self.0
+    }
+}

@@ -1,0 +1,326 @@
+use core::time::Duration;
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Buf;
+
+use super::{Link, ROLES, SEED, connect, drained, link::Loss, other, receive};
+use crate::{Config, Connection, Event, HandshakeError, ProtocolError, Role, Timestamp, client, server};
+
+/// A client and a server joined by a network in memory, under a virtual clock.
+///
+/// Each end is driven as the three rules of [`Connection`] demand. There are three ways to let things happen, to
+/// be mixed at will: [`next_event`](Self::next_event) for a test that answers, [`settle`](Self::settle) and
+/// [`wait`](Self::wait) for one that looks at the result, and single steps ([`write`](Self::write),
+/// [`read`](Self::read), [`tell_time`](Self::tell_time)) for one that plays scheduler itself.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use ws_core::{Cause, Config, Event, Message, Role, Timeout, testing::Pair};
+///
+/// let mut pair = Pair::open(Arc::new(Config::default()));
+/// pair.client().send("Are you there?").unwrap();
+/// pair.settle();
+/// assert_eq!(pair.end(Role::Server).take_events(), [Event::Message(Message::from("Are you there?"))]);
+///
+/// // From here on, nothing that the server says arrives; the client's keepalive notices.
+/// pair.link(Role::Server).silence_after(0);
+/// pair.wait(Duration::from_secs(60));
+/// assert_eq!(pair.client().closure().unwrap().cause, Cause::Timeout(Timeout::Keepalive));
+/// ```
+#[derive(Debug)]
+pub struct Pair {
+    client: End,
+    server: End,
+    now: Timestamp,
+}
+
+/// One end of a [`Pair`]: a connection, and what has come to it and from it.
+#[derive(Debug)]
+pub struct End {
+    /// The connection itself.
+    pub connection: Connection,
+    /// What carries to the other end.
+    link: Link,
+    events: VecDeque<Event<'static>>,
+    error: Option<ProtocolError>,
+    output: Vec<u8>,
+}
+
+/// Constructors.
+impl Pair {
+    /// Two ends of the same configuration, with no handshake before.
+    #[must_use]
+    pub fn open(config: Arc<Config>) -> Self {
+        Self::new(connect(Role::Client, config.clone()), connect(Role::Server, config))
+    }
+
+    /// These two ends.
+    ///
+    /// # Panics
+    ///
+    /// Their roles are others.
+    #[must_use]
+    pub fn new(client: Connection, server: Connection) -> Self {
+        assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
+        Self { client: End::new(client), server: End::new(server), now: Timestamp::ZERO }
+    }
+
+    /// Two ends after their opening handshake, with what they agreed on: a subprotocol, compression.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ws_core::{Config, client::Request, server::Accept, testing::Pair};
+    ///
+    /// let request = Request::new("ws://example.com/chat".parse()?).subprotocol("chat");
+    /// let accept = Accept::new().subprotocol("chat");
+    /// let config = Arc::new(Config::default());
+    /// let mut pair = Pair::shake_hands(&request, &accept, config.clone(), config)?;
+    /// assert_eq!(pair.client().subprotocol(), Some("chat"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What either end finds wrong.
+    pub fn shake_hands(
+        request: &client::Request,
+        accept: &server::Accept,
+        client: Arc<Config>,
+        server: Arc<Config>,
+    ) -> Result<Self, HandshakeError> {
+        let now = Timestamp::ZERO;
+        let mut asking = client::Handshake::new(request, client, SEED, now)?;
+        let mut bytes = drained(&mut asking.transmit());
+        let mut asked = server::Handshake::new(server.clone(), now);
+        let request = asked.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
+        let upgrade = request.upgrade(&server.origin)?;
+        let mut server = upgrade.accept(accept, server, now)?;
+        let mut bytes = drained(&mut server.transmit());
+        let (client, _) = asking.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
+        Ok(Self::new(client, server))
+    }
+}
+
+/// The parts.
+impl Pair {
+    /// The client's connection.
+    pub const fn client(&mut self) -> &mut Connection {
+        &mut self.client.connection
+    }
+
+    /// The server's connection.
+    pub const fn server(&mut self) -> &mut Connection {
+        &mut self.server.connection
+    }
+
+    /// The end of this role.
+    pub const fn end(&mut self, role: Role) -> &mut End {
+        match role {
+            Role::Client => &mut self.client,
+            Role::Server => &mut self.server,
+        }
+    }
+
+    /// What carries the bytes that this end writes.
+    pub const fn link(&mut self, from: Role) -> &mut Link {
+        &mut self.end(from).link
+    }
+
+    /// The client's connection and the server's, without the network between them.
+    #[must_use]
+    pub fn into_connections(self) -> (Connection, Connection) {
+        (self.client.connection, self.server.connection)
+    }
+
+    /// The time, by the virtual clock, which began at [`Timestamp::ZERO`].
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+/// Whatever happens by itself.
+impl Pair {
+    /// The next event at either end, in the order of arrival: bytes are moved, and the clock with them, until
+    /// there is one. `None` when nothing is under way any more and nothing waits to be written; then only time
+    /// could bring more, see [`wait`](Self::wait).
+    pub fn next_event(&mut self) -> Option<(Role, Event<'static>)> {
+        loop {
+            for role in ROLES {
+                if let Some(event) = self.end(role).events.pop_front() {
+                    return Some((role, event));
+                }
+            }
+            if !self.step() {
+                return None;
+            }
+        }
+    }
+
+    /// Moves bytes, and the clock as far as they need it, until nothing moves any more. Without delays no time
+    /// passes.
+    pub fn settle(&mut self) {
+        while self.step() {}
+    }
+
+    /// Lets time pass: everything that happens by then happens, at its time.
+    pub fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            while self.move_bytes() {}
+            match self.next_arrival().into_iter().chain(self.next_timeout()).min() {
+                Some(next) if next <= end => self.now = self.now.max(next),
+                _ => break,
+            }
+        }
+        self.now = end;
+        while self.move_bytes() {}
+    }
+
+    /// When one of the ends wants to be told the time.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        let ends = [&self.client, &self.server];
+        ends.into_iter().filter_map(|end| end.connection.poll_timeout()).min()
+    }
+
+    /// Does what can be done now, or else goes to the time when more can be. Tells whether anything happened.
+    fn step(&mut self) -> bool {
+        if self.move_bytes() {
+            return true;
+        }
+        let Some(arrival) = self.next_arrival() else { return false };
+        // A deadline on the way is met in time.
+        self.now = self.next_timeout().map_or(arrival, |due| due.min(arrival)).max(self.now);
+        true
+    }
+
+    /// Reads, tells the time and writes at both ends. Tells whether any byte moved.
+    fn move_bytes(&mut self) -> bool {
+        let mut moved = false;
+        for role in ROLES {
+            moved |= self.read(role, usize::MAX);
+            self.tell_time(role);
+            moved |= self.write(role, usize::MAX);
+        }
+        moved
+    }
+
+    fn next_arrival(&self) -> Option<Timestamp> {
+        let links = [&self.client.link, &self.server.link];
+        links.into_iter().filter_map(|link| link.next_arrival(self.now)).min()
+    }
+}
+
+/// Single steps.
+impl Pair {
+    /// Sets the clock; the ends learn of it by [`tell_time`](Self::tell_time) or whatever happens next.
+    pub const fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Tells the time to this end.
+    pub fn tell_time(&mut self, role: Role) {
+        let now = self.now;
+        self.end(role).connection.handle_timeout(now);
+    }
+
+    /// Writes at most `most` bytes that wait at this end, which drops the stream once it is finished. Tells
+    /// whether anything happened.
+    pub fn write(&mut self, role: Role, most: usize) -> bool {
+        let now = self.now;
+        let end = self.end(role);
+        let mut buffer = end.connection.transmit();
+        let most = buffer.remaining().min(most);
+        let bytes = buffer.copy_to_bytes(most);
+        drop(buffer);
+        end.output.extend_from_slice(&bytes);
+        end.link.push(now, &bytes);
+        let hangs_up = end.connection.is_finished() && end.link.ends_at.is_none();
+        if hangs_up {
+            end.link.end(now);
+        }
+        most > 0 || hangs_up
+    }
+
+    /// Lets at most `most` bytes that have arrived be read, and then perhaps the end of the stream. Tells
+    /// whether anything happened.
+    pub fn read(&mut self, role: Role, most: usize) -> bool {
+        let now = self.now;
+        let (to, link) = self.arriving(role);
+        let mut left = most;
+        while to.connection.wants_read()
+            && let Some(bytes) = link.read(now, left)
+        {
+            left -= bytes.len();
+            let received = receive(&mut to.connection, &bytes);
+            to.events.extend(received.events);
+            to.error = to.error.or(received.error);
+        }
+        let ends = match link.lost() {
+            Some(loss) => {
+                link.drop_all();
+                return self.lose(role, loss) || left < most;
+            }
+            None => link.has_ended(now) && !link.end_told && to.connection.wants_read(),
+        };
+        if ends {
+            link.end_told = true;
+            to.connection.receive_eof();
+        }
+        ends || left < most
+    }
+
+    /// The end of this role, and the link that carries to it.
+    const fn arriving(&mut self, role: Role) -> (&mut End, &mut Link) {
+        match role {
+            Role::Client => (&mut self.client, &mut self.server.link),
+            Role::Server => (&mut self.server, &mut self.client.link),
+        }
+    }
+
+    /// The link to this end is lost. Tells whether anybody learned of it just now.
+    fn lose(&mut self, role: Role, loss: Loss) -> bool {
+        let mut told = false;
+        if loss == Loss::Reset {
+            for role in [role, other(role)] {
+                let (to, link) = self.arriving(role);
+                link.reset_after(0).drop_all();
+                if !link.end_told {
+                    link.end_told = true;
+                    to.connection.receive_eof();
+                    told = true;
+                }
+            }
+        }
+        told
+    }
+}
+
+impl End {
+    fn new(connection: Connection) -> Self {
+        Self { connection, link: Link::default(), events: VecDeque::new(), error: None, output: Vec::new() }
+    }
+
+    /// The events that have come and were not taken, oldest first.
+    pub fn events(&mut self) -> &[Event<'static>] {
+        self.events.make_contiguous()
+    }
+
+    /// Takes them.
+    pub fn take_events(&mut self) -> Vec<Event<'static>> {
+        self.events.drain(..).collect()
+    }
+
+    /// The rule that the other end has broken, if it has.
+    #[must_use]
+    pub const fn error(&self) -> Option<ProtocolError> {
+        self.error
+    }
+
+    /// All bytes that this end has written; [`wire::frames`](super::wire::frames) takes them apart.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+}

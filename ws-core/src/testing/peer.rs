@@ -1,0 +1,174 @@
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::{Frame, connect, receive, wire, written};
+use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp};
+
+/// The other end of a connection, played by hand: it says what a test tells it to say, legal or not, and the test
+/// says what it expects to hear.
+///
+/// ```
+/// use ws_core::{Config, Event, Message, Role, testing::{Frame, Peer}};
+///
+/// let mut server = Peer::of(Role::Server, Config::default());
+/// server.send(Frame::text("Hello, ").unfinished());
+/// server.send(Frame::ping("still there?"));
+/// server.expect(Frame::pong("still there?"));
+/// server.send(Frame::continuation("WebSocket!"));
+/// assert_eq!(server.take_events().last(), Some(&Event::Message(Message::from("Hello, WebSocket!"))));
+///
+/// server.send(Frame::continuation("of nothing"));
+/// server.expect_close(1002);
+/// server.hang_up();
+/// assert!(server.connection.is_finished());
+/// ```
+#[derive(Debug)]
+pub struct Peer {
+    /// The connection whose peer this is.
+    pub connection: Connection,
+    now: Timestamp,
+    events: Vec<Event<'static>>,
+    error: Option<ProtocolError>,
+    /// What the connection has said and nobody has expected yet.
+    heard: Vec<u8>,
+}
+
+impl Peer {
+    /// The peer of this connection.
+    #[must_use]
+    pub const fn new(connection: Connection) -> Self {
+        Self { connection, now: Timestamp::ZERO, events: Vec::new(), error: None, heard: Vec::new() }
+    }
+
+    /// The peer of a connection of this role, which was opened without a handshake.
+    #[must_use]
+    pub fn of(role: Role, config: Config) -> Self {
+        Self::new(connect(role, Arc::new(config)))
+    }
+
+    /// Sends a frame, masked if the connection is a server's, unless it brings its own key.
+    pub fn send(&mut self, frame: impl AsRef<Frame>) -> &mut Self {
+        let frame = frame.as_ref();
+        let bytes = match frame.key {
+            Some(_) => frame.encode(),
+            None => frame.encode_for(self.connection.role()),
+        };
+        self.send_bytes(&bytes)
+    }
+
+    /// Sends bytes.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let received = receive(&mut self.connection, bytes);
+        self.events.extend(received.events);
+        self.error = self.error.or(received.error);
+        self.tell_time();
+        self
+    }
+
+    /// Lets time pass; the connection is woken whenever it wants to be.
+    pub fn wait(&mut self, time: Duration) -> &mut Self {
+        let end = self.now + time;
+        while let Some(due) = self.connection.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.tell_time();
+        }
+        self.now = end;
+        self.tell_time();
+        self
+    }
+
+    /// Ends the stream.
+    pub fn hang_up(&mut self) -> &mut Self {
+        self.connection.receive_eof();
+        self.tell_time();
+        self
+    }
+
+    /// Expects this frame next, whatever its key.
+    ///
+    /// # Panics
+    ///
+    /// Another one comes, or none.
+    #[track_caller]
+    pub fn expect(&mut self, frame: impl AsRef<Frame>) -> &mut Self {
+        let mut expected = frame.as_ref().clone();
+        let mut heard =
+            self.next_frame().unwrap_or_else(|| panic!("expected {expected:?}, and nothing came"));
+        assert_eq!(heard.key.take().is_some(), self.connection.role() == Role::Client, "masked or not");
+        expected.key = None;
+        assert_eq!(heard, expected);
+        self
+    }
+
+    /// Expects a Close with this code next, whatever its reason.
+    ///
+    /// # Panics
+    ///
+    /// Something else comes, or nothing.
+    #[track_caller]
+    pub fn expect_close(&mut self, code: u16) -> &mut Self {
+        let heard = self.next_frame().unwrap_or_else(|| panic!("expected a Close, and nothing came"));
+        assert_eq!(heard.opcode, wire::CLOSE, "{heard:?}");
+        assert_eq!(heard.payload.get(..2), Some(&code.to_be_bytes()[..]), "{heard:?}");
+        self
+    }
+
+    /// Expects that nothing has come that was not expected.
+    ///
+    /// # Panics
+    ///
+    /// Something has.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) -> &mut Self {
+        self.hear();
+        assert!(self.heard.is_empty(), "unexpected: {:?}", wire::frames(&self.heard));
+        self
+    }
+
+    /// Expects these bytes next: the response of a server's opening handshake, say.
+    ///
+    /// # Panics
+    ///
+    /// Others come, or too few.
+    #[track_caller]
+    pub fn expect_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.hear();
+        let len = bytes.len().min(self.heard.len());
+        let heard: Vec<u8> = self.heard.drain(..len).collect();
+        assert_eq!(heard, bytes);
+        self
+    }
+
+    /// The next frame that the connection has sent.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        self.hear();
+        let (frame, rest) = wire::split_frame(&self.heard)?;
+        self.heard = rest.to_vec();
+        Some(frame)
+    }
+
+    /// The events that the connection's application saw since they were taken last.
+    pub fn take_events(&mut self) -> Vec<Event<'static>> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The rule that the connection says was broken.
+    #[must_use]
+    pub const fn error(&self) -> Option<ProtocolError> {
+        self.error
+    }
+
+    /// The time, by the virtual clock.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn hear(&mut self) {
+        self.heard.extend(written(&mut self.connection));
+    }
+
+    fn tell_time(&mut self) {
+        self.connection.handle_timeout(self.now);
+    }
+}

@@ -1,0 +1,207 @@
+//! Frames, legal or not, written and read by hand after RFC 6455 section 5.2. Nothing here is shared with
+//! [`frame`](crate::frame), so that a mistake in one encoder cannot cancel out one in its decoder.
+
+use crate::Role;
+
+/// The opcode of the next fragment of a message.
+pub const CONTINUATION: u8 = 0x0;
+/// The opcode of the first frame of a text message.
+pub const TEXT: u8 = 0x1;
+/// The opcode of the first frame of a binary message.
+pub const BINARY: u8 = 0x2;
+/// The opcode of a Close.
+pub const CLOSE: u8 = 0x8;
+/// The opcode of a ping.
+pub const PING: u8 = 0x9;
+/// The opcode of a pong.
+pub const PONG: u8 = 0xA;
+
+/// A frame, legal or not; its payload is never masked here.
+///
+/// ```
+/// use ws_core::{Role, testing::Frame};
+///
+/// assert_eq!(Frame::text("Hello").encode(), b"\x81\x05Hello");
+/// let forbidden = Frame::ping("too long".repeat(100)).unfinished().reserved(0b100);
+/// // What a client sends to a server is masked.
+/// assert_eq!(forbidden.encode_for(Role::Server)[..2], [0x49, 0x80 | 126]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Whether it ends its message.
+    pub fin: bool,
+    /// RSV1 to RSV3 as the bits 4, 2 and 1.
+    pub rsv: u8,
+    /// What it is, four bits.
+    pub opcode: u8,
+    /// What its payload is masked with on the wire.
+    pub key: Option<[u8; 4]>,
+    /// What it carries, in the clear.
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// A whole frame, not masked, with no reserved bit.
+    #[must_use]
+    pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
+        Self { fin: true, rsv: 0, opcode, key: None, payload: payload.into() }
+    }
+
+    /// A text message, or its first frame.
+    #[must_use]
+    pub fn text(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(TEXT, payload)
+    }
+
+    /// A binary message, or its first frame.
+    #[must_use]
+    pub fn binary(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(BINARY, payload)
+    }
+
+    /// A fragment that is not the first; it ends the message.
+    #[must_use]
+    pub fn continuation(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(CONTINUATION, payload)
+    }
+
+    /// A ping.
+    #[must_use]
+    pub fn ping(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(PING, payload)
+    }
+
+    /// A pong.
+    #[must_use]
+    pub fn pong(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(PONG, payload)
+    }
+
+    /// A Close with a code and a reason.
+    #[must_use]
+    pub fn close(code: u16, reason: &str) -> Self {
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend_from_slice(reason.as_bytes());
+        Self::new(CLOSE, payload)
+    }
+
+    /// The same frame as a fragment that another one follows.
+    #[must_use]
+    pub fn unfinished(mut self) -> Self {
+        self.fin = false;
+        self
+    }
+
+    /// The same with these reserved bits, RSV1 to RSV3 as 4, 2 and 1.
+    #[must_use]
+    pub fn reserved(mut self, rsv: u8) -> Self {
+        self.rsv = rsv;
+        self
+    }
+
+    /// The same, masked with this key on the wire.
+    #[must_use]
+    pub fn masked(mut self, key: [u8; 4]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = header(self.fin, self.rsv, self.opcode, self.key, self.payload.len() as u64);
+        bytes.extend_from_slice(&mask(&self.payload, self.key));
+        bytes
+    }
+
+    /// The bytes that a peer of an endpoint of this role sends: masked if the receiver is a server.
+    #[must_use]
+    pub fn encode_for(&self, receiver: Role) -> Vec<u8> {
+        let key = (receiver == Role::Server).then_some([0x37, 0xfa, 0x21, 0x3d]);
+        Self { key, ..self.clone() }.encode()
+    }
+}
+
+impl AsRef<Self> for Frame {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+/// The bytes of a frame's header, with the shortest form of its length.
+#[must_use]
+pub fn header(fin: bool, rsv: u8, opcode: u8, key: Option<[u8; 4]>, len: u64) -> Vec<u8> {
+    let mut bytes = vec![u8::from(fin) << 7 | rsv << 4 | opcode];
+    let mask_bit = if key.is_some() { 0x80 } else { 0 };
+    if len < 126 {
+        bytes.push(mask_bit | len as u8);
+    } else if len < 65536 {
+        bytes.push(mask_bit | 126);
+        bytes.extend_from_slice(&(len as u16).to_be_bytes());
+    } else {
+        bytes.push(mask_bit | 127);
+        bytes.extend_from_slice(&len.to_be_bytes());
+    }
+    bytes.extend(key.into_iter().flatten());
+    bytes
+}
+
+/// The header of a frame to an endpoint of this role, which need not be followed by its payload.
+#[must_use]
+pub fn header_for(receiver: Role, fin: bool, opcode: u8, len: u64) -> Vec<u8> {
+    header(fin, 0, opcode, (receiver == Role::Server).then_some([1, 2, 3, 4]), len)
+}
+
+/// RFC 6455 5.3, byte by byte.
+#[must_use]
+pub fn mask(payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
+    let key = key.unwrap_or_default();
+    payload.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
+}
+
+/// Frames back to back, as a peer of an endpoint of this role sends them.
+#[must_use]
+pub fn stream<'f>(receiver: Role, frames: impl IntoIterator<Item = &'f Frame>) -> Vec<u8> {
+    frames.into_iter().flat_map(|frame| frame.encode_for(receiver)).collect()
+}
+
+/// Takes a stream of whole frames apart; for what a connection has sent.
+///
+/// # Panics
+///
+/// The last frame is cut.
+#[must_use]
+pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (frame, rest) = split_frame(bytes).expect("a whole frame");
+        frames.push(frame);
+        bytes = rest;
+    }
+    frames
+}
+
+/// The first frame of a stream and what follows it, if it is whole.
+#[must_use]
+pub fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let &[first, second, ..] = bytes else { return None };
+    let (len_size, short) = match second & 0x7F {
+        126 => (2, 0),
+        127 => (8, 0),
+        len => (0, u64::from(len)),
+    };
+    let rest = &bytes[2..];
+    let (len, rest) = rest.split_at_checked(len_size)?;
+    let len = len.iter().fold(short, |len, byte| len << 8 | u64::from(*byte));
+    let (key, rest) = rest.split_at_checked(if second & 0x80 == 0 { 0 } else { 4 })?;
+    let key = key.try_into().ok();
+    let (payload, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+    let frame = Frame {
+        fin: first & 0x80 != 0,
+        rsv: first >> 4 & 7,
+        opcode: first & 15,
+        key,
+        payload: mask(payload, key),
+    };
+    Some((frame, rest))
+}

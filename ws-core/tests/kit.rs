@@ -1,0 +1,261 @@
+//! The test kit itself: what `ws_core::testing` promises about time, loss and cuts, and what its strategies make.
+
+use std::{sync::Arc, time::Duration};
+
+use arbitrary::{Arbitrary, Unstructured};
+use proptest::prelude::*;
+use ws_core::{
+    Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Event, Message, Role, State, Timeout,
+    Timestamp,
+    frame::Header,
+    server,
+    testing::{Ending, Frame, Head, Pair, Peer, ROLES, connect, other, strategies},
+};
+
+fn pair() -> Pair {
+    Pair::open(Arc::new(Config::default()))
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn cases(count: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(count) }
+}
+
+#[test]
+fn bytes_arrive_after_the_delay_and_not_before() {
+    for role in ROLES {
+        let mut pair = pair();
+        pair.link(role).delay(millis(40));
+        pair.end(role).connection.send("a").unwrap();
+        pair.wait(millis(39));
+        assert_eq!(pair.end(other(role)).events(), []);
+        assert!(pair.link(role).under_way() > 0);
+        pair.wait(millis(1));
+        assert_eq!(pair.end(other(role)).take_events(), [Event::Message(Message::from("a"))]);
+        assert_eq!(pair.now(), Timestamp::from(millis(40)));
+    }
+}
+
+#[test]
+fn what_is_sent_later_arrives_later_even_if_the_delay_becomes_shorter() {
+    let mut pair = pair();
+    pair.link(Role::Client).delay(millis(40));
+    pair.client().send("slow").unwrap();
+    pair.write(Role::Client, usize::MAX);
+    pair.link(Role::Client).delay(millis(1));
+    pair.client().send("fast").unwrap();
+    let heard: Vec<_> = std::iter::from_fn(|| pair.next_event()).collect();
+    let event = |text: &'static str| (Role::Server, Event::Message(Message::from(text)));
+    assert_eq!(heard, [event("slow"), event("fast")]);
+}
+
+#[test]
+fn a_deadline_on_the_way_is_met_in_time() {
+    let mut pair = pair();
+    // Longer than both ends' keepalive waits.
+    pair.link(Role::Client).delay(Duration::from_secs(100));
+    pair.client().send("too late").unwrap();
+    pair.settle();
+    let closure = pair.server().closure().unwrap();
+    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    assert_eq!(pair.end(Role::Server).events(), []);
+}
+
+#[test]
+fn waiting_takes_as_long_as_it_says_and_wakes_whoever_wants_to_be() {
+    let mut pair = pair();
+    pair.wait(Duration::from_secs(3600));
+    assert_eq!(pair.now(), Timestamp::from(Duration::from_secs(3600)));
+    assert_eq!(pair.client().state(), State::Open);
+    assert_eq!(pair.client().latency(), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_link_cuts_as_it_is_told_and_then_no_more() {
+    let mut config = Config::default();
+    config.delivery = Delivery::Chunks;
+    let mut pair = Pair::open(Arc::new(config));
+    // Two bytes of header, and then the payload.
+    pair.link(Role::Server).pieces([2, 1, 0, 3]);
+    pair.server().send("abcdefghij").unwrap();
+    pair.settle();
+    let lens: Vec<_> = pair.end(Role::Client).events().iter().map(len_of_chunk).collect();
+    assert_eq!(lens, [1, 1, 3, 5]);
+}
+
+fn len_of_chunk(event: &Event<'_>) -> usize {
+    match event {
+        Event::Chunk(chunk) => chunk.payload.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_finished_end_hangs_up_behind_what_it_has_said() {
+    let mut pair = pair();
+    pair.link(Role::Server).delay(millis(10));
+    pair.server().send("last words").unwrap();
+    pair.server().fail(CloseCode::GOING_AWAY, "").unwrap();
+    pair.settle();
+    let events = pair.end(Role::Client).take_events();
+    assert_eq!(events[0], Event::Message(Message::from("last words")));
+    assert!(matches!(events[1], Event::Close(Some(_))));
+    assert!(pair.client().is_finished());
+}
+
+#[test]
+fn two_ends_shake_hands_or_say_why_not() {
+    let request = ws_core::client::Request::new("ws://host/".parse().unwrap());
+    let accept = server::Accept::new().subprotocol("chat");
+    let config = Arc::new(Config::default());
+    let error = Pair::shake_hands(&request, &accept, config.clone(), config.clone()).unwrap_err();
+    assert_eq!(error, ws_core::HandshakeError::SubprotocolNotOffered);
+    let mut pair = Pair::shake_hands(&request.subprotocol("chat"), &accept, config.clone(), config).unwrap();
+    for role in ROLES {
+        assert_eq!(pair.end(role).connection.subprotocol(), Some("chat"));
+        assert!(!pair.end(role).connection.wants_write());
+    }
+}
+
+#[test]
+fn a_peer_is_masked_as_its_role_demands_and_hears_everything() {
+    for role in ROLES {
+        let mut peer = Peer::of(role, Config::default());
+        peer.send(Frame::ping("a")).send(Frame::text("b")).expect(Frame::pong("a")).expect_nothing();
+        assert_eq!(peer.take_events().len(), 2);
+        peer.send_bytes(&[0xFF, 0xFF]).expect_close(1002);
+        assert!(peer.error().is_some());
+        peer.hang_up();
+        assert!(peer.connection.is_finished());
+    }
+}
+
+#[test]
+fn a_peer_that_waits_lets_deadlines_pass() {
+    let mut peer = Peer::of(Role::Server, Config::default());
+    peer.wait(Duration::from_secs(20));
+    assert_eq!(peer.next_frame().unwrap().opcode, 9);
+    peer.wait(Duration::from_secs(20));
+    assert!(peer.connection.is_finished());
+    assert_eq!(peer.now(), Timestamp::from(Duration::from_secs(40)));
+}
+
+#[test]
+#[should_panic(expected = "and nothing came")]
+fn a_peer_that_expects_what_does_not_come_panics() {
+    Peer::of(Role::Client, Config::default()).expect(Frame::text("never"));
+}
+
+#[test]
+#[should_panic(expected = "unexpected")]
+fn a_peer_that_expects_nothing_panics_when_something_comes() {
+    Peer::of(Role::Client, Config::default()).send(Frame::ping("")).expect_nothing();
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    // Invariant: wherever a connection is lost, what arrived is the beginning of what was sent, no end blames the
+    // other, and both learn of it.
+    #[test]
+    fn a_connection_can_be_lost_at_any_byte(
+        role in strategies::role(),
+        messages in prop::collection::vec(strategies::message(), 1..5),
+        sizes in strategies::cuts(),
+        loss in 0..400_u64,
+    ) {
+        let mut pair = pair();
+        pair.link(role).reset_after(loss).pieces(sizes.into_iter().cycle());
+        for message in &messages {
+            let _ = pair.end(role).connection.send(message);
+        }
+        pair.settle();
+        prop_assert!(pair.link(role).delivered() <= loss);
+        let received = pair.end(other(role)).take_events();
+        let expected: Vec<_> = messages.into_iter().map(Event::Message).take(received.len()).collect();
+        prop_assert_eq!(received, expected);
+        let lost = pair.link(role).delivered() == loss;
+        for role in ROLES {
+            let end = pair.end(role);
+            prop_assert_eq!(end.error(), None);
+            prop_assert_eq!(end.connection.is_finished(), lost);
+            prop_assert_eq!(end.connection.closure().map(|closure| closure.cause), lost.then_some(Cause::Eof));
+        }
+    }
+
+    // Invariant: where one direction falls silent, the end that hears nothing gives up in the promised time.
+    #[test]
+    fn a_silent_direction_is_noticed(role in strategies::role(), loss in 0..30_u64) {
+        let mut pair = pair();
+        pair.link(role).silence_after(loss);
+        pair.wait(Duration::from_secs(600));
+        for role in ROLES {
+            prop_assert!(pair.end(role).connection.is_finished());
+        }
+    }
+
+    // Invariant: a generated header is legal, and decoded to itself.
+    #[test]
+    fn generated_headers_are_legal(header in strategies::header()) {
+        let bytes = header.encode();
+        prop_assert_eq!(Header::decode(&bytes), Ok(Some((header, bytes.len()))));
+    }
+
+    // Invariant: any way to close that is generated ends both ends in bounded time.
+    #[test]
+    fn generated_endings_end(endings in strategies::endings()) {
+        let mut pair = pair();
+        for (role, ending) in &endings {
+            ending.apply(&mut pair, *role);
+        }
+        let _ = pair.client().close(CloseCode::NORMAL_CLOSURE, "");
+        pair.wait(Duration::from_secs(10));
+        prop_assert!(pair.client().is_finished() && pair.server().is_finished());
+    }
+
+    // Invariant: no generated head makes a handshake panic, and most requests are accepted.
+    #[test]
+    fn generated_requests_are_answered(heads in prop::collection::vec(strategies::head(), 40)) {
+        let accepted = heads.iter().filter(|head| is_accepted(head)).count();
+        prop_assert!(accepted > 0, "none is accepted");
+        prop_assert!(accepted < heads.len(), "none is refused");
+    }
+
+    // Invariant: what is made of any bytes is as legal as it says.
+    #[test]
+    fn arbitrary_values_are_what_they_say(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut bytes = Unstructured::new(&bytes);
+        let header = Header::arbitrary(&mut bytes).unwrap();
+        let encoded = header.encode();
+        prop_assert_eq!(Header::decode(&encoded), Ok(Some((header, encoded.len()))));
+        let close = CloseFrame::arbitrary(&mut bytes).unwrap();
+        prop_assert!(CloseFrame::new(close.code, close.reason).is_ok());
+        prop_assert!(Frame::arbitrary(&mut bytes).unwrap().opcode < 16);
+        let _ = is_accepted(&Head::arbitrary(&mut bytes).unwrap());
+        let mut pair = pair();
+        for _ in 0..3 {
+            Ending::arbitrary(&mut bytes).unwrap().apply(&mut pair, Role::arbitrary(&mut bytes).unwrap());
+        }
+    }
+}
+
+fn is_accepted(head: &Head) -> bool {
+    let config = Arc::new(Config::default());
+    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let accept = |request: &server::Request| {
+        let upgrade = request.upgrade(&config.origin)?;
+        upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO)
+    };
+    matches!(handshake.receive(&mut &mut head.bytes()[..]), Ok(Some(request)) if accept(&request).is_ok())
+}
+
+#[test]
+fn the_parts_of_a_pair_can_be_had() {
+    let (client, server) = pair().into_connections();
+    assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
+    let connection: Connection = connect(Role::Server, Arc::new(Config::default()));
+    assert_eq!(connection.role(), Role::Server);
+}
