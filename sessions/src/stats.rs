@@ -17,7 +17,7 @@ pub struct SessionStats {
     pub messages_received: u64,
     /// Bytes of their payloads, inflated.
     pub bytes_received: u64,
-    /// Messages sent or waiting to be.
+    /// Messages that were taken to be sent, those `dropped` later included.
     pub messages_sent: u64,
     /// Bytes of their payloads, before compression.
     pub bytes_sent: u64,
@@ -93,8 +93,8 @@ impl ServerStats {
         write("sessions_total", "counter", "Sessions opened.", count(self.sessions.opened));
         write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
         write("received_bytes_total", "counter", "Payload received.", count(sum.bytes_received));
-        write("messages_sent_total", "counter", "Messages sent.", count(sum.messages_sent));
-        write("sent_bytes_total", "counter", "Payload sent.", count(sum.bytes_sent));
+        write("messages_sent_total", "counter", "Messages sent, dropped ones too.", count(sum.messages_sent));
+        write("sent_bytes_total", "counter", "Payload sent, dropped too.", count(sum.bytes_sent));
         write("pings_received_total", "counter", "Pings answered.", count(sum.pings_received));
         write("dropped_total", "counter", "Messages dropped for slow peers.", count(sum.dropped));
         write("lagged_total", "counter", "Times that a peer fell behind.", count(sum.lagged));
