@@ -50,6 +50,8 @@ impl Sessions {
             if new {
                 members.all = None;
                 members.gone.opened += 1;
+                // What it counted elsewhere is not of this set.
+                members.gone.sum.subtract(&session.counters().read());
             }
             new
         })
@@ -128,7 +130,7 @@ impl Sessions {
         }
     }
 
-    /// What all sessions together have counted in this set, those that are gone included.
+    /// What all sessions together have counted while they were in this set, those that are gone included.
     #[must_use]
     pub fn stats(&self) -> Stats {
         // Both at once, so that nobody is counted twice who leaves meanwhile.

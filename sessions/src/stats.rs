@@ -35,15 +35,28 @@ pub struct SessionStats {
 
 impl SessionStats {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.messages_received += other.messages_received;
-        self.bytes_received += other.bytes_received;
-        self.messages_sent += other.messages_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.pings_received += other.pings_received;
-        self.dropped += other.dropped;
-        self.lagged += other.lagged;
+        self.combine(other, u64::wrapping_add);
         self.buffered += other.buffered;
         self.latency = self.latency.max(other.latency);
+    }
+
+    /// Takes off what was counted before; what is added later is more, so that it may wrap meanwhile.
+    pub(crate) fn subtract(&mut self, before: &Self) {
+        self.combine(before, u64::wrapping_sub);
+    }
+
+    fn combine(&mut self, other: &Self, combine: fn(u64, u64) -> u64) {
+        for (mine, theirs) in [
+            (&mut self.messages_received, other.messages_received),
+            (&mut self.bytes_received, other.bytes_received),
+            (&mut self.messages_sent, other.messages_sent),
+            (&mut self.bytes_sent, other.bytes_sent),
+            (&mut self.pings_received, other.pings_received),
+            (&mut self.dropped, other.dropped),
+            (&mut self.lagged, other.lagged),
+        ] {
+            *mine = combine(*mine, theirs);
+        }
     }
 }
 
