@@ -203,12 +203,8 @@ impl Duplex {
         loop {
             // After a read that found less than it could take, the next would find nothing: wait at once.
             let reads = !*registered && inner.input.is_empty();
-            if reads && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
-                if inner.reads >= READS_IN_TURN {
-                    inner.reads = 0;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+            let tired = inner.reads >= READS_IN_TURN;
+            if reads && !tired && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
                 match self.poll_read(inner, cx)? {
                     Poll::Ready(()) => {
                         inner.reads += 1;
@@ -217,12 +213,12 @@ impl Duplex {
                     Poll::Pending => inner.input.likely_more = false,
                 }
             }
-            *registered |= inner.input.is_empty();
+            *registered |= inner.input.is_empty() && !tired;
             inner.reads = 0;
 
             let now = self.clock.now();
             let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
-            if overdue && !inner.looked && inner.input.is_empty() {
+            if overdue && !inner.looked && !tired && inner.input.is_empty() {
                 // The application was away. What came meanwhile counts before any silence does.
                 inner.looked = true;
                 inner.input.likely_more = true;
@@ -240,6 +236,11 @@ impl Duplex {
             }
             if !inner.input.is_empty() && !inner.wire.is_held_back() {
                 return Poll::Ready(Ok(Turn::Read));
+            }
+            if tired {
+                // Others get their turn, and what is due has not waited for the peer to fall silent.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
@@ -464,10 +465,15 @@ impl Inner {
         self.flushed && !self.output.has_remaining() && !self.wire.wants_write()
     }
 
+    /// How many bytes were taken to be written and are not.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.output.remaining()
+    }
+
     /// Whether what is to be sent next has to wait.
     fn is_full(&self) -> bool {
         let connection = &self.wire.connection;
-        let waiting = connection.buffered().saturating_add(self.output.remaining());
+        let waiting = connection.buffered().saturating_add(self.unwritten());
         connection.state() == State::Open && waiting >= connection.config().write_buffer_size.max(1)
     }
 
@@ -494,8 +500,7 @@ impl Inner {
                 Err(error) => {
                     // Nobody is there to read it.
                     self.output.advance(usize::MAX);
-                    self.wire.take_output(&mut self.output);
-                    self.output.advance(usize::MAX);
+                    self.wire.drop_output();
                     self.flushed = true;
                     let ended = self.wire.connection.closure().is_some();
                     return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });

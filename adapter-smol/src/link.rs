@@ -88,4 +88,8 @@ impl Link for Duplex {
     fn look(&self, look: &mut dyn FnMut(&Wire)) {
         look(&self.lock().wire);
     }
+
+    fn unwritten(&self) -> usize {
+        self.lock().unwritten()
+    }
 }

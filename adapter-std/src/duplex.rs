@@ -10,7 +10,10 @@ use std::{
     borrow::Cow,
     io,
     net::Shutdown,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,8 @@ pub(crate) struct Duplex {
     reading: Mutex<ReadBuffer>,
     writing: Mutex<Transmit>,
     wire: Mutex<Wire>,
+    /// How many bytes are left in `writing` since it was last written from.
+    unwritten: AtomicUsize,
     /// Whether the peer reads too slowly for those who do not wait.
     pub(crate) blocked: Blocked,
 }
@@ -142,6 +147,7 @@ impl Duplex {
             reading: Mutex::new(buffer),
             writing: Mutex::new(Transmit::default()),
             wire: Mutex::new(wire),
+            unwritten: AtomicUsize::new(0),
             blocked: Blocked::default(),
         }
     }
@@ -328,15 +334,25 @@ impl Duplex {
         }
     }
 
-    /// Writes what is queued as far as the socket takes it at once. An error is left for the next read to
-    /// tell, after what the peer said before.
+    /// Writes what is queued as far as the socket takes it at once; if another thread is writing, leaves it
+    /// to that. An error is left for the next read to tell, after what the peer said before.
     pub(crate) fn flush_without_waiting(&self) -> Flushed {
+        self.flush_now(|| match self.writing.try_lock() {
+            Ok(writing) => Some(writing),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })
+    }
+
+    /// As [`flush_without_waiting`](Self::flush_without_waiting), but after another thread that is writing:
+    /// for a connection on which none waits for the peer meanwhile.
+    pub(crate) fn flush_in_turn(&self) -> Flushed {
+        self.flush_now(|| Some(lock(&self.writing)))
+    }
+
+    fn flush_now<'a>(&'a self, take: impl Fn() -> Option<MutexGuard<'a, Transmit>>) -> Flushed {
         loop {
-            let mut writing = match self.writing.try_lock() {
-                Ok(writing) => writing,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return Flushed::Done,
-            };
+            let Some(mut writing) = take() else { return Flushed::Done };
             if let Ok(false) = self.write(&mut writing, Patience::Never) {
                 return Flushed::Blocked;
             }
@@ -358,6 +374,7 @@ impl Duplex {
         let written = self.socket.write_all(&mut frame, Patience::Never).is_ok();
         if written {
             writing.block().extend_from_slice(&frame);
+            self.unwritten.store(frame.len(), Ordering::Relaxed);
         }
         written
     }
@@ -371,19 +388,26 @@ impl Duplex {
                     return Ok(true);
                 }
             }
-            match self.socket.write_all(writing, patience) {
+            let written = self.socket.write_all(writing, patience);
+            self.unwritten.store(writing.remaining(), Ordering::Relaxed);
+            match written {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
                 Err(error) => {
                     // Nobody is there to read it.
                     let mut wire = self.wire();
                     writing.advance(usize::MAX);
-                    wire.take_output(writing);
-                    writing.advance(usize::MAX);
+                    wire.drop_output();
+                    self.unwritten.store(0, Ordering::Relaxed);
                     return if wire.connection.closure().is_some() { Ok(true) } else { Err(error.into()) };
                 }
             }
         }
+    }
+
+    /// How many bytes were taken to be written and are not, for the last that wrote.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Queues a Close and writes it as far as goes without waiting. Nothing happens if one was sent.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_core::{CloseCode, Closure, SendError};
+use ws_core::{CloseCode, Closure, SendError, State};
 use ws_sessions::Link;
 use ws_transport::{Error, Payload, Post, Posted, Wire};
 
@@ -14,7 +14,23 @@ use crate::{
 impl Duplex {
     /// Writes as much as goes at once, and leaves the rest to the flusher.
     fn flush_soon(self: &Arc<Self>) {
-        if !self.blocked.get() && matches!(self.flush_without_waiting(), Flushed::Blocked) {
+        self.flush_or_watch(Self::flush_without_waiting);
+    }
+
+    /// Makes room by writing. Another thread may be about to do so, and not get to it for a while: what it
+    /// would write must not count as the peer's backlog.
+    fn make_room(self: &Arc<Self>) {
+        let full = {
+            let wire = self.wire();
+            wire.is_backed_up() && wire.connection.state() == State::Open
+        };
+        if full {
+            self.flush_or_watch(Self::flush_in_turn);
+        }
+    }
+
+    fn flush_or_watch(self: &Arc<Self>, flush: fn(&Self) -> Flushed) {
+        if !self.blocked.get() && matches!(flush(self), Flushed::Blocked) {
             flusher::watch(self);
         }
     }
@@ -30,9 +46,7 @@ impl Link for Duplex {
             self.flush_soon();
             return Ok(Posted::default());
         }
-        if self.wire().is_backed_up() {
-            self.flush_soon();
-        }
+        self.make_room();
         let posted = {
             let wire = &mut *self.wire();
             let posted = wire.post(post, self.blocked.get())?;
@@ -77,5 +91,9 @@ impl Link for Duplex {
 
     fn look(&self, look: &mut dyn FnMut(&Wire)) {
         look(&self.wire());
+    }
+
+    fn unwritten(&self) -> usize {
+        Self::unwritten(self)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use ws_core::{Chunk, CloseCode, Closure, Event, Message, Response};
+use ws_core::{Chunk, Closure, Event, Message, Response};
 use ws_transport::{Backlog, Error, Joiner};
 
 use crate::{
@@ -133,8 +133,6 @@ pub struct Attendance {
     link: Arc<dyn Link>,
     /// Whether it has begun, and so has to end.
     begun: bool,
-    /// A callback panicked; no other is called but the last.
-    failed: bool,
     joiner: Joiner,
 }
 
@@ -145,7 +143,7 @@ impl Attendance {
         let session =
             Session::new(Arc::downgrade(&link), peer, callbacks.backlog, callbacks.on_lagging.clone());
         callbacks.sessions.insert(&session);
-        Self { callbacks, session, link, begun: false, failed: false, joiner: Joiner::default() }
+        Self { callbacks, session, link, begun: false, joiner: Joiner::default() }
     }
 
     /// The session.
@@ -192,7 +190,7 @@ impl Attendance {
     }
 
     /// Tells what ends the session that should not.
-    pub fn fail(&mut self, error: &Error) {
+    pub fn fail(&self, error: &Error) {
         self.call(|callbacks, session| {
             if let Some(on_error) = &callbacks.on_error {
                 on_error(session, error);
@@ -200,15 +198,8 @@ impl Attendance {
         });
     }
 
-    /// Runs a callback, unless one has panicked; if it does, the session is closed.
-    fn call(&mut self, callback: impl FnOnce(&Callbacks, &Session)) {
-        if !self.failed
-            && catch_unwind(AssertUnwindSafe(|| callback(&self.callbacks, &self.session))).is_err()
-        {
-            self.failed = true;
-            // It cannot fail: this code and reason can be sent.
-            let _ = self.link.clone().close(CloseCode::INTERNAL_ERROR, "the handler failed");
-        }
+    fn call(&self, callback: impl FnOnce(&Callbacks, &Session)) {
+        self.session.call(|| callback(&self.callbacks, &self.session));
     }
 }
 

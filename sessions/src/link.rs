@@ -32,4 +32,7 @@ pub trait Link: Debug + Send + Sync {
 
     /// Lets `look` have what there is of the connection.
     fn look(&self, look: &mut dyn FnMut(&Wire));
+
+    /// How many bytes the [`Wire`] has given out that the network has not taken.
+    fn unwritten(&self) -> usize;
 }

@@ -2,9 +2,10 @@ use std::{
     any::Any,
     fmt,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -43,6 +44,8 @@ struct Inner {
     connected_at: SystemTime,
     counters: Counters,
     on_lagging: Option<Arc<OnLagging>>,
+    /// Whether a callback has panicked; no other is called then but the last.
+    failed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -84,6 +87,7 @@ impl Session {
             connected_at: SystemTime::now(),
             counters: Counters::default(),
             on_lagging,
+            failed: AtomicBool::new(false),
             state: Mutex::new(state),
         }))
     }
@@ -247,12 +251,22 @@ impl Session {
                 stats.buffered = wire.buffered();
                 stats.latency = wire.connection.latency();
             });
+            stats.buffered += link.unwritten();
         }
         stats
     }
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Runs a callback, unless one has panicked; if it does, the session is closed.
+    pub(crate) fn call(&self, callback: impl FnOnce()) {
+        if !self.0.failed.load(Ordering::Acquire) && catch_unwind(AssertUnwindSafe(callback)).is_err() {
+            self.0.failed.store(true, Ordering::Release);
+            // It cannot fail: this code and reason can be sent.
+            let _ = self.close(CloseCode::INTERNAL_ERROR, "the handler failed");
+        }
     }
 
     /// Joins a set, unless the session has ended.
@@ -292,13 +306,13 @@ impl Session {
         let link = self.link()?;
         let bytes = payload.len();
         let posted = link.post(Post { payload, backlog: &|| self.state().backlog, refuse, answer })?;
+        self.0.counters.sent(bytes);
         if posted == Posted::default() {
-            self.0.counters.sent(bytes);
             return Ok(());
         }
         self.0.counters.dropped(posted.dropped, posted.lagging);
         if let (true, Some(on_lagging)) = (posted.lagging, &self.0.on_lagging) {
-            on_lagging(self, posted.dropped);
+            self.call(|| on_lagging(self, posted.dropped));
         }
         match self.closure() {
             Some(closure) if posted.disconnected => Err(Error::Closed(closure)),

@@ -50,6 +50,8 @@ impl Sessions {
             if new {
                 members.all = None;
                 members.gone.opened += 1;
+                // What it counted elsewhere is not of this set.
+                members.gone.sum.subtract(&session.counters().read());
             }
             new
         })
@@ -89,8 +91,7 @@ impl Sessions {
     /// All sessions as they are now, the oldest first.
     #[must_use]
     pub fn all(&self) -> Arc<[Session]> {
-        let members = &mut *self.members();
-        members.all.get_or_insert_with(|| members.by_id.values().cloned().collect()).clone()
+        self.members().all()
     }
 
     /// Sends a message to all sessions, and tells how many took it. It is encoded once, and compressed once
@@ -129,11 +130,14 @@ impl Sessions {
         }
     }
 
-    /// What all sessions together have counted in this set, those that are gone included.
+    /// What all sessions together have counted while they were in this set, those that are gone included.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let all = self.all();
-        let mut stats = self.members().gone.clone();
+        // Both at once, so that nobody is counted twice who leaves meanwhile.
+        let (all, mut stats) = {
+            let members = &mut *self.members();
+            (members.all(), members.gone.clone())
+        };
         stats.open = all.len();
         for session in &*all {
             stats.sum.add(&session.stats());
@@ -164,6 +168,10 @@ fn send_all(
 }
 
 impl Members {
+    fn all(&mut self) -> Arc<[Session]> {
+        self.all.get_or_insert_with(|| self.by_id.values().cloned().collect()).clone()
+    }
+
     fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.by_id.remove(&id)?;
         self.all = None;

@@ -17,7 +17,7 @@ pub struct SessionStats {
     pub messages_received: u64,
     /// Bytes of their payloads, inflated.
     pub bytes_received: u64,
-    /// Messages sent or waiting to be.
+    /// Messages that were taken to be sent, those `dropped` later included.
     pub messages_sent: u64,
     /// Bytes of their payloads, before compression.
     pub bytes_sent: u64,
@@ -35,15 +35,28 @@ pub struct SessionStats {
 
 impl SessionStats {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.messages_received += other.messages_received;
-        self.bytes_received += other.bytes_received;
-        self.messages_sent += other.messages_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.pings_received += other.pings_received;
-        self.dropped += other.dropped;
-        self.lagged += other.lagged;
+        self.combine(other, u64::wrapping_add);
         self.buffered += other.buffered;
         self.latency = self.latency.max(other.latency);
+    }
+
+    /// Takes off what was counted before; what is added later is more, so that it may wrap meanwhile.
+    pub(crate) fn subtract(&mut self, before: &Self) {
+        self.combine(before, u64::wrapping_sub);
+    }
+
+    fn combine(&mut self, other: &Self, combine: fn(u64, u64) -> u64) {
+        for (mine, theirs) in [
+            (&mut self.messages_received, other.messages_received),
+            (&mut self.bytes_received, other.bytes_received),
+            (&mut self.messages_sent, other.messages_sent),
+            (&mut self.bytes_sent, other.bytes_sent),
+            (&mut self.pings_received, other.pings_received),
+            (&mut self.dropped, other.dropped),
+            (&mut self.lagged, other.lagged),
+        ] {
+            *mine = combine(*mine, theirs);
+        }
     }
 }
 
@@ -93,8 +106,8 @@ impl ServerStats {
         write("sessions_total", "counter", "Sessions opened.", count(self.sessions.opened));
         write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
         write("received_bytes_total", "counter", "Payload received.", count(sum.bytes_received));
-        write("messages_sent_total", "counter", "Messages sent.", count(sum.messages_sent));
-        write("sent_bytes_total", "counter", "Payload sent.", count(sum.bytes_sent));
+        write("messages_sent_total", "counter", "Messages sent, dropped ones too.", count(sum.messages_sent));
+        write("sent_bytes_total", "counter", "Payload sent, dropped too.", count(sum.bytes_sent));
         write("pings_received_total", "counter", "Pings answered.", count(sum.pings_received));
         write("dropped_total", "counter", "Messages dropped for slow peers.", count(sum.dropped));
         write("lagged_total", "counter", "Times that a peer fell behind.", count(sum.lagged));

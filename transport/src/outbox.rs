@@ -115,23 +115,34 @@ pub(crate) struct Full;
 /// The messages that wait. Made when the first has to, gone when the last has gone.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    messages: VecDeque<PreparedMessage>,
-    bytes: usize,
+    messages: VecDeque<Waiting>,
+    answers: Total,
+    others: Total,
     lagging: bool,
-    /// Whether an answer to what was received waits here.
-    answers: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: PreparedMessage,
+    /// Whether it answers what was received. Such a one is never dropped, and takes no room from others.
+    answer: bool,
+}
+
+#[derive(Debug, Default)]
+struct Total {
+    messages: usize,
+    bytes: usize,
 }
 
 impl Outbox {
     /// Queues an answer. How many there are is bounded by what is received before they have gone.
     pub(crate) fn push_answer(&mut self, message: PreparedMessage) {
-        self.bytes += message.len();
-        self.messages.push_back(message);
-        self.answers = true;
+        self.answers.add(&message);
+        self.messages.push_back(Waiting { message, answer: true });
     }
 
     pub(crate) const fn has_answers(&self) -> bool {
-        self.answers
+        self.answers.messages > 0
     }
 
     pub(crate) fn push(
@@ -141,19 +152,15 @@ impl Outbox {
         refuse: bool,
     ) -> Result<Posted, Full> {
         let mut dropped = 0;
-        if backlog.overflow == Overflow::KeepLatest && !refuse {
-            dropped = self.messages.len();
-            self.messages.clear();
-            self.bytes = 0;
-        }
-        if backlog.overflow == Overflow::DropOldest && !refuse {
-            while !self.fits(&message, backlog) && self.pop().is_some() {
+        if !refuse && matches!(backlog.overflow, Overflow::KeepLatest | Overflow::DropOldest) {
+            let latest_only = backlog.overflow == Overflow::KeepLatest;
+            while (latest_only || !self.fits(&message, backlog)) && self.drop_oldest() {
                 dropped += 1;
             }
         }
         if self.fits(&message, backlog) {
-            self.bytes += message.len();
-            self.messages.push_back(message);
+            self.others.add(&message);
+            self.messages.push_back(Waiting { message, answer: false });
         } else {
             match backlog.overflow {
                 _ if refuse => return Err(Full),
@@ -170,22 +177,40 @@ impl Outbox {
     }
 
     pub(crate) fn front(&self) -> Option<&PreparedMessage> {
-        self.messages.front()
+        self.messages.front().map(|waiting| &waiting.message)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<PreparedMessage> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.len();
-        Some(message)
+    pub(crate) fn pop(&mut self) {
+        self.remove(0);
     }
 
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+        self.answers.bytes + self.others.bytes
+    }
+
+    /// Drops the message that waits longest; tells whether there was one that may be.
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.messages.iter().position(|waiting| !waiting.answer);
+        oldest.inspect(|&at| self.remove(at)).is_some()
+    }
+
+    fn remove(&mut self, at: usize) {
+        let Some(Waiting { message, answer }) = self.messages.remove(at) else { return };
+        let total = if answer { &mut self.answers } else { &mut self.others };
+        total.messages -= 1;
+        total.bytes -= message.len();
     }
 
     fn fits(&self, message: &PreparedMessage, backlog: Backlog) -> bool {
-        self.messages.len() < backlog.messages
-            && (self.messages.is_empty() || self.bytes.saturating_add(message.len()) <= backlog.bytes)
+        let Total { messages, bytes } = self.others;
+        messages < backlog.messages && (messages == 0 || bytes.saturating_add(message.len()) <= backlog.bytes)
+    }
+}
+
+impl Total {
+    fn add(&mut self, message: &PreparedMessage) {
+        self.messages += 1;
+        self.bytes += message.len();
     }
 }
 
@@ -198,7 +223,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let push = |&len: &usize| outbox.push(PreparedMessage::new(vec![0; len]), backlog, false).unwrap();
         let posted = lengths.iter().map(push).collect();
-        let waiting = outbox.messages.iter().map(PreparedMessage::len).collect::<Vec<_>>();
+        let waiting = outbox.messages.iter().map(|waiting| waiting.message.len()).collect::<Vec<_>>();
         assert_eq!(outbox.bytes(), waiting.iter().sum::<usize>());
         (waiting, posted)
     }
@@ -235,6 +260,25 @@ mod tests {
     fn who_must_miss_nothing_is_disconnected() {
         let (_, posted) = push_all(backlog(2, 100, Overflow::Disconnect), &[1, 2, 3]);
         assert_eq!(posted[2], Posted { dropped: 3, lagging: true, disconnected: true });
+    }
+
+    #[test]
+    fn answers_are_never_dropped_and_take_no_room_from_others() {
+        for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::KeepLatest] {
+            let mut outbox = Outbox::default();
+            for len in 1..=9 {
+                outbox.push_answer(PreparedMessage::new(vec![0; len]));
+                outbox.push(PreparedMessage::new(vec![0; 50]), backlog(2, 100, overflow), false).unwrap();
+            }
+            let kept = outbox.messages.iter().filter(|waiting| waiting.answer).map(|it| it.message.len());
+            assert_eq!(Vec::from_iter(kept), Vec::from_iter(1..=9), "{overflow:?}");
+            let others = if overflow == Overflow::KeepLatest { 1 } else { 2 };
+            assert_eq!((outbox.others.messages, outbox.others.bytes), (others, others * 50), "{overflow:?}");
+            while outbox.front().is_some() {
+                outbox.pop();
+            }
+            assert_eq!((outbox.bytes(), outbox.has_answers()), (0, false), "{overflow:?}");
+        }
     }
 
     #[test]

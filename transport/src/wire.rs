@@ -140,7 +140,7 @@ impl Wire {
         self.outbox.as_ref().is_some_and(|outbox| outbox.has_answers())
     }
 
-    /// How many bytes wait to be written here.
+    /// How many bytes wait to be written here; those that were taken to be written are not among them.
     #[must_use]
     pub fn buffered(&self) -> usize {
         let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.remaining());
@@ -166,7 +166,7 @@ impl Wire {
         let Some(outbox) = &mut self.outbox else { return };
         while let Some(message) = outbox.front() {
             match self.connection.send_prepared(message) {
-                Ok(()) => drop(outbox.pop()),
+                Ok(()) => outbox.pop(),
                 Err(SendError::BufferFull) => return,
                 // Nothing more can be sent; or, if a message is being sent in chunks, nothing else.
                 Err(_) => break,
@@ -237,6 +237,12 @@ impl Wire {
                 tls.take_output(sealed);
             }
         }
+    }
+
+    /// Drops all that is to be written, for a network that takes nothing any more.
+    pub fn drop_output(&mut self) {
+        (self.outbox, self.spilled) = (None, None);
+        self.take_output(&mut Transmit::default());
     }
 
     /// Says that nothing will be written after what waits now.

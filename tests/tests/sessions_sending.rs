@@ -1,0 +1,374 @@
+//! What sessions send: when it leaves, and that nothing of it is lost.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use ws_std::{Backlog, Callbacks, CloseCode, Overflow, Session, Sessions};
+use ws_tests::{
+    PATIENCE, Raw,
+    either::{Adapter, Pairing, Route, Running},
+    eventually, kernel,
+    tls::RawTls,
+    wire::Frame,
+    with_both_adapters,
+};
+
+with_both_adapters! {
+    send_leaves_at_once_while_the_callback_does_something_else
+    fed_answers_to_what_came_at_once_leave_by_one_write
+    a_fed_answer_leaves_before_what_is_sent_after_it
+    a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer
+    a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_tls
+    several_answers_to_each_message_wait_for_a_slow_reader
+    answers_outlive_broadcasts_that_are_dropped
+    a_peer_that_vanishes_while_its_answers_wait_ends_at_once
+    what_was_sent_before_close_arrives_before_the_close
+    what_was_sent_before_close_arrives_before_the_close_by_tls
+    close_all_closes_all
+    a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
+    a_flood_does_not_keep_broadcasts_from_those_who_flood
+}
+
+fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
+    let pairing = Pairing { client: adapter, server: adapter, secure };
+    pairing.serve(Route::callbacks(adapter, callbacks)).start()
+}
+
+fn echo() -> Callbacks {
+    Callbacks::new().on_message(|session, message| session.feed(message).expect("room for an answer"))
+}
+
+/// The one session of the set.
+fn only(sessions: &Sessions) -> Session {
+    eventually("it is there", || sessions.len() == 1);
+    sessions.all()[0].clone()
+}
+
+fn send_leaves_at_once_while_the_callback_does_something_else(adapter: Adapter) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let callbacks = Callbacks::new().on_message(move |session, message| {
+        session.send(message).unwrap();
+        released.lock().unwrap().recv_timeout(PATIENCE).expect("the test has the answer");
+    });
+    let server = serve(adapter, false, callbacks);
+    let mut raw = Raw::open(server.address(), "/");
+    for number in 0..10 {
+        raw.send(Frame::text(&number.to_string()));
+        assert_eq!(raw.frame(), Frame::text(&number.to_string()));
+        release.send(()).unwrap();
+    }
+}
+
+fn fed_answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
+    let server = serve(adapter, false, echo());
+    let mut raw = Raw::open(server.address(), "/");
+    for _ in 0..20 {
+        raw.write(Frame::text("ping-pong").masked().encode().repeat(100));
+        // What one write brought, one read takes.
+        let mut answers = vec![0; 4096];
+        assert_eq!(raw.read(&mut answers).unwrap(), 1100);
+        assert_eq!(answers[..1100], Frame::text("ping-pong").encode().repeat(100));
+    }
+}
+
+fn a_fed_answer_leaves_before_what_is_sent_after_it(adapter: Adapter) {
+    let callbacks = Callbacks::new().on_message(|session, _| {
+        session.feed("one").unwrap();
+        session.feed("two").unwrap();
+        session.send("three").unwrap();
+    });
+    let server = serve(adapter, false, callbacks);
+    let mut raw = Raw::open(server.address(), "/");
+    raw.send(Frame::text("go"));
+    for expected in ["one", "two", "three"] {
+        assert_eq!(raw.frame(), Frame::text(expected));
+    }
+}
+
+/// More than the kernel's buffers of both directions hold, and ours.
+const MUCH: usize = 48 << 20;
+const QUESTION: usize = 16 << 10;
+
+fn question(number: usize) -> Frame {
+    let mut payload = vec![0; QUESTION];
+    payload[..8].copy_from_slice(&number.to_be_bytes());
+    Frame::new(Frame::BINARY, payload)
+}
+
+fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let server = serve(adapter, false, echo().sessions(&everyone));
+    let mut raw = Raw::open(server.address(), "/");
+    let session = only(&everyone);
+    let before = kernel::peak_memory();
+    let asking = raw.socket().try_clone().unwrap();
+    let asking = thread::spawn(move || {
+        use std::io::Write as _;
+        for number in 0..MUCH / QUESTION {
+            (&asking).write_all(&question(number).masked().encode()).unwrap();
+        }
+    });
+    stuck(&session);
+    let buffered = session.stats().buffered;
+    assert!(buffered > 0 && buffered < 4 * 65536 + 2 * QUESTION, "{buffered}");
+    for number in 0..MUCH / QUESTION {
+        assert_eq!(raw.frame(), question(number));
+    }
+    asking.join().unwrap();
+    let grown = kernel::peak_memory() - before;
+    assert!(grown < 8 << 20, "{grown} bytes more");
+    let stats = session.stats();
+    assert_eq!((stats.dropped, stats.lagged), (0, 0));
+    assert_eq!((stats.bytes_received, stats.bytes_sent), (MUCH as u64, MUCH as u64));
+}
+
+/// Waits until nothing more is received.
+fn stuck(session: &Session) {
+    let mut last = (0, Instant::now());
+    eventually("it receives nothing more", || {
+        let received = session.stats().messages_received;
+        if received != last.0 || received == 0 {
+            last = (received, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_millis(300)
+    });
+}
+
+fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_tls(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let server = serve(adapter, true, echo().sessions(&everyone));
+    let mut raw = RawTls::open(server.address());
+    let session = only(&everyone);
+    let questions = 20_000;
+    // In few writes that the kernel takes whole, so that one thread can ask first and read then.
+    let small = Frame::text("a small question").masked().encode();
+    for _ in 0..questions / 1000 {
+        raw.write(small.repeat(1000));
+    }
+    for _ in 0..questions {
+        assert_eq!(raw.frame().unwrap(), Frame::text("a small question"));
+    }
+    assert_eq!(session.stats().dropped, 0);
+    // The same with large ones, until the server is stuck.
+    let large = question(7);
+    let asked = 400;
+    for _ in 0..asked {
+        raw.write(large.clone().masked().encode());
+        if session.stats().buffered > 60_000 {
+            break;
+        }
+    }
+    let received = session.stats().messages_received;
+    assert!(received > questions);
+    let mut answered = 0;
+    while answered < session.stats().messages_received - questions {
+        assert_eq!(raw.frame().unwrap(), large);
+        answered += 1;
+    }
+    assert!(session.is_open());
+}
+
+fn several_answers_to_each_message_wait_for_a_slow_reader(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let callbacks = Callbacks::new().sessions(&everyone).on_message(|session, message| {
+        let times: usize = message.as_text().unwrap().parse().unwrap();
+        for number in 0..times {
+            session.feed(question(number).payload).unwrap();
+        }
+    });
+    let server = serve(adapter, false, callbacks);
+    let mut raw = Raw::open(server.address(), "/");
+    // Each asks for 16 MiB, and there are no bounds for what a callback answers but its own.
+    for _ in 0..2 {
+        raw.send(Frame::text("1024"));
+    }
+    for _ in 0..2 {
+        for number in 0..1024 {
+            assert_eq!(raw.frame(), question(number));
+        }
+    }
+    raw.send(Frame::close(1000, ""));
+    assert_eq!(raw.frame().code_and_reason(), (1000, ""));
+}
+
+fn answers_outlive_broadcasts_that_are_dropped(adapter: Adapter) {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::KeepLatest] {
+        let everyone = Sessions::new();
+        let backlog = Backlog { messages: 2, overflow, ..Backlog::default() };
+        let server = serve(adapter, false, echo().sessions(&everyone).backlog(backlog));
+        let mut raw = Raw::open(server.address(), "/");
+        let session = only(&everyone);
+        let asking = raw.socket().try_clone().unwrap();
+        let asked = 500;
+        let asking = thread::spawn(move || {
+            use std::io::Write as _;
+            for number in 0..asked {
+                (&asking).write_all(&question(number).masked().encode()).unwrap();
+            }
+        });
+        let mut broadcasts = 0;
+        while session.stats().dropped < 100 {
+            everyone.broadcast(vec![1; QUESTION + 1]);
+            broadcasts += 1;
+        }
+        let (mut answers, mut others) = (0, 0);
+        while answers < asked {
+            let frame = raw.frame();
+            if frame.payload.len() == QUESTION {
+                assert_eq!(frame, question(answers), "{overflow:?}");
+                answers += 1;
+            } else {
+                others += 1;
+            }
+        }
+        asking.join().unwrap();
+        session.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        while raw.frame().opcode == Frame::BINARY {
+            others += 1;
+        }
+        assert_eq!(others + session.stats().dropped, broadcasts, "{overflow:?}");
+    }
+}
+
+fn a_peer_that_vanishes_while_its_answers_wait_ends_at_once(adapter: Adapter) {
+    let (end, ended) = mpsc::channel();
+    let end = Mutex::new(end);
+    let everyone = Sessions::new();
+    let callbacks = Callbacks::new().sessions(&everyone).on_message(|session, _| {
+        // Far more than the write buffer.
+        (0..512).for_each(|number| session.feed(question(number).payload).unwrap());
+    });
+    let callbacks =
+        callbacks.on_disconnect(move |_, closure| end.lock().unwrap().send(closure.clean).unwrap());
+    let server = serve(adapter, false, callbacks);
+    let raw = Raw::open(server.address(), "/");
+    let session = only(&everyone);
+    raw.send(Frame::text("go"));
+    eventually("answers wait", || session.stats().messages_sent == 512 && session.stats().buffered > 1 << 20);
+    let began = Instant::now();
+    raw.reset();
+    assert!(!ended.recv_timeout(PATIENCE).expect("an end"));
+    assert!(began.elapsed() < ws_tests::SLACK, "{:?}", began.elapsed());
+}
+
+fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
+    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
+    let everyone = Sessions::new();
+    let server = serve(adapter, false, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let mut raw = Raw::open(server.address(), "/");
+    let session = only(&everyone);
+    let count = MUCH / 4 / QUESTION;
+    (0..count).for_each(|number| session.send(question(number).payload).unwrap());
+    session.close(CloseCode::new(4000), "that was all").unwrap();
+    assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
+    session.close(CloseCode::new(4001), "twice is no error").unwrap();
+    for number in 0..count {
+        assert_eq!(raw.frame(), question(number));
+    }
+    assert_eq!(raw.frame().code_and_reason(), (4000, "that was all"));
+    raw.send(Frame::close(4000, ""));
+    assert_eq!(raw.next_frame(), None);
+    eventually("it has ended", || everyone.is_empty());
+    assert!(session.closure().unwrap().clean);
+}
+
+fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
+    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
+    let everyone = Sessions::new();
+    let server = serve(adapter, true, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let mut raw = RawTls::open(server.address());
+    let session = only(&everyone);
+    let count = MUCH / 4 / QUESTION;
+    (0..count).for_each(|number| session.send(question(number).payload).unwrap());
+    session.close(CloseCode::new(4000), "that was all").unwrap();
+    for number in 0..count {
+        assert_eq!(raw.frame().unwrap(), question(number));
+    }
+    assert_eq!(raw.frame().unwrap().code_and_reason(), (4000, "that was all"));
+}
+
+/// Sessions of a set, and a channel that tells with which code each ended.
+fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
+    let (end, ends) = mpsc::channel();
+    let end = Mutex::new(end);
+    let callbacks = Callbacks::new()
+        .sessions(everyone)
+        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
+    (callbacks, ends)
+}
+
+fn close_all_closes_all(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let (callbacks, ends) = counted(&everyone);
+    let server = serve(adapter, false, callbacks);
+    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
+    eventually("all are there", || everyone.len() == 20);
+    everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
+    assert!(everyone.all().iter().all(Session::is_open));
+    everyone.close_all(CloseCode::SERVICE_RESTART, "back soon");
+    for mut raw in raws {
+        assert_eq!(raw.frame().code_and_reason(), (1012, "back soon"));
+        raw.send(Frame::close(1012, ""));
+        assert_eq!(raw.next_frame(), None);
+        assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), CloseCode::SERVICE_RESTART);
+    }
+    eventually("nobody is there", || everyone.is_empty());
+}
+
+fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let (callbacks, ends) = counted(&everyone);
+    let server = serve(adapter, false, callbacks);
+    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
+    eventually("all are there", || everyone.len() == 20);
+    let handle = server.handle().clone();
+    let stopping = thread::spawn(move || handle.stop(PATIENCE));
+    for mut raw in raws {
+        assert_eq!(raw.frame().code_and_reason(), (1001, "the server stops"));
+        raw.send(Frame::close(1001, ""));
+        assert_eq!(raw.next_frame(), None);
+    }
+    assert!(stopping.join().unwrap(), "nothing had to be broken off");
+    assert_eq!(ends.try_iter().collect::<Vec<_>>(), [CloseCode::GOING_AWAY; 20]);
+    assert!(everyone.is_empty());
+}
+
+fn a_flood_does_not_keep_broadcasts_from_those_who_flood(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let (see, seen) = mpsc::channel();
+    let see = Mutex::new(see);
+    let callbacks = Callbacks::new().sessions(&everyone);
+    let callbacks = callbacks.on_message(move |_, message| see.lock().unwrap().send(message.len()).unwrap());
+    let server = serve(adapter, false, callbacks);
+    let mut raw = Raw::open(server.address(), "/");
+    let session = only(&everyone);
+    // Until the network takes no more.
+    let mut sent = 0;
+    while session.try_send(question(sent).payload).is_ok() {
+        sent += 1;
+    }
+    let flooding = raw.socket().try_clone().unwrap();
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::io::Write as _;
+            let flood = Frame::new(Frame::BINARY, vec![0; 60_000]).masked().encode().repeat(16);
+            while !enough.load(SeqCst) {
+                (&flooding).write_all(&flood).unwrap();
+            }
+        });
+        seen.recv_timeout(PATIENCE).expect("it floods");
+        for number in 0..sent {
+            assert_eq!(raw.frame(), question(number));
+        }
+        enough.store(true, SeqCst);
+    });
+}
