@@ -1,0 +1,310 @@
+//! Shows over three nodes, a proxy and Redis, all started by `prove.sh`, what the README promises; prints
+//! figures, and fails if anything does not hold.
+//!
+//! `prove PROXY REDIS-URL REDIS-PID NODE NODE-PID NODE NODE-PID NODE NODE-PID`, with addresses such as
+//! `127.0.0.1:9001`.
+
+mod client;
+
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    env,
+    error::Error,
+    process,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use smol::{Timer, future};
+use ws_chat::fold;
+
+use client::{Client, Who, until};
+
+type Proof = Result<(), Box<dyn Error>>;
+
+/// How long anything may take on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The time between two messages of one client that keeps talking: about as many come while others are away
+/// as a busy room has, and fewer than the nodes keep.
+const PACE: Duration = Duration::from_millis(25);
+
+fn main() {
+    if let Err(error) = smol::block_on(run()) {
+        eprintln!("FAILED: {error}");
+        process::exit(1);
+    }
+}
+
+async fn run() -> Proof {
+    let arguments = env::args().skip(1).collect::<Vec<_>>();
+    let [proxy, redis, redis_pid, node1, pid1, node2, pid2, node3, pid3] = &arguments[..] else {
+        return Err("start this by prove.sh".into());
+    };
+    let url = |address: &String| format!("ws://{address}/lobby");
+    let nodes = [(node1, pid1), (node2, pid2), (node3, pid3)];
+    let mut setting = Setting {
+        proxy: url(proxy),
+        redis: redis.clone(),
+        redis_pid: pid(redis_pid)?,
+        nodes: nodes.map(|(address, _)| url(address)).to_vec(),
+        pids: nodes.into_iter().map(|(_, number)| pid(number)).collect::<Result<_, _>>()?,
+        clients: Vec::new(),
+        said: Cell::new(0),
+    };
+    setting.everybody_hears_everything().await?;
+    setting.a_node_is_killed().await?;
+    setting.redis_goes_away_and_comes_back().await?;
+    setting.too_much_is_refused().await?;
+    setting.names_are_unique().await?;
+    setting.a_node_stops().await?;
+    let deliveries = setting.clients.iter().map(|client| client.seen().lines.len()).sum::<usize>();
+    println!("in all: {} messages, {deliveries} deliveries", setting.said.get());
+    Ok(())
+}
+
+fn pid(number: &str) -> Result<Pid, Box<dyn Error>> {
+    Ok(Pid::from_raw(number.parse()?).ok_or("0 is no process")?)
+}
+
+struct Setting {
+    proxy: String,
+    redis: String,
+    redis_pid: Pid,
+    nodes: Vec<String>,
+    pids: Vec<Pid>,
+    /// All who are in the lobby and shall hear everything.
+    clients: Vec<Client>,
+    /// How much was said there.
+    said: Cell<usize>,
+}
+
+impl Setting {
+    const DIRECT: usize = 12;
+    const PROXIED: usize = 9;
+    const EACH: usize = 50;
+
+    /// Every message that is posted on any node reaches every client on all nodes, in one order.
+    async fn everybody_hears_everything(&mut self) -> Proof {
+        for number in 0..Self::DIRECT + Self::PROXIED {
+            let is_direct = number < Self::DIRECT;
+            let url = if is_direct { &self.nodes[number % 3] } else { &self.proxy };
+            let nick = format!("{}{number}", if is_direct { "direct" } else { "proxied" });
+            let key = format!("key of {nick}");
+            let then = Some(&*self.proxy);
+            self.clients.push(Client::new(&Who { nick: &nick, key: &key, url, then }));
+        }
+        self.people_agree("everybody is here", &[]).await?;
+
+        let begin = Instant::now();
+        for number in 0..Self::EACH {
+            for client in &self.clients[..Self::DIRECT] {
+                self.say(client, number);
+            }
+        }
+        self.all_is_heard(0).await?;
+        let time = begin.elapsed();
+        let (messages, clients) = (self.said.get(), self.clients.len());
+        println!(
+            "3 nodes, {clients} clients: {messages} messages, {} deliveries in {time:.2?}",
+            messages * clients
+        );
+        Ok(())
+    }
+
+    /// When a node dies, its clients come back by the proxy and miss nothing; who does not come back has left.
+    async fn a_node_is_killed(&self) -> Proof {
+        let ghost = Client::new(&Who { nick: "ghost", key: "boo", url: &self.nodes[0], then: None });
+        self.people_agree("the ghost is here", &["ghost"]).await?;
+        let welcomes = || self.clients.iter().map(|client| client.seen().welcomes).sum::<usize>();
+        let ends = || self.clients.iter().map(|client| client.seen().ends.len()).sum::<usize>();
+        let (welcomed, ended) = (welcomes(), ends());
+
+        let begin = Instant::now();
+        kill_process(self.pids[0], Signal::KILL)?;
+        let recovered = until("the clients of the killed node are back", PATIENCE, || {
+            ends() > ended && welcomes() - welcomed == ends() - ended && ghost.seen().ends.len() == 1
+        });
+        let (recovery, posted) = self.talk_while(recovered).await?;
+        self.all_is_heard(0).await?;
+        println!(
+            "a node was killed: {} clients came back in {recovery:.2?}; {posted} messages meanwhile, none missed",
+            welcomes() - welcomed
+        );
+
+        self.people_agree("the ghost has left", &[]).await?;
+        let gone = begin.elapsed();
+        let times = |client: &Client| client.seen().left.iter().filter(|nick| *nick == "ghost").count();
+        // Who was away when it happened has it from the list of people.
+        if let Some(client) = self.clients.iter().find(|client| times(client) > 1) {
+            return Err(format!("{} saw the ghost leave {} times", client.nick, times(client)).into());
+        }
+        if times(&self.clients[1]) != 1 {
+            return Err("a client that stayed did not see the ghost leave".into());
+        }
+        println!("who did not come back left once, on all nodes, {gone:.2?} after the kill");
+        Ok(())
+    }
+
+    /// Whatever becomes of the connections to Redis, nothing is lost or comes twice.
+    async fn redis_goes_away_and_comes_back(&self) -> Proof {
+        let begin = Instant::now();
+        let kills = async {
+            let mut connection =
+                redis::Client::open(&*self.redis)?.get_multiplexed_async_connection().await?;
+            for _ in 0..5 {
+                let mut kill = redis::cmd("CLIENT");
+                kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+                let killed: usize = kill.query_async(&mut connection).await?;
+                if killed == 0 {
+                    return Err("no connection to Redis was there to be killed".to_owned().into());
+                }
+                // Long enough for the nodes to come back before the next blow.
+                Timer::after(Duration::from_millis(400)).await;
+            }
+            Ok::<_, Box<dyn Error>>(())
+        };
+        let ((), posted) = self.talk_while(kills).await?;
+        let time = self.all_is_heard(0).await?;
+        println!(
+            "connections to Redis killed 5 times in {:.2?}: {posted} messages meanwhile, all heard {time:.2?} after the last",
+            begin.elapsed()
+        );
+
+        let outage = Duration::from_secs(4); // longer than the nodes wait for an answer
+        let stop = async {
+            kill_process(self.redis_pid, Signal::STOP)?;
+            Timer::after(outage).await;
+            kill_process(self.redis_pid, Signal::CONT)?;
+            Ok::<_, Box<dyn Error>>(())
+        };
+        let ((), posted) = self.talk_while(stop).await?;
+        let time = self.all_is_heard(0).await?;
+        println!("Redis stopped for {outage:?}: {posted} messages meanwhile, all heard {time:.2?} after");
+        Ok(())
+    }
+
+    /// What exceeds the queue while Redis is away is refused, and all else is heard.
+    async fn too_much_is_refused(&self) -> Proof {
+        const FLOOD: usize = 1500;
+        kill_process(self.redis_pid, Signal::STOP)?;
+        let client = &self.clients[1];
+        let before = self.said.get();
+        (0..FLOOD).for_each(|number| self.say(client, number));
+        let refused = || client.seen().refused.iter().filter(|reason| *reason == "unavailable").count();
+        let first = until("something is refused", PATIENCE, || refused() > 0).await;
+        kill_process(self.redis_pid, Signal::CONT)?;
+        first?;
+        let heard = || client.seen().lines.len() - before;
+        until("each message is heard or refused", PATIENCE, || heard() + refused() == FLOOD).await?;
+        self.said.set(before + heard());
+        self.all_is_heard(refused()).await?;
+        println!("of {FLOOD} messages while Redis was stopped {} were refused, {} heard", refused(), heard());
+        Ok(())
+    }
+
+    /// A name is one person's on all nodes, who can take it along.
+    async fn names_are_unique(&self) -> Proof {
+        let rooms = [1, 2].map(|node| self.nodes[node].replace("lobby", "garden"));
+        let who = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
+        let first = who("Ann", "secret", 0);
+        until("Ann takes part", PATIENCE, || first.seen().welcomes == 1).await?;
+        let other = who("ANN", "guess", 1);
+        until("another Ann is refused", PATIENCE, || other.seen().refused == ["nick_taken"]).await?;
+        let keyless = who("ann", "", 1);
+        until("an Ann without key is refused", PATIENCE, || keyless.seen().refused == ["nick_taken"]).await?;
+        let second = who("Ann", "secret", 1);
+        let time = until("Ann moves to another node", PATIENCE, || second.seen().welcomes == 1).await?;
+        until("her old connection is closed", PATIENCE, || first.seen().ends == [Some(4000)]).await?;
+        first.say("I am not here".into());
+        second.say("I am here".into());
+        until("she is heard", PATIENCE, || second.seen().lines.len() == 1).await?;
+        if !second.seen().left.is_empty() || self.clients[1].seen().people.contains("ann") {
+            return Err("Ann's move was seen as a departure, or in another room".into());
+        }
+        println!("a name taken on one node was refused on another; its owner moved within {time:.2?}");
+        Ok(())
+    }
+
+    /// A node that is told to stop says so to its clients, who go elsewhere.
+    async fn a_node_stops(&self) -> Proof {
+        kill_process(self.pids[1], Signal::INT)?;
+        let client = &self.clients[1];
+        until("1001 is said", PATIENCE, || client.seen().ends.last() == Some(&Some(1001))).await?;
+        self.people_agree("all are on the last node", &[]).await?;
+        self.say(client, 0);
+        self.all_is_heard(0).await?;
+        println!("a node was stopped: 1001, and its clients came back to the last node");
+        Ok(())
+    }
+
+    fn say(&self, client: &Client, number: usize) {
+        client.say(format!("{number}"));
+        self.said.set(self.said.get() + 1);
+    }
+
+    /// Lets two clients on the nodes that stay talk while something is done, and a little longer.
+    async fn talk_while<T, E: Into<Box<dyn Error>>>(
+        &self,
+        action: impl Future<Output = Result<T, E>>,
+    ) -> Result<(T, usize), Box<dyn Error>> {
+        let before = self.said.get();
+        let talk = async {
+            for number in 0.. {
+                self.say(&self.clients[1], number);
+                self.say(&self.clients[2], number);
+                Timer::after(PACE).await;
+            }
+            future::pending().await
+        };
+        let result = future::or(async { action.await.map_err(Into::into) }, talk).await?;
+        (0..20).for_each(|number| self.say(&self.clients[2], number));
+        Ok((result, self.said.get() - before))
+    }
+
+    /// Everybody has heard everything once, in the same order and in each sender's; how long that took.
+    async fn all_is_heard(&self, refused: usize) -> Result<Duration, Box<dyn Error>> {
+        let said = self.said.get();
+        let heard = |client: &Client| client.seen().lines.len();
+        let time = until("everybody hears everything", PATIENCE, || {
+            self.clients.iter().all(|client| heard(client) >= said)
+        });
+        let time = time.await.map_err(|error| {
+            let counts = self.clients.iter().map(|client| format!("{} {}", client.nick, heard(client)));
+            format!("{error}; of {said} messages: {}", counts.collect::<Vec<_>>().join(", "))
+        })?;
+        let lines = self.clients[0].seen().lines.clone();
+        for client in &self.clients {
+            let seen = client.seen();
+            if seen.missed {
+                return Err(format!("{} was told that it missed something", client.nick).into());
+            }
+            if seen.lines != lines {
+                return Err(
+                    format!("{} heard something else than {}", client.nick, self.clients[0].nick).into()
+                );
+            }
+        }
+        let ids = lines.iter().map(|(id, ..)| id).collect::<BTreeSet<_>>();
+        if lines.len() != said || ids.len() != said {
+            return Err(format!("{} lines with {} ids of {said} messages", lines.len(), ids.len()).into());
+        }
+        for client in &self.clients {
+            let numbers = lines.iter().filter(|(_, nick, _)| *nick == client.nick);
+            let numbers = numbers.map(|(.., text)| text.parse()).collect::<Result<Vec<usize>, _>>()?;
+            // Each stretch counts from 0 on; a stretch may have lost its end, where it was refused.
+            let in_order = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1 || pair[1] == 0);
+            if !in_order && refused == 0 {
+                return Err(format!("what {} said came out of order: {numbers:?}", client.nick).into());
+            }
+        }
+        Ok(time)
+    }
+
+    /// Waits until all clients see the same people: themselves and some more.
+    async fn people_agree(&self, what: &str, more: &[&str]) -> Result<Duration, String> {
+        let people = self.clients.iter().map(|client| &*client.nick).chain(more.iter().copied());
+        let people = people.map(fold).collect::<BTreeSet<_>>();
+        until(what, PATIENCE, || self.clients.iter().all(|client| client.seen().people == people)).await
+    }
+}
