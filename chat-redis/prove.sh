@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-fail() { printf 'prove: %s\n' "$*" >&2; exit 1; }
+# Messages go to where the errors of this script go, even after those of the shell are sent away.
+exec 3>&2
+fail() { printf 'prove: %s\n' "$*" >&3; exit 1; }
 
 missing=()
 for tool in redis-server haproxy; do
@@ -29,13 +31,14 @@ pids=()
 finish() {
     status=$?
     trap - EXIT
+    exec 2>/dev/null
     for pid in "${pids[@]}"; do
         # Redis may have been left stopped.
         kill -CONT "$pid" 2>/dev/null || true
         kill -KILL "$pid" 2>/dev/null || true
     done
     wait 2>/dev/null || true
-    ((status == 0)) || tail -n 15 "$work"/*.log >&2 || true
+    ((status == 0)) || tail -n 15 "$work"/*.log >&3 || true
     rm -rf "$work"
     exit "$status"
 }
@@ -107,7 +110,9 @@ for attempt in 1 2 3 4 5; do
 done
 kill -0 "$proxy_pid" 2>/dev/null || fail "haproxy does not start"
 
-"$bin/prove" "$proxy" "$redis" "$redis_pid" "${nodes[@]}"
+# From here on one of the nodes is killed, which the shell would tell of.
+exec 2>/dev/null
+"$bin/prove" "$proxy" "$redis" "$redis_pid" "${nodes[@]}" 2>&3
 
 # The node that was told to stop has done so of its own accord.
 wait "${nodes[3]}" || fail "the node that was stopped ended with status $?"

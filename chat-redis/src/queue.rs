@@ -87,3 +87,37 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(session: usize) -> Job {
+        Job::Release { room: String::new(), nick: String::new(), session: session as u64 }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_keeps_what_it_has_in_order() {
+        let queue = Queue::new();
+        assert!((0..Queue::CAPACITY).all(|number| queue.push(job(number)).is_ok()));
+        assert!(queue.push(job(0)).is_err());
+        let mut batch = Vec::new();
+        assert!(smol::block_on(queue.take(&mut batch, Queue::CAPACITY * 2)));
+        let sessions = batch.iter().map(|job| match job {
+            Job::Release { session, .. } => *session,
+            _ => u64::MAX,
+        });
+        assert!(sessions.eq(0..Queue::CAPACITY as u64));
+    }
+
+    #[test]
+    fn a_closed_queue_takes_nothing_and_ends_when_it_is_empty() {
+        let (queue, mut batch) = (Queue::new(), Vec::new());
+        queue.push(job(1)).unwrap();
+        queue.close();
+        assert!(queue.push(job(2)).is_err());
+        assert!(smol::block_on(queue.take(&mut batch, 64)));
+        assert!(!smol::block_on(queue.take(&mut batch, 64)));
+        assert_eq!(batch.len(), 1);
+    }
+}

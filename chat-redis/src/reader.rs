@@ -164,14 +164,15 @@ impl Reader {
         }
         self.chat.set_people(&rooms);
 
-        // A name is had here and nobody has it there: Redis has forgotten, or another node thought this one dead.
+        // A name is had here and nobody has it there: Redis has forgotten, or another node thought this one
+        // dead. What was read before the census was granted before it, even if Redis has lost everything since.
         for (claim, by) in self.chat.granted() {
             match holders.get(&(claim.room.clone(), fold(&claim.nick))) {
                 // It was granted after the census.
-                _ if by > census.last => {}
+                _ if by > self.position => {}
                 None => drop(self.shared.queue.push(Job::Restore { claim })),
                 Some((node, _)) if **node == self.shared.node => {}
-                Some(_) => self.chat.supersede(&claim.room, &claim.nick, census.last, false),
+                Some(_) => self.chat.supersede(&claim.room, &claim.nick, self.position, false),
             }
         }
 
@@ -208,4 +209,17 @@ fn before(id: Id) -> Option<Id> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_lies_between_an_id_and_the_one_before() {
+        let id = |text: &str| text.parse::<Id>().unwrap();
+        assert_eq!(before(id("7-1")), Some(id("7-0")));
+        assert_eq!(before(id("7-0")), Some(Id { millis: 6, sequence: u64::MAX }));
+        assert_eq!(before(id("0-0")), None);
+    }
 }

@@ -250,7 +250,9 @@ impl Chat {
             }
             _ => "This cannot be done.",
         };
-        refuse(&claim.session, reason, why);
+        // The answer may come long after the question: it must not wait for others to leave with.
+        let refused = FromServer::Refused { reason, text: why.to_owned() };
+        let _ = claim.session.send(to_json(&refused));
     }
 
     /// Takes a name from whoever has it in this process by an event before this one: somebody has it by a

@@ -25,6 +25,8 @@ type Proof = Result<(), Box<dyn Error>>;
 
 /// How long anything may take on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long what asks for no more than Redis and two nodes may take.
+const SOON: Duration = Duration::from_secs(5);
 /// The time between two messages of one client that keeps talking: about as many come while others are away
 /// as a busy room has, and fewer than the nodes keep.
 const PACE: Duration = Duration::from_millis(25);
@@ -57,6 +59,8 @@ async fn run() -> Proof {
     setting.redis_goes_away_and_comes_back().await?;
     setting.too_much_is_refused().await?;
     setting.names_are_unique().await?;
+    setting.a_node_sleeps().await?;
+    setting.redis_forgets().await?;
     setting.a_node_stops().await?;
     let deliveries = setting.clients.iter().map(|client| client.seen().lines.len()).sum::<usize>();
     println!("in all: {} messages, {deliveries} deliveries", setting.said.get());
@@ -208,21 +212,57 @@ impl Setting {
         let rooms = [1, 2].map(|node| self.nodes[node].replace("lobby", "garden"));
         let who = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
         let first = who("Ann", "secret", 0);
-        until("Ann takes part", PATIENCE, || first.seen().welcomes == 1).await?;
+        until("Ann takes part", SOON, || first.seen().welcomes == 1).await?;
         let other = who("ANN", "guess", 1);
-        until("another Ann is refused", PATIENCE, || other.seen().refused == ["nick_taken"]).await?;
+        until("another Ann is refused", SOON, || other.seen().refused == ["nick_taken"]).await?;
         let keyless = who("ann", "", 1);
-        until("an Ann without key is refused", PATIENCE, || keyless.seen().refused == ["nick_taken"]).await?;
+        until("an Ann without key is refused", SOON, || keyless.seen().refused == ["nick_taken"]).await?;
         let second = who("Ann", "secret", 1);
-        let time = until("Ann moves to another node", PATIENCE, || second.seen().welcomes == 1).await?;
-        until("her old connection is closed", PATIENCE, || first.seen().ends == [Some(4000)]).await?;
+        let time = until("Ann moves to another node", SOON, || second.seen().welcomes == 1).await?;
+        until("her old connection is closed", SOON, || first.seen().ends == [Some(4000)]).await?;
         first.say("I am not here".into());
         second.say("I am here".into());
-        until("she is heard", PATIENCE, || second.seen().lines.len() == 1).await?;
+        until("she is heard", SOON, || second.seen().lines.len() == 1).await?;
         if !second.seen().left.is_empty() || self.clients[1].seen().people.contains("ann") {
             return Err("Ann's move was seen as a departure, or in another room".into());
         }
         println!("a name taken on one node was refused on another; its owner moved within {time:.2?}");
+        Ok(())
+    }
+
+    /// A node that was away for so long that it was believed dead takes its people back.
+    async fn a_node_sleeps(&self) -> Proof {
+        let begin = Instant::now();
+        kill_process(self.pids[2], Signal::STOP)?;
+        let missing = || !self.clients[1].seen().people.contains(&fold(&self.clients[2].nick));
+        let missed = until("the people of a node that sleeps have left", PATIENCE, missing).await;
+        let slept = begin.elapsed();
+        kill_process(self.pids[2], Signal::CONT)?;
+        missed?;
+        let time = self.people_agree("the people of the node that slept are back", &[]).await?;
+        self.clients.iter().for_each(|client| self.say(client, 0));
+        self.all_is_heard(0).await?;
+        println!("a node slept for {slept:.2?}: its people had left, and were back {time:.2?} after");
+        Ok(())
+    }
+
+    /// When Redis loses all it had, the nodes tell it who is where.
+    async fn redis_forgets(&self) -> Proof {
+        let mut connection = redis::Client::open(&*self.redis)?.get_multiplexed_async_connection().await?;
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
+        let people = redis::cmd("HLEN").arg("{ws-chat}:people").take();
+        let begin = Instant::now();
+        while people.query_async::<usize>(&mut connection).await? < self.clients.len() {
+            if begin.elapsed() > PATIENCE {
+                return Err("the nodes did not tell Redis again who is where".into());
+            }
+            Timer::after(PACE).await;
+        }
+        let time = begin.elapsed();
+        self.people_agree("all see each other again", &[]).await?;
+        self.clients.iter().for_each(|client| self.say(client, 0));
+        self.all_is_heard(0).await?;
+        println!("Redis forgot everything: it knew who was where again after {time:.2?}");
         Ok(())
     }
 
