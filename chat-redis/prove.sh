@@ -27,12 +27,12 @@ cargo build --quiet --locked -p ws-chat-redis
 bin=${CARGO_TARGET_DIR:-target}/debug
 
 work=$(mktemp -d)
-pids=()
 finish() {
     status=$?
     trap - EXIT
     exec 2>/dev/null
-    for pid in "${pids[@]}"; do
+    # Those of this script, as far as they have not ended.
+    for pid in $(jobs -p); do
         # Redis may have been left stopped.
         kill -CONT "$pid" 2>/dev/null || true
         kill -KILL "$pid" 2>/dev/null || true
@@ -65,7 +65,6 @@ start() {
     mkfifo "$work/$name.out"
     "$@" >"$work/$name.out" 2>"$work/$name.log" &
     pid=$!
-    pids+=("$pid")
     exec {output}<>"$work/$name.out"
     line=
     read -r -t 30 line <&"$output" || true
@@ -81,7 +80,6 @@ for attempt in 1 2 3 4 5; do
         kill -0 "$redis_pid" 2>/dev/null || continue 2
         pause
     done
-    pids+=("$redis_pid")
     break
 done
 [[ ${redis_pid:-} ]] && kill -0 "$redis_pid" 2>/dev/null || fail "redis-server does not start"
@@ -105,14 +103,15 @@ for attempt in 1 2 3 4 5; do
         kill -0 "$proxy_pid" 2>/dev/null || continue 2
         pause
     done
-    pids+=("$proxy_pid")
     break
 done
 kill -0 "$proxy_pid" 2>/dev/null || fail "haproxy does not start"
 
 # From here on one of the nodes is killed, which the shell would tell of.
 exec 2>/dev/null
-"$bin/prove" "$proxy" "$redis" "$redis_pid" "${nodes[@]}" 2>&3
+"$bin/prove" "$proxy" "$redis" "$redis_pid" "${nodes[@]}" 2>&3 &
+# In the background, so that this script can be ended meanwhile.
+wait $!
 
 # The node that was told to stop has done so of its own accord.
 wait "${nodes[3]}" || fail "the node that was stopped ended with status $?"

@@ -15,9 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use smol::{Timer, future};
 use ws_chat::fold;
+use ws_smol::HandshakeError;
 
 use client::{Client, Who, until};
 
@@ -60,6 +62,7 @@ async fn run() -> Proof {
     setting.redis_goes_away_and_comes_back().await?;
     setting.too_much_is_refused().await?;
     setting.names_are_unique().await?;
+    setting.origins_are_checked().await?;
     setting.a_node_sleeps().await?;
     setting.redis_forgets().await?;
     setting.a_node_stops().await?;
@@ -157,8 +160,7 @@ impl Setting {
     async fn redis_goes_away_and_comes_back(&self) -> Proof {
         let begin = Instant::now();
         let kills = async {
-            let mut connection =
-                redis::Client::open(&*self.redis)?.get_multiplexed_async_connection().await?;
+            let mut connection = self.connect_to_redis().await?;
             for _ in 0..5 {
                 let mut kill = redis::cmd("CLIENT");
                 kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
@@ -252,7 +254,7 @@ impl Setting {
 
     /// When Redis loses all it had, the nodes tell it who is where.
     async fn redis_forgets(&self) -> Proof {
-        let mut connection = redis::Client::open(&*self.redis)?.get_multiplexed_async_connection().await?;
+        let mut connection = self.connect_to_redis().await?;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
         let people = redis::cmd("HLEN").arg("{ws-chat}:people").take();
         let begin = Instant::now();
@@ -270,6 +272,22 @@ impl Setting {
         Ok(())
     }
 
+    /// Pages of the proxy's address may connect through it, and others may not.
+    async fn origins_are_checked(&self) -> Proof {
+        let connect =
+            async |origin: &str| ws_smol::Client::new(&self.proxy).header("Origin", origin).connect().await;
+        let own = self.proxy.replace("ws://", "http://").replace("/lobby", "");
+        connect(&own).await.map_err(|error| format!("a page of {own}: {error}"))?;
+        match connect("http://elsewhere.example").await {
+            Err(ws_smol::Error::Handshake(HandshakeError::Refused(response))) if response.status() == 403 => {
+            }
+            Err(error) => return Err(format!("a page of another host was refused by {error}").into()),
+            Ok(_) => return Err("a page of another host could connect".into()),
+        }
+        println!("a page from the proxy's address could connect, one from elsewhere could not");
+        Ok(())
+    }
+
     /// A node that is told to stop says so to its clients, who go elsewhere.
     async fn a_node_stops(&self) -> Proof {
         kill_process(self.pids[1], Signal::INT)?;
@@ -280,6 +298,13 @@ impl Setting {
         self.all_is_heard().await?;
         println!("a node was stopped: 1001, and its clients came back to the last node");
         Ok(())
+    }
+
+    async fn connect_to_redis(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        redis::Client::open(&*self.redis)?.get_multiplexed_async_connection_with_config(&config).await
     }
 
     fn say(&self, client: &Client, number: usize) {
