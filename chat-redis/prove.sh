@@ -76,7 +76,7 @@ for attempt in 1 2 3 4 5; do
         >"$work/redis-$attempt.log" 2>&1 &
     redis_pid=$!
     # It says so when it accepts connections, or ends.
-    until grep -q "Ready to accept" "$work/redis-$attempt.log"; do
+    until grep -qs "Ready to accept" "$work/redis-$attempt.log"; do
         kill -0 "$redis_pid" 2>/dev/null || continue 2
         pause
     done

@@ -175,3 +175,48 @@ pub fn fold(nick: &str) -> String {
 pub(crate) fn to_json(message: &FromServer<'_>) -> String {
     serde_json::to_string(message).expect("numbers, strings and lists of strings can be written")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Event {
+        Event::Said { nick: "Ann".into(), text: text.into() }
+    }
+
+    fn id(millis: u64) -> Id {
+        Id { millis, sequence: 0 }
+    }
+
+    #[test]
+    fn a_room_knows_up_to_where_it_has_forgotten() {
+        let mut room = Room::new(2, Some(id(3)));
+        (5..7).for_each(|at| room.tell(id(at), &said("hi")));
+        assert_eq!(room.forgotten, Some(id(3)), "all that came is kept");
+        room.tell(id(7), &said("ho"));
+        assert_eq!(room.forgotten, Some(id(5)));
+        room.forget(id(4));
+        assert_eq!(room.forgotten, Some(id(5)));
+        room.forget(id(9));
+        room.tell(id(10), &said("hum"));
+        assert_eq!(room.forgotten, Some(id(9)), "not what was forgotten before, though it leaves only now");
+    }
+
+    #[test]
+    fn what_comes_again_or_too_late_is_not_told() {
+        let mut room = Room::new(9, None);
+        [2, 3, 3, 2, 4].into_iter().for_each(|at| room.tell(id(at), &said("hi")));
+        let ids = room.history.iter().map(|&(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(ids, [2, 3, 4].map(id));
+    }
+
+    #[test]
+    fn people_come_and_go_by_names_without_case() {
+        let mut room = Room::new(9, None);
+        room.tell(id(1), &Event::Joined { nick: "Ann".into() });
+        room.tell(id(2), &Event::Left { nick: "ANN".into() });
+        assert!(room.is_empty());
+        room.set_people(&["Bob".to_owned()]);
+        assert!(!room.is_empty());
+    }
+}
