@@ -6,12 +6,13 @@ use std::{
 };
 
 use ws_core::{
-    Config, Message, Response,
+    CloseCode, Config, Message, Response,
     server::{Accept, Request},
 };
 use ws_sessions::{Callbacks, Session, Sessions};
 
 use crate::{
+    backplane::{Backplane, Claim, Local},
     bucket::Bucket,
     protocol::{Event, FromClient, FromServer, Id, Refusal},
     room::{Admission, Room, to_json},
@@ -25,7 +26,14 @@ struct Inner {
     limits: Limits,
     backplane: Box<dyn Backplane>,
     sessions: Sessions,
-    rooms: Mutex<HashMap<String, Room>>,
+    rooms: Mutex<Rooms>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    by_name: HashMap<String, Room>,
+    /// Up to where nothing is known of a room that is not here.
+    forgotten: Option<Id>,
 }
 
 /// What nobody may exceed.
@@ -42,55 +50,30 @@ pub struct Limits {
     pub period: Duration,
     /// How many rooms there are at most, those included that are empty and keep what was said.
     pub rooms: usize,
+    /// How many lines of each room are kept for those who come, or come back.
+    pub history: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { nick: 24, text: 1000, burst: 10, period: Duration::from_millis(500), rooms: 1000 }
+        Self { nick: 24, text: 1000, burst: 10, period: Duration::from_millis(500), rooms: 1000, history: 50 }
     }
-}
-
-/// What gives each event its place in the order that everybody sees, and each name to one person.
-pub trait Backplane: Send + Sync {
-    /// Asks whether a name can be had. The answer is [`Chat::admit`] or [`Chat::refuse`], now or later.
-    fn claim(&self, chat: &Chat, claim: Claim);
-
-    /// Says that something happened in a room. [`Chat::deliver`] brings it to those who are there.
-    fn publish(&self, chat: &Chat, room: &str, event: Event);
-
-    /// Gives back a name that was had by this key.
-    fn release(&self, room: &str, nick: &str, key: &str) {
-        let _ = (room, nick, key);
-    }
-}
-
-/// Somebody asks to take part in a room.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// Who.
-    pub session: Session,
-    /// Where.
-    pub room: String,
-    /// By which name.
-    pub nick: String,
-    /// By which secret.
-    pub key: String,
-    /// The last line seen.
-    pub after: Option<Id>,
 }
 
 /// What a connection is to the chat.
 struct Visitor {
     room: String,
     bucket: Mutex<Bucket>,
-    /// By which name and key it takes part, once it does.
-    person: Mutex<Option<Person>>,
+    part: Mutex<Part>,
 }
 
+/// How far somebody has come with taking part.
 #[derive(Clone)]
-struct Person {
-    nick: String,
-    key: String,
+enum Part {
+    None,
+    /// The backplane has been asked, and has not answered yet.
+    Asking,
+    Taken(Claim),
 }
 
 impl Chat {
@@ -143,7 +126,7 @@ impl Chat {
     fn connect(&self, session: &Session) {
         let room = session.request().and_then(room_of).unwrap_or("lobby").to_owned();
         let bucket = Bucket::new(self.0.limits.burst, self.0.limits.period, Instant::now());
-        session.set_data(Visitor { room, bucket: Mutex::new(bucket), person: Mutex::default() });
+        session.set_data(Visitor { room, bucket: Mutex::new(bucket), part: Mutex::new(Part::None) });
     }
 
     fn hear(&self, session: &Session, message: &Message<'_>) {
@@ -165,12 +148,14 @@ impl Chat {
 
     fn join(&self, session: &Session, visitor: &Visitor, nick: &str, key: String, after: Option<Id>) {
         let most = self.0.limits.nick;
-        if visitor.person().is_some() {
-            return refuse(session, Refusal::Malformed, "You are here already.");
-        }
         let length = nick.chars().count();
         if length == 0 || length > most || nick.chars().any(char::is_control) || key.len() > 64 {
             return refuse(session, Refusal::BadNick, &format!("A name has 1 to {most} characters."));
+        }
+        // A second claim of one session, answered after the first, could not be told from it.
+        match &mut *visitor.part() {
+            part @ Part::None => *part = Part::Asking,
+            _ => return refuse(session, Refusal::Malformed, "You are here already."),
         }
         let (room, nick) = (visitor.room.clone(), nick.to_owned());
         self.0.backplane.claim(self, Claim { session: session.clone(), room, nick, key, after });
@@ -178,7 +163,11 @@ impl Chat {
 
     fn say(&self, session: &Session, visitor: &Visitor, text: String) {
         let most = self.0.limits.text;
-        let Some(Person { nick, .. }) = visitor.person().clone() else {
+        // Whoever has lost the name to another connection, and has not heard of it, says nothing more by it.
+        let has_name = |claim: &Claim| {
+            self.rooms().by_name.get(&visitor.room).is_some_and(|room| room.is_held_by(claim))
+        };
+        let Some(Claim { nick, .. }) = visitor.claim().filter(has_name) else {
             return refuse(session, Refusal::NotJoined, "Say who you are first.");
         };
         if text.chars().count() > most {
@@ -186,129 +175,176 @@ impl Chat {
             return refuse(session, Refusal::TooLong, &why);
         }
         if !text.trim().is_empty() {
-            self.0.backplane.publish(self, &visitor.room, Event::Said { nick, text });
+            let published = self.0.backplane.publish(self, &visitor.room, Event::Said { nick, text });
+            if let Err(reason) = published {
+                refuse(session, reason, "This was not sent: the server is cut off. Try again.");
+            }
         }
     }
 
     fn leave(&self, session: &Session) {
         let Some(visitor) = session.data::<Visitor>() else { return };
-        let Some(Person { nick, key }) = visitor.person().clone() else { return };
-        let left = self.rooms().get_mut(&visitor.room).is_some_and(|room| room.leave(session, &nick));
-        if left {
-            self.0.backplane.release(&visitor.room, &nick, &key);
-            self.0.backplane.publish(self, &visitor.room, Event::Left { nick });
+        let Some(claim) = visitor.claim() else { return };
+        if self.rooms().by_name.get_mut(&visitor.room).is_some_and(|room| room.leave(&claim)) {
+            self.0.backplane.release(self, &claim);
         }
     }
 }
 
 /// For backplanes.
 impl Chat {
-    /// Lets somebody take part, if nobody else has the name in this process.
-    pub fn admit(&self, claim: &Claim) {
-        let Claim { session, room, nick, key, .. } = claim;
-        let Some(visitor) = session.data::<Visitor>() else { return };
-        let admission = {
-            let mut person = visitor.person();
-            if person.is_some() {
-                return self.0.backplane.release(room, nick, key);
-            }
-            let admission = self.with_room(room, |room| room.admit(claim));
-            if matches!(admission, Some(Admission::New | Admission::Again)) {
-                *person = Some(Person { nick: nick.clone(), key: key.clone() });
-            }
-            admission
-        };
-        match admission {
-            None => self.refuse(claim, Refusal::TooManyRooms),
-            Some(Admission::Taken) => self.refuse(claim, Refusal::NickTaken),
-            Some(Admission::Again) => {}
-            Some(Admission::New) => {
-                self.0.backplane.publish(self, room, Event::Joined { nick: nick.clone() });
-            }
+    /// Lets somebody take part whose claim was granted by this event. Who has the name in this process by
+    /// an earlier one loses it.
+    pub fn admit(&self, claim: &Claim, by: Id) {
+        match self.let_in(claim, |room| room.admit(claim, by)) {
+            None => self.0.backplane.release(self, claim),
+            Some(_) => self.leave_if_ended(&claim.session),
         }
+    }
+
+    /// Lets somebody take part unless somebody else has the name in this process.
+    pub(crate) fn admit_here(&self, claim: &Claim) {
+        let Some(admission) = self.let_in(claim, |room| room.admit_unless_taken(claim)) else { return };
+        match admission {
+            Admission::Taken => self.refuse(claim, Refusal::NickTaken),
+            Admission::Again => {}
+            Admission::New => self.append(&claim.room, &Event::Joined { nick: claim.nick.clone() }),
+        }
+        self.leave_if_ended(&claim.session);
+    }
+
+    /// A session may have ended before it took part.
+    fn leave_if_ended(&self, session: &Session) {
         if !session.is_open() {
-            // It may have ended before it took part.
             self.leave(session);
         }
     }
 
-    /// Tells somebody why he cannot take part.
+    fn let_in(&self, claim: &Claim, admit: impl FnOnce(&mut Room) -> Admission) -> Option<Admission> {
+        let visitor = claim.session.data::<Visitor>()?;
+        let mut part = visitor.part();
+        let admission = self.with_room(&claim.room, admit);
+        match admission {
+            None => {
+                drop(part);
+                self.refuse(claim, Refusal::TooManyRooms);
+            }
+            Some(Admission::Taken) => {}
+            Some(Admission::New | Admission::Again) => *part = Part::Taken(claim.clone()),
+        }
+        admission
+    }
+
+    /// Tells somebody why he cannot take part. Whom [`Refusal::Unavailable`] concerns is disconnected, to
+    /// come again, perhaps to another server.
     pub fn refuse(&self, claim: &Claim, reason: Refusal) {
+        if let Some(visitor) = claim.session.data::<Visitor>() {
+            *visitor.part() = Part::None;
+        }
         let why = match reason {
             Refusal::NickTaken => "Somebody else has this name.",
             Refusal::TooManyRooms => "There is no place for another room.",
-            _ => "This cannot be done at the moment; try again.",
+            Refusal::Unavailable => {
+                let _ = claim.session.close(CloseCode::TRY_AGAIN_LATER, "the server is cut off");
+                return;
+            }
+            _ => "This cannot be done.",
         };
-        refuse(&claim.session, reason, why);
+        // The answer may come long after the question: it must not wait for others to leave with.
+        let refused = FromServer::Refused { reason, text: why.to_owned() };
+        let _ = claim.session.send(to_json(&refused));
+    }
+
+    /// Takes a name from whoever has it in this process by an event before this one: somebody has it by a
+    /// connection to another process. The `same` person is told so; anybody else has to come again, and
+    /// will be told that the name is taken.
+    pub fn supersede(&self, room: &str, nick: &str, by: Id, same: bool) {
+        let loser = self.rooms().by_name.get_mut(room).and_then(|room| room.supersede(nick, by));
+        if let Some(session) = loser {
+            // Its end will see to the rest; this code and reason can be sent.
+            let _ = match same {
+                true => session.close(Room::REPLACED, "you are here by another connection"),
+                false => session.close(CloseCode::TRY_AGAIN_LATER, "the name was lost"),
+            };
+        }
     }
 
     /// Tells those who are in a room what happened there, unless it has been told. Ids only ever grow.
     pub fn deliver(&self, room: &str, id: Id, event: &Event) {
-        self.with_room(room, |room| room.tell(id, event));
+        if self.with_room(room, |room| room.tell(id, event)).is_none() {
+            // Whoever comes here later cannot be told of it.
+            let rooms = &mut *self.rooms();
+            rooms.forgotten = rooms.forgotten.max(Some(id));
+        }
     }
 
     /// As [`deliver`](Self::deliver), as the next event of this moment.
-    pub fn append(&self, room: &str, event: &Event) {
+    pub(crate) fn append(&self, room: &str, event: &Event) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.with_room(room, |room| room.append(u64::try_from(now).unwrap_or(u64::MAX), event));
     }
 
-    /// Says who is in a room, if it is not who was thought to be.
-    pub fn set_people(&self, room: &str, people: &[String]) {
-        self.with_room(room, |room| room.set_people(people));
+    /// Says that what happened up to this event cannot be had, in any room: whoever asks for it is told so.
+    pub fn forget(&self, id: Id) {
+        let rooms = &mut *self.rooms();
+        rooms.forgotten = rooms.forgotten.max(Some(id));
+        rooms.by_name.values_mut().for_each(|room| room.forget(id));
     }
 
-    /// The rooms that this process knows, and who is there by a connection to it: name and key.
+    /// Says who is where, in each room that is not empty. Where that is not what the events say, those who
+    /// are there are told.
+    pub fn set_people(&self, people: &HashMap<String, Vec<String>>) {
+        for (name, room) in &mut self.rooms().by_name {
+            room.set_people(people.get(name).map_or(&[], Vec::as_slice));
+        }
+        for (name, nicks) in people {
+            self.with_room(name, |room| room.set_people(nicks));
+        }
+    }
+
+    /// The claims of all who take part by a connection to this process, with the events they were granted by.
     #[must_use]
-    pub fn rooms_and_holders(&self) -> Vec<(String, Vec<(String, String)>)> {
-        let owned = |(nick, key): (&str, &str)| (nick.to_owned(), key.to_owned());
-        let rooms = self.rooms();
-        rooms.iter().map(|(name, room)| (name.clone(), room.holders().map(owned).collect())).collect()
+    pub fn granted(&self) -> Vec<(Claim, Id)> {
+        self.rooms().by_name.values().flat_map(Room::granted).collect()
     }
 
     /// Does something with a room, which is made if there is place for it.
     fn with_room<T>(&self, name: &str, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
+        let limits = &self.0.limits;
         let rooms = &mut *self.rooms();
-        if !rooms.contains_key(name) {
-            if rooms.len() >= self.0.limits.rooms {
-                let quiet =
-                    rooms.iter().filter(|(_, room)| room.is_empty()).min_by_key(|(_, room)| room.last());
-                let quiet = quiet.map(|(name, _)| name.clone())?;
-                rooms.remove(&quiet);
+        if !rooms.by_name.contains_key(name) {
+            if rooms.by_name.len() >= limits.rooms {
+                let quiet = rooms.by_name.iter().filter(|(_, room)| room.is_empty());
+                let quiet = quiet.min_by_key(|(_, room)| room.last()).map(|(name, _)| name.clone())?;
+                let quiet = rooms.by_name.remove(&quiet)?;
+                rooms.forgotten = rooms.forgotten.max(Some(quiet.last()));
             }
-            rooms.insert(name.to_owned(), Room::default());
+            rooms.by_name.insert(name.to_owned(), Room::new(limits.history, rooms.forgotten));
         }
-        rooms.get_mut(name).map(act)
+        rooms.by_name.get_mut(name).map(act)
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<String, Room>> {
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
         lock(&self.0.rooms)
     }
 }
 
 impl Visitor {
-    fn person(&self) -> MutexGuard<'_, Option<Person>> {
-        lock(&self.person)
+    fn part(&self) -> MutexGuard<'_, Part> {
+        lock(&self.part)
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        match &*self.part() {
+            Part::Taken(claim) => Some(claim.clone()),
+            Part::None | Part::Asking => None,
+        }
     }
 }
 
 impl fmt::Debug for Chat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chat").field("sessions", &self.0.sessions).finish_non_exhaustive()
-    }
-}
-
-/// The backplane of a chat within one process.
-#[derive(Clone, Copy, Debug)]
-pub struct Local;
-
-impl Backplane for Local {
-    fn claim(&self, chat: &Chat, claim: Claim) {
-        chat.admit(&claim);
-    }
-
-    fn publish(&self, chat: &Chat, room: &str, event: Event) {
-        chat.append(room, &event);
     }
 }
 

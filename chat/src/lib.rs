@@ -8,6 +8,7 @@
 //!
 //! Clients and server exchange objects in JSON; see [`protocol`].
 
+mod backplane;
 mod bucket;
 mod chat;
 mod pages;
@@ -15,6 +16,8 @@ pub mod protocol;
 mod room;
 mod visit;
 
-pub use chat::{Backplane, Chat, Claim, Limits, Local};
+pub use backplane::{Backplane, Claim, Local};
+pub use chat::{Chat, Limits};
 pub use pages::{Page, pages};
+pub use room::fold;
 pub use visit::{Heard, Visit};

@@ -47,7 +47,7 @@ function closed(event) {
   }
   const why =
     event.code === 1001 ? "The server is going down."
-    : event.code === 1013 ? "The connection is too slow to keep up."
+    : event.code === 1013 ? `The server cannot serve you now${event.reason ? `: ${event.reason}` : ""}.`
     : `The connection was lost (${event.code}).`;
   byId("status").textContent = "not connected";
   // The wait doubles, and no two clients wait the same time, lest all come back at once.
@@ -107,7 +107,7 @@ function receive(message) {
 function refused({ reason, text }) {
   if (joined) {
     // What was not sent can be sent again.
-    if (reason === "too_long" || reason === "too_fast") byId("text").value ||= said;
+    if (["too_long", "too_fast", "unavailable"].includes(reason)) byId("text").value ||= said;
     return banner(text, 4000);
   }
   if (reason === "nick_taken" || reason === "bad_nick") {

@@ -1,0 +1,99 @@
+//! One node of a chat whose nodes share rooms, names and messages over Redis.
+//!
+//! `cargo run -p ws-chat-redis --bin chat_node -- --listen ADDRESS --redis URL [--node NAME] [--history LINES] [--burst MESSAGES] [--period-ms MILLISECONDS]`
+
+use std::{error::Error, process, thread, time::Duration};
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use smol::{channel, future};
+use ws_chat::{Chat, Limits, pages};
+use ws_chat_redis::Cluster;
+use ws_smol::{Response, Route, Server};
+
+/// How long what waits may take to be written when the node stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+fn main() {
+    if let Err(error) = smol::block_on(run()) {
+        eprintln!("chat_node: {error}");
+        process::exit(1);
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let Options { address, redis, name, limits } = options()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (stop, stopped) = channel::bounded(1);
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _ = stop.try_send(()); // it ends anyway, if nobody wants to know
+        }
+    });
+    let cluster = Cluster::new(&redis, &name)?;
+    let chat = Chat::with_backplane(limits, cluster.backplane());
+    // Nobody is let in before the node knows what the others know.
+    let start = async { Some(cluster.start(&chat).await) };
+    let stops = async {
+        let _ = stopped.recv().await;
+        None
+    };
+    let Some(node) = future::or(start, stops).await else { return Ok(()) };
+
+    let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
+    let mut server = Server::new().mount("/", room()).mount("/:room", room());
+    for (path, page) in pages(&chat, server.monitor()) {
+        if path != "/healthz" {
+            server = server.page(path, page);
+        }
+    }
+    let is_healthy = node.health();
+    let server = server.page("/healthz", move |_| match is_healthy() {
+        true => Response::new(200).text("ok\n"),
+        false => Response::new(503).text("Redis does not answer.\n"),
+    });
+    let listener = server.bind(&*address)?;
+
+    let handle = listener.handle();
+    println!("http://{}/", listener.local_addr()?);
+    let stop = smol::spawn(async move {
+        let _ = stopped.recv().await;
+        handle.stop(Duration::from_secs(5)).await
+    });
+    listener.serve().await?;
+    stop.await;
+    // All have left by now; the others shall know.
+    node.stop(LAST_WORDS).await;
+    Ok(())
+}
+
+struct Options {
+    address: String,
+    redis: String,
+    name: String,
+    limits: Limits,
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut limits = Limits::default();
+    // As many as come in while a client finds its way to another node.
+    limits.history = 200;
+    let (mut address, mut redis) = ("127.0.0.1:9001".to_owned(), "redis://127.0.0.1:6379/".to_owned());
+    let mut name = "node".to_owned();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("listen") => address = parser.value()?.string()?,
+            Long("redis") => redis = parser.value()?.string()?,
+            Long("node") => name = parser.value()?.string()?,
+            Long("history") => limits.history = parser.value()?.parse()?,
+            Long("burst") => limits.burst = parser.value()?.parse()?,
+            Long("period-ms") => limits.period = Duration::from_millis(parser.value()?.parse()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Options { address, redis, name, limits })
+}

@@ -1,0 +1,43 @@
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
+use smol::Timer;
+
+/// How long Redis may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Connects, for commands that Redis answers at once or after as long as they block.
+pub(crate) async fn connect(client: &Client, blocks: Duration) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE + blocks));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// How long to leave Redis alone after a failure: twice as long each time, and not as long as other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff(u32);
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    pub(crate) async fn wait(&mut self) {
+        let longest = Self::FIRST.saturating_mul(1 << self.0.min(10)).min(Self::LONGEST);
+        self.0 += 1;
+        Timer::after(longest / 2 + longest.mul_f64(random() as f64 / u64::MAX as f64) / 2).await;
+    }
+
+    /// Tells that Redis has answered; whether it had not before.
+    pub(crate) fn reset(&mut self) -> bool {
+        std::mem::take(&mut self.0) > 0
+    }
+}
+
+/// A number that no other node has: the standard library seeds its hashers from the operating system.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
