@@ -22,6 +22,8 @@ mod sending;
 mod server_answer;
 mod server_head;
 mod server_upgrade;
+mod site;
 mod splitting;
 mod support;
 mod utf8;
+mod values;
