@@ -8,7 +8,6 @@
 
 use std::{
     borrow::Cow,
-    io,
     net::Shutdown,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -23,10 +22,7 @@ use ws_core::{
 };
 use ws_transport::{Clock, Deadline, Error, Patience, Wire};
 
-use crate::{
-    flusher::Blocked,
-    socket::{ReadTimeout, Socket},
-};
+use crate::{flusher::Blocked, read_buffer::ReadBuffer, socket::Socket};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -39,96 +35,6 @@ pub(crate) struct Duplex {
     unwritten: AtomicUsize,
     /// Whether the peer reads too slowly for those who do not wait.
     pub(crate) blocked: Blocked,
-}
-
-/// What has been read and not been looked at.
-#[derive(Debug, Default)]
-pub(crate) struct ReadBuffer {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Where ciphertext is read into, if there is any.
-    sealed: Vec<u8>,
-    timeout: ReadTimeout,
-    /// Whether the socket was looked at since the time was told last.
-    looked: bool,
-}
-
-impl ReadBuffer {
-    const SMALLEST: usize = 2 << 10;
-    const LARGEST: usize = 64 << 10;
-
-    /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.
-    pub(crate) fn fill(&mut self, socket: &Socket, timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        debug_assert!(self.is_empty(), "what was read before is still there");
-        let read = read_into(&mut self.buffer, socket, timeout, &mut self.timeout)?;
-        (self.start, self.end) = (0, read.unwrap_or(0));
-        Ok(read)
-    }
-
-    /// As [`fill`](Self::fill), for a stream that has to be decrypted.
-    pub(crate) fn fill_sealed(
-        &mut self,
-        socket: &Socket,
-        timeout: Option<Duration>,
-        decrypt: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
-    ) -> Result<Option<usize>, Error> {
-        debug_assert!(self.is_empty(), "what was read before is still there");
-        let read = read_into(&mut self.sealed, socket, timeout, &mut self.timeout)?;
-        self.buffer.clear();
-        let decrypted = decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
-        (self.start, self.end) = (0, self.buffer.len());
-        decrypted.map(|()| read)
-    }
-
-    /// Lets `take` have the bytes; what it leaves stays.
-    pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
-        let mut input = &mut self.buffer[self.start..self.end];
-        let had = input.len();
-        let result = take(&mut input);
-        self.start += had - input.len();
-        result
-    }
-
-    /// Reads, and drops what comes, until the stream ends.
-    pub(crate) fn drain(&mut self, socket: &Socket, deadline: Instant) {
-        loop {
-            self.consume(|input| *input = &mut []);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || matches!(self.fill(socket, Some(left)), Ok(Some(0)) | Err(_)) {
-                return;
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    /// Gives back the memory that a peer which said much made it take.
-    fn release(&mut self) {
-        if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::SMALLEST {
-            (self.buffer, self.sealed) = (Vec::new(), Vec::new());
-            (self.start, self.end) = (0, 0);
-        }
-    }
-}
-
-/// Reads once into a buffer that grows while the peer fills it: such a one has more to say.
-fn read_into(
-    buffer: &mut Vec<u8>,
-    socket: &Socket,
-    timeout: Option<Duration>,
-    current: &mut ReadTimeout,
-) -> io::Result<Option<usize>> {
-    if buffer.len() < ReadBuffer::SMALLEST {
-        buffer.resize(ReadBuffer::SMALLEST, 0);
-    }
-    let read = socket.read(buffer, timeout, current)?;
-    if read == Some(buffer.len()) && buffer.len() < ReadBuffer::LARGEST {
-        buffer.resize((buffer.len() * 4).min(ReadBuffer::LARGEST), 0);
-    }
-    Ok(read)
 }
 
 /// How a flush without waiting ended.

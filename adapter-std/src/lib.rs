@@ -41,6 +41,7 @@ mod duplex;
 mod flusher;
 mod link;
 mod opening;
+mod read_buffer;
 mod server;
 mod socket;
 mod websocket;

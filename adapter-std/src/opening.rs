@@ -6,10 +6,7 @@ use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Deadline, Error, Patience, Wire, tls::Session};
 
-use crate::{
-    duplex::{Duplex, ReadBuffer},
-    socket::Socket,
-};
+use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
 pub(crate) struct Opening {
     socket: Arc<Socket>,

@@ -1,0 +1,112 @@
+//! One connection, shared by the task that receives and those that send.
+//!
+//! All that there is lies behind one lock that is held while a task is polled, which never waits. So every
+//! future of this crate can be dropped at any point: what was read, and what is to be written, stays here.
+
+mod receiving;
+mod sending;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use async_io::Timer;
+use ws_core::{Closure, Connection, Timestamp, Transmit};
+use ws_transport::{Clock, Joiner, Wire};
+
+use crate::{input::Input, stream::Stream, waiting::Waiting};
+
+#[derive(Debug)]
+pub(crate) struct Duplex {
+    clock: Clock,
+    /// Those who wait for the stream to take more. The stream knows one waker for all of them: this.
+    writers: Waiting,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) wire: Wire,
+    pub(crate) stream: Stream,
+    input: Input,
+    pub(crate) output: Transmit,
+    /// Whether the stream was told to pass on what was written.
+    flushed: bool,
+    /// Whether the stream takes no more, and will wake the task that receives when it does.
+    pub(crate) blocked: bool,
+    /// The task that receives, while it waits.
+    receiver: Option<Waker>,
+    /// Made when first needed, and set again only when it is to be earlier or has fired.
+    timer: Option<Timer>,
+    timer_due: Option<Timestamp>,
+    /// Whether the stream was looked at since the time was told last.
+    looked: bool,
+    reads: u8,
+    read_timeout: Option<Duration>,
+    /// When the wait of a [`Stream`](futures_core::Stream) ends.
+    stream_deadline: Option<Timestamp>,
+    /// The chunks so far of the message that is received.
+    joiner: Option<Box<Joiner>>,
+}
+
+impl Duplex {
+    pub(crate) fn new(stream: Stream, clock: Clock, input: Input, wire: Wire) -> Arc<Self> {
+        let inner = Inner {
+            wire,
+            stream,
+            input,
+            output: Transmit::default(),
+            flushed: true,
+            blocked: false,
+            receiver: None,
+            timer: None,
+            timer_due: None,
+            looked: true,
+            reads: 0,
+            read_timeout: None,
+            stream_deadline: None,
+            joiner: None,
+        };
+        Arc::new(Self { clock, writers: Waiting::default(), inner: Mutex::new(inner) })
+    }
+
+    /// Asks the connection for something.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
+        question(&self.lock().wire.connection)
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(crate) fn set_compression(&self, enabled: bool) {
+        self.lock().wire.connection.set_compression(enabled);
+    }
+
+    pub(crate) fn ask_stream<T>(&self, question: impl FnOnce(&Stream) -> T) -> T {
+        question(&self.lock().stream)
+    }
+
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {
+        self.lock().read_timeout = timeout;
+    }
+
+    pub(crate) fn closure(&self) -> Option<Closure> {
+        self.ask(Connection::closure)
+    }
+
+    /// No code of the application runs under this lock, so that a poisoned one is as good as new.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stream takes more.
+impl Wake for Duplex {
+    fn wake(self: Arc<Self>) {
+        self.writers.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.writers.wake_all();
+    }
+}

@@ -1,0 +1,233 @@
+//! Waiting for events: reading, telling the time, and writing what waits meanwhile.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use async_io::Timer;
+use futures_lite::Future;
+use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
+use ws_transport::{Clock, Deadline, Error};
+
+use super::{Duplex, Inner};
+
+/// How many reads a task may make before others get their turn.
+const READS_IN_TURN: u8 = 4;
+
+/// What came of waiting.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// There may be something in the input.
+    Read,
+    /// The connection has ended as it should.
+    Ended,
+}
+
+impl Duplex {
+    /// When a wait that begins now ends.
+    pub(crate) fn read_deadline(&self) -> Option<Timestamp> {
+        self.lock().read_timeout.map(|timeout| self.clock.now() + timeout)
+    }
+
+    /// When the wait ends that began with the first call since the last
+    /// [`end_stream_wait`](Self::end_stream_wait).
+    pub(crate) fn stream_deadline(&self) -> Option<Timestamp> {
+        let inner = &mut *self.lock();
+        let timeout = inner.read_timeout?;
+        Some(*inner.stream_deadline.get_or_insert_with(|| self.clock.now() + timeout))
+    }
+
+    pub(crate) fn end_stream_wait(&self) {
+        self.lock().stream_deadline = None;
+    }
+
+    /// Adds a chunk to those of its message, and gives that if it is whole.
+    pub(crate) fn join(&self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        let inner = &mut *self.lock();
+        if chunk.last && inner.joiner.is_none() {
+            return Some(chunk.payload);
+        }
+        let message = inner.joiner.get_or_insert_default().add(chunk)?;
+        inner.joiner = None;
+        Some(message)
+    }
+
+    /// The next event; `None` when the connection has ended as it should.
+    pub(crate) fn poll_receive(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        deadline: Option<Timestamp>,
+    ) -> Poll<Result<Option<Event<'static>>, Error>> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let mut registered = false;
+        loop {
+            if let Some(event) = self.next_event(inner)? {
+                return Poll::Ready(Ok(Some(event)));
+            }
+            if ready!(self.poll_turn(inner, cx, deadline, &mut registered))? == Turn::Ended {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// Lends every event to `handle`, until the connection has ended as it should.
+    pub(crate) fn poll_receive_each(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        mut handle: impl FnMut(Event<'_>),
+    ) -> Poll<Result<(), Error>> {
+        let mut registered = false;
+        loop {
+            // Nobody else looks at the input, so that it can be lent without the lock.
+            let mut input = mem::take(&mut self.lock().input);
+            let received = input.consume(|input| {
+                loop {
+                    let mut inner = self.lock();
+                    if inner.wire.is_held_back() {
+                        return Ok(());
+                    }
+                    let event = inner.wire.connection.receive(input)?;
+                    drop(inner);
+                    let Some(event) = event else { return Ok(()) };
+                    handle(event);
+                }
+            });
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            inner.input = input;
+            received.inspect_err(|_: &ProtocolError| self.end_writing(inner))?;
+            if ready!(self.poll_turn(inner, cx, None, &mut registered))? == Turn::Ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Everything that is due between two looks at the input: reads, tells the time, writes. Pending when
+    /// all that is left is to wait. `registered` tells whether the stream will wake this task when there is
+    /// something to read.
+    fn poll_turn(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+        deadline: Option<Timestamp>,
+        registered: &mut bool,
+    ) -> Poll<Result<Turn, Error>> {
+        loop {
+            // After a read that found less than it could take, the next would find nothing: wait at once.
+            let reads = !*registered && inner.input.is_empty();
+            let tired = inner.reads >= READS_IN_TURN;
+            if reads && !tired && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
+                match self.poll_read(inner, cx)? {
+                    Poll::Ready(()) => {
+                        inner.reads += 1;
+                        return Poll::Ready(Ok(Turn::Read));
+                    }
+                    Poll::Pending => inner.input.likely_more = false,
+                }
+            }
+            *registered |= inner.input.is_empty() && !tired;
+            inner.reads = 0;
+
+            let now = self.clock.now();
+            let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
+            if overdue && !inner.looked && !tired && inner.input.is_empty() {
+                // The application was away. What came meanwhile counts before any silence does.
+                inner.looked = true;
+                inner.input.likely_more = true;
+                *registered = false;
+                continue;
+            }
+            inner.looked = false;
+            inner.wire.connection.handle_timeout(now);
+            // If it fails, the next read will tell, after what the peer said before.
+            let _ = self.poll_flush(inner, cx);
+            if inner.wire.connection.is_finished() {
+                let ended = inner.wire.ended();
+                self.end_writing(inner);
+                return Poll::Ready(ended.map(|()| Turn::Ended));
+            }
+            if !inner.input.is_empty() && !inner.wire.is_held_back() {
+                return Poll::Ready(Ok(Turn::Read));
+            }
+            if tired {
+                // Others get their turn, and what is due has not waited for the peer to fall silent.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
+            }
+            let due = match (inner.wire.connection.poll_timeout(), deadline) {
+                (Some(due), Some(deadline)) => Some(due.min(deadline)),
+                (due, deadline) => due.or(deadline),
+            };
+            if inner.poll_timer(due, self.clock, cx).is_pending() {
+                if !inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    inner.receiver = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn next_event(self: &Arc<Self>, inner: &mut Inner) -> Result<Option<Event<'static>>, Error> {
+        if inner.input.is_empty() {
+            return Ok(None);
+        }
+        let connection = &mut inner.wire.connection;
+        let received =
+            inner.input.consume(|input| connection.receive(input).map(|event| event.map(Event::into_owned)));
+        received.map_err(|error| {
+            self.end_writing(inner);
+            error.into()
+        })
+    }
+
+    /// Reads once. An error is one only if the connection has not ended before.
+    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        let Inner { wire, stream, input, .. } = inner;
+        let polled = if wire.is_secure() {
+            input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
+        } else {
+            input.poll_fill(stream, cx).map_err(Error::Io)
+        };
+        match polled {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(0)) => {
+                input.likely_more = false;
+                wire.receive_eof()?;
+            }
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(Error::Io(error))) => {
+                input.likely_more = false;
+                wire.failed(error)?;
+            }
+            Poll::Ready(Err(error)) => {
+                // Tells the peer what it did wrong.
+                self.end_writing(inner);
+                return Err(error);
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+}
+
+impl Inner {
+    /// Ready when it is time. The timer is left alone while it is set early enough.
+    fn poll_timer(&mut self, due: Option<Timestamp>, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        let Some(at) = clock.instant(due) else { return Poll::Pending };
+        if self.timer_due.is_none_or(|set| due < set) {
+            self.timer.get_or_insert_with(Timer::never).set_at(at);
+            self.timer_due = Some(due);
+        }
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        ready!(Pin::new(timer).poll(cx));
+        self.timer_due = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Queueing, writing and closing.
+
+use std::{
+    io::IoSlice,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Buf;
+use ws_core::{CloseCode, Connection, SendError, State, Transmit};
+use ws_transport::Error;
+
+use super::{Duplex, Inner};
+use crate::stream::Stream;
+
+/// How many slices one write takes.
+const SLICES: usize = 16;
+/// Up to which capacity a block of output is given back as soon as it is written, in bytes.
+const SMALL_BLOCK: usize = 1024;
+
+impl Duplex {
+    /// Queues something to be sent, as soon as there is room for it.
+    pub(crate) fn poll_queue<T>(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Poll<Result<T, Error>> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if inner.is_full() {
+            // When nothing more can be written there will be room.
+            let polled = self.poll_flush(inner, cx);
+            if inner.is_full() {
+                ready!(polled)?;
+            }
+        }
+        Poll::Ready(inner.wire.queue(send))
+    }
+
+    /// Queues something to be sent, room or not.
+    #[cfg(feature = "sink")]
+    pub(crate) fn queue_now<T>(
+        &self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        self.lock().wire.queue(send)
+    }
+
+    /// Queues something to be sent, if there is room for it now.
+    pub(crate) fn try_queue<T>(
+        self: &Arc<Self>,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if inner.is_full() {
+            return Err(Error::Send(SendError::BufferFull));
+        }
+        let queued = inner.wire.queue(send);
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        queued
+    }
+
+    /// Writes what is queued.
+    pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(&mut self.lock(), cx)
+    }
+
+    pub(crate) fn poll_flush(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let mut waiting = false;
+        if inner.is_flushed() {
+            return Poll::Ready(Ok(()));
+        }
+        let waker = Waker::from(self.clone());
+        loop {
+            match inner.poll_write_out(&mut Context::from_waker(&waker)) {
+                // Waits together with others, then looks again: it may have been ready in between.
+                Poll::Pending if !waiting => {
+                    self.writers.add(cx.waker());
+                    waiting = true;
+                }
+                Poll::Pending => {
+                    inner.blocked = true;
+                    // The task that receives waits too: this one may be dropped and never look again.
+                    if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
+                        receiver.wake();
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(written) => {
+                    inner.blocked = false;
+                    // Who waited for room has it, or an error to see.
+                    self.writers.wake_all();
+                    return Poll::Ready(written);
+                }
+            }
+        }
+    }
+
+    /// Queues a Close and writes as much as the stream takes at once. Nothing happens if one was sent.
+    pub(crate) fn begin_close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        match inner.wire.close(code, reason) {
+            Err(SendError::Closed) => return Ok(()),
+            result => result?,
+        }
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        self.tell_time(inner);
+        Ok(())
+    }
+
+    /// Tells a connection that is closing from now on the time. The task that receives has a new deadline to
+    /// keep.
+    pub(crate) fn tell_time(&self, inner: &mut Inner) {
+        inner.wire.connection.handle_timeout(self.clock.now());
+        if let Some(receiver) = inner.receiver.take() {
+            receiver.wake();
+        }
+    }
+
+    /// Reads and drops what comes until the peer's stream has ended.
+    pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let _ = self.poll_flush(inner, cx);
+        loop {
+            inner.input.consume(|input| *input = &mut []);
+            if !matches!(ready!(inner.input.poll_fill(&mut inner.stream, cx)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Ends the connection without any ceremony. All tasks that wait for it wake up.
+    pub(crate) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.wire.connection.receive_eof();
+        if let Stream::Socket(socket) = &inner.stream {
+            let _ = socket.get_ref().shutdown(std::net::Shutdown::Both);
+        }
+        let receiver = inner.receiver.take();
+        drop(inner);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        self.writers.wake_all();
+    }
+
+    /// Writes what is left, as far as goes at once, and says that nothing more will come.
+    pub(super) fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
+        inner.wire.end_output();
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.clone())));
+    }
+}
+
+impl Inner {
+    /// Whether there is nothing to write.
+    fn is_flushed(&self) -> bool {
+        self.flushed && !self.output.has_remaining() && !self.wire.wants_write()
+    }
+
+    /// How many bytes were taken to be written and are not.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.output.remaining()
+    }
+
+    /// Whether what is to be sent next has to wait.
+    fn is_full(&self) -> bool {
+        let connection = &self.wire.connection;
+        let waiting = connection.buffered().saturating_add(self.unwritten());
+        connection.state() == State::Open && waiting >= connection.config().write_buffer_size.max(1)
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if !self.output.has_remaining() {
+                self.wire.take_output(&mut self.output);
+                if !self.output.has_remaining() {
+                    if !self.flushed {
+                        ready!(self.stream.poll_flush(cx))?;
+                        self.flushed = true;
+                    }
+                    self.release();
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.output.chunks_vectored(&mut slices);
+            match ready!(self.stream.poll_write(cx, &slices[..filled])) {
+                Ok(written) => {
+                    self.flushed = false;
+                    self.output.advance(written);
+                }
+                Err(error) => {
+                    // Nobody is there to read it.
+                    self.output.advance(usize::MAX);
+                    self.wire.drop_output();
+                    self.flushed = true;
+                    let ended = self.wire.connection.closure().is_some();
+                    return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
+                }
+            }
+        }
+    }
+
+    /// Gives back a small block: it is as easily had again, and an idle connection has no use for it. One
+    /// that carried much stays until the connection has been idle for a while.
+    fn release(&mut self) {
+        if self.output.block().capacity() <= SMALL_BLOCK {
+            self.output = Transmit::default();
+        }
+    }
+}
