@@ -21,14 +21,19 @@ use ws_core::{
 };
 use ws_transport::{Clock, Deadline, Error, Joiner, Wire};
 
-use crate::{input::Input, stream::Stream, waiting::Waiting};
+use crate::{
+    input::Input,
+    stream::Stream,
+    stuck::{Stuck, WRITE_TIMEOUT},
+    waiting::Waiting,
+};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
 /// Up to which capacity a block of output is given back as soon as it is written, in bytes.
 const SMALL_BLOCK: usize = 1024;
 /// How many reads a task may make before others get their turn.
-const READS_IN_TURN: u8 = 4;
+pub(crate) const READS_IN_TURN: u8 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -54,7 +59,7 @@ pub(crate) struct Inner {
     input: Input,
     pub(crate) output: Transmit,
     /// Whether the stream was told to pass on what was written.
-    flushed: bool,
+    pub(crate) flushed: bool,
     /// Whether the stream takes no more, and will wake the task that receives when it does.
     pub(crate) blocked: bool,
     /// The task that receives, while it waits.
@@ -66,6 +71,9 @@ pub(crate) struct Inner {
     looked: bool,
     reads: u8,
     read_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    /// Made when somebody who sends finds that the stream takes nothing; gone when it takes something.
+    pub(crate) stuck: Option<Box<Stuck>>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
     /// The chunks so far of the message that is received.
@@ -87,6 +95,8 @@ impl Duplex {
             looked: true,
             reads: 0,
             read_timeout: None,
+            write_timeout: Some(WRITE_TIMEOUT),
+            stuck: None,
             stream_deadline: None,
             joiner: None,
         };
@@ -109,6 +119,14 @@ impl Duplex {
 
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {
         self.lock().read_timeout = timeout;
+    }
+
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) {
+        self.lock().write_timeout = timeout;
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// When a wait that begins now ends.
@@ -308,7 +326,7 @@ impl Duplex {
         let inner = &mut *guard;
         if inner.is_full() {
             // When nothing more can be written there will be room.
-            let polled = self.poll_flush(inner, cx);
+            let polled = self.poll_flush_patiently(inner, cx);
             if inner.is_full() {
                 ready!(polled)?;
             }
@@ -342,7 +360,7 @@ impl Duplex {
 
     /// Writes what is queued.
     pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush(&mut self.lock(), cx)
+        self.poll_flush_patiently(&mut self.lock(), cx)
     }
 
     pub(crate) fn poll_flush(
@@ -402,17 +420,20 @@ impl Duplex {
         }
     }
 
+    /// Wakes all who wait for anything.
+    pub(crate) fn wake_all(&self, inner: &mut Inner) {
+        if let Some(receiver) = inner.receiver.take() {
+            receiver.wake();
+        }
+        self.writers.wake_all();
+    }
+
     /// Reads and drops what comes until the peer's stream has ended.
     pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let _ = self.poll_flush(inner, cx);
-        loop {
-            inner.input.consume(|input| *input = &mut []);
-            if !matches!(ready!(inner.input.poll_fill(&mut inner.stream, cx)), Ok(1..)) {
-                return Poll::Ready(());
-            }
-        }
+        inner.input.poll_drain(&mut inner.stream, cx)
     }
 
     /// Ends the connection without any ceremony. All tasks that wait for it wake up.
@@ -489,14 +510,11 @@ impl Inner {
             match ready!(self.stream.poll_write(cx, &slices[..filled])) {
                 Ok(written) => {
                     self.flushed = false;
+                    self.stuck = None;
                     self.output.advance(written);
                 }
                 Err(error) => {
-                    // Nobody is there to read it.
-                    self.output.advance(usize::MAX);
-                    self.wire.take_output(&mut self.output);
-                    self.output.advance(usize::MAX);
-                    self.flushed = true;
+                    self.discard_output();
                     let ended = self.wire.connection.closure().is_some();
                     return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
                 }
