@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -13,10 +13,15 @@ use crate::{eventually, kernel, let_pass};
 
 /// The longest that somebody who is not attacked may wait for an answer, on a machine that is busy with the
 /// attack and with something else.
-pub const LATENCY: Duration = Duration::from_secs(2);
+pub const LATENCY: Duration = Duration::from_secs(5);
 
 /// Memory and descriptors belong to the whole process: one siege at a time.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// To be held around a test's sieges, and around its time limit.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs an attack that may cost so many bytes of memory, beside its own that are made before, while a
 /// witness asks again and again for an answer. Everything that the attack has opened must be closed soon
@@ -26,7 +31,6 @@ pub fn besiege<S, W: FnMut() + Send + 'static>(
     prepare: impl FnOnce() -> (S, W),
     attack: impl FnOnce(&S),
 ) {
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (stage, mut ask) = prepare();
     // Whatever is made once, by the first connection, stays.
     ask();
@@ -43,7 +47,6 @@ pub fn besiege<S, W: FnMut() + Send + 'static>(
     let longest = witness.stop();
     assert!(longest < LATENCY, "the witness waited {longest:?}");
     drop(stage);
-    drop(alone);
 }
 
 /// Somebody who is not attacked.

@@ -15,12 +15,12 @@ use ws_tests::{
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, WebSocket},
     let_pass,
-    siege::besiege,
+    siege::{alone, besiege},
     wire::{self, Frame},
 };
 
 /// What one connection may cost: buffers, a thread of the raw server, a session of TLS.
-const CONNECTION: usize = 1 << 20;
+const CONNECTION: usize = 4 << 20;
 /// How long a handshake may take, where the attack is to draw it out.
 const SHORT: Duration = Duration::from_millis(300);
 /// How long everything else may take.
@@ -28,6 +28,7 @@ const BOUND: Duration = Duration::from_secs(5);
 
 /// Attacks clients of both adapters, one after the other.
 fn attack(attack: impl Fn(Adapter) + Copy + Send + 'static) {
+    let _alone = alone();
     bounded(move || {
         for adapter in [Adapter::Std, Adapter::Smol] {
             let prepare = || {

@@ -12,7 +12,7 @@ use ws_tests::{
     PATIENCE, Raw, bounded,
     either::{Adapter, Pairing, Route, Running},
     eventually, let_pass,
-    siege::besiege,
+    siege::{alone, besiege},
     tls::RawTls,
     wire::{self, Frame},
 };
@@ -27,6 +27,7 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Runs an attack on a server of each adapter, by TLS and without. So many connections at once are allowed
 /// for.
 fn attack(connections: usize, configure: fn(&mut Config), attack: impl Fn(&Target) + Copy + Send + 'static) {
+    let _alone = alone();
     bounded(move || {
         for server in ADAPTERS {
             for secure in [false, true] {
@@ -55,21 +56,21 @@ struct Target {
 /// One end of a connection to it.
 enum Line {
     Plain(Raw),
-    Tls(RawTls),
+    Tls(Box<RawTls>),
 }
 
 impl Target {
     fn connect(&self) -> Line {
         match self.secure {
             false => Line::Plain(Raw::connect(self.server.address())),
-            true => Line::Tls(RawTls::connect(self.server.address(), &[])),
+            true => Line::Tls(Box::new(RawTls::connect(self.server.address(), &[]))),
         }
     }
 
     fn open(&self) -> Line {
         match self.secure {
             false => Line::Plain(Raw::open(self.server.address(), "/")),
-            true => Line::Tls(RawTls::open(self.server.address())),
+            true => Line::Tls(Box::new(RawTls::open(self.server.address()))),
         }
     }
 
