@@ -8,7 +8,7 @@ use std::{
 
 use ws_transport::Error;
 
-use crate::stream::Stream;
+use crate::{duplex::READS_IN_TURN, stream::Stream};
 
 /// How much one read takes at most.
 const SIZE: usize = 64 << 10;
@@ -84,6 +84,19 @@ impl Input {
         Poll::Ready(decrypted.map(|()| read))
     }
 
+    /// Reads and drops what comes until the end of the stream. A peer that sends faster than this reads keeps
+    /// neither others of the same thread nor a deadline waiting.
+    pub(crate) fn poll_drain(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..READS_IN_TURN {
+            self.consume(|input| *input = &mut []);
+            if !matches!(ready!(self.poll_fill(stream, cx)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn release(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         (self.start, self.end) = (0, 0);
@@ -116,4 +129,55 @@ fn give_to(pool: &'static Pool, buffer: Vec<u8>) {
             pool.push(buffer);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::Pin, task::Waker, time::Duration};
+
+    use futures_lite::{AsyncRead, AsyncWrite};
+    use ws_transport::Clock;
+
+    use super::*;
+    use crate::opening::Opening;
+
+    /// A peer that always has more to say.
+    struct Endless;
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buffer.len()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_peer_that_always_has_more_to_say_is_not_listened_to_in_one_go() {
+        let mut stream = Stream::Other(Box::pin(Endless));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Input::default().poll_drain(&mut stream, &mut context).is_pending());
+    }
+
+    #[test]
+    fn a_refusal_is_over_when_its_patience_is_though_the_peer_goes_on() {
+        let opening = Opening::new(Stream::Other(Box::pin(Endless)), Clock::start(), None);
+        futures_lite::future::block_on(opening.respond(b"no", Duration::from_millis(20)));
+    }
 }

@@ -49,6 +49,7 @@ mod link;
 mod opening;
 mod server;
 mod stream;
+mod stuck;
 mod waiting;
 mod websocket;
 

@@ -122,13 +122,9 @@ impl Opening {
                 let _ = self.stream.poll_close(cx);
             }
             closed = true;
-            loop {
-                self.input.consume(|input| *input = &mut []);
-                match self.input.poll_fill(&mut self.stream, cx) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Pin::new(&mut self.timer).poll(cx).map(|_| ()),
-                }
+            match self.input.poll_drain(&mut self.stream, cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => Pin::new(&mut self.timer).poll(cx).map(|_| ()),
             }
         })
         .await;

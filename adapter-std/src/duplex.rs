@@ -328,7 +328,7 @@ impl Duplex {
         self.flush_without_waiting();
     }
 
-    /// Queues a Close and writes it.
+    /// Queues a Close and writes it, not longer than the closing handshake may take.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         {
             let wire = &mut *self.wire();
@@ -338,7 +338,19 @@ impl Duplex {
             }
             self.tell_time(wire);
         }
-        self.flush()
+        // A thread that waits in a write has its own timeout, and the Close follows what it writes.
+        while let Flushed::Blocked = self.flush_without_waiting() {
+            let left = {
+                let wire = &mut *self.wire();
+                self.tell_time(wire);
+                if wire.connection.is_finished() {
+                    return Ok(());
+                }
+                wire.connection.poll_timeout().map(|due| self.clock.until(due))
+            };
+            self.socket.wait_writable(false, left)?;
+        }
+        Ok(())
     }
 
     /// Receives, and drops what comes, until the connection has ended.

@@ -15,6 +15,7 @@ pub mod pipe;
 mod process;
 mod raw;
 mod server;
+pub mod siege;
 pub mod tls;
 pub mod wire;
 

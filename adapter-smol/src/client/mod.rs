@@ -18,7 +18,7 @@ use ws_core::{
 use ws_sessions::Callbacks;
 use ws_transport::{Clock, ConnectOptions, Deadline, Error, begin_connect, seed, tls::ClientTls};
 
-use crate::{Task, WebSocket, opening::Opening, stream::Stream};
+use crate::{Task, WebSocket, opening::Opening, stream::Stream, stuck::WRITE_TIMEOUT};
 
 pub use self::handle::ClientHandle;
 
@@ -47,6 +47,7 @@ pub struct Client {
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     tls: ClientTls,
 }
 
@@ -59,6 +60,7 @@ impl Client {
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
+            write_timeout: Some(WRITE_TIMEOUT),
             tls: ClientTls::new(),
         }
     }
@@ -91,6 +93,12 @@ impl Client {
     /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
+        self
+    }
+
+    /// How long a write may wait for the peer to read anything at all; 30 s.
+    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.write_timeout = timeout;
         self
     }
 
@@ -193,7 +201,9 @@ impl Client {
         let clock = Clock::start();
         let opening = Opening::new(stream, clock, tls);
         let (connection, opening, response) = open(opening, &request, self.config, clock).await?;
-        Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response))
+        let duplex = opening.into_duplex(connection);
+        duplex.set_write_timeout(self.write_timeout);
+        Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
 
     async fn connect_socket(&self, url: &Url) -> Result<Stream, Error> {

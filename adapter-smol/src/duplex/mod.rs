@@ -16,7 +16,15 @@ use async_io::Timer;
 use ws_core::{Closure, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Joiner, Wire};
 
-use crate::{input::Input, stream::Stream, waiting::Waiting};
+use crate::{
+    input::Input,
+    stream::Stream,
+    stuck::{Stuck, WRITE_TIMEOUT},
+    waiting::Waiting,
+};
+
+/// How many reads a task may make before others get their turn.
+pub(crate) const READS_IN_TURN: u8 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -33,7 +41,7 @@ pub(crate) struct Inner {
     input: Input,
     pub(crate) output: Transmit,
     /// Whether the stream was told to pass on what was written.
-    flushed: bool,
+    pub(crate) flushed: bool,
     /// Whether the stream takes no more, and will wake the task that receives when it does.
     pub(crate) blocked: bool,
     /// The task that receives, while it waits.
@@ -45,6 +53,9 @@ pub(crate) struct Inner {
     looked: bool,
     reads: u8,
     read_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    /// Made when somebody who sends finds that the stream takes nothing; gone when it takes something.
+    pub(crate) stuck: Option<Box<Stuck>>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
     /// The chunks so far of the message that is received.
@@ -66,6 +77,8 @@ impl Duplex {
             looked: true,
             reads: 0,
             read_timeout: None,
+            write_timeout: Some(WRITE_TIMEOUT),
+            stuck: None,
             stream_deadline: None,
             joiner: None,
         };
@@ -88,6 +101,14 @@ impl Duplex {
 
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {
         self.lock().read_timeout = timeout;
+    }
+
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) {
+        self.lock().write_timeout = timeout;
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
     }
 
     pub(crate) fn closure(&self) -> Option<Closure> {

@@ -12,10 +12,7 @@ use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
 use ws_transport::{Clock, Deadline, Error};
 
-use super::{Duplex, Inner};
-
-/// How many reads a task may make before others get their turn.
-const READS_IN_TURN: u8 = 4;
+use super::{Duplex, Inner, READS_IN_TURN};
 
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]

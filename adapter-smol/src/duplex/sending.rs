@@ -29,7 +29,7 @@ impl Duplex {
         let inner = &mut *guard;
         if inner.is_full() {
             // When nothing more can be written there will be room.
-            let polled = self.poll_flush(inner, cx);
+            let polled = self.poll_flush_patiently(inner, cx);
             if inner.is_full() {
                 ready!(polled)?;
             }
@@ -63,7 +63,7 @@ impl Duplex {
 
     /// Writes what is queued.
     pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush(&mut self.lock(), cx)
+        self.poll_flush_patiently(&mut self.lock(), cx)
     }
 
     pub(crate) fn poll_flush(
@@ -123,17 +123,20 @@ impl Duplex {
         }
     }
 
+    /// Wakes all who wait for anything.
+    pub(crate) fn wake_all(&self, inner: &mut Inner) {
+        if let Some(receiver) = inner.receiver.take() {
+            receiver.wake();
+        }
+        self.writers.wake_all();
+    }
+
     /// Reads and drops what comes until the peer's stream has ended.
     pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let _ = self.poll_flush(inner, cx);
-        loop {
-            inner.input.consume(|input| *input = &mut []);
-            if !matches!(ready!(inner.input.poll_fill(&mut inner.stream, cx)), Ok(1..)) {
-                return Poll::Ready(());
-            }
-        }
+        inner.input.poll_drain(&mut inner.stream, cx)
     }
 
     /// Ends the connection without any ceremony. All tasks that wait for it wake up.
@@ -195,13 +198,11 @@ impl Inner {
             match ready!(self.stream.poll_write(cx, &slices[..filled])) {
                 Ok(written) => {
                     self.flushed = false;
+                    self.stuck = None;
                     self.output.advance(written);
                 }
                 Err(error) => {
-                    // Nobody is there to read it.
-                    self.output.advance(usize::MAX);
-                    self.wire.drop_output();
-                    self.flushed = true;
+                    self.discard_output();
                     let ended = self.wire.connection.closure().is_some();
                     return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
                 }

@@ -58,6 +58,7 @@ async fn open(
     };
     server.monitor.count_accepted();
     let duplex = opening.into_duplex(connection);
+    duplex.set_write_timeout(server.settings.write_timeout);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }

@@ -20,7 +20,7 @@ pub use listener::{Handle, Listener};
 pub use route::{HandlerResult, Route};
 
 use self::route::Handler;
-use crate::WebSocket;
+use crate::{WebSocket, stuck::WRITE_TIMEOUT};
 
 /// A connection's task, for a spawner to run to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,6 +65,7 @@ pub struct Server {
 struct Settings {
     max_connections: usize,
     read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     listen: ListenOptions,
 }
 
@@ -82,6 +83,7 @@ impl Server {
             settings: Settings {
                 max_connections: 65_536,
                 read_timeout: None,
+                write_timeout: Some(WRITE_TIMEOUT),
                 listen: ListenOptions::default(),
             },
             tls: None,
@@ -139,6 +141,12 @@ impl Server {
     /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
+        self
+    }
+
+    /// How long a write may wait for the peer to read anything at all; 30 s.
+    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.write_timeout = timeout;
         self
     }
 

@@ -43,6 +43,11 @@ impl Client {
         either!(self self, client => client.read_timeout(Some(timeout)))
     }
 
+    /// As `Client::write_timeout`.
+    pub fn write_timeout(self, timeout: Duration) -> Self {
+        either!(self self, client => client.write_timeout(Some(timeout)))
+    }
+
     /// As `Client::tls`.
     pub fn tls(self, tls: ClientTls) -> Self {
         either!(self self, client => client.tls(tls))

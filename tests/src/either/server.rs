@@ -156,6 +156,11 @@ impl Server {
         either!(self self, server => server.configure(change))
     }
 
+    /// As `Server::write_timeout`.
+    pub fn write_timeout(self, timeout: Duration) -> Self {
+        either!(self self, server => server.write_timeout(Some(timeout)))
+    }
+
     /// As `Server::max_connections`.
     pub fn max_connections(self, most: usize) -> Self {
         either!(self self, server => server.max_connections(most))

@@ -1,0 +1,130 @@
+//! Where others read RFC 6455 in another way than we do.
+
+use crate::{
+    conversation::{Case, Kind},
+    judges::{
+        End,
+        Judge::{self, Tungstenite, Websockets, Wsproto},
+        Verdict,
+    },
+};
+
+/// What an implementation makes of some kinds of conversations, and who is right.
+pub(crate) struct Difference {
+    pub(crate) judges: &'static [Judge],
+    pub(crate) kinds: &'static [Kind],
+    /// The words of RFC 6455, and what the other one does.
+    pub(crate) clause: &'static str,
+    instead: Instead,
+}
+
+/// What somebody does who does not do as we do.
+#[derive(Clone, Copy)]
+enum Instead {
+    /// Fails with another code.
+    Fails(u16),
+    /// Takes it for a Close with this code.
+    Closes(u16),
+    /// Hands out what we refuse, and goes on.
+    Tolerates,
+    /// Waits for more.
+    Waits,
+    /// Hands out what comes before it fails.
+    Later,
+}
+
+impl Difference {
+    pub(crate) fn applies(&self, judge: Judge, case: &Case) -> bool {
+        self.judges.contains(&judge) && self.kinds.contains(&case.kind)
+    }
+
+    /// The other one's verdict, given ours.
+    pub(crate) fn theirs(&self, case: &Case, ours: &Verdict) -> Verdict {
+        let mut verdict = ours.clone();
+        match self.instead {
+            Instead::Fails(code) => verdict.end = End::Failed(code),
+            Instead::Closes(code) => verdict.end = End::Closed(Some(code)),
+            Instead::Waits => verdict.end = End::Open,
+            Instead::Tolerates => {
+                verdict.said.extend(case.tolerated.clone());
+                verdict.end = End::Open;
+            }
+            Instead::Later => verdict.said.extend(case.tolerated.clone()),
+        }
+        verdict
+    }
+}
+
+pub(crate) const DIFFERENCES: &[Difference] = &[
+    Difference {
+        judges: &[Tungstenite, Websockets],
+        kinds: &[Kind::LongLength],
+        clause: "5.2: \"in all cases, the minimal number of bytes MUST be used to encode the length\"; they \
+                 take any",
+        instead: Instead::Tolerates,
+    },
+    Difference {
+        judges: &[Tungstenite, Websockets],
+        kinds: &[Kind::HighestBit],
+        clause: "5.2: \"the most significant bit MUST be 0\"; to them it is a large frame and no broken rule",
+        instead: Instead::Fails(1009),
+    },
+    Difference {
+        judges: &[Tungstenite],
+        kinds: &[Kind::ForbiddenCode, Kind::UnregisteredCode],
+        clause: "7.4: such codes are not used; it answers with 1002 too, but tells its application of a Close \
+                 with 1002 that the peer never sent, and not of a mistake",
+        instead: Instead::Closes(1002),
+    },
+    Difference {
+        judges: &[Tungstenite],
+        kinds: &[Kind::LastClose],
+        clause: "7.4.2: codes below 3000 are for \"future revisions\"; 1014 is not on its list, and it does as \
+                 with every other",
+        instead: Instead::Closes(1002),
+    },
+    Difference {
+        judges: &[Wsproto],
+        kinds: &[Kind::LastClose],
+        clause: "7.4.2: codes below 3000 are for \"future revisions\"; 1014 is not on its list",
+        instead: Instead::Fails(1002),
+    },
+    Difference {
+        judges: &[Websockets],
+        kinds: &[Kind::CloseInMessage],
+        clause: "5.4: \"Control frames (see Section 5.5) MAY be injected in the middle of a fragmented \
+                 message\", and a Close is one; it takes this for a mistake",
+        instead: Instead::Fails(1002),
+    },
+    Difference {
+        judges: &[Websockets],
+        kinds: &[Kind::NotUtf8InFragment],
+        clause: "8.1 leaves open when an endpoint looks; it looks at a text when it is whole, and answers \
+                 pings until then",
+        instead: Instead::Later,
+    },
+    Difference {
+        judges: &[Tungstenite, Websockets],
+        kinds: &[Kind::NotUtf8InPart],
+        clause: "8.1 leaves open when an endpoint looks; they look at frames that are whole",
+        instead: Instead::Waits,
+    },
+    Difference {
+        judges: &[Wsproto],
+        kinds: &[Kind::LargeFrame],
+        clause: "10.4: \"MUST impose limits\" to protect itself; it leaves them to its caller",
+        instead: Instead::Waits,
+    },
+    Difference {
+        judges: &[Wsproto],
+        kinds: &[Kind::LargeMessage],
+        clause: "10.4: \"MUST impose limits\" to protect itself; it leaves them to its caller",
+        instead: Instead::Tolerates,
+    },
+    Difference {
+        judges: &[Tungstenite, Wsproto, Websockets],
+        kinds: &[Kind::ManyFragments],
+        clause: "10.4 names sizes only; they do not count fragments",
+        instead: Instead::Waits,
+    },
+];
