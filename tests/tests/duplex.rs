@@ -81,7 +81,7 @@ fn both_ends_send_64_mib_from_two_threads_each_while_they_receive() {
 #[test]
 fn a_server_goes_on_receiving_while_the_client_does_not_read() {
     bounded(|| {
-        let server = Running::start(flood());
+        let server = Running::start(flood().configure(|config| config.keepalive = None));
         let mut raw = Raw::open(server.address(), "/");
         let socket = raw.socket().try_clone().unwrap();
         let sending = thread::spawn(move || {

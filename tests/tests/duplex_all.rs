@@ -17,7 +17,8 @@ with_every_pairing! {
 
 const MESSAGE: usize = 64 << 10;
 /// Sends from two threads, and receives as much in a third that begins a little later.
-fn talk(ws: WebSocket, each: usize, pause: Duration) -> impl FnOnce() {
+/// Gives back both halves, for the other end may still have to read.
+fn talk(ws: WebSocket, each: usize, pause: Duration) -> impl FnOnce() -> (Sender, Receiver) {
     let (sender, receiver) = ws.split();
     let senders = [1_u8, 2].map(|kind| {
         let sender = sender.clone();
@@ -29,8 +30,7 @@ fn talk(ws: WebSocket, each: usize, pause: Duration) -> impl FnOnce() {
     });
     move || {
         senders.into_iter().for_each(|sending| sending.join().unwrap());
-        receiving.join().unwrap();
-        drop(sender);
+        (sender, receiving.join().unwrap())
     }
 }
 
@@ -62,8 +62,7 @@ fn two_peers_send_much_at_once_and_one_does_not_read_at_first(pairing: Pairing) 
     let each = if pairing.secure { 512 } else { 128 };
     let server = talk(handed.ws, each, Duration::from_millis(500));
     let client = talk(client, each, Duration::ZERO);
-    client();
-    server();
+    let (_client, _server) = (client(), server());
 }
 
 fn two_threads_send_while_a_third_waits_in_receive(pairing: Pairing) {
