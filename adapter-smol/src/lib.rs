@@ -62,8 +62,11 @@ pub use ws_core::{
     OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
     server::{Accept, Request},
 };
+pub use ws_sessions::{
+    Callbacks, Monitor, Rooms, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+};
 pub use ws_transport::{
-    Clock, Deadline, Error, ListenOptions, Overflow,
+    Backlog, Clock, Deadline, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ServerTls, TlsError},
 };
 

@@ -48,6 +48,11 @@ impl Process {
         }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a living process");
@@ -93,7 +98,7 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
     }
 }
 
-/// Builds the programs of ws-std and gives the folder that they are in.
+/// Builds the programs of both adapters and gives the folder that they are in.
 pub fn programs() -> PathBuf {
     // target/debug/deps/test-0123456789abcdef
     let test = env::current_exe().expect("the path of this test");
@@ -101,7 +106,7 @@ pub fn programs() -> PathBuf {
     let is_release = profile.ends_with("release");
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    build.args(["build", "--quiet", "--package", "ws-std", "--examples", "--target-dir"]);
+    build.args(["build", "--quiet", "--package=ws-std", "--package=ws-smol", "--examples", "--target-dir"]);
     build.arg(profile.parent().expect("a target directory"));
     build.args(is_release.then_some("--release"));
     assert!(build.status().expect("cargo").success(), "{build:?} failed");
