@@ -61,7 +61,7 @@ impl Listener {
         // The wait before `accept` can be in vain, if the client changes its mind in between.
         listener.set_nonblocking(true)?;
         let (stop, stopped) = UnixStream::pair()?;
-        let pool = Pool::new(server.settings.max_connections);
+        let pool = Pool::new(&server.settings.threads);
         let shared = Arc::new(Shared { server, pool, connections: Mutex::default(), stop });
         Ok(Self { listener, stopped, shared })
     }
@@ -87,8 +87,10 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The operating system cannot wait for connections any more.
+    /// The operating system cannot wait for connections any more, or start the least
+    /// [`threads`](Server::threads).
     pub fn serve(self) -> Result<(), Error> {
+        self.shared.pool.start()?;
         let mut refused = Refused::default();
         loop {
             let mut fds =

@@ -3,7 +3,9 @@ mod listener;
 mod pool;
 mod route;
 
-use std::{fmt, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt, net::ToSocketAddrs, ops::RangeInclusive, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration,
+};
 
 use ws_core::{
     Config, OriginPolicy, Response,
@@ -23,8 +25,8 @@ use crate::WebSocket;
 
 /// Serves WebSockets, and a few pages beside them, on one port.
 ///
-/// Each connection has a thread while it lasts. Threads start on demand and are used again; when
-/// [`max_connections`](Self::max_connections) are at work, further clients are answered with 503.
+/// Each connection has a thread while it lasts. Threads start on demand, or [before](Self::threads), and are
+/// used again; when [`max_connections`](Self::max_connections) are at work, further clients are answered with 503.
 ///
 /// ```no_run
 /// use ws_std::Server;
@@ -51,9 +53,10 @@ pub struct Server {
 }
 
 /// What holds for all connections beside the protocol's configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
-    max_connections: usize,
+    /// How many there are at least, and at most: one for each connection.
+    threads: RangeInclusive<usize>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     listen: ListenOptions,
@@ -71,7 +74,7 @@ impl Server {
         Self {
             site: Site::new(),
             settings: Settings {
-                max_connections: 4096,
+                threads: 0..=4096,
                 read_timeout: None,
                 write_timeout: Some(Duration::from_secs(30)),
                 listen: ListenOptions::default(),
@@ -122,7 +125,15 @@ impl Server {
 
     /// The most connections at a time, handshakes included; 4,096.
     pub fn max_connections(mut self, most: usize) -> Self {
-        self.settings.max_connections = most;
+        self.settings.threads = *self.settings.threads.start()..=most;
+        self
+    }
+
+    /// How many threads serve connections, such as `8..=128`: so many are there from the start and stay, and
+    /// no more than so many are added while there are connections for them. The latter is what
+    /// [`max_connections`](Self::max_connections) sets alone.
+    pub fn threads(mut self, threads: RangeInclusive<usize>) -> Self {
+        self.settings.threads = threads;
         self
     }
 

@@ -1,8 +1,9 @@
-//! Threads that start on demand, are used again, and are never more than so many.
+//! Threads that start on demand, are used again, and are never more than so many; some stay.
 
 use std::{
     collections::VecDeque,
     fmt, io,
+    ops::RangeInclusive,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -14,7 +15,10 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
+    least: usize,
     most: usize,
+    /// How long a thread that is not one of the least waits for another connection before it ends.
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -27,11 +31,28 @@ struct State {
 }
 
 impl Pool {
-    /// How long a thread waits for another connection before it ends.
-    const IDLE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(10);
 
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), most })
+    pub(super) fn new(threads: &RangeInclusive<usize>) -> Arc<Self> {
+        Self::with_patience(threads, Self::PATIENCE)
+    }
+
+    fn with_patience(threads: &RangeInclusive<usize>, patience: Duration) -> Arc<Self> {
+        let (least, most) = (*threads.start(), *threads.end());
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, patience })
+    }
+
+    /// Starts the threads that are always there.
+    ///
+    /// # Errors
+    ///
+    /// No more can be started.
+    pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
+        (0..self.least).try_for_each(|_| {
+            self.lock().threads += 1;
+            let pool = self.clone();
+            self.spawn(move || pool.work())
+        })
     }
 
     /// Gives the job to an idle thread, or else to a new one.
@@ -56,11 +77,13 @@ impl Pool {
             job();
             pool.work();
         };
-        if let Err(error) = thread::Builder::new().name("ws-connection".into()).spawn(work) {
-            self.lock().threads -= 1;
-            return Err(error);
-        }
-        Ok(())
+        self.spawn(work)
+    }
+
+    /// Starts a thread that was counted already.
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let spawned = thread::Builder::new().name("ws-connection".into()).spawn(work);
+        spawned.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
     /// Lets the threads end when they have nothing to do, and waits for that; tells whether all did.
@@ -88,17 +111,22 @@ impl Pool {
     fn next_job(&self) -> Option<Job> {
         let mut state = self.lock();
         state.idle += 1;
-        let deadline = Instant::now() + Self::IDLE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let job = state.jobs.pop_front();
-            if job.is_some() || state.closed || left.is_zero() {
+            let stays = state.threads <= self.least;
+            if job.is_some() || state.closed || (left.is_zero() && !stays) {
                 state.idle -= 1;
                 if job.is_none() {
                     state.threads -= 1;
                     self.changed.notify_all();
                 }
                 return job;
+            }
+            if stays {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -124,7 +152,7 @@ mod tests {
 
     #[test]
     fn threads_start_on_demand_are_reused_and_bounded() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(&(0..=2));
         let (started, starts) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -147,6 +175,30 @@ mod tests {
         assert!(first.contains(&starts.recv().unwrap()));
         release.send(()).unwrap();
         release.send(()).unwrap();
+        assert!(pool.close(Instant::now() + Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn the_least_threads_are_there_before_any_job_and_stay() {
+        let pool = Pool::with_patience(&(2..=4), Duration::from_millis(1));
+        pool.start().unwrap();
+        while pool.lock().idle < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(pool.lock().threads, 2);
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        for _ in 0..4 {
+            let released = released.clone();
+            pool.run(move || released.lock().unwrap().recv().unwrap()).unwrap();
+        }
+        assert_eq!(pool.lock().threads, 4);
+        (0..4).for_each(|_| release.send(()).unwrap());
+        // Those beyond the least end soon.
+        while pool.lock().threads > 2 || pool.lock().idle < 2 {
+            thread::yield_now();
+        }
+        assert!(pool.run(|| ()).is_ok());
         assert!(pool.close(Instant::now() + Duration::from_secs(5)));
     }
 }

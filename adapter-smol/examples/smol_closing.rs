@@ -1,0 +1,27 @@
+//! Prints what it receives. On `bye` it closes, with a code and a reason of its own; and whoever closes, it
+//! tells how that went.
+//!
+//! `cargo run --example smol_closing -- [URL]`
+
+use ws_smol::{CloseCode, Error};
+
+fn main() -> Result<(), Error> {
+    smol::block_on(run())
+}
+
+async fn run() -> Result<(), Error> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
+    let mut ws = ws_smol::connect(&url).await?;
+    while let Some(message) = ws.receive().await? {
+        println!("received: {message}");
+        if message == "bye" {
+            // Waits for the peer's Close.
+            ws.close(CloseCode::new(4000), "good night").await?;
+        }
+    }
+    if let Some(closure) = ws.closure() {
+        println!("code {}, reason {:?}, clean: {}", closure.code.get(), closure.reason, closure.clean);
+        println!("that is: {closure}");
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Tells text from binary and answers in kind: text in capitals, bytes in reverse.
+//!
+//! `cargo run --example smol_text_or_binary -- [ADDRESS]`
+
+use ws_smol::{Error, HandlerResult, Message, Request, Server, WebSocket};
+
+fn main() -> Result<(), Error> {
+    smol::block_on(run())
+}
+
+async fn run() -> Result<(), Error> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
+    let listener = Server::new().route("/", answer).bind(address)?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    listener.serve().await
+}
+
+async fn answer(_request: Request, mut ws: WebSocket) -> HandlerResult {
+    while let Some(message) = ws.receive().await? {
+        match message {
+            Message::Text(text) => ws.send(text.to_uppercase()).await?,
+            Message::Binary(bytes) => ws.send(bytes.iter().rev().copied().collect::<Vec<_>>()).await?,
+        }
+    }
+    Ok(())
+}

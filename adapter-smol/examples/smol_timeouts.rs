@@ -1,0 +1,39 @@
+//! Waits for nothing without end: not for the connection, not for the opening handshake, not for a message,
+//! not for the server to take one. After a second of silence it asks whether anybody is there.
+//!
+//! `cargo run --example smol_timeouts -- [URL]`
+
+use std::time::Duration;
+
+use smol::{Timer, future::FutureExt as _};
+use ws_smol::{Client, Deadline, Error};
+
+fn main() -> Result<(), Error> {
+    smol::block_on(run())
+}
+
+async fn run() -> Result<(), Error> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
+    let client = Client::new(&url)
+        .connect_timeout(Duration::from_secs(3))
+        .configure(|config| config.open_timeout = Some(Duration::from_secs(3)))
+        .read_timeout(Some(Duration::from_secs(1)));
+    let mut ws = client.connect().await?;
+    loop {
+        match ws.receive().await {
+            Ok(Some(message)) => println!("received: {message}"),
+            Ok(None) => return Ok(()),
+            // The connection is as it was.
+            Err(Error::Timeout(Deadline::Read)) => {
+                println!("a second of silence");
+                ws.send("anybody there?").or(too_late()).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn too_late() -> Result<(), Error> {
+    Timer::after(Duration::from_secs(5)).await;
+    Err(Error::Timeout(Deadline::Write))
+}

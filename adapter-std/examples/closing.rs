@@ -1,0 +1,23 @@
+//! Prints what it receives. On `bye` it closes, with a code and a reason of its own; and whoever closes, it
+//! tells how that went.
+//!
+//! `cargo run --example closing -- [URL]`
+
+use ws_std::{CloseCode, Error};
+
+fn main() -> Result<(), Error> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
+    let mut ws = ws_std::connect(&url)?;
+    while let Some(message) = ws.receive()? {
+        println!("received: {message}");
+        if message == "bye" {
+            // Waits for the peer's Close.
+            ws.close(CloseCode::new(4000), "good night")?;
+        }
+    }
+    if let Some(closure) = ws.closure() {
+        println!("code {}, reason {:?}, clean: {}", closure.code.get(), closure.reason, closure.clean);
+        println!("that is: {closure}");
+    }
+    Ok(())
+}
