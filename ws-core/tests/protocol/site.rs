@@ -16,7 +16,7 @@ fn request(head: &Head) -> Request {
 }
 
 fn upgrade(path: &str) -> Head {
-    Head::request().first_line(&format!("GET {path} HTTP/1.1"))
+    Head::request().first_line(format!("GET {path} HTTP/1.1"))
 }
 
 fn plain(method: &str, path: &str) -> Request {
@@ -126,7 +126,7 @@ fn the_route_prefers_subprotocols_in_its_own_order_and_a_check_overrules_it() {
         ("/", "v3", None),
         ("/fixed", "v1, v2", Some("v1")),
     ] {
-        let head = upgrade(path).with(&format!("Sec-WebSocket-Protocol: {offered}"));
+        let head = upgrade(path).with(format!("Sec-WebSocket-Protocol: {offered}"));
         let (_, connection) = opened(&site, &mut request(&head));
         assert_eq!(connection.subprotocol(), chosen, "{path} {offered}");
     }
