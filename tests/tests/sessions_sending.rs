@@ -10,11 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ws_std::{Backlog, Callbacks, CloseCode, Overflow, Session, Sessions};
+use ws_std::{
+    Backlog, Callbacks, CloseCode, Closure, Keepalive, Overflow, Session, Sessions,
+    ws_core::{Cause, Timeout},
+};
 use ws_tests::{
     PATIENCE, Raw,
     either::{Adapter, Pairing, Route, Running},
-    eventually, kernel,
+    eventually, kernel, let_pass,
     tls::RawTls,
     wire::Frame,
     with_both_adapters,
@@ -26,13 +29,11 @@ with_both_adapters! {
     a_fed_answer_leaves_before_what_is_sent_after_it
     a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer
     a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_tls
+    a_peer_that_reads_its_answers_slowly_counts_as_alive
+    a_peer_that_never_reads_its_answers_is_given_up
     several_answers_to_each_message_wait_for_a_slow_reader
     answers_outlive_broadcasts_that_are_dropped
     a_peer_that_vanishes_while_its_answers_wait_ends_at_once
-    what_was_sent_before_close_arrives_before_the_close
-    what_was_sent_before_close_arrives_before_the_close_by_tls
-    close_all_closes_all
-    a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
     a_flood_does_not_keep_broadcasts_from_those_who_flood
 }
 
@@ -176,6 +177,53 @@ fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_t
     assert!(session.is_open());
 }
 
+/// A server that pings each second and waits another for the answer, and a peer that asks far too much.
+fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::Receiver<Closure>) {
+    let (end, ended) = mpsc::channel();
+    let end = Mutex::new(end);
+    let callbacks =
+        echo().on_disconnect(move |_, closure| end.lock().unwrap().send(closure.clone()).unwrap());
+    let second = Duration::from_secs(1);
+    let route = Route::callbacks(adapter, callbacks).configure(move |config| {
+        config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 1 });
+    });
+    let server = Pairing { client: adapter, server: adapter, secure: false }.serve(route).start();
+    let raw = Raw::open(server.address(), "/");
+    let asking = raw.socket().try_clone().unwrap();
+    let asking = thread::spawn(move || {
+        use std::io::Write as _;
+        for number in 0..MUCH / QUESTION {
+            if (&asking).write_all(&question(number).masked().encode()).is_err() {
+                break;
+            }
+        }
+    });
+    (server, raw, asking, ended)
+}
+
+fn a_peer_that_reads_its_answers_slowly_counts_as_alive(adapter: Adapter) {
+    let (_server, mut raw, asking, ended) = impatient(adapter);
+    let mut number = 0;
+    while number < MUCH / QUESTION {
+        // For longer, all in all, than silence may last.
+        let_pass(Duration::from_millis(1));
+        let frame = raw.frame();
+        if frame.opcode != Frame::PING {
+            assert_eq!(frame, question(number));
+            number += 1;
+        }
+    }
+    assert!(ended.try_recv().is_err());
+    asking.join().unwrap();
+}
+
+fn a_peer_that_never_reads_its_answers_is_given_up(adapter: Adapter) {
+    let (_server, _raw, asking, ended) = impatient(adapter);
+    let closure = ended.recv_timeout(PATIENCE).expect("an end");
+    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    asking.join().unwrap();
+}
+
 fn several_answers_to_each_message_wait_for_a_slow_reader(adapter: Adapter) {
     let everyone = Sessions::new();
     let callbacks = Callbacks::new().sessions(&everyone).on_message(|session, message| {
@@ -257,88 +305,6 @@ fn a_peer_that_vanishes_while_its_answers_wait_ends_at_once(adapter: Adapter) {
     raw.reset();
     assert!(!ended.recv_timeout(PATIENCE).expect("an end"));
     assert!(began.elapsed() < ws_tests::SLACK, "{:?}", began.elapsed());
-}
-
-fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
-    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
-    let everyone = Sessions::new();
-    let server = serve(adapter, false, Callbacks::new().sessions(&everyone).backlog(backlog));
-    let mut raw = Raw::open(server.address(), "/");
-    let session = only(&everyone);
-    let count = MUCH / 4 / QUESTION;
-    (0..count).for_each(|number| session.send(question(number).payload).unwrap());
-    session.close(CloseCode::new(4000), "that was all").unwrap();
-    assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
-    session.close(CloseCode::new(4001), "twice is no error").unwrap();
-    for number in 0..count {
-        assert_eq!(raw.frame(), question(number));
-    }
-    assert_eq!(raw.frame().code_and_reason(), (4000, "that was all"));
-    raw.send(Frame::close(4000, ""));
-    assert_eq!(raw.next_frame(), None);
-    eventually("it has ended", || everyone.is_empty());
-    assert!(session.closure().unwrap().clean);
-}
-
-fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
-    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
-    let everyone = Sessions::new();
-    let server = serve(adapter, true, Callbacks::new().sessions(&everyone).backlog(backlog));
-    let mut raw = RawTls::open(server.address());
-    let session = only(&everyone);
-    let count = MUCH / 4 / QUESTION;
-    (0..count).for_each(|number| session.send(question(number).payload).unwrap());
-    session.close(CloseCode::new(4000), "that was all").unwrap();
-    for number in 0..count {
-        assert_eq!(raw.frame().unwrap(), question(number));
-    }
-    assert_eq!(raw.frame().unwrap().code_and_reason(), (4000, "that was all"));
-}
-
-/// Sessions of a set, and a channel that tells with which code each ended.
-fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
-    let (end, ends) = mpsc::channel();
-    let end = Mutex::new(end);
-    let callbacks = Callbacks::new()
-        .sessions(everyone)
-        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
-    (callbacks, ends)
-}
-
-fn close_all_closes_all(adapter: Adapter) {
-    let everyone = Sessions::new();
-    let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
-    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
-    eventually("all are there", || everyone.len() == 20);
-    everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
-    assert!(everyone.all().iter().all(Session::is_open));
-    everyone.close_all(CloseCode::SERVICE_RESTART, "back soon");
-    for mut raw in raws {
-        assert_eq!(raw.frame().code_and_reason(), (1012, "back soon"));
-        raw.send(Frame::close(1012, ""));
-        assert_eq!(raw.next_frame(), None);
-        assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), CloseCode::SERVICE_RESTART);
-    }
-    eventually("nobody is there", || everyone.is_empty());
-}
-
-fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
-    let everyone = Sessions::new();
-    let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
-    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
-    eventually("all are there", || everyone.len() == 20);
-    let handle = server.handle().clone();
-    let stopping = thread::spawn(move || handle.stop(PATIENCE));
-    for mut raw in raws {
-        assert_eq!(raw.frame().code_and_reason(), (1001, "the server stops"));
-        raw.send(Frame::close(1001, ""));
-        assert_eq!(raw.next_frame(), None);
-    }
-    assert!(stopping.join().unwrap(), "nothing had to be broken off");
-    assert_eq!(ends.try_iter().collect::<Vec<_>>(), [CloseCode::GOING_AWAY; 20]);
-    assert!(everyone.is_empty());
 }
 
 fn a_flood_does_not_keep_broadcasts_from_those_who_flood(adapter: Adapter) {

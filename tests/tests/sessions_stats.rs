@@ -104,9 +104,9 @@ fn a_server_counts_whom_it_accepts_and_refuses(adapter: Adapter) {
 fn what_a_server_counts_is_served_to_prometheus(adapter: Adapter) {
     let everyone = Sessions::new();
     let server = Server::new(adapter).mount("/", Route::callbacks(adapter, echo(&everyone)));
-    let (monitor, all) = (server.monitor(), everyone);
+    let monitor = server.monitor();
     let metrics = move |_: &_| {
-        let text = monitor.stats(&all).to_prometheus();
+        let text = monitor.stats(&everyone).to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
     let server = match server {

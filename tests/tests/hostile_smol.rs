@@ -1,0 +1,55 @@
+//! A peer that always has more to say, which only a stream without a network in between can.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use smol::io::{AsyncRead, AsyncWrite};
+use ws_smol::{
+    Clock, CloseCode, Config, WebSocket,
+    ws_core::{Cause, Connection, Timeout},
+};
+use ws_tests::{bounded, takes};
+
+/// Fills every buffer with empty messages, and takes whatever is written.
+struct Flood;
+
+impl AsyncRead for Flood {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        buffer.chunks_exact_mut(2).for_each(|frame| frame.copy_from_slice(&[0x82, 0]));
+        Poll::Ready(Ok(buffer.len()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_peer_that_floods_does_not_outlast_the_closing_handshake() {
+    bounded(|| {
+        let mut config = Config::default();
+        config.close_timeout = Duration::from_millis(200);
+        let clock = Clock::start();
+        let connection = Connection::client(Arc::new(config), [7; 32], clock.now());
+        let mut ws = WebSocket::from_connection(Flood, connection, clock);
+        takes(Duration::from_millis(200), || {
+            let _ = smol::block_on(ws.close(CloseCode::NORMAL_CLOSURE, "enough"));
+        });
+        assert_eq!(ws.closure().unwrap().cause, Cause::Timeout(Timeout::Close));
+    });
+}

@@ -1,0 +1,123 @@
+//! How sessions close: one, all of a set, all of a server.
+
+use std::{
+    sync::{Mutex, mpsc},
+    thread,
+};
+
+use ws_std::{Backlog, Callbacks, CloseCode, Session, Sessions};
+use ws_tests::{
+    PATIENCE, Raw,
+    either::{Adapter, Pairing, Route, Running},
+    eventually,
+    tls::RawTls,
+    wire::Frame,
+    with_both_adapters,
+};
+
+with_both_adapters! {
+    what_was_sent_before_close_arrives_before_the_close
+    what_was_sent_before_close_arrives_before_the_close_by_tls
+    close_all_closes_all
+    a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
+}
+
+fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
+    let pairing = Pairing { client: adapter, server: adapter, secure };
+    pairing.serve(Route::callbacks(adapter, callbacks)).start()
+}
+
+/// The one session of the set.
+fn only(sessions: &Sessions) -> Session {
+    eventually("it is there", || sessions.len() == 1);
+    sessions.all()[0].clone()
+}
+
+/// Far more than the write buffer and what the kernel takes at once.
+const COUNT: usize = 768;
+
+fn numbered(number: usize) -> Frame {
+    let mut payload = vec![0; 16 << 10];
+    payload[..8].copy_from_slice(&number.to_be_bytes());
+    Frame::new(Frame::BINARY, payload)
+}
+
+fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
+    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
+    let everyone = Sessions::new();
+    let server = serve(adapter, false, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let mut raw = Raw::open(server.address(), "/");
+    let session = only(&everyone);
+    (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
+    session.close(CloseCode::new(4000), "that was all").unwrap();
+    assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
+    session.close(CloseCode::new(4001), "twice is no error").unwrap();
+    for number in 0..COUNT {
+        assert_eq!(raw.frame(), numbered(number));
+    }
+    assert_eq!(raw.frame().code_and_reason(), (4000, "that was all"));
+    raw.send(Frame::close(4000, ""));
+    assert_eq!(raw.next_frame(), None);
+    eventually("it has ended", || everyone.is_empty());
+    assert!(session.closure().unwrap().clean);
+}
+
+fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
+    let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
+    let everyone = Sessions::new();
+    let server = serve(adapter, true, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let mut raw = RawTls::open(server.address());
+    let session = only(&everyone);
+    (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
+    session.close(CloseCode::new(4000), "that was all").unwrap();
+    for number in 0..COUNT {
+        assert_eq!(raw.frame().unwrap(), numbered(number));
+    }
+    assert_eq!(raw.frame().unwrap().code_and_reason(), (4000, "that was all"));
+}
+
+/// Sessions of a set, and a channel that tells with which code each ended.
+fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
+    let (end, ends) = mpsc::channel();
+    let end = Mutex::new(end);
+    let callbacks = Callbacks::new()
+        .sessions(everyone)
+        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
+    (callbacks, ends)
+}
+
+fn close_all_closes_all(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let (callbacks, ends) = counted(&everyone);
+    let server = serve(adapter, false, callbacks);
+    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
+    eventually("all are there", || everyone.len() == 20);
+    everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
+    assert!(everyone.all().iter().all(Session::is_open));
+    everyone.close_all(CloseCode::SERVICE_RESTART, "back soon");
+    for mut raw in raws {
+        assert_eq!(raw.frame().code_and_reason(), (1012, "back soon"));
+        raw.send(Frame::close(1012, ""));
+        assert_eq!(raw.next_frame(), None);
+        assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), CloseCode::SERVICE_RESTART);
+    }
+    eventually("nobody is there", || everyone.is_empty());
+}
+
+fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
+    let everyone = Sessions::new();
+    let (callbacks, ends) = counted(&everyone);
+    let server = serve(adapter, false, callbacks);
+    let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
+    eventually("all are there", || everyone.len() == 20);
+    let handle = server.handle().clone();
+    let stopping = thread::spawn(move || handle.stop(PATIENCE));
+    for mut raw in raws {
+        assert_eq!(raw.frame().code_and_reason(), (1001, "the server stops"));
+        raw.send(Frame::close(1001, ""));
+        assert_eq!(raw.next_frame(), None);
+    }
+    assert!(stopping.join().unwrap(), "nothing had to be broken off");
+    assert_eq!(ends.try_iter().collect::<Vec<_>>(), [CloseCode::GOING_AWAY; 20]);
+    assert!(everyone.is_empty());
+}
