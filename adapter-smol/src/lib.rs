@@ -44,6 +44,7 @@
 mod client;
 mod duplex;
 mod futures;
+mod halves;
 mod input;
 mod link;
 mod opening;
@@ -54,8 +55,9 @@ mod waiting;
 mod websocket;
 
 pub use client::{Client, ClientHandle};
+pub use halves::{Receiver, Sender};
 pub use server::{Handle, HandlerResult, Listener, Route, Server, Task};
-pub use websocket::{Receiver, Sender, WebSocket};
+pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{

@@ -1,20 +1,12 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
-
-use ws_core::{
-    Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State, Timestamp,
-};
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage};
 use ws_transport::{Clock, Error, Wire};
 
-use crate::{duplex::Duplex, input::Input, opening::Opening, stream::Stream};
+use crate::{
+    Receiver, Sender, duplex::Duplex, halves::describe, input::Input, opening::Opening, stream::Stream,
+};
 
 /// An open WebSocket, of a client or of a server.
 ///
@@ -130,7 +122,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`SendError::BufferFull`] if too much is queued already.
+    /// As [`send`](Self::send); [`SendError::BufferFull`](ws_core::SendError::BufferFull) if too much is queued already.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.try_send(message)
     }
@@ -250,235 +242,8 @@ impl WebSocket {
     }
 }
 
-/// The half of a [`WebSocket`] that receives.
-pub struct Receiver {
-    pub(crate) duplex: Arc<Duplex>,
-}
-
-impl Receiver {
-    /// As [`WebSocket::receive`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::receive`].
-    pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let deadline = self.duplex.read_deadline();
-        while let Some(chunk) = self.next_chunk(deadline).await? {
-            if let Some(message) = self.duplex.join(chunk) {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
-    }
-
-    /// As [`WebSocket::receive_chunk`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::receive`].
-    pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.next_chunk(self.duplex.read_deadline()).await
-    }
-
-    /// As [`WebSocket::receive_event`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::receive`].
-    pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        let deadline = self.duplex.read_deadline();
-        poll_fn(|cx| self.duplex.poll_receive(cx, deadline)).await
-    }
-
-    async fn next_chunk(&self, deadline: Option<Timestamp>) -> Result<Option<Chunk<'static>>, Error> {
-        poll_fn(|cx| self.poll_chunk(cx, deadline)).await
-    }
-
-    pub(crate) fn poll_chunk(
-        &self,
-        cx: &mut Context<'_>,
-        deadline: Option<Timestamp>,
-    ) -> Poll<Result<Option<Chunk<'static>>, Error>> {
-        loop {
-            return Poll::Ready(Ok(match ready!(self.duplex.poll_receive(cx, deadline))? {
-                Some(Event::Message(message)) => Some(Chunk::last(message)),
-                Some(Event::Chunk(chunk)) => Some(chunk),
-                Some(_) => continue,
-                None => None,
-            }));
-        }
-    }
-
-    /// As [`WebSocket::set_read_timeout`].
-    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
-        self.duplex.set_read_timeout(timeout);
-    }
-}
-
-/// The half of a [`WebSocket`] that sends. Clones send to the same connection, from any task; messages
-/// are never mixed.
-#[derive(Clone)]
-pub struct Sender {
-    pub(crate) duplex: Arc<Duplex>,
-}
-
-impl Sender {
-    /// As [`WebSocket::send`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send`].
-    pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.feed(message).await?;
-        self.flush().await
-    }
-
-    /// As [`WebSocket::try_send`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::try_send`].
-    pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.duplex.try_queue(|connection| connection.send(message))
-    }
-
-    /// As [`WebSocket::feed`], but flushed only by this or another [`Sender`], or by the task that
-    /// receives when something wakes it.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send`].
-    pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        self.queue(|connection| message.take().map_or(Ok(()), |message| connection.send(message))).await
-    }
-
-    /// As [`WebSocket::flush`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::flush`].
-    pub async fn flush(&self) -> Result<(), Error> {
-        poll_fn(|cx| self.duplex.poll_flush_all(cx)).await
-    }
-
-    /// As [`WebSocket::send_chunk`]. Between the pieces of one sender's message no other sender can send
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send_chunk`].
-    pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
-        let mut chunk = Some(chunk);
-        self.queue(|connection| chunk.take().map_or(Ok(()), |chunk| connection.send_chunk(chunk))).await?;
-        self.flush().await
-    }
-
-    /// As [`WebSocket::send_prepared`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::send`].
-    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(|connection| connection.send_prepared(message)).await?;
-        self.flush().await
-    }
-
-    /// As [`WebSocket::ping`].
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::ping`].
-    pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection| connection.ping(payload)).await?;
-        self.flush().await
-    }
-
-    /// Sends a Close and returns. The task that receives sees the closing handshake through.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::close`].
-    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.duplex.begin_close(code, reason)?;
-        self.flush().await
-    }
-
-    async fn queue(
-        &self,
-        mut send: impl FnMut(&mut Connection) -> Result<(), SendError>,
-    ) -> Result<(), Error> {
-        poll_fn(|cx| self.duplex.poll_queue(cx, &mut send)).await
-    }
-
-    /// As [`WebSocket::set_compression`].
-    #[cfg(feature = "deflate")]
-    pub fn set_compression(&self, enabled: bool) {
-        self.duplex.set_compression(enabled);
-    }
-
-    /// How far the connection is.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.duplex.ask(Connection::state)
-    }
-
-    /// The subprotocol that was agreed on.
-    #[must_use]
-    pub fn subprotocol(&self) -> Option<String> {
-        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
-    }
-
-    /// How the connection ended, or is ending; `None` while it is open.
-    #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.duplex.closure()
-    }
-
-    /// How long the last answered keepalive ping took.
-    #[must_use]
-    pub fn latency(&self) -> Option<Duration> {
-        self.duplex.ask(Connection::latency)
-    }
-
-    /// The peer's address.
-    #[must_use]
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::peer_addr)
-    }
-
-    /// The address of this end.
-    #[must_use]
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::local_addr)
-    }
-}
-
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe(f, "WebSocket", &self.sender.duplex)
     }
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(f, "Receiver", &self.duplex)
-    }
-}
-
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(f, "Sender", &self.duplex)
-    }
-}
-
-/// What a log should have of a connection; not what it carries.
-fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
-    let (role, state, buffered) =
-        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
-    f.debug_struct(name)
-        .field("role", &role)
-        .field("state", &state)
-        .field("buffered", &buffered)
-        .finish_non_exhaustive()
 }

@@ -39,6 +39,7 @@
 mod client;
 mod duplex;
 mod flusher;
+mod halves;
 mod link;
 mod opening;
 mod read_buffer;
@@ -47,8 +48,9 @@ mod socket;
 mod websocket;
 
 pub use client::{Client, ClientHandle};
+pub use halves::{Receiver, Sender};
 pub use server::{Handle, HandlerResult, Listener, Route, Server};
-pub use websocket::{Receiver, Sender, WebSocket};
+pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{

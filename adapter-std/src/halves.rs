@@ -1,0 +1,219 @@
+//! A WebSocket in two halves, for different threads.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_transport::{Error, Joiner};
+
+use crate::duplex::Duplex;
+
+/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+pub struct Receiver {
+    pub(crate) duplex: Arc<Duplex>,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) joiner: Joiner,
+}
+
+impl Receiver {
+    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        let deadline = self.deadline();
+        while let Some(chunk) = self.next_chunk(deadline)? {
+            if let Some(message) = self.joiner.add(chunk) {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.next_chunk(self.deadline())
+    }
+
+    /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.duplex.receive(self.deadline())
+    }
+
+    fn next_chunk(&self, deadline: Option<Instant>) -> Result<Option<Chunk<'static>>, Error> {
+        loop {
+            match self.duplex.receive(deadline)? {
+                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
+                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// When a wait that begins now ends.
+    fn deadline(&self) -> Option<Instant> {
+        self.read_timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+}
+
+/// The half of a [`WebSocket`](crate::WebSocket) that sends. Clones send to the same connection, from any thread; messages
+/// are never mixed.
+#[derive(Clone)]
+pub struct Sender {
+    pub(crate) duplex: Arc<Duplex>,
+}
+
+impl Sender {
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.feed(message)?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the thread that
+    /// receives when something wakes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send(message))
+    }
+
+    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    pub fn flush(&self) -> Result<(), Error> {
+        self.duplex.flush()
+    }
+
+    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Between the pieces of one sender's message no other sender can send
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
+    pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send_chunk(chunk))?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.send_prepared(message))?;
+        self.flush()
+    }
+
+    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.duplex.queue(|connection| connection.ping(payload))?;
+        self.flush()
+    }
+
+    /// Sends a Close and returns. The thread that receives sees the closing handshake through.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::close`](crate::WebSocket::close).
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.duplex.close(code, reason)
+    }
+
+    /// As [`WebSocket::set_compression`](crate::WebSocket::set_compression).
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&self, enabled: bool) {
+        self.duplex.set_compression(enabled);
+    }
+
+    /// How far the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.duplex.ask(Connection::state)
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
+    }
+
+    /// How the connection ended, or is ending; `None` while it is open.
+    #[must_use]
+    pub fn closure(&self) -> Option<Closure> {
+        self.duplex.closure()
+    }
+
+    /// How long the last answered keepalive ping took.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.duplex.ask(Connection::latency)
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().peer_addr()
+    }
+
+    /// The address of this end.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().local_addr()
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Receiver", &self.duplex)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, "Sender", &self.duplex)
+    }
+}
+
+/// What a log should have of a connection; not what it carries.
+pub(crate) fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
+    let (role, state, buffered) =
+        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
+    f.debug_struct(name)
+        .field("role", &role)
+        .field("state", &state)
+        .field("buffered", &buffered)
+        .finish_non_exhaustive()
+}
