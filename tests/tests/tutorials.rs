@@ -294,7 +294,10 @@ fn tutorial_chat_client_tells_of_errors(prefix: &str) {
 
     let listener = ws_tests::RawListener::new();
     let client = start(&format!("{prefix}tutorial_chat_client"), &[&listener.url("/")]);
-    let (raw, _) = listener.open();
+    let (mut raw, _) = listener.open();
+    for line in ["Hello!", "Is anybody here?", "Never mind."] {
+        assert_eq!(raw.frame().payload, line.as_bytes());
+    }
     // A frame that no server may send.
     raw.send(Frame::text("masked"));
     let (status, stdout, stderr) = client.finish();
