@@ -129,12 +129,14 @@ pub(crate) struct Compressor {
     settings: Deflate,
     /// Made for the first message; between messages it is here only if it keeps its context.
     codec: Option<Compress>,
+    /// How many bytes the last message became: the next is likely to be like it.
+    last_size: usize,
     enabled: bool,
 }
 
 impl Compressor {
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
-        Self { direction, settings, codec: None, enabled: true }
+        Self { direction, settings, codec: None, last_size: 0, enabled: true }
     }
 
     pub(crate) fn enable(&mut self, enabled: bool) {
@@ -168,7 +170,8 @@ impl Compressor {
                     bits.clamp(9, 15),
                 )
             });
-        let mut out = Vec::with_capacity((payload.len() / 2).saturating_add(64));
+        let likely = self.last_size.saturating_add(self.last_size / 4).min(payload.len());
+        let mut out = Vec::with_capacity(likely.max(payload.len() / 16).saturating_add(64));
         let mut rest = payload;
         loop {
             let before = codec.total_in();
@@ -182,6 +185,7 @@ impl Compressor {
             }
             out.reserve(out.capacity().max(64));
         }
+        self.last_size = out.len();
         if last {
             if out.ends_with(&TAIL) {
                 out.truncate(out.len().saturating_sub(TAIL.len()));
