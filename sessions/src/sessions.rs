@@ -94,8 +94,9 @@ impl Sessions {
         self.members().all()
     }
 
-    /// Sends a message to all sessions, and tells how many took it. It is encoded once, and compressed once
-    /// for all that agreed on the same parameters and keep no context.
+    /// Sends a message to all sessions, and tells to how many: those included for which their
+    /// [backlog](ws_transport::Backlog) drops it, those that have ended not. It is encoded once, and
+    /// compressed once for all that agreed on the same parameters and keep no context.
     pub fn broadcast<'m>(&self, message: impl Into<Message<'m>>) -> usize {
         self.broadcast_where(message, |_| true)
     }

@@ -111,6 +111,7 @@ fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
             scope.spawn(move || Worker { urls, random, done, stays: number < 4 }.work());
         }
         while Instant::now() < end && done.errors().is_empty() {
+            // Figures over time are what this is for; nothing is waited for.
             thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
             for server in &mut servers {
                 server.memory.push((began.elapsed().as_secs_f64(), resident(server.pid)));
