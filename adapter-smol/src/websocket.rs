@@ -5,7 +5,12 @@ use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMes
 use ws_transport::{Clock, Error, Wire};
 
 use crate::{
-    Receiver, Sender, duplex::Duplex, halves::describe, input::Input, opening::Opening, stream::Stream,
+    Receiver, Sender,
+    duplex::{Duplex, Wait},
+    halves::describe,
+    input::Input,
+    opening::Opening,
+    stream::Stream,
 };
 
 /// An open WebSocket, of a client or of a server.
@@ -183,7 +188,10 @@ impl WebSocket {
     /// another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
-        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, None)).await?.is_some() {}
+        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, &mut Wait::forever(), |_, _| Some(())))
+            .await?
+            .is_some()
+        {}
         Ok(())
     }
 

@@ -177,7 +177,7 @@ impl Inner {
     fn is_full(&self) -> bool {
         let connection = &self.wire.connection;
         let waiting = connection.buffered().saturating_add(self.unwritten());
-        connection.state() == State::Open && waiting >= connection.config().write_buffer_size.max(1)
+        waiting >= connection.config().write_buffer_size.max(1) && connection.state() == State::Open
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
