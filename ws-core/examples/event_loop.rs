@@ -270,8 +270,12 @@ impl Peer {
         while connection.wants_write() {
             let mut output = connection.transmit();
             let mut slices = [IoSlice::new(&[]); 16];
-            let filled = output.chunks_vectored(&mut slices);
-            match self.stream.write_vectored(&slices[..filled]) {
+            let written = match output.chunks_vectored(&mut slices) {
+                // The kernel takes one slice faster than a list of one.
+                1 => self.stream.write(&slices[0]),
+                filled => self.stream.write_vectored(&slices[..filled]),
+            };
+            match written {
                 Ok(written) => output.advance(written),
                 Err(error) if is_retried(&error) => return Ok(Some(EventFlags::OUT)),
                 Err(error) => return Err(error),
