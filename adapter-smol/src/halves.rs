@@ -5,10 +5,7 @@ use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
 use ws_transport::Error;
 
-use crate::{
-    duplex::{Duplex, Wait},
-    stream::Stream,
-};
+use crate::{duplex::Duplex, stream::Stream};
 
 /// The half of a [`WebSocket`](crate::WebSocket) that receives.
 pub struct Receiver {
@@ -22,8 +19,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let mut wait = Wait::default();
-        poll_fn(|cx| self.duplex.poll_receive(cx, &mut wait, |event, joining| joining.message(event))).await
+        self.duplex.receive(|event, joining| joining.message(event)).await
     }
 
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -32,13 +28,12 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        let take = |event: Event<'_>| match event {
+        let take = |event: Event<'_>, _: &mut _| match event {
             Event::Message(message) => Some(Chunk::last(message.into_owned())),
             Event::Chunk(chunk) => Some(chunk.into_owned()),
             _ => None,
         };
-        let mut wait = Wait::default();
-        poll_fn(|cx| self.duplex.poll_receive(cx, &mut wait, |event, _| take(event))).await
+        self.duplex.receive(take).await
     }
 
     /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -47,8 +42,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        let mut wait = Wait::default();
-        poll_fn(|cx| self.duplex.poll_receive(cx, &mut wait, |event, _| Some(event.into_owned()))).await
+        self.duplex.receive(|event, _| Some(event.into_owned())).await
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -91,8 +85,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        self.queue(|connection| message.take().map_or(Ok(()), |message| connection.send(message))).await
+        self.duplex.feed(message.into()).await
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).

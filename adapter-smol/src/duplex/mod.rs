@@ -116,6 +116,7 @@ impl Duplex {
     }
 
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

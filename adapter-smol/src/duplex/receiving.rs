@@ -1,6 +1,7 @@
 //! Waiting for events: reading, telling the time, and writing what waits meanwhile.
 
 use std::{
+    future::poll_fn,
     mem,
     pin::Pin,
     sync::Arc,
@@ -80,8 +81,18 @@ impl Duplex {
         self.lock().stream_deadline = None;
     }
 
-    /// What `take` makes of the next event of which it makes anything; `None` when the connection has ended
-    /// as it should. All that lies ready is looked at under one lock.
+    /// Waits for what `take` makes of an event, not longer than the read timeout; `None` when the connection has
+    /// ended as it should.
+    #[inline]
+    pub(crate) fn receive<T>(
+        self: &Arc<Self>,
+        mut take: impl FnMut(Event<'_>, &mut Joining) -> Option<T>,
+    ) -> impl Future<Output = Result<Option<T>, Error>> {
+        let mut wait = Wait::default();
+        poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
+    }
+
+    /// As [`receive`](Self::receive). All that lies ready is looked at under one lock.
     pub(crate) fn poll_receive<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
