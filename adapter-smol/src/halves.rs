@@ -5,7 +5,10 @@ use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
 use ws_transport::Error;
 
-use crate::{duplex::Duplex, stream::Stream};
+use crate::{
+    duplex::{Duplex, Joining},
+    stream::Stream,
+};
 
 /// The half of a [`WebSocket`](crate::WebSocket) that receives.
 pub struct Receiver {
@@ -19,7 +22,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.duplex.receive(|event, joining| joining.message(event)).await
+        self.duplex.receive(|event, mut joining| joining.message(event)).await
     }
 
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -28,7 +31,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        let take = |event: Event<'_>, _: &mut _| match event {
+        let take = |event: Event<'_>, _: Joining<'_>| match event {
             Event::Message(message) => Some(Chunk::last(message.into_owned())),
             Event::Chunk(chunk) => Some(chunk.into_owned()),
             _ => None,

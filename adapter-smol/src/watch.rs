@@ -6,8 +6,12 @@
 
 use std::{
     io::{self, ErrorKind, Read as _},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
 };
 
 use async_io::Async;
@@ -46,18 +50,23 @@ struct Slots {
     free: Vec<usize>,
 }
 
-/// What is known of one socket.
+/// What is known of one socket, and who wants to know it.
 #[derive(Debug, Default)]
-struct Slot(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
+struct Slot {
     /// Whether something came since the last read began.
-    readable: bool,
+    readable: AtomicBool,
     /// Whether the peer has ended its stream or the connection is broken, which a read will tell.
-    ended: bool,
+    ended: AtomicBool,
+    tasks: Mutex<Tasks>,
+}
+
+/// Wakers stay here from one wait to the next, because they mostly are the same.
+#[derive(Debug, Default)]
+struct Tasks {
     reader: Option<Waker>,
+    reader_waits: bool,
     writer: Option<Waker>,
+    writer_waits: bool,
 }
 
 /// A socket that is watched.
@@ -100,13 +109,14 @@ impl Watch {
                     Err(Errno::INTR) => continue,
                     Err(error) => return Err(error.into()),
                 }
+                let slots = self.slots();
                 for event in &events {
-                    let slot = self.slots().used.get(event.data.u64() as usize).cloned().flatten();
                     // The socket may have gone since.
-                    if let Some(slot) = slot {
+                    if let Some(Some(slot)) = slots.used.get(event.data.u64() as usize) {
                         slot.tell(event.flags);
                     }
                 }
+                drop(slots);
                 // Those who were woken have their turn. By then more may have happened.
                 future::yield_now().await;
             }
@@ -130,21 +140,30 @@ impl Slots {
 }
 
 impl Slot {
-    /// Notes what has happened, and wakes those who waited for it.
+    /// Notes what has happened, and wakes those who wait for it.
     fn tell(&self, happened: EventFlags) {
-        let mut known = self.known();
-        known.ended |= happened.intersects(ENDED);
-        let reads = known.ended || happened.contains(EventFlags::IN);
-        known.readable |= reads;
-        let reader = known.reader.take_if(|_| reads);
-        let writes = known.ended || happened.contains(EventFlags::OUT);
-        let writer = known.writer.take_if(|_| writes);
-        drop(known);
-        reader.into_iter().chain(writer).for_each(Waker::wake);
+        let ended = happened.intersects(ENDED);
+        let mut tasks = self.tasks();
+        if ended {
+            self.ended.store(true, Ordering::SeqCst);
+        }
+        if ended || happened.contains(EventFlags::IN) {
+            self.readable.store(true, Ordering::SeqCst);
+            if mem::take(&mut tasks.reader_waits) {
+                tasks.reader.iter().for_each(Waker::wake_by_ref);
+            }
+        }
+        if (ended || happened.contains(EventFlags::OUT)) && mem::take(&mut tasks.writer_waits) {
+            tasks.writer.iter().for_each(Waker::wake_by_ref);
+        }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_readable(&self) -> bool {
+        self.readable.load(Ordering::SeqCst)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,52 +174,48 @@ impl Watched {
 
     /// Waits until a read may find something.
     pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut known = self.slot.known();
-        if known.readable || known.ended {
+        if self.slot.ended.load(Ordering::SeqCst) { Poll::Ready(()) } else { self.poll_newly_readable(cx) }
+    }
+
+    /// Waits until something comes, after the last read.
+    fn poll_newly_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.slot.is_readable() {
             return Poll::Ready(());
         }
-        set(&mut known.reader, cx);
+        let mut tasks = self.slot.tasks();
+        // Whoever says so holds the lock.
+        if self.slot.is_readable() {
+            return Poll::Ready(());
+        }
+        set(&mut tasks.reader, cx);
+        tasks.reader_waits = true;
         Poll::Pending
     }
 
     pub(crate) fn poll_read(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             // Before the read: whatever comes after it counts as new.
-            self.slot.known().readable = false;
+            self.slot.readable.swap(false, Ordering::SeqCst);
             match (&self.socket).read(buffer) {
                 Ok(read) => {
                     if read == buffer.len() {
                         // There may be more, and nobody would tell.
-                        self.slot.known().readable = true;
+                        self.slot.readable.store(true, Ordering::SeqCst);
                     }
                     return Poll::Ready(Ok(read));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if self.poll_newly_readable(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.poll_newly_readable(cx)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    /// As [`poll_readable`](Self::poll_readable), after a read that found nothing.
-    fn poll_newly_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut known = self.slot.known();
-        if known.readable {
-            return Poll::Ready(());
-        }
-        set(&mut known.reader, cx);
-        Poll::Pending
-    }
-
     /// Waits until a write may succeed, after one that did not: the socket is watched for it only then.
     pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut known = self.slot.known();
-        if !known.writer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            known.writer = Some(cx.waker().clone());
+        let mut tasks = self.slot.tasks();
+        set(&mut tasks.writer, cx);
+        if !mem::replace(&mut tasks.writer_waits, true) {
             // What is so already is told at once.
             let data = EventData::new_u64(self.number as u64);
             epoll::modify(&self.watch.epoll, &self.socket, data, READING | EventFlags::OUT)?;
@@ -218,9 +233,9 @@ impl Drop for Watched {
     }
 }
 
-fn set(waiting: &mut Option<Waker>, cx: &Context<'_>) {
-    match waiting {
+fn set(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    match waker {
         Some(waker) => waker.clone_from(cx.waker()),
-        None => *waiting = Some(cx.waker().clone()),
+        None => *waker = Some(cx.waker().clone()),
     }
 }

@@ -91,7 +91,7 @@ impl WebSocket {
     /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
     /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.receiver.duplex.receive(|event, joining| joining.message(event)).await
+        self.receiver.duplex.receive(|event, mut joining| joining.message(event)).await
     }
 
     /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces

@@ -5,6 +5,7 @@
 
 mod receiving;
 mod sending;
+mod spare;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,9 +15,10 @@ use std::{
 
 use async_io::Timer;
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Wire};
+use ws_transport::{Clock, Joiner, Wire};
 
 pub(crate) use self::receiving::{Joining, Wait};
+use self::spare::Spare;
 use crate::{
     input::Input,
     stream::Stream,
@@ -59,7 +61,9 @@ pub(crate) struct Inner {
     pub(crate) stuck: Option<Box<Stuck>>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
-    joining: Joining,
+    /// The chunks so far of the message that is received.
+    joiner: Option<Box<Joiner>>,
+    spare: Spare,
 }
 
 impl Duplex {
@@ -80,7 +84,8 @@ impl Duplex {
             write_timeout: Some(WRITE_TIMEOUT),
             stuck: None,
             stream_deadline: None,
-            joining: Joining::default(),
+            joiner: None,
+            spare: Spare::default(),
         };
         Arc::new(Self { clock, writers: Waiting::default(), inner: Mutex::new(inner) })
     }

@@ -14,7 +14,7 @@ use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
 use ws_transport::{Clock, Deadline, Error, Joiner};
 
-use super::{Duplex, Inner, READS_IN_TURN};
+use super::{Duplex, Inner, READS_IN_TURN, Spare};
 
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,27 +41,29 @@ impl Wait {
     }
 }
 
-/// The chunks so far of the message that is received.
-#[derive(Debug, Default)]
-pub(crate) struct Joining(Option<Box<Joiner>>);
+/// What messages are made of.
+pub(crate) struct Joining<'i> {
+    joiner: &'i mut Option<Box<Joiner>>,
+    spare: &'i mut Spare,
+}
 
-impl Joining {
-    /// The message that an event ends.
+impl Joining<'_> {
+    /// The message that an event is or ends.
     #[inline]
     pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
         match event {
-            Event::Message(message) => Some(message.into_owned()),
+            Event::Message(message) => Some(self.spare.own(message)),
             Event::Chunk(chunk) => self.join(chunk.into_owned()),
             _ => None,
         }
     }
 
     fn join(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
-        if chunk.last && self.0.is_none() {
+        if chunk.last && self.joiner.is_none() {
             return Some(chunk.payload);
         }
-        let message = self.0.get_or_insert_default().add(chunk)?;
-        self.0 = None;
+        let message = self.joiner.get_or_insert_default().add(chunk)?;
+        *self.joiner = None;
         Some(message)
     }
 }
@@ -86,7 +88,7 @@ impl Duplex {
     #[inline]
     pub(crate) fn receive<T>(
         self: &Arc<Self>,
-        mut take: impl FnMut(Event<'_>, &mut Joining) -> Option<T>,
+        mut take: impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
     ) -> impl Future<Output = Result<Option<T>, Error>> {
         let mut wait = Wait::default();
         poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
@@ -97,16 +99,17 @@ impl Duplex {
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         wait: &mut Wait,
-        mut take: impl FnMut(Event<'_>, &mut Joining) -> Option<T>,
+        mut take: impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
-                let Inner { wire, input, joining, .. } = inner;
+                let Inner { wire, input, joiner, spare, .. } = inner;
                 let received = input.consume(|input| {
-                    Ok(wire.connection.receive(input)?.and_then(|event| take(event, joining)))
+                    let event = wire.connection.receive(input)?;
+                    Ok(event.and_then(|event| take(event, Joining { joiner, spare })))
                 });
                 match received {
                     Ok(Some(taken)) => return Poll::Ready(Ok(Some(taken))),
@@ -212,10 +215,15 @@ impl Duplex {
                 (Some(due), Some(deadline)) => Some(due.min(deadline)),
                 (due, deadline) => due.or(deadline),
             };
-            if inner.poll_timer(due, self.clock, cx).is_pending() {
-                if !inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            let known = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            // The timer knows this task, and it is too early to look at it.
+            let timer_waits =
+                known && inner.timer_due.is_some_and(|set| now < set && due.is_none_or(|due| set <= due));
+            if timer_waits || inner.poll_timer(due, self.clock, cx).is_pending() {
+                if !known {
                     inner.receiver = Some(cx.waker().clone());
                 }
+                inner.spare.release();
                 return Poll::Pending;
             }
         }

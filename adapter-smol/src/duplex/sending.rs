@@ -1,9 +1,10 @@
 //! Queueing, writing and closing.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     io::IoSlice,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -11,7 +12,7 @@ use bytes::Buf;
 use ws_core::{CloseCode, Connection, Message, SendError, State, Transmit};
 use ws_transport::Error;
 
-use super::{Duplex, Inner};
+use super::{Duplex, Inner, Spare};
 use crate::stream::Stream;
 
 /// How many slices one write takes.
@@ -28,9 +29,8 @@ impl Duplex {
     ) -> impl Future<Output = Result<(), Error>> {
         let mut message = Some(message);
         poll_fn(move |cx| {
-            self.poll_queue(cx, |connection| {
-                message.take().map_or(Ok(()), |message| connection.send(message))
-            })
+            let mut inner = ready!(self.poll_room(cx))?;
+            Poll::Ready(message.take().map_or(Ok(()), |message| inner.queue(message)))
         })
     }
 
@@ -40,16 +40,21 @@ impl Duplex {
         cx: &mut Context<'_>,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Poll<Result<T, Error>> {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
+        Poll::Ready(ready!(self.poll_room(cx))?.wire.queue(send))
+    }
+
+    /// Waits until there is room to queue something.
+    #[inline]
+    fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<MutexGuard<'_, Inner>, Error>> {
+        let mut inner = self.lock();
         if inner.is_full() {
             // When nothing more can be written there will be room.
-            let polled = self.poll_flush_patiently(inner, cx);
+            let polled = self.poll_flush_patiently(&mut inner, cx);
             if inner.is_full() {
                 ready!(polled)?;
             }
         }
-        Poll::Ready(inner.wire.queue(send))
+        Poll::Ready(Ok(inner))
     }
 
     /// Queues something to be sent, room or not.
@@ -86,34 +91,31 @@ impl Duplex {
         inner: &mut Inner,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let mut waiting = false;
         if inner.is_flushed() {
             return Poll::Ready(Ok(()));
         }
-        let waker = Waker::from(self.clone());
-        loop {
-            match inner.poll_write_out(&mut Context::from_waker(&waker)) {
-                // Waits together with others, then looks again: it may have been ready in between.
-                Poll::Pending if !waiting => {
-                    self.writers.add(cx.waker());
-                    waiting = true;
-                }
-                Poll::Pending => {
-                    inner.blocked = true;
-                    // The task that receives waits too: this one may be dropped and never look again.
-                    if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
-                        receiver.wake();
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(written) => {
-                    inner.blocked = false;
-                    // Who waited for room has it, or an error to see.
-                    self.writers.wake_all();
-                    return Poll::Ready(written);
-                }
-            }
+        let was_blocked = inner.blocked;
+        // Mostly the stream takes everything, and nobody has to be woken when it takes more.
+        let mut written = Poll::Pending;
+        if !was_blocked {
+            written = inner.poll_write_out(&mut Context::from_waker(Waker::noop()));
         }
+        if written.is_pending() {
+            // Who waits together with others is noted before the stream is asked to wake them.
+            self.writers.add(cx.waker());
+            written = inner.poll_write_out(&mut Context::from_waker(&Waker::from(self.clone())));
+        }
+        inner.blocked = written.is_pending();
+        if inner.blocked {
+            // The task that receives waits too: this one may be dropped and never look again.
+            if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
+                receiver.wake();
+            }
+        } else if was_blocked {
+            // Who waited for room has it, or an error to see.
+            self.writers.wake_all();
+        }
+        written
     }
 
     /// Queues a Close and writes as much as the stream takes at once. Nothing happens if one was sent.
@@ -187,6 +189,24 @@ impl Inner {
     #[inline]
     pub(crate) fn unwritten(&self) -> usize {
         self.output.remaining()
+    }
+
+    /// Queues a message. The memory of a small one, which is copied, serves the next that is received.
+    #[inline]
+    fn queue(&mut self, message: Message<'_>) -> Result<(), Error> {
+        match message {
+            Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= Spare::MOST => {
+                let queued = self.wire.queue(|connection| connection.send(&*bytes));
+                self.spare.keep(bytes);
+                queued
+            }
+            Message::Text(Cow::Owned(text)) if text.capacity() <= Spare::MOST => {
+                let queued = self.wire.queue(|connection| connection.send(&*text));
+                self.spare.keep(text.into_bytes());
+                queued
+            }
+            message => self.wire.queue(|connection| connection.send(message)),
+        }
     }
 
     /// Whether what is to be sent next has to wait.

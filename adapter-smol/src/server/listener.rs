@@ -332,7 +332,7 @@ impl Connections {
 
 impl Cancel {
     fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
+        self.cancelled.store(true, Ordering::SeqCst);
         if let Some(task) = self.task().take() {
             task.wake();
         }
@@ -368,15 +368,14 @@ impl Registration {
 
     /// Waits for the end that comes from outside.
     async fn cancelled(&self) {
+        let mut known: Option<Waker> = None;
         poll_fn(|cx| {
-            let mut task = self.cancel.task();
-            if self.cancel.cancelled.load(Ordering::Acquire) {
-                return Poll::Ready(());
+            if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                known = Some(cx.waker().clone());
+                *self.cancel.task() = Some(cx.waker().clone());
             }
-            if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
-            Poll::Pending
+            // After the waker is there to be woken.
+            if self.cancel.cancelled.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

@@ -1,0 +1,48 @@
+use std::{borrow::Cow, mem};
+
+use ws_core::Message;
+
+/// The memory of a small message that was sent, for the next one that is received: a loop that answers what it
+/// receives does not allocate.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<u8>);
+
+impl Spare {
+    /// The most that is kept, in bytes. Larger messages cost more to copy than to allocate.
+    pub(super) const MOST: usize = 1024;
+
+    #[inline]
+    pub(super) fn keep(&mut self, memory: Vec<u8>) {
+        self.0 = memory;
+    }
+
+    /// The same message, owning its payload.
+    #[inline]
+    pub(super) fn own(&mut self, message: Message<'_>) -> Message<'static> {
+        match message {
+            Message::Binary(Cow::Borrowed(bytes)) if bytes.len() <= self.0.capacity() => {
+                let mut owned = self.take();
+                owned.extend_from_slice(bytes);
+                Message::from(owned)
+            }
+            Message::Text(Cow::Borrowed(text)) if text.len() <= self.0.capacity() => {
+                let mut owned = String::from_utf8(self.take()).unwrap_or_default();
+                owned.push_str(text);
+                Message::from(owned)
+            }
+            message => message.into_owned(),
+        }
+    }
+
+    /// Gives the memory back, for a connection that waits.
+    pub(super) fn release(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    #[inline]
+    fn take(&mut self) -> Vec<u8> {
+        let mut memory = mem::take(&mut self.0);
+        memory.clear();
+        memory
+    }
+}
