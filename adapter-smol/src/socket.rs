@@ -81,9 +81,9 @@ impl Sockets {
         self.watch.clone().add(socket).map(Socket::Watched)
     }
 
-    /// Has to be polled all the time, for those who wait for a socket to wake up. Ends with an error only.
-    pub(crate) async fn drive(&self) -> io::Result<()> {
-        self.watch.drive().await
+    /// What has to run for those who wait for a socket to wake up. Ends with an error only.
+    pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.watch.clone().drive()
     }
 }
 
@@ -98,8 +98,8 @@ impl Sockets {
         Async::new(socket).map(Socket::Single)
     }
 
-    /// Has to be polled all the time, for those who wait for a socket to wake up. Ends with an error only.
-    pub(crate) async fn drive(&self) -> io::Result<()> {
-        std::future::pending().await
+    /// What has to run for those who wait for a socket to wake up. Ends with an error only.
+    pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        std::future::pending()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, ErrorKind, Read as _},
-    mem,
+    mem::{self, MaybeUninit},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +17,6 @@ use std::{
 use async_io::Async;
 use futures_lite::future;
 use rustix::{
-    buffer::spare_capacity,
     event::{
         Timespec,
         epoll::{self, CreateFlags, EventData, EventFlags},
@@ -97,30 +96,34 @@ impl Watch {
     }
 
     /// Wakes those who wait for a socket. Ends with an error only.
-    pub(crate) async fn drive(&self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS);
+    pub(crate) async fn drive(self: Arc<Self>) -> io::Result<()> {
         loop {
             self.epoll.readable().await?;
             for _ in 0..ASKED_IN_TURN {
-                events.clear();
-                match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::default())) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(Errno::INTR) => continue,
-                    Err(error) => return Err(error.into()),
+                if self.tell()? == 0 {
+                    break;
                 }
-                let slots = self.slots();
-                for event in &events {
-                    // The socket may have gone since.
-                    if let Some(Some(slot)) = slots.used.get(event.data.u64() as usize) {
-                        slot.tell(event.flags);
-                    }
-                }
-                drop(slots);
                 // Those who were woken have their turn. By then more may have happened.
                 future::yield_now().await;
             }
         }
+    }
+
+    /// Wakes those to whose sockets something has happened, and says how many they are.
+    fn tell(&self) -> io::Result<usize> {
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+        let (events, _) = match epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())) {
+            Err(Errno::INTR) => return Ok(0),
+            events => events?,
+        };
+        let slots = self.slots();
+        for event in &*events {
+            // The socket may have gone since.
+            if let Some(Some(slot)) = slots.used.get(event.data.u64() as usize) {
+                slot.tell(event.flags);
+            }
+        }
+        Ok(events.len())
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {

@@ -126,7 +126,11 @@ impl Listener {
         };
         let served = match &place {
             Place::Elsewhere(_) => serve.await,
-            Place::Here(executor, sockets) => executor.run(future::or(serve, sockets.drive())).await,
+            Place::Here(executor, sockets) => {
+                // Among the connections: when it has woken some, it is their turn, and then its own again.
+                let driver = executor.spawn(sockets.driver());
+                executor.run(future::or(serve, driver)).await
+            }
         };
         Ok(served?)
     }
