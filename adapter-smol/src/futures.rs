@@ -30,7 +30,8 @@ impl futures_core::Stream for Receiver {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // One deadline for all polls of one wait.
         let mut wait = self.duplex.stream_wait();
-        let polled = self.duplex.poll_receive(cx, &mut wait, |event, mut joining| joining.message(event));
+        let polled =
+            self.duplex.poll_receive(cx, &mut wait, &mut |event, mut joining| joining.message(event));
         let received = ready!(polled).transpose();
         self.duplex.end_stream_wait();
         Poll::Ready(received)

@@ -188,7 +188,7 @@ impl WebSocket {
     /// another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
-        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, &mut Wait::forever(), |_, _| Some(())))
+        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, &mut Wait::forever(), &mut |_, _| Some(())))
             .await?
             .is_some()
         {}

@@ -72,10 +72,16 @@ impl Wire {
         &mut self,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
-        send(&mut self.connection).map_err(|error| match (error, self.connection.closure()) {
+        send(&mut self.connection).map_err(|error| self.refused(error))
+    }
+
+    /// What it means that nothing was queued.
+    #[cold]
+    pub fn refused(&self, error: SendError) -> Error {
+        match (error, self.connection.closure()) {
             (SendError::Closed, Some(closure)) => Error::Closed(closure),
             (error, _) => Error::Send(error),
-        })
+        }
     }
 
     /// Queues something to be sent, without waiting for room: what finds none in the connection's write

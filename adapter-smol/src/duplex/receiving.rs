@@ -99,7 +99,7 @@ impl Duplex {
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         wait: &mut Wait,
-        mut take: impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
+        take: &mut impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;

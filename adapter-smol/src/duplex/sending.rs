@@ -30,7 +30,11 @@ impl Duplex {
         let mut message = Some(message);
         poll_fn(move |cx| {
             let mut inner = ready!(self.poll_room(cx))?;
-            Poll::Ready(message.take().map_or(Ok(()), |message| inner.queue(message)))
+            let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+            Poll::Ready(match inner.queue(message) {
+                Ok(()) => Ok(()),
+                Err(error) => Err(inner.wire.refused(error)),
+            })
         })
     }
 
@@ -193,19 +197,20 @@ impl Inner {
 
     /// Queues a message. The memory of a small one, which is copied, serves the next that is received.
     #[inline]
-    fn queue(&mut self, message: Message<'_>) -> Result<(), Error> {
+    fn queue(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        let connection = &mut self.wire.connection;
         match message {
             Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= Spare::MOST => {
-                let queued = self.wire.queue(|connection| connection.send(&*bytes));
+                let queued = connection.send(&*bytes);
                 self.spare.keep(bytes);
                 queued
             }
             Message::Text(Cow::Owned(text)) if text.capacity() <= Spare::MOST => {
-                let queued = self.wire.queue(|connection| connection.send(&*text));
+                let queued = connection.send(&*text);
                 self.spare.keep(text.into_bytes());
                 queued
             }
-            message => self.wire.queue(|connection| connection.send(message)),
+            message => connection.send(message),
         }
     }
 

@@ -103,9 +103,9 @@ async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
         // If it fails, there is no connection left to close.
         let _ = duplex.begin_close(code, reason);
     }
-    while let Ok(Some(_)) = poll_fn(|cx| duplex.poll_receive(cx, &mut Wait::forever(), |_, _| Some(()))).await
-    {
-    }
+    while let Ok(Some(_)) =
+        poll_fn(|cx| duplex.poll_receive(cx, &mut Wait::forever(), &mut |_, _| Some(()))).await
+    {}
     if !matches!(duplex.closure(), Some(Closure { cause: Cause::Timeout(_), .. })) {
         let patience = async {
             Timer::after(server.config.close_timeout).await;
