@@ -31,6 +31,8 @@ pub(crate) struct Duplex {
     reading: Mutex<ReadBuffer>,
     writing: Mutex<Transmit>,
     wire: Mutex<Wire>,
+    /// Whether what is read has to be decrypted.
+    secure: bool,
     /// How many bytes are left in `writing` since it was last written from.
     unwritten: AtomicUsize,
     /// Whether the peer reads too slowly for those who do not wait.
@@ -48,6 +50,7 @@ pub(crate) enum Flushed {
 impl Duplex {
     pub(crate) fn new(socket: Arc<Socket>, clock: Clock, buffer: ReadBuffer, wire: Wire) -> Self {
         Self {
+            secure: wire.is_secure(),
             socket,
             clock,
             reading: Mutex::new(buffer),
@@ -81,23 +84,25 @@ impl Duplex {
         &self.socket
     }
 
-    /// The next event; `None` when the connection has ended as it should.
-    pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Event<'static>>, Error> {
+    /// What `take` makes of the next event of which it makes anything; `None` when the connection has ended
+    /// as it should.
+    pub(crate) fn receive<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
         loop {
-            if !reading.is_empty() {
+            while !reading.is_empty() {
                 let received = reading.consume(|input| {
-                    let received = self.wire().connection.receive(input);
-                    // Copied when the connection is free again for those who send.
-                    received.map(|event| event.map(Event::into_owned))
+                    let event = self.wire().connection.receive(input)?;
+                    // Taken when the connection is free again for those who send.
+                    Ok(event.and_then(&mut take))
                 });
                 match received {
+                    Ok(Some(taken)) => return Ok(Some(taken)),
                     Ok(None) => {}
-                    Ok(event) => return Ok(event),
-                    Err(error) => {
-                        self.end_writing();
-                        return Err(error.into());
-                    }
+                    Err(error) => return Err(self.failed(error)),
                 }
             }
             if let Some(ended) = self.turn(&mut reading, deadline)? {
@@ -122,7 +127,7 @@ impl Duplex {
                     handle(event);
                 }
             });
-            received.inspect_err(|_: &ProtocolError| self.end_writing())?;
+            received.map_err(|error: ProtocolError| self.failed(error))?;
             if let Some(ended) = self.turn(&mut reading, None)? {
                 return ended;
             }
@@ -137,15 +142,18 @@ impl Duplex {
         deadline: Option<Instant>,
     ) -> Result<Option<Result<(), Error>>, Error> {
         let now = self.clock.now();
-        let overdue = self.ask(|connection| connection.poll_timeout().is_some_and(|due| due <= now));
+        let mut wire = self.wire();
+        let overdue = wire.connection.poll_timeout().is_some_and(|due| due <= now);
         if overdue && !reading.looked && reading.is_empty() && self.socket.is_readable()? {
+            drop(wire);
             // The application was away. What came meanwhile counts before any silence does.
             reading.looked = true;
             self.read(reading, Some(Duration::ZERO))?;
             return Ok(None);
         }
         reading.looked = false;
-        self.wire().connection.handle_timeout(now);
+        wire.connection.handle_timeout(now);
+        drop(wire);
         let flushed = self.flush_without_waiting();
         let wire = self.wire();
         let connection = &wire.connection;
@@ -184,9 +192,14 @@ impl Duplex {
         Ok(None)
     }
 
+    #[cold]
+    fn failed(&self, error: ProtocolError) -> Error {
+        self.end_writing();
+        error.into()
+    }
+
     fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> Result<(), Error> {
-        let secure = self.wire().is_secure();
-        let read = if secure {
+        let read = if self.secure {
             reading.fill_sealed(&self.socket, timeout, |sealed, plain| self.wire().decrypt(sealed, plain))
         } else {
             reading.fill(&self.socket, timeout).map_err(Error::Io)
@@ -355,7 +368,7 @@ impl Duplex {
 
     /// Receives, and drops what comes, until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(None)?.is_some() {}
+        while self.receive(None, |_| Some(()))?.is_some() {}
         Ok(())
     }
 

@@ -26,13 +26,12 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let deadline = self.deadline();
-        while let Some(chunk) = self.next_chunk(deadline)? {
-            if let Some(message) = self.joiner.add(chunk) {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
+        let joiner = &mut self.joiner;
+        self.duplex.receive(deadline(self.read_timeout), |event| match event {
+            Event::Message(message) => Some(message.into_owned()),
+            Event::Chunk(chunk) => joiner.add(chunk.into_owned()),
+            _ => None,
+        })
     }
 
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -41,7 +40,11 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.next_chunk(self.deadline())
+        self.duplex.receive(deadline(self.read_timeout), |event| match event {
+            Event::Message(message) => Some(Chunk::last(message.into_owned())),
+            Event::Chunk(chunk) => Some(chunk.into_owned()),
+            _ => None,
+        })
     }
 
     /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -50,23 +53,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(self.deadline())
-    }
-
-    fn next_chunk(&self, deadline: Option<Instant>) -> Result<Option<Chunk<'static>>, Error> {
-        loop {
-            match self.duplex.receive(deadline)? {
-                Some(Event::Message(message)) => return Ok(Some(Chunk::last(message))),
-                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// When a wait that begins now ends.
-    fn deadline(&self) -> Option<Instant> {
-        self.read_timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+        self.duplex.receive(deadline(self.read_timeout), |event| Some(event.into_owned()))
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -205,6 +192,11 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe(f, "Sender", &self.duplex)
     }
+}
+
+/// When a wait that begins now ends.
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
 /// What a log should have of a connection; not what it carries.
