@@ -12,6 +12,7 @@ use std::{
 use rustix::{
     buffer::spare_capacity,
     event::epoll::{self, Event, EventData, EventFlags},
+    io::retry_on_intr,
 };
 use ws_bench_peers::{Error, Options};
 
@@ -32,7 +33,8 @@ fn main() -> Result<(), Error> {
     let mut events = Vec::with_capacity(1024);
     loop {
         events.clear();
-        epoll::wait(&server.epoll, spare_capacity(&mut events), None)?;
+        // Whoever traces it interrupts it.
+        retry_on_intr(|| epoll::wait(&server.epoll, spare_capacity(&mut events), None))?;
         for &Event { flags, data } in &events {
             if data == LISTENER {
                 server.accept()?;
