@@ -16,7 +16,7 @@ pub(crate) fn mask(criterion: &mut Criterion) {
                 *byte ^= key[at & 3];
             }
         });
-        // The same byte everywhere, which needs no thought about positions.
+        // One byte for all, without regard to positions, as the compiler makes it for any processor.
         over_payloads(&mut group, name, "xor", len, count, |payload, [key, ..]| {
             payload.iter_mut().for_each(|byte| *byte ^= key);
         });

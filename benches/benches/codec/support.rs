@@ -174,6 +174,11 @@ impl Wire {
         Self { bytes, at: 0 }
     }
 
+    /// The length of the frames, back to back.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The next bytes, up to `most` and up to the end of the frames.
     fn next(&mut self, most: usize) -> &[u8] {
         let rest = &self.bytes[self.at..];

@@ -25,7 +25,10 @@ impl Peer for NexusWeb {
             Role::Client => nexus_web::ws::Role::Client,
             Role::Server => nexus_web::ws::Role::Server,
         };
-        let (reader, writer) = pair_with(role, FrameReader::builder());
+        // What one read brings fits, as in the buffer of `core-copied`. A frame that comes in several reads is
+        // copied once more, and version 0.8 gives its text as `&str` without a check that it is UTF-8.
+        let reader = FrameReader::builder().buffer_capacity(wire.len().max(1));
+        let (reader, writer) = pair_with(role, reader);
         Self { wire, reader, writer, output: vec![0; 2 << 20] }
     }
 

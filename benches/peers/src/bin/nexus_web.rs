@@ -2,6 +2,8 @@
 //!
 //! By default its `Client`, which is its server too. With `--feed` its reader and writer without sockets,
 //! which leave open when to write: all that a read brought is answered in one write.
+//!
+//! Version 0.8 does not check that text is UTF-8 if its frame comes in several reads.
 
 use std::{io::Write as _, net::TcpStream};
 
