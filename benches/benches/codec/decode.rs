@@ -3,9 +3,12 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use ws_core::{Connection, Event};
+use ws_core::{Connection, Event, Role};
 
-use crate::support::{Group, Shape, Wire, core_client, core_server, per_message, run};
+use crate::{
+    peers,
+    support::{Group, Shape, core_client, core_server, per_message},
+};
 
 pub(crate) fn server(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode-server");
@@ -18,6 +21,8 @@ pub(crate) fn server(criterion: &mut Criterion) {
         Shape::ascii("text-16K", 16 << 10, 1),
         Shape::mixed("text-16K-mixed", 16 << 10),
         Shape::binary("binary-1M", 1 << 20, 1),
+        Shape::ascii("text-1M", 1 << 20, 1),
+        Shape::mixed("text-1M-mixed", 1 << 20),
     ] {
         in_place(&mut group, &shape, "core", core_server(), shape.masked_for_reuse());
         #[cfg(feature = "deflate")]
@@ -28,10 +33,9 @@ pub(crate) fn server(criterion: &mut Criterion) {
             crate::support::compressing_server(),
             shape.masked_for_reuse(),
         );
-        copied(&mut group, &shape, core_server(), &shape.masked());
-        copy_alone(&mut group, &shape, &shape.masked());
-        tungstenite(&mut group, &shape, tungstenite::protocol::Role::Server, shape.masked());
-        fastwebsockets(&mut group, &shape, fastwebsockets::Role::Server, shape.masked());
+        copied(&mut group, &shape, core_server(), &shape.to(Role::Server));
+        copy_alone(&mut group, &shape, &shape.to(Role::Server));
+        peers::decode(&mut group, &shape, Role::Server);
     }
 }
 
@@ -43,10 +47,9 @@ pub(crate) fn client(criterion: &mut Criterion) {
         Shape::binary("binary-16K", 16 << 10, 1),
         Shape::ascii("text-16K", 16 << 10, 1),
     ] {
-        in_place(&mut group, &shape, "core", core_client(), shape.unmasked());
-        copied(&mut group, &shape, core_client(), &shape.unmasked());
-        tungstenite(&mut group, &shape, tungstenite::protocol::Role::Client, shape.unmasked());
-        fastwebsockets(&mut group, &shape, fastwebsockets::Role::Client, shape.unmasked());
+        in_place(&mut group, &shape, "core", core_client(), shape.to(Role::Client));
+        copied(&mut group, &shape, core_client(), &shape.to(Role::Client));
+        peers::decode(&mut group, &shape, Role::Client);
     }
 }
 
@@ -91,25 +94,5 @@ fn copy_alone(group: &mut Group<'_>, shape: &Shape, wire: &[u8]) {
     per_message(group, shape.name, "copy", shape.count, || {
         buffer.copy_from_slice(black_box(wire));
         black_box(&mut buffer);
-    });
-}
-
-fn tungstenite(group: &mut Group<'_>, shape: &Shape, role: tungstenite::protocol::Role, wire: Vec<u8>) {
-    let mut socket = tungstenite::WebSocket::from_raw_socket(Wire::new(wire), role, None);
-    per_message(group, shape.name, "tungstenite", shape.count, || {
-        for _ in 0..shape.count {
-            black_box(socket.read().unwrap());
-        }
-    });
-}
-
-fn fastwebsockets(group: &mut Group<'_>, shape: &Shape, role: fastwebsockets::Role, wire: Vec<u8>) {
-    let mut socket = fastwebsockets::WebSocket::after_handshake(Wire::new(wire), role);
-    per_message(group, shape.name, "fastwebsockets", shape.count, || {
-        run(async {
-            for _ in 0..shape.count {
-                black_box(&*socket.read_frame().await.unwrap().payload);
-            }
-        });
     });
 }

@@ -3,15 +3,18 @@
 use std::{
     hint::black_box,
     io::{self, Read, Write},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::Buf;
 use criterion::Criterion;
+use futures_util::io::{AsyncRead, AsyncWrite};
 use tungstenite::{client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig};
 use ws_core::{Config, Connection, Timestamp, client, server};
 
-use crate::support::{drain, per_message};
+use crate::support::{drain, per_message, run};
 
 /// What a browser sends.
 const REQUEST: &str = "GET /chat?room=17 HTTP/1.1\r\n\
@@ -46,6 +49,27 @@ pub(crate) fn server(criterion: &mut Criterion) {
             black_box(tungstenite::accept_with_config(exchange, Some(config)).unwrap());
         });
     }
+    per_message(&mut group, "browser", "tokio-websockets", 1, || {
+        let exchange = tokio::io::join(black_box(REQUEST.as_bytes()), tokio::io::sink());
+        black_box(run(tokio_websockets::ServerBuilder::new().accept(exchange)).unwrap());
+    });
+    per_message(&mut group, "browser", "soketto", 1, || {
+        use soketto::handshake::{Server, server::Response};
+        let mut server = Server::new(Exchange(black_box(REQUEST.as_bytes())));
+        run(async {
+            let key = server.receive_request().await.unwrap().key();
+            server.send_response(&Response::Accept { key, protocol: None }).await.unwrap();
+        });
+        black_box(server.into_builder().finish());
+    });
+    for (subject, buffer) in [("nexus-web", 4096), ("nexus-web-default", 1 << 20)] {
+        per_message(&mut group, "browser", subject, 1, || {
+            let exchange = Exchange(black_box(REQUEST.as_bytes()));
+            let builder = nexus_web::ws::ClientBuilder::new().buffer_capacity(buffer);
+            black_box(builder.accept(exchange).unwrap());
+        });
+    }
+    // fastwebsockets and yawc leave the request and the response to hyper.
 }
 
 pub(crate) fn client(criterion: &mut Criterion) {
@@ -76,6 +100,25 @@ pub(crate) fn client(criterion: &mut Criterion) {
             black_box(tungstenite::client::client_with_config(request, exchange, Some(config)).unwrap());
         });
     }
+
+    let mut request = Vec::new();
+    connect(tokio::io::join(tokio::io::empty(), &mut request)).unwrap_err();
+    let response = response_to(&config, request);
+    per_message(&mut group, "url", "tokio-websockets", 1, || {
+        let exchange = tokio::io::join(black_box(&response[..]), tokio::io::sink());
+        black_box(connect(exchange).unwrap());
+    });
+    // fastwebsockets and yawc leave this to hyper. The keys of soketto and nexus-web cannot be told ahead.
+}
+
+/// As a client of `tokio-websockets`.
+fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    stream: S,
+) -> Result<tokio_websockets::WebSocketStream<S>, tokio_websockets::Error> {
+    // The same seed makes the same key here too.
+    fastrand::seed(7);
+    let builder = tokio_websockets::ClientBuilder::new().uri(black_box(URL)).unwrap();
+    run(builder.connect_on(stream)).map(|(connection, _)| connection)
 }
 
 fn accept(config: &Arc<Config>, mut received: &mut [u8]) -> Connection {
@@ -113,5 +156,25 @@ impl Write for Exchange<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl AsyncRead for Exchange<'_> {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.get_mut().read(buffer))
+    }
+}
+
+impl AsyncWrite for Exchange<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.get_mut().write(buffer))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

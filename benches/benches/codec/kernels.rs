@@ -16,6 +16,10 @@ pub(crate) fn mask(criterion: &mut Criterion) {
                 *byte ^= key[at & 3];
             }
         });
+        // One byte for all, without regard to positions, as the compiler makes it for any processor.
+        over_payloads(&mut group, name, "xor", len, count, |payload, [key, ..]| {
+            payload.iter_mut().for_each(|byte| *byte ^= key);
+        });
         let source = vec![0xA5; len];
         over_payloads(&mut group, name, "copy", len, count, |payload, _| payload.copy_from_slice(&source));
     }
@@ -45,6 +49,8 @@ pub(crate) fn utf8(criterion: &mut Criterion) {
         Shape::ascii("125", 125, 64),
         Shape::ascii("16K", 16 << 10, 1),
         Shape::mixed("16K-mixed", 16 << 10),
+        Shape::ascii("1M", 1 << 20, 1),
+        Shape::mixed("1M-mixed", 1 << 20),
     ] {
         let text = shape.payload.repeat(shape.count);
         let len = shape.payload.len();

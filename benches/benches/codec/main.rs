@@ -1,10 +1,11 @@
 //! What a message costs, without a network: each part of the protocol core beside the same work done by
-//! tungstenite and fastwebsockets. The README of this package says what each line measures.
+//! other libraries. The README of this package says what each line measures.
 
 mod decode;
 mod encode;
 mod handshake;
 mod kernels;
+mod peers;
 mod support;
 
 use std::time::Duration;

@@ -14,7 +14,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_core::{
-    Config, Connection, Message, Timestamp,
+    Config, Connection, Message, Role, Timestamp,
     frame::{Header, Opcode, apply_mask},
 };
 
@@ -49,13 +49,9 @@ impl Shape {
         Self { name, payload: payload.into_bytes(), opcode: Opcode::Text, count: 1 }
     }
 
-    /// As many masked frames as one read brings, back to back.
-    pub(crate) fn masked(&self) -> Vec<u8> {
-        self.frames(Some(KEY))
-    }
-
-    pub(crate) fn unmasked(&self) -> Vec<u8> {
-        self.frames(None)
+    /// As many frames to an endpoint of this role as one read brings, back to back.
+    pub(crate) fn to(&self, role: Role) -> Vec<u8> {
+        self.frames((role == Role::Server).then_some(KEY))
     }
 
     /// Masked frames to be decoded in place, over and over. To unmask is to mask, so every other time it is
@@ -72,28 +68,14 @@ impl Shape {
         frame.repeat(self.count)
     }
 
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap()
+    }
+
     pub(crate) fn message(&self) -> Message<'_> {
         match self.opcode {
-            Opcode::Text => Message::from(std::str::from_utf8(&self.payload).unwrap()),
+            Opcode::Text => Message::from(self.text()),
             _ => Message::from(&self.payload),
-        }
-    }
-
-    /// The message as tungstenite wants it: cloning it costs a reference count, as it does for a user who
-    /// sends the same message again.
-    pub(crate) fn tungstenite(&self) -> tungstenite::Message {
-        match self.opcode {
-            Opcode::Text => tungstenite::Message::text(std::str::from_utf8(&self.payload).unwrap()),
-            _ => tungstenite::Message::binary(self.payload.clone()),
-        }
-    }
-
-    /// The message as fastwebsockets wants it.
-    pub(crate) fn fastwebsockets(&self) -> fastwebsockets::Frame<'_> {
-        let payload = fastwebsockets::Payload::Borrowed(&self.payload);
-        match self.opcode {
-            Opcode::Text => fastwebsockets::Frame::text(payload),
-            _ => fastwebsockets::Frame::binary(payload),
         }
     }
 }
@@ -190,6 +172,11 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// The length of the frames, back to back.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The next bytes, up to `most` and up to the end of the frames.

@@ -1,0 +1,74 @@
+//! Other libraries behind one trait, each as its documentation has one use it, over an in-memory stream.
+
+mod fastwebsockets;
+mod nexus_web;
+mod soketto;
+mod tokio_websockets;
+mod tungstenite;
+mod yawc;
+
+use std::hint::black_box;
+
+use ws_core::Role;
+
+use crate::support::{Group, Shape, Wire, per_message};
+
+/// A connection of another library.
+trait Peer {
+    const NAME: &'static str;
+
+    /// What is handed over to be sent. To send it again costs no more than it has to: a reference count
+    /// where the library owns messages, nothing where it borrows them.
+    type Message;
+
+    /// A connection that is open.
+    fn new(role: Role, wire: Wire) -> Self;
+
+    fn message(shape: &Shape) -> Self::Message;
+
+    /// Receives that many messages, text as what is known to be UTF-8.
+    fn receive(&mut self, count: usize);
+
+    /// Sends the message that many times. Each is written before the next one is sent.
+    fn send(&mut self, message: &Self::Message, count: usize);
+
+    /// Sends back that many messages. Each is written before the next one is received.
+    fn echo(&mut self, count: usize);
+}
+
+/// Calls a function for each peer.
+macro_rules! for_each_peer {
+    ($function:ident($($argument:expr),+)) => {
+        $function::<tungstenite::Tungstenite>($($argument),+);
+        $function::<fastwebsockets::FastWebSockets>($($argument),+);
+        $function::<tokio_websockets::TokioWebSockets>($($argument),+);
+        $function::<yawc::Yawc>($($argument),+);
+        $function::<soketto::Soketto>($($argument),+);
+        $function::<nexus_web::NexusWeb>($($argument),+);
+    };
+}
+
+pub(crate) fn decode(group: &mut Group<'_>, shape: &Shape, role: Role) {
+    fn one<P: Peer>(group: &mut Group<'_>, shape: &Shape, role: Role) {
+        let mut peer = P::new(role, Wire::new(shape.to(role)));
+        per_message(group, shape.name, P::NAME, shape.count, || peer.receive(shape.count));
+    }
+    for_each_peer!(one(group, shape, role));
+}
+
+pub(crate) fn encode(group: &mut Group<'_>, shape: &Shape, role: Role) {
+    fn one<P: Peer>(group: &mut Group<'_>, shape: &Shape, role: Role) {
+        let mut peer = P::new(role, Wire::new(Vec::new()));
+        let message = P::message(shape);
+        per_message(group, shape.name, P::NAME, shape.count, || peer.send(black_box(&message), shape.count));
+    }
+    for_each_peer!(one(group, shape, role));
+}
+
+pub(crate) fn echo(group: &mut Group<'_>, shape: &Shape, role: Role) {
+    fn one<P: Peer>(group: &mut Group<'_>, shape: &Shape, role: Role) {
+        let mut peer = P::new(role, Wire::new(shape.to(role)));
+        per_message(group, shape.name, P::NAME, shape.count, || peer.echo(shape.count));
+    }
+    for_each_peer!(one(group, shape, role));
+}

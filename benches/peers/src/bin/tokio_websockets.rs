@@ -1,0 +1,45 @@
+//! `tokio-websockets`: `tokio_websockets [--listen ADDR] [--feed]`
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
+use ws_bench_peers::{Error, LIMIT, Options, echo, on_tokio};
+
+fn main() -> Result<(), Error> {
+    let options = Options::parse(&["feed"])?;
+    let feed = options.feed;
+    Ok(on_tokio(&options, |stream| {
+        // Its own echo server has it not divide messages into frames either.
+        let mut config = Config::default().frame_size(usize::MAX);
+        if feed {
+            // Rather than 8 KiB, so that the replies to a burst of larger messages go together too.
+            config = config.flush_threshold(64 << 10);
+        }
+        async move {
+            let limits = Limits::default().max_payload_len(Some(LIMIT));
+            let builder = ServerBuilder::new().config(config).limits(limits);
+            let (_request, ws) = builder.accept(stream).await?;
+            if feed { feeding(ws).await } else { echo(ws, false, is_data).await }
+        }
+    })?)
+}
+
+fn is_data(message: &Message) -> bool {
+    message.is_text() || message.is_binary()
+}
+
+/// It flushes before it looks for a message, so that all that are there have to be taken before the first
+/// is fed.
+async fn feeding(ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
+    let mut ws = ws.ready_chunks(64);
+    while let Some(messages) = ws.next().await {
+        for message in messages {
+            let message = message?;
+            if is_data(&message) {
+                ws.feed(message).await?;
+            }
+        }
+        ws.flush().await?;
+    }
+    Ok(())
+}
