@@ -107,3 +107,41 @@ pub(crate) fn allow_descriptors() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{process, sync::mpsc, thread};
+
+    use super::*;
+
+    #[test]
+    fn time_of_threads_that_have_ended_is_counted() {
+        let before = cpu_time(process::id()).unwrap();
+        let worked = thread::spawn(|| {
+            let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+            while Duration::from(clock_gettime(clock).unwrap()) < Duration::from_millis(20) {}
+        });
+        worked.join().unwrap();
+        assert!(cpu_time(process::id()).unwrap() - before >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn stacks_are_found_by_what_threads_point_into() {
+        let before = stacks(process::id());
+        let (end, ended) = mpsc::channel::<()>();
+        let (used, ready) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let deep = std::hint::black_box([1_u8; 256 << 10]);
+            used.send(()).unwrap();
+            let _ = ended.recv();
+            std::hint::black_box(deep);
+        });
+        ready.recv().unwrap();
+        // Where a process may not look at its own threads there is nothing to be seen.
+        if let (Some(before), Some(after)) = (before, stacks(process::id())) {
+            assert!(after >= before + (128 << 10), "{before} {after}");
+        }
+        drop(end);
+        thread.join().unwrap();
+    }
+}

@@ -122,3 +122,37 @@ pub(crate) fn check(mut received: &[u8], reply: &[u8], matched: &mut usize) -> c
     }
     Ok(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_the_length_asked_for_and_is_utf_8() {
+        for kind in [Kind::Ascii, Kind::Mixed] {
+            for len in (0..300).chain([16 << 10, 1 << 20]) {
+                let payload = kind.payload(len);
+                assert_eq!(payload.len(), len);
+                assert!(String::from_utf8(payload).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn replies_are_counted_however_they_are_cut() {
+        let stream = b"reply".repeat(7);
+        for cut in 1..stream.len() {
+            let mut matched = 0;
+            let pieces = stream.chunks(cut).map(|piece| check(piece, b"reply", &mut matched).unwrap());
+            assert_eq!(pieces.sum::<usize>(), 7);
+            assert_eq!(matched, 0);
+        }
+    }
+
+    #[test]
+    fn a_wrong_byte_is_named_by_its_place() {
+        let mut matched = 3;
+        let error = check(b"lyreqly", b"reply", &mut matched).unwrap_err();
+        assert_eq!(error.to_string(), "the reply differs at byte 2 of 5: 0x71 came in place of 0x70");
+    }
+}
