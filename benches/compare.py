@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -22,22 +23,23 @@ sys.dont_write_bytecode = True
 import compare_chart  # noqa: E402
 import compare_report  # noqa: E402
 from compare_run import (  # noqa: E402
-    Bench, Result, Scenario, Server, allow_descriptors, find_tracer, measure, processors,
+    Bench, Failure, Result, Scenario, Server, allow_descriptors, find_tracer, measure, processors,
 )
 
 LISTEN = "--listen {listen}"
 
 SERVERS = [
-    Server("raw_epoll", f"raw_epoll {LISTEN}", "raw",
+    Server("raw epoll", f"raw_epoll {LISTEN}", "raw",
            broadcast=f"raw_epoll {LISTEN} --broadcast --unit {{unit}}"),
-    Server("raw_smol", f"raw_smol {LISTEN}", "raw"),
-    Server("raw_blocking", f"raw_blocking {LISTEN}", "raw", blocking=True),
+    Server("raw smol", f"raw_smol {LISTEN}", "raw"),
+    Server("raw threads", f"raw_blocking {LISTEN}", "raw", blocking=True),
 
     Server("ws-core event_loop", "examples/event_loop {listen}", "ours",
            broadcast=f"examples/event_loop {LISTEN} --broadcast"),
     Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
 
+    # "Fed" servers write the answers to all messages that are there together, as ours do.
     Server("tungstenite", f"tungstenite {LISTEN}", blocking=True),
     Server("tokio-tungstenite", f"tokio_tungstenite {LISTEN}",
            broadcast=f"tokio_tungstenite {LISTEN} --broadcast"),
@@ -50,8 +52,11 @@ SERVERS = [
     Server("yawc", f"yawc {LISTEN}"),
     Server("yawc, fed", f"yawc {LISTEN} --feed"),
     Server("soketto", f"soketto {LISTEN}"),
-    Server("nexus-web", f"nexus_web {LISTEN}"),
+    Server("soketto, fed", f"soketto {LISTEN} --feed"),
+    Server("nexus-web", f"nexus_web {LISTEN}", blocking=True),
+    Server("nexus-web, fed", f"nexus_web {LISTEN} --feed", blocking=True),
     Server("sockudo-ws", f"sockudo_ws {LISTEN}"),
+    Server("sockudo-ws, fed", f"sockudo_ws {LISTEN} --feed"),
 ]
 
 BINARY_1M = "--connections 1 --payload 1048576"
@@ -60,10 +65,10 @@ BROADCAST = "--mode broadcast --connections 1000 --payload 1024"
 SCENARIOS = [
     Scenario("echo-100", "20 B, one in flight on each of 100 connections", "--connections 100", "loops"),
     Scenario("echo-8", "20 B, one in flight on each of 8 connections, a thread for each", "--connections 8",
-             "threads", raw="raw_blocking"),
+             "threads", raw="raw threads"),
     Scenario("pipeline-10", "20 B, 16 in flight on each of 10 connections", "--connections 10 --depth 16", "loops"),
     Scenario("pipeline-8", "20 B, 16 in flight on each of 8 connections, a thread for each",
-             "--connections 8 --depth 16", "threads", raw="raw_blocking"),
+             "--connections 8 --depth 16", "threads", raw="raw threads"),
     Scenario("16K", "16 KiB binary on 500 connections", "--connections 500 --payload 16384", "loops"),
     Scenario("64K", "64 KiB binary on 10 connections", "--connections 10 --payload 65536", "all"),
     Scenario("1M-binary", "1 MiB binary on one connection", BINARY_1M, "all"),
@@ -71,10 +76,13 @@ SCENARIOS = [
     Scenario("1M-mixed", "1 MiB of text in mixed scripts on one connection", f"{BINARY_1M} --text mixed", "all"),
     Scenario("idle", "10,000 idle connections", "--mode idle --connections 10000", "loops"),
     Scenario("idle-threads", "1,000 idle connections, a thread for each", "--mode idle --connections 1000",
-             "threads", raw="raw_blocking"),
+             "threads", raw="raw threads"),
     Scenario("broadcast", "1 KiB of one to 1,000", BROADCAST, "broadcast"),
     Scenario("handshake", "opening and closing, 64 at a time", "--mode handshake --connections 64", "all"),
 ]
+
+# A server that has failed so often in a scenario is left out of its remaining rounds.
+TRIES = 2
 
 # What the chart shows.
 CHART = ["echo-100", "pipeline-10", "16K", "1M-text"]
@@ -99,7 +107,7 @@ def main() -> int:
     if options.chart:
         charted = [scenario for scenario in SCENARIOS if scenario.name in CHART]
         options.chart.write_text(compare_chart.draw(charted, servers, results))
-    failures = [result for found in results.values() for result in found.values() if result.error]
+    failures = [result for found in results.values() for result in found.values() if result.errors]
     return 1 if failures else 0
 
 
@@ -115,34 +123,40 @@ def run(options: argparse.Namespace, scenarios: list[Scenario], servers: list[Se
     for scenario in scenarios:
         taking_part = [server for server in servers if scenario.includes(server)]
         found = results[scenario.name] = {server.name: Result() for server in taking_part}
-        load = f"{scenario.load} --seconds {options.seconds}"
         for round in range(1, options.rounds + 1):
             for server in taking_part:
                 result = found[server.name]
-                say(f"\r\033[K{scenario.name}, round {round} of {options.rounds}: {server.name}", end="")
-                if not result.error:
-                    measure(bench, scenario, server, result, load, trace=round == 1)
-                if result.error:
-                    say(f": {result.error}")
-        say("\r\033[K", end="")
+                if len(result.errors) >= TRIES:
+                    continue
+                progress(f"{scenario.name}, round {round} of {options.rounds}: {server.name}")
+                try:
+                    measure(bench, scenario, server, result, options.seconds)
+                except Failure as failure:
+                    result.errors.append(str(failure))
+                    progress()
+                    say(f"{scenario.name}, {server.name}: {failure}")
+    progress()
     return results
 
 
 def present(bench: Bench, servers: list[Server]) -> list[Server]:
     """Those that are built."""
+
+    def built(command: str) -> str:
+        program = command.split()[0] if command else ""
+        if not program or bench.find(program):
+            return command
+        missing.setdefault(program, []).append(server.name)
+        return ""
+
+    missing: dict[str, list[str]] = {}
     there = []
     for server in servers:
-        commands = [command for command in (server.command, server.broadcast) if command]
-        programs = {command.split()[0] for command in commands}
-        if missing := {program for program in programs if bench.find(program) is None}:
-            say(f"{server.name} is left out where it takes {', '.join(sorted(missing))}, which is not there")
-            command, broadcast = (
-                "" if command and command.split()[0] in missing else command
-                for command in (server.command, server.broadcast)
-            )
-            server = Server(server.name, command, server.role, server.blocking, broadcast)
+        server = replace(server, command=built(server.command), broadcast=built(server.broadcast))
         if server.command or server.broadcast:
             there.append(server)
+    for program, names in missing.items():
+        say(f"{program} is not there, so this is left out: {'; '.join(dict.fromkeys(names))}")
     return there
 
 
@@ -202,8 +216,14 @@ def named(text: str) -> Server:
     return Server(name, command)
 
 
-def say(text: str, end: str = "\n") -> None:
-    print(text, end=end, file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def progress(text: str = "") -> None:
+    """On a line that is written over."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

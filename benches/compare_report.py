@@ -37,9 +37,10 @@ def ratio(scenario: Scenario, result: Result | None, to: Result | None) -> float
 
 def table(scenario: Scenario, servers: list[Server], found: dict[str, Result]) -> str:
     """One scenario, the cheapest server first."""
+    costs = {name: cost(scenario, result) for name, result in found.items()}
     rows = sorted(
         (server for server in servers if server.name in found),
-        key=lambda server: cost(scenario, found[server.name]) or float("inf"),
+        key=lambda server: (costs[server.name] is None, costs[server.name]),
     )
     columns = columns_of(scenario, rows, found)
     lines = [[title for title, _ in columns], ["---"] + ["---:"] * (len(columns) - 1)]
@@ -47,8 +48,10 @@ def table(scenario: Scenario, servers: list[Server], found: dict[str, Result]) -
         result = found[server.name]
         if result.readings:
             lines.append([show(server, result) for _, show in columns])
-        if result.error:
-            lines.append([emphasized(server), f"failed: {result.error}", *[""] * (len(columns) - 2)])
+        if result.errors:
+            times = f"{len(result.errors)} time{'s' if len(result.errors) > 1 else ''}"
+            failed = f"failed {times}: {'; '.join(dict.fromkeys(result.errors))}"
+            lines.append([emphasized(server), failed, *[""] * (len(columns) - 2)])
     rounds = max((len(result.readings) for result in found.values()), default=0)
     head = f"### {scenario.name}\n\n{scenario.title[0].upper()}{scenario.title[1:]}. Medians of {rounds}."
     return f"{head}\n\n{markdown(lines)}" if rows else f"### {scenario.name}\n\nNo server takes part.\n"
@@ -61,10 +64,8 @@ def columns_of(scenario: Scenario, rows: list[Server], found: dict[str, Result])
     def reading(key: str, show: Callable[[float | None], str]) -> Callable[[Server, Result], str]:
         return lambda _, result: show(middle(result, key))
 
-    ratios: list[Column] = [
-        (f"to {scenario.raw}", lambda _, result: times(ratio(scenario, result, raw))),
-        ("to the best peer", lambda _, result: times(ratio(scenario, result, best))),
-    ]
+    to_raw: Column = (f"to {scenario.raw}", lambda _, result: times(ratio(scenario, result, raw)))
+    to_best: Column = ("to the best peer", lambda _, result: times(ratio(scenario, result, best)))
     name: Column = ("server", lambda server, _: emphasized(server))
     peak: Column = ("peak MiB", reading("peak", mebibytes))
     if scenario.mode == "idle":
@@ -73,7 +74,7 @@ def columns_of(scenario: Scenario, rows: list[Server], found: dict[str, Result])
             ("bytes each", reading("bytes_each", whole)),
             ("thread stacks", reading("stack_bytes_each", whole)),
             ("without stacks", lambda _, result: whole(cost(scenario, result))),
-            *ratios,
+            to_best,
             peak,
         ]
     return [
@@ -81,7 +82,8 @@ def columns_of(scenario: Scenario, rows: list[Server], found: dict[str, Result])
         (f"{unit(scenario)}/s", reading("per_second", whole)),
         ("server CPU µs", reading("cpu_us", digits)),
         ("spread", lambda _, result: spread(result)),
-        *ratios,
+        to_raw,
+        to_best,
         ("p50 µs", reading("p50_us", digits)),
         ("p99 µs", reading("p99_us", digits)),
         ("p99.9 µs", reading("p999_us", digits)),
@@ -104,7 +106,7 @@ def summary(scenarios: list[Scenario], servers: list[Server], results: Results) 
     """A row for each server, a column for each scenario: what it costs, and the ratio to the raw server."""
     shown = [scenario for scenario in scenarios if results.get(scenario.name)]
     what = ["bytes" if scenario.mode == "idle" else "µs" for scenario in shown]
-    titles = [f"{scenario.name}, {unit}" for scenario, unit in zip(shown, what)]
+    titles = [f"{scenario.name}, {unit}" for scenario, unit in zip(shown, what, strict=True)]
     lines = [["server", *titles], ["---"] + ["---:"] * len(shown)]
     for server in servers:
         cells = []
@@ -121,10 +123,11 @@ def cell(scenario: Scenario, result: Result | None, raw: Result | None) -> str:
     if result is None:
         return ""
     value = cost(scenario, result)
-    if value is None or result.error:
+    if value is None or result.errors:
         return "failed"
-    shown = whole(value) if scenario.mode == "idle" else digits(value)
-    to_raw = ratio(scenario, result, raw)
+    if scenario.mode == "idle":
+        return whole(value)
+    shown, to_raw = digits(value), ratio(scenario, result, raw)
     return shown if to_raw is None else f"{shown} ({times(to_raw)})"
 
 

@@ -56,7 +56,7 @@ class Scenario:
     # "loops", "threads", "all" or "broadcast": which servers take part.
     servers: str
     # The server that does the same without a protocol.
-    raw: str = "raw_epoll"
+    raw: str = "raw epoll"
 
     def option(self, name: str, default: str = "") -> str:
         words = self.load.split()
@@ -81,7 +81,7 @@ class Result:
 
     readings: list[Reading] = field(default_factory=list)
     syscalls: float | None = None
-    error: str = ""
+    errors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,12 @@ def allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def measure(bench: Bench, scenario: Scenario, server: Server, result: Result, options: str, trace: bool) -> None:
-    """Adds a reading; and counts system calls in another run, which takes no time that counts."""
-    try:
-        with running(bench, server, scenario) as process:
-            result.readings.append(run_load(bench.load(process, options)))
-            if trace and bench.tracer and scenario.mode != "idle":
-                result.syscalls = count_syscalls(bench, process, scenario)
-    except Failure as failure:
-        result.error = str(failure)
+def measure(bench: Bench, scenario: Scenario, server: Server, result: Result, seconds: float) -> None:
+    """Adds a reading; and counts system calls once, in runs of their own that are not timed."""
+    with running(bench, server, scenario) as process:
+        result.readings.append(run_load(bench.load(process, f"{scenario.load} --seconds {seconds}")))
+        if result.syscalls is None and bench.tracer and scenario.mode != "idle":
+            result.syscalls = count_syscalls(bench, process, scenario, min(seconds, 1.0))
 
 
 @contextlib.contextmanager
@@ -212,7 +209,8 @@ def run_load(command: list[str]) -> Reading:
     except subprocess.TimeoutExpired:
         raise Failure("the generator did not end") from None
     if done.returncode != 0:
-        raise Failure((done.stderr.strip().splitlines() or ["the generator failed"])[-1])
+        said = done.stderr.strip().splitlines() or ["the generator failed"]
+        raise Failure(said[-1].removeprefix("load: "))
     reading: Reading = json.loads(done.stdout)
     return reading
 
@@ -248,11 +246,12 @@ def counted_by_strace(report: str) -> int:
 COUNTED = {"perf": counted_by_perf, "strace": counted_by_strace}
 
 
-def count_syscalls(bench: Bench, server: Running, scenario: Scenario) -> float | None:
+def count_syscalls(bench: Bench, server: Running, scenario: Scenario, seconds: float) -> float | None:
     """System calls for each message: the difference of two runs, which opened as many connections."""
-    load = f"{scenario.load} --seconds"
     try:
-        few, many = (traced(bench, server, f"{load} {seconds}") for seconds in (0.1, 0.4))
+        few, many = (
+            traced(bench, server, f"{scenario.load} --seconds {seconds * part}") for part in (0.1, 0.4)
+        )
     except Failure:
         return None
     messages = many[1] - few[1]

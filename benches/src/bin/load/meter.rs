@@ -61,7 +61,7 @@ impl<'o> Meter<'o> {
         let cpu = process::cpu_time(options.pid)?.saturating_sub(since.cpu);
         let counted = total - since.total;
         if counted == 0 {
-            return Err(format!("no {} in {wall:.1?}", options.mode.unit()).into());
+            return Err(format!("no {} came after the warm-up", options.mode.unit()).into());
         }
         let memory = Memory::of(options.pid)?;
         Ok(Reading { options, wall, cpu, counted, total, latencies, memory })
