@@ -29,18 +29,11 @@ impl futures_core::Stream for Receiver {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // One deadline for all polls of one wait.
-        let deadline = self.duplex.stream_deadline();
-        loop {
-            let received = match ready!(self.poll_chunk(cx, deadline)) {
-                Ok(Some(chunk)) => self.duplex.join(chunk).map(Ok),
-                Ok(None) => return Poll::Ready(None),
-                Err(error) => Some(Err(error)),
-            };
-            if received.is_some() {
-                self.duplex.end_stream_wait();
-                return Poll::Ready(received);
-            }
-        }
+        let mut wait = self.duplex.stream_wait();
+        let polled = self.duplex.poll_receive(cx, &mut wait, |event, joining| joining.message(event));
+        let received = ready!(polled).transpose();
+        self.duplex.end_stream_wait();
+        Poll::Ready(received)
     }
 }
 

@@ -1,17 +1,8 @@
 //! A WebSocket in two halves, for different tasks.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{
-    Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State, Timestamp,
-};
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
 use ws_transport::Error;
 
 use crate::{duplex::Duplex, stream::Stream};
@@ -28,13 +19,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let deadline = self.duplex.read_deadline();
-        while let Some(chunk) = self.next_chunk(deadline).await? {
-            if let Some(message) = self.duplex.join(chunk) {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
+        self.duplex.receive(|event, joining| joining.message(event)).await
     }
 
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -43,7 +28,12 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.next_chunk(self.duplex.read_deadline()).await
+        let take = |event: Event<'_>, _: &mut _| match event {
+            Event::Message(message) => Some(Chunk::last(message.into_owned())),
+            Event::Chunk(chunk) => Some(chunk.into_owned()),
+            _ => None,
+        };
+        self.duplex.receive(take).await
     }
 
     /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -52,27 +42,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        let deadline = self.duplex.read_deadline();
-        poll_fn(|cx| self.duplex.poll_receive(cx, deadline)).await
-    }
-
-    async fn next_chunk(&self, deadline: Option<Timestamp>) -> Result<Option<Chunk<'static>>, Error> {
-        poll_fn(|cx| self.poll_chunk(cx, deadline)).await
-    }
-
-    pub(crate) fn poll_chunk(
-        &self,
-        cx: &mut Context<'_>,
-        deadline: Option<Timestamp>,
-    ) -> Poll<Result<Option<Chunk<'static>>, Error>> {
-        loop {
-            return Poll::Ready(Ok(match ready!(self.duplex.poll_receive(cx, deadline))? {
-                Some(Event::Message(message)) => Some(Chunk::last(message)),
-                Some(Event::Chunk(chunk)) => Some(chunk),
-                Some(_) => continue,
-                None => None,
-            }));
-        }
+        self.duplex.receive(|event, _| Some(event.into_owned())).await
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -115,8 +85,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        self.queue(|connection| message.take().map_or(Ok(()), |message| connection.send(message))).await
+        self.duplex.feed(message.into()).await
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).

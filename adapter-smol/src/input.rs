@@ -33,11 +33,13 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Lets `take` have the bytes; what it leaves stays. The buffer goes back when nothing does.
+    #[inline]
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         let mut input = &mut self.buffer[self.start..self.end];
         let had = input.len();

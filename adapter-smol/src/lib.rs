@@ -49,9 +49,12 @@ mod input;
 mod link;
 mod opening;
 mod server;
+mod socket;
 mod stream;
 mod stuck;
 mod waiting;
+#[cfg(target_os = "linux")]
+mod watch;
 mod websocket;
 
 pub use client::{Client, ClientHandle};

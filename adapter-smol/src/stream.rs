@@ -1,19 +1,19 @@
 use std::{
     fmt,
-    io::{self, ErrorKind, IoSlice, Read as _},
+    io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_transport::{Patience, write};
 
+use crate::socket::Socket;
+
 /// What a WebSocket runs over: a socket of the system, or any stream of the application's.
 pub(crate) enum Stream {
-    /// TCP or Unix-domain.
-    Socket(Async<socket2::Socket>),
+    Socket(Socket),
     Other(Pin<Box<dyn Io>>),
 }
 
@@ -23,10 +23,6 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
 
 impl Stream {
-    pub(crate) fn socket(socket: socket2::Socket) -> io::Result<Self> {
-        Ok(Self::Socket(Async::new(socket)?))
-    }
-
     /// Waits until a read may find something. Spares the read that finds nothing, where that can be known.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -36,16 +32,9 @@ impl Stream {
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let socket = match self {
-            Self::Socket(socket) => socket,
-            Self::Other(stream) => return stream.as_mut().poll_read(cx, buffer),
-        };
-        loop {
-            match socket.get_ref().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
-            }
+        match self {
+            Self::Socket(socket) => socket.poll_read(cx, buffer),
+            Self::Other(stream) => stream.as_mut().poll_read(cx, buffer),
         }
     }
 

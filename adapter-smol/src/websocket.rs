@@ -5,7 +5,12 @@ use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMes
 use ws_transport::{Clock, Error, Wire};
 
 use crate::{
-    Receiver, Sender, duplex::Duplex, halves::describe, input::Input, opening::Opening, stream::Stream,
+    Receiver, Sender,
+    duplex::{Duplex, Wait},
+    halves::describe,
+    input::Input,
+    opening::Opening,
+    stream::Stream,
 };
 
 /// An open WebSocket, of a client or of a server.
@@ -86,7 +91,7 @@ impl WebSocket {
     /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
     /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.receiver.receive().await
+        self.receiver.duplex.receive(|event, joining| joining.message(event)).await
     }
 
     /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
@@ -134,7 +139,7 @@ impl WebSocket {
     ///
     /// As [`send`](Self::send).
     pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.sender.feed(message).await
+        self.sender.duplex.feed(message.into()).await
     }
 
     /// Sends what is queued, and waits until the operating system has taken it.
@@ -183,7 +188,10 @@ impl WebSocket {
     /// another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
-        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, None)).await?.is_some() {}
+        while poll_fn(|cx| self.receiver.duplex.poll_receive(cx, &mut Wait::forever(), |_, _| Some(())))
+            .await?
+            .is_some()
+        {}
         Ok(())
     }
 

@@ -85,6 +85,7 @@ impl<'a> Message<'a> {
 
     /// The same message, owning its payload; copied only if it was borrowed.
     #[must_use]
+    #[inline]
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Self::Text(text) => Message::Text(Cow::Owned(text.into_owned())),

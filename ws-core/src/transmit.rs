@@ -38,8 +38,8 @@ struct Shared {
 }
 
 impl Transmit {
-    /// The largest block that an idle connection keeps, in bytes.
-    const KEPT: usize = 512;
+    /// How many bytes are copied to give back the memory around them.
+    const MOVED: usize = 512;
     /// The largest block that a busy connection keeps from one write to the next.
     const REUSED: usize = 128 << 10;
 
@@ -52,6 +52,11 @@ impl Transmit {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.read == self.copied.len() && self.shared.as_ref().is_none_or(|shared| shared.payloads.is_empty())
+    }
+
+    #[inline]
+    pub(crate) fn owns_memory(&self) -> bool {
+        self.copied.capacity() > 0 || self.shared.is_some()
     }
 
     /// The block to append bytes to. A driver that puts TLS below the protocol fills one of its own with
@@ -87,7 +92,8 @@ impl Transmit {
     /// Gives back the memory that is not in use.
     pub(crate) fn release(&mut self) {
         self.compact();
-        if self.copied.capacity() > Self::KEPT && self.copied.len() <= Self::KEPT {
+        let len = self.copied.len();
+        if len <= Self::MOVED && self.copied.capacity() / 2 >= len {
             self.copied = self.copied.as_slice().to_vec();
         }
         self.shared.take_if(|shared| shared.payloads.is_empty());

@@ -18,7 +18,7 @@ use ws_core::{
 use ws_sessions::Callbacks;
 use ws_transport::{Clock, ConnectOptions, Deadline, Error, begin_connect, seed, tls::ClientTls};
 
-use crate::{Task, WebSocket, opening::Opening, stream::Stream, stuck::WRITE_TIMEOUT};
+use crate::{Task, WebSocket, opening::Opening, socket::Socket, stream::Stream, stuck::WRITE_TIMEOUT};
 
 pub use self::handle::ClientHandle;
 
@@ -263,6 +263,6 @@ async fn connect(socket: socket2::Socket, address: &SockAddr) -> io::Result<Stre
     socket.writable().await?;
     match socket.get_ref().take_error()? {
         Some(error) => Err(error),
-        None => Ok(Stream::Socket(socket)),
+        None => Ok(Stream::Socket(Socket::Single(socket))),
     }
 }

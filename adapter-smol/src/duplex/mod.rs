@@ -14,8 +14,9 @@ use std::{
 
 use async_io::Timer;
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Joiner, Wire};
+use ws_transport::{Clock, Wire};
 
+pub(crate) use self::receiving::{Joining, Wait};
 use crate::{
     input::Input,
     stream::Stream,
@@ -58,8 +59,7 @@ pub(crate) struct Inner {
     pub(crate) stuck: Option<Box<Stuck>>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
-    /// The chunks so far of the message that is received.
-    joiner: Option<Box<Joiner>>,
+    joining: Joining,
 }
 
 impl Duplex {
@@ -80,7 +80,7 @@ impl Duplex {
             write_timeout: Some(WRITE_TIMEOUT),
             stuck: None,
             stream_deadline: None,
-            joiner: None,
+            joining: Joining::default(),
         };
         Arc::new(Self { clock, writers: Waiting::default(), inner: Mutex::new(inner) })
     }
@@ -116,6 +116,7 @@ impl Duplex {
     }
 
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

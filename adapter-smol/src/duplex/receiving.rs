@@ -1,16 +1,18 @@
 //! Waiting for events: reading, telling the time, and writing what waits meanwhile.
 
 use std::{
+    future::poll_fn,
     mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use async_io::Timer;
 use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
-use ws_transport::{Clock, Deadline, Error};
+use ws_transport::{Clock, Deadline, Error, Joiner};
 
 use super::{Duplex, Inner, READS_IN_TURN};
 
@@ -23,49 +25,96 @@ enum Turn {
     Ended,
 }
 
-impl Duplex {
-    /// When a wait that begins now ends.
-    pub(crate) fn read_deadline(&self) -> Option<Timestamp> {
-        self.lock().read_timeout.map(|timeout| self.clock.now() + timeout)
+/// How long one waits to receive. It counts from when there is nothing to be had.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    until: Option<Option<Timestamp>>,
+}
+
+impl Wait {
+    pub(crate) const fn forever() -> Self {
+        Self { until: Some(None) }
     }
 
+    fn deadline(&mut self, timeout: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
+        *self.until.get_or_insert_with(|| timeout.map(|timeout| now + timeout))
+    }
+}
+
+/// The chunks so far of the message that is received.
+#[derive(Debug, Default)]
+pub(crate) struct Joining(Option<Box<Joiner>>);
+
+impl Joining {
+    /// The message that an event ends.
+    #[inline]
+    pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
+        match event {
+            Event::Message(message) => Some(message.into_owned()),
+            Event::Chunk(chunk) => self.join(chunk.into_owned()),
+            _ => None,
+        }
+    }
+
+    fn join(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        if chunk.last && self.0.is_none() {
+            return Some(chunk.payload);
+        }
+        let message = self.0.get_or_insert_default().add(chunk)?;
+        self.0 = None;
+        Some(message)
+    }
+}
+
+impl Duplex {
     /// When the wait ends that began with the first call since the last
     /// [`end_stream_wait`](Self::end_stream_wait).
-    pub(crate) fn stream_deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn stream_wait(&self) -> Wait {
         let inner = &mut *self.lock();
-        let timeout = inner.read_timeout?;
-        Some(*inner.stream_deadline.get_or_insert_with(|| self.clock.now() + timeout))
+        let deadline = inner
+            .read_timeout
+            .map(|timeout| *inner.stream_deadline.get_or_insert_with(|| self.clock.now() + timeout));
+        Wait { until: Some(deadline) }
     }
 
     pub(crate) fn end_stream_wait(&self) {
         self.lock().stream_deadline = None;
     }
 
-    /// Adds a chunk to those of its message, and gives that if it is whole.
-    pub(crate) fn join(&self, chunk: Chunk<'static>) -> Option<Message<'static>> {
-        let inner = &mut *self.lock();
-        if chunk.last && inner.joiner.is_none() {
-            return Some(chunk.payload);
-        }
-        let message = inner.joiner.get_or_insert_default().add(chunk)?;
-        inner.joiner = None;
-        Some(message)
+    /// Waits for what `take` makes of an event, not longer than the read timeout; `None` when the connection has
+    /// ended as it should.
+    #[inline]
+    pub(crate) fn receive<T>(
+        self: &Arc<Self>,
+        mut take: impl FnMut(Event<'_>, &mut Joining) -> Option<T>,
+    ) -> impl Future<Output = Result<Option<T>, Error>> {
+        let mut wait = Wait::default();
+        poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
     }
 
-    /// The next event; `None` when the connection has ended as it should.
-    pub(crate) fn poll_receive(
+    /// As [`receive`](Self::receive). All that lies ready is looked at under one lock.
+    pub(crate) fn poll_receive<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        deadline: Option<Timestamp>,
-    ) -> Poll<Result<Option<Event<'static>>, Error>> {
+        wait: &mut Wait,
+        mut take: impl FnMut(Event<'_>, &mut Joining) -> Option<T>,
+    ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let mut registered = false;
         loop {
-            if let Some(event) = self.next_event(inner)? {
-                return Poll::Ready(Ok(Some(event)));
+            while !inner.input.is_empty() {
+                let Inner { wire, input, joining, .. } = inner;
+                let received = input.consume(|input| {
+                    Ok(wire.connection.receive(input)?.and_then(|event| take(event, joining)))
+                });
+                match received {
+                    Ok(Some(taken)) => return Poll::Ready(Ok(Some(taken))),
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Err(self.failed(inner, error))),
+                }
             }
-            if ready!(self.poll_turn(inner, cx, deadline, &mut registered))? == Turn::Ended {
+            if ready!(self.poll_turn(inner, cx, wait, &mut registered))? == Turn::Ended {
                 return Poll::Ready(Ok(None));
             }
         }
@@ -96,8 +145,8 @@ impl Duplex {
             let mut guard = self.lock();
             let inner = &mut *guard;
             inner.input = input;
-            received.inspect_err(|_: &ProtocolError| self.end_writing(inner))?;
-            if ready!(self.poll_turn(inner, cx, None, &mut registered))? == Turn::Ended {
+            received.map_err(|error: ProtocolError| self.failed(inner, error))?;
+            if ready!(self.poll_turn(inner, cx, &mut Wait::forever(), &mut registered))? == Turn::Ended {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -110,7 +159,7 @@ impl Duplex {
         self: &Arc<Self>,
         inner: &mut Inner,
         cx: &mut Context<'_>,
-        deadline: Option<Timestamp>,
+        wait: &mut Wait,
         registered: &mut bool,
     ) -> Poll<Result<Turn, Error>> {
         loop {
@@ -155,6 +204,7 @@ impl Duplex {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let deadline = wait.deadline(inner.read_timeout, now);
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
             }
@@ -171,17 +221,10 @@ impl Duplex {
         }
     }
 
-    fn next_event(self: &Arc<Self>, inner: &mut Inner) -> Result<Option<Event<'static>>, Error> {
-        if inner.input.is_empty() {
-            return Ok(None);
-        }
-        let connection = &mut inner.wire.connection;
-        let received =
-            inner.input.consume(|input| connection.receive(input).map(|event| event.map(Event::into_owned)));
-        received.map_err(|error| {
-            self.end_writing(inner);
-            error.into()
-        })
+    #[cold]
+    fn failed(self: &Arc<Self>, inner: &mut Inner, error: ProtocolError) -> Error {
+        self.end_writing(inner);
+        error.into()
     }
 
     /// Reads once. An error is one only if the connection has not ended before.

@@ -1,13 +1,14 @@
 //! Queueing, writing and closing.
 
 use std::{
+    future::poll_fn,
     io::IoSlice,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Buf;
-use ws_core::{CloseCode, Connection, SendError, State, Transmit};
+use ws_core::{CloseCode, Connection, Message, SendError, State, Transmit};
 use ws_transport::Error;
 
 use super::{Duplex, Inner};
@@ -19,6 +20,20 @@ const SLICES: usize = 16;
 const SMALL_BLOCK: usize = 1024;
 
 impl Duplex {
+    /// Queues a message, as soon as there is room for it.
+    #[inline]
+    pub(crate) fn feed<'m>(
+        self: &Arc<Self>,
+        message: Message<'m>,
+    ) -> impl Future<Output = Result<(), Error>> {
+        let mut message = Some(message);
+        poll_fn(move |cx| {
+            self.poll_queue(cx, |connection| {
+                message.take().map_or(Ok(()), |message| connection.send(message))
+            })
+        })
+    }
+
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn poll_queue<T>(
         self: &Arc<Self>,
@@ -169,15 +184,17 @@ impl Inner {
     }
 
     /// How many bytes were taken to be written and are not.
+    #[inline]
     pub(crate) fn unwritten(&self) -> usize {
         self.output.remaining()
     }
 
     /// Whether what is to be sent next has to wait.
+    #[inline]
     fn is_full(&self) -> bool {
         let connection = &self.wire.connection;
         let waiting = connection.buffered().saturating_add(self.unwritten());
-        connection.state() == State::Open && waiting >= connection.config().write_buffer_size.max(1)
+        waiting >= connection.config().write_buffer_size.max(1) && connection.state() == State::Open
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

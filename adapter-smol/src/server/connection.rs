@@ -11,7 +11,12 @@ use ws_core::{
 use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{Server, listener::Registration, route::Handling};
-use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
+use crate::{
+    WebSocket,
+    duplex::{Duplex, Wait},
+    opening::Opening,
+    stream::Stream,
+};
 
 /// Serves a client that has just connected.
 ///
@@ -98,7 +103,9 @@ async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
         // If it fails, there is no connection left to close.
         let _ = duplex.begin_close(code, reason);
     }
-    while let Ok(Some(_)) = poll_fn(|cx| duplex.poll_receive(cx, None)).await {}
+    while let Ok(Some(_)) = poll_fn(|cx| duplex.poll_receive(cx, &mut Wait::forever(), |_, _| Some(()))).await
+    {
+    }
     if !matches!(duplex.closure(), Some(Closure { cause: Cause::Timeout(_), .. })) {
         let patience = async {
             Timer::after(server.config.close_timeout).await;

@@ -19,7 +19,12 @@ use ws_core::{CloseCode, Response};
 use ws_transport::{Clock, Error};
 
 use super::{Server, connection};
-use crate::{duplex::Duplex, opening::Opening, stream::Stream};
+use crate::{
+    duplex::Duplex,
+    opening::Opening,
+    socket::{Socket, Sockets},
+    stream::Stream,
+};
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
 const SHORTAGE: Duration = Duration::from_millis(50);
@@ -29,11 +34,22 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const MOST_REFUSED: usize = 64;
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How many clients are accepted before the others get their turn.
+const ACCEPTED_IN_TURN: usize = 16;
+
 /// A [`Server`] that listens.
 #[derive(Debug)]
 pub struct Listener {
     listener: Async<socket2::Socket>,
     shared: Arc<Shared>,
+}
+
+/// Where connections run.
+enum Place<'s> {
+    /// On an executor of the application's, on any threads.
+    Elsewhere(&'s super::Spawner),
+    /// Where [`Listener::serve`] is polled, which is told of all their sockets together.
+    Here(&'s Executor<'static>, Sockets),
 }
 
 /// What the listener, its connections and its handles share.
@@ -98,23 +114,40 @@ impl Listener {
     /// The operating system cannot wait for connections any more.
     pub async fn serve(self) -> Result<(), Error> {
         let executor = Executor::new();
+        let place = match &self.shared.server.spawner {
+            Some(spawn) => Place::Elsewhere(spawn),
+            None => Place::Here(&executor, Sockets::new()?),
+        };
         let serve = async {
-            future::or(self.accept_all(&executor), self.shared.stopped()).await;
+            future::or(self.accept_all(&place), self.shared.stopped()).await;
             let stop_by = self.shared.connections().stop_by.unwrap_or_else(Instant::now);
             self.shared.end_all(stop_by).await;
+            Ok(())
         };
-        if self.shared.server.spawner.is_some() {
-            serve.await;
-        } else {
-            executor.run(serve).await;
-        }
-        Ok(())
+        let served = match &place {
+            Place::Elsewhere(_) => serve.await,
+            Place::Here(executor, sockets) => executor.run(future::or(serve, sockets.drive())).await,
+        };
+        Ok(served?)
     }
 
-    async fn accept_all(&self, executor: &Executor<'static>) {
+    async fn accept_all(&self, place: &Place<'_>) {
+        let mut accepted = 0;
         loop {
-            match self.listener.read_with(socket2::Socket::accept).await {
-                Ok((socket, _)) => self.admit(socket, executor),
+            match self.listener.get_ref().accept() {
+                Ok((socket, _)) => {
+                    self.admit(socket, place);
+                    accepted += 1;
+                    if accepted % ACCEPTED_IN_TURN == 0 {
+                        future::yield_now().await;
+                    }
+                }
+                // Waits alone, so that nobody asks for clients whenever anything happens to a connection.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.listener.readable().await.is_err() {
+                        Timer::after(SHORTAGE).await;
+                    }
+                }
                 // The client has gone, or descriptors or memory are short, which passes.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(_) => {
@@ -125,12 +158,16 @@ impl Listener {
     }
 
     /// Hands a client to a task, or refuses it.
-    fn admit(&self, socket: socket2::Socket, executor: &Executor<'static>) {
+    fn admit(&self, socket: socket2::Socket, place: &Place<'_>) {
         let server = &self.shared.server;
         // It fails for a client that has gone already, of which the first read will tell, and for a
         // Unix-domain socket, which needs it not.
         let _ = socket.set_tcp_nodelay(server.settings.listen.nodelay);
-        let Ok(stream) = Stream::socket(socket) else { return };
+        let watched = match place {
+            Place::Elsewhere(_) => Async::new(socket).map(Socket::Single),
+            Place::Here(_, sockets) => sockets.watch(socket),
+        };
+        let Ok(stream) = watched.map(Stream::Socket) else { return };
         let shared = self.shared.clone();
         let task: super::Task = match shared.register() {
             Ok(registration) => Box::pin(async move {
@@ -147,9 +184,9 @@ impl Listener {
                 shared.connections().refused -= 1;
             }),
         };
-        match &server.spawner {
-            Some(spawn) => spawn(task),
-            None => executor.spawn(task).detach(),
+        match place {
+            Place::Elsewhere(spawn) => spawn(task),
+            Place::Here(executor, _) => executor.spawn(task).detach(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pings, and what their silence means, by the caller's clock.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::{Keepalive, Timestamp};
@@ -9,18 +10,25 @@ use crate::{Keepalive, Timestamp};
 pub(super) struct Pings {
     /// When to look next: the time of the next ping, or the deadline of the one that is out.
     due: Option<Timestamp>,
-    /// When the ping that is out was sent.
-    sent_at: Option<Timestamp>,
-    /// When the latest ping was sent, be it out or not.
-    last_sent_at: Option<Timestamp>,
-    /// When the first ping was sent that no pong has answered or overtaken.
-    unanswered_since: Option<Timestamp>,
+    /// What was sent and not answered; mostly nothing.
+    unanswered: Option<Box<Unanswered>>,
     latency: Option<Timestamp>,
-    missed: u32,
-    /// Whether anything was heard since the last ping.
-    heard: bool,
-    /// Whether the pong to the ping that is out was heard.
+}
+
+/// Pings that no pong has answered or overtaken.
+#[derive(Debug)]
+struct Unanswered {
+    /// When the first of them was sent.
+    first_at: Timestamp,
+    /// When the latest was.
+    last_at: Timestamp,
+    /// Whether the latest still counts, because nothing else showed that the peer lives.
+    is_out: bool,
+    /// Whether its pong was heard, at a time still to be told.
     answered: bool,
+    /// Whether anything was heard since it was sent.
+    heard: bool,
+    missed: u32,
 }
 
 /// What is to be done when a deadline has come.
@@ -51,57 +59,54 @@ impl Pings {
 
     /// Tells the time, and whether anything was heard since it was told last.
     pub(super) fn handle_timeout(&mut self, config: &Keepalive, now: Timestamp, heard: bool) -> Due {
-        self.heard |= heard;
-        if let Some(sent_at) = self.sent_at.filter(|_| self.answered) {
-            self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
-            self.settle(config, sent_at, now);
-            self.unanswered_since = None;
-        }
-        if let Some(sent_at) = self.sent_at.filter(|_| heard) {
-            // The peer lives, so the next ping need not wait until this one counts as missed.
-            self.due = self.due.min(Some(now.max(sent_at + config.interval.max(Self::SHORTEST))));
+        let after = |sent_at| now.max(sent_at + config.interval.max(Self::SHORTEST));
+        if let Some(pings) = &mut self.unanswered {
+            pings.heard |= heard;
+            if pings.answered {
+                self.latency = Some(Timestamp::from(now.saturating_duration_since(pings.last_at)));
+                self.due = Some(after(pings.last_at));
+                self.unanswered = None;
+            } else if pings.is_out && heard {
+                // The peer lives, so the next ping need not wait until this one counts as missed.
+                self.due = self.due.min(Some(after(pings.last_at)));
+            }
         }
         if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
         }
-        if let Some(sent_at) = self.sent_at {
-            if self.heard {
+        if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_out) {
+            if pings.heard {
                 // No pong, but a peer in the middle of a large frame cannot send one.
-                self.settle(config, sent_at, now);
+                pings.is_out = false;
+                pings.missed = 0;
+                self.due = Some(after(pings.last_at));
                 if self.due > Some(now) {
                     return Due::Nothing;
                 }
             } else {
-                self.missed = self.missed.saturating_add(1);
-                if self.missed >= config.max_missed {
+                pings.missed = pings.missed.saturating_add(1);
+                if pings.missed >= config.max_missed {
                     return Due::Dead;
                 }
             }
         }
-        self.sent_at = Some(now);
-        self.last_sent_at = Some(now);
-        self.unanswered_since = self.unanswered_since.or(Some(now));
-        self.heard = false;
+        let (first_at, missed) =
+            self.unanswered.as_ref().map_or((now, 0), |pings| (pings.first_at, pings.missed));
+        let pings =
+            Unanswered { first_at, last_at: now, is_out: true, answered: false, heard: false, missed };
+        self.unanswered = Some(Box::new(pings));
         self.due = Some(now + config.timeout.max(Self::SHORTEST));
         Due::Ping(payload(now))
     }
 
     /// Whether `pong` answers a ping of these, the one that is out or, late, an earlier one.
     pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
-        let answers = self.sent_at.is_some_and(|sent_at| pong == payload(sent_at));
-        self.answered |= answers;
-        if answers {
+        let Some(pings) = &mut self.unanswered else { return false };
+        if pings.is_out && pong == payload(pings.last_at) {
+            pings.answered = true;
             return true;
         }
-        let (Some(since), Some(last)) = (self.unanswered_since, self.last_sent_at) else { return false };
-        pong.len() == 8 && pong >= &payload(since)[..] && pong <= &payload(last)[..]
-    }
-
-    fn settle(&mut self, config: &Keepalive, sent_at: Timestamp, now: Timestamp) {
-        self.sent_at = None;
-        self.answered = false;
-        self.missed = 0;
-        self.due = Some(now.max(sent_at + config.interval.max(Self::SHORTEST)));
+        pong.len() == 8 && pong >= &payload(pings.first_at)[..] && pong <= &payload(pings.last_at)[..]
     }
 }
 

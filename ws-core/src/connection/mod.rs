@@ -63,8 +63,6 @@ pub struct Connection {
     now: Timestamp,
     /// Whether anything was heard since then.
     heard: bool,
-    /// When anything was heard last.
-    heard_at: Timestamp,
     subprotocol: Option<Box<str>>,
     role: Role,
 }
@@ -118,7 +116,6 @@ impl Connection {
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,
             heard: false,
-            heard_at: opening.now,
             subprotocol: opening.subprotocol.map(Box::from),
             role,
             config,
@@ -223,7 +220,7 @@ impl Connection {
         let heard = mem::take(&mut self.heard);
         // While this end does not read, silence is not the peer's fault.
         if heard || !self.wants_read() {
-            self.heard_at = now;
+            self.incoming.note_heard(now);
         }
         let finished = self.is_finished();
         if let Some(closing) = &mut self.closing {
@@ -304,6 +301,46 @@ impl Connection {
     pub fn take_transmit(&mut self, into: &mut Transmit) {
         self.outgoing.flush_pong();
         self.outgoing.queue.drain_into(into);
+    }
+
+    /// Lends the connection memory for bytes to be written, if it has none of its own in use. A driver that
+    /// serves many connections from one thread owns one `Transmit` for all, lends it before it gives what
+    /// was received, and takes it back after the write by [`reclaim_transmit`](Self::reclaim_transmit): then
+    /// no idle connection owns memory and no message allocates any.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use bytes::Buf;
+    /// use ws_core::{Config, Connection, Timestamp, Transmit};
+    ///
+    /// let mut connection = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// let mut spare = Transmit::default();
+    /// for message in ["one", "two"] {
+    ///     connection.lend_transmit(&mut spare);
+    ///     connection.send(message)?;
+    ///     let waiting = connection.buffered();
+    ///     connection.transmit().advance(waiting); // a driver would write them
+    ///     connection.reclaim_transmit(&mut spare);
+    /// }
+    /// # Ok::<(), ws_core::SendError>(())
+    /// ```
+    #[inline]
+    pub fn lend_transmit(&mut self, spare: &mut Transmit) {
+        if self.outgoing.queue.is_empty() && spare.is_empty() {
+            self.outgoing.queue = mem::take(spare);
+        }
+    }
+
+    /// Takes back what [`lend_transmit`](Self::lend_transmit) lent, if everything was written. If something
+    /// waits, its memory stays until a later call finds that nothing does.
+    #[inline]
+    pub fn reclaim_transmit(&mut self, spare: &mut Transmit) {
+        if self.outgoing.queue.is_empty() {
+            let queue = mem::take(&mut self.outgoing.queue);
+            if !spare.owns_memory() {
+                *spare = queue;
+            }
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest. Only
@@ -474,7 +511,7 @@ impl Connection {
     fn stall_deadline(&self) -> Option<Timestamp> {
         let timeout =
             self.config.stall_timeout.filter(|_| self.incoming.is_partial() && self.wants_read())?;
-        let since = if self.heard { self.now } else { self.heard_at };
+        let since = self.incoming.heard_at().filter(|_| !self.heard).unwrap_or(self.now);
         Some(since + timeout)
     }
 }

@@ -5,7 +5,7 @@ use core::mem;
 
 use super::inflate::inflated_piece;
 use crate::{
-    Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Utf8Decoder,
+    Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Timestamp, Utf8Decoder,
     extension::Inflater,
     frame::{Header, Opcode, apply_mask, rotate_key},
     utf8,
@@ -16,17 +16,26 @@ use crate::{
 pub(super) struct Incoming {
     /// RFC 6455 5.1: a client masks every frame, a server none.
     expect_masked: bool,
-    /// The frame whose payload has not ended yet.
-    frame: Option<OpenFrame>,
-    /// The message whose last frame has not ended yet.
-    message: Option<Box<OpenMessage>>,
+    /// What has begun and not ended; an idle connection does without.
+    partial: Option<Box<Partial>>,
     /// What compressed messages are inflated by, if that was agreed on.
     inflater: Option<Box<Inflater>>,
+}
+
+/// What reads and fragments have cut.
+#[derive(Debug, Default)]
+struct Partial {
+    /// The message whose last frame has not ended yet.
+    message: Option<OpenMessage>,
+    /// The frame whose payload has not ended yet.
+    frame: Option<OpenFrame>,
     /// The payload so far of the control frame that has not ended yet.
     control: Vec<u8>,
-    /// A header that a read cut.
+    /// The header that has not ended yet.
     header: [u8; Header::MAX_LEN],
     header_len: u8,
+    /// When the peer was heard last, or was not listened to, as far as was told.
+    heard_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -54,22 +63,26 @@ pub(super) enum Payload {
 }
 
 impl Incoming {
-    pub(super) fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
-        Self {
-            expect_masked,
-            inflater,
-            frame: None,
-            message: None,
-            control: Vec::new(),
-            header: [0; Header::MAX_LEN],
-            header_len: 0,
-        }
+    pub(super) const fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
+        Self { expect_masked, inflater, partial: None }
     }
 
     /// Whether a frame or message has begun and not ended.
     #[inline]
-    pub(super) fn is_partial(&self) -> bool {
-        self.frame.is_some() || self.message.is_some() || self.header_len > 0
+    pub(super) const fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Notes that until `now` what has begun does not count as stalled.
+    pub(super) fn note_heard(&mut self, now: Timestamp) {
+        if let Some(partial) = &mut self.partial {
+            partial.heard_at = Some(now);
+        }
+    }
+
+    /// When that was noted last, for what has begun.
+    pub(super) fn heard_at(&self) -> Option<Timestamp> {
+        self.partial.as_ref()?.heard_at
     }
 
     /// Drops what was begun; nothing of it will be handed out any more.
@@ -110,27 +123,38 @@ impl Incoming {
         config: &Config,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
-            if self.frame.is_none() {
+            if !self.is_in_frame() {
                 let Some(header) = self.header(input)? else { return Ok(None) };
                 self.admit(&header, config)?;
                 if let Some(payload) = self.whole_payload(&header, input) {
+                    self.settle();
                     return lend(header.opcode, payload, config.delivery).map(Some);
                 }
                 self.open(&header);
             }
-            if let Some(event) = self.piece(input, config)? {
-                return Ok(Some(event));
-            }
-            if self.frame.is_some() && input.is_empty() {
-                return Ok(None);
+            let event = self.piece(input, config)?;
+            self.settle();
+            if event.is_some() || (self.is_in_frame() && input.is_empty()) {
+                return Ok(event);
             }
         }
+    }
+
+    fn is_in_frame(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
+    }
+
+    /// Gives back the memory of what was partial, once nothing is.
+    fn settle(&mut self) {
+        self.partial.take_if(|partial| {
+            partial.message.is_none() && partial.frame.is_none() && partial.header_len == 0
+        });
     }
 
     /// The next header, as soon as it is whole.
     #[inline]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        if self.header_len == 0
+        if self.partial.as_ref().is_none_or(|partial| partial.header_len == 0)
             && let Some((header, len)) = Header::decode(input)?
         {
             skip(input, len);
@@ -141,23 +165,24 @@ impl Incoming {
 
     #[cold]
     fn header_in_pieces(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        let had = usize::from(self.header_len);
-        let space = self.header.get_mut(had..).unwrap_or_default();
+        let partial = self.partial.get_or_insert_default();
+        let had = usize::from(partial.header_len);
+        let space = partial.header.get_mut(had..).unwrap_or_default();
         let more = space.len().min(input.len());
         for (to, from) in space.iter_mut().zip(input.iter()) {
             *to = *from;
         }
         let have = had.saturating_add(more);
-        match Header::decode(self.header.get(..have).unwrap_or_default())? {
+        match Header::decode(partial.header.get(..have).unwrap_or_default())? {
             Some((header, len)) => {
                 // Of the bytes that were copied, those behind the header stay in the input.
                 skip(input, len.saturating_sub(had));
-                self.header_len = 0;
+                partial.header_len = 0;
                 Ok(Some(header))
             }
             None => {
                 *input = &mut [];
-                self.header_len = u8::try_from(have).unwrap_or(0);
+                partial.header_len = u8::try_from(have).unwrap_or(0);
                 Ok(None)
             }
         }
@@ -184,7 +209,8 @@ impl Incoming {
         }
         let mut size = header.payload_len;
         let mut fragments = 1;
-        match (header.opcode, self.message.as_deref_mut()) {
+        let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
+        match (header.opcode, message) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Continuation, Some(message)) => {
                 size = size.saturating_add(message.size);
@@ -227,15 +253,12 @@ impl Incoming {
             Opcode::Binary => Some(Payload::Binary(Vec::new())),
             _ => None,
         };
+        let partial = self.partial.get_or_insert_default();
         if let Some(payload) = payload {
-            self.message = Some(Box::new(OpenMessage {
-                payload,
-                compressed: header.rsv1,
-                size: header.payload_len,
-                fragments: 1,
-            }));
+            let (compressed, size) = (header.rsv1, header.payload_len);
+            partial.message = Some(OpenMessage { payload, compressed, size, fragments: 1 });
         }
-        self.frame = Some(OpenFrame {
+        partial.frame = Some(OpenFrame {
             remaining: header.payload_len,
             key: header.masking_key.unwrap_or_default(),
             opcode: header.opcode,
@@ -249,19 +272,20 @@ impl Incoming {
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        let Some(frame) = &mut self.frame else { return Ok(None) };
+        let Some(partial) = &mut self.partial else { return Ok(None) };
+        let Some(frame) = &mut partial.frame else { return Ok(None) };
         let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
         if frame.opcode.is_control() {
             let piece = take(frame, input, len);
-            self.control.extend_from_slice(piece);
+            partial.control.extend_from_slice(piece);
             if frame.remaining > 0 {
                 return Ok(None);
             }
             let opcode = frame.opcode;
-            self.frame = None;
-            return control_event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some);
+            partial.frame = None;
+            return control_event(opcode, Cow::Owned(mem::take(&mut partial.control))).map(Some);
         }
-        let Some(message) = &mut self.message else { return Ok(None) };
+        let Some(message) = &mut partial.message else { return Ok(None) };
         let event = match (&mut message.payload, config.delivery) {
             _ if message.compressed => {
                 let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::ReservedBits) };
@@ -295,9 +319,9 @@ impl Incoming {
         };
         if frame.remaining == 0 {
             if frame.fin {
-                self.message = None;
+                partial.message = None;
             }
-            self.frame = None;
+            partial.frame = None;
         }
         Ok(event)
     }

@@ -1,0 +1,105 @@
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
+use std::{
+    io::{self, ErrorKind, Read as _},
+    task::{Context, Poll, ready},
+};
+
+use async_io::Async;
+
+#[cfg(target_os = "linux")]
+use crate::watch::{Watch, Watched};
+
+/// A socket of the system, TCP or Unix-domain, and who tells when it is ready.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// `async-io` does, for any executor.
+    Single(Async<socket2::Socket>),
+    /// The epoll of the server does, which runs its connections itself.
+    #[cfg(target_os = "linux")]
+    Watched(Watched),
+}
+
+impl Socket {
+    pub(crate) fn get_ref(&self) -> &socket2::Socket {
+        match self {
+            Self::Single(socket) => socket.get_ref(),
+            #[cfg(target_os = "linux")]
+            Self::Watched(socket) => socket.get_ref(),
+        }
+    }
+
+    /// Waits until a read may find something.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Single(socket) => socket.poll_readable(cx),
+            #[cfg(target_os = "linux")]
+            Self::Watched(socket) => socket.poll_readable(cx).map(Ok),
+        }
+    }
+
+    /// Waits until a write may succeed, after one that did not.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Single(socket) => socket.poll_writable(cx),
+            #[cfg(target_os = "linux")]
+            Self::Watched(socket) => socket.poll_writable(cx),
+        }
+    }
+
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let socket = match self {
+            Self::Single(socket) => socket,
+            #[cfg(target_os = "linux")]
+            Self::Watched(socket) => return socket.poll_read(cx, buffer),
+        };
+        loop {
+            match socket.get_ref().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+/// The sockets of a server that runs its connections itself.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    #[cfg(target_os = "linux")]
+    watch: Arc<Watch>,
+}
+
+#[cfg(target_os = "linux")]
+impl Sockets {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { watch: Arc::new(Watch::new()?) })
+    }
+
+    /// Watches one more.
+    pub(crate) fn watch(&self, socket: socket2::Socket) -> io::Result<Socket> {
+        self.watch.clone().add(socket).map(Socket::Watched)
+    }
+
+    /// Has to be polled all the time, for those who wait for a socket to wake up. Ends with an error only.
+    pub(crate) async fn drive(&self) -> io::Result<()> {
+        self.watch.drive().await
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Sockets {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Watches one more.
+    pub(crate) fn watch(&self, socket: socket2::Socket) -> io::Result<Socket> {
+        Async::new(socket).map(Socket::Single)
+    }
+
+    /// Has to be polled all the time, for those who wait for a socket to wake up. Ends with an error only.
+    pub(crate) async fn drive(&self) -> io::Result<()> {
+        std::future::pending().await
+    }
+}
