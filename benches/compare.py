@@ -34,7 +34,7 @@ SERVERS = [
     Server("raw smol", f"raw_smol {LISTEN}", "raw"),
     Server("raw threads", f"raw_blocking {LISTEN}", "raw", blocking=True),
 
-    Server("ws-core event_loop", "examples/event_loop {listen}", "ours",
+    Server("ws-core event_loop", f"examples/event_loop {LISTEN}", "ours",
            broadcast=f"examples/event_loop {LISTEN} --broadcast"),
     Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
@@ -93,7 +93,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     options = parse()
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.only]
-    servers = [server for server in SERVERS + options.server if not options.among or server.name in options.among]
+    servers = [server for server in SERVERS if not options.among or server.name in options.among]
+    servers += options.server
     if options.results:
         results = compare_report.restore(json.loads(options.results.read_text()))
     else:
@@ -196,7 +197,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement, after a fifth of warming up")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SCENARIO", help=", ".join(names))
-    parser.add_argument("--among", nargs="+", metavar="NAME", help="only these servers")
+    parser.add_argument("--among", nargs="+", metavar="NAME", choices=[server.name for server in SERVERS],
+                        help="only these servers, and what --server adds")
     parser.add_argument("--server", action="append", type=named, default=[], metavar="NAME=COMMAND",
                         help="one more server; the command has {listen} for an address whose port it chooses and "
                              "tells by a line `listening on ws://ADDRESS/`, or {port} for a port to listen on")

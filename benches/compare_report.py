@@ -53,8 +53,15 @@ def table(scenario: Scenario, servers: list[Server], found: dict[str, Result]) -
             failed = f"failed {times}: {'; '.join(dict.fromkeys(result.errors))}"
             lines.append([emphasized(server), failed, *[""] * (len(columns) - 2)])
     rounds = max((len(result.readings) for result in found.values()), default=0)
-    head = f"### {scenario.name}\n\n{scenario.title[0].upper()}{scenario.title[1:]}. Medians of {rounds}."
+    head = f"### {scenario.name}\n\n{scenario.title[0].upper()}{scenario.title[1:]}. Medians of {rounds}.{doubt(found)}"
     return f"{head}\n\n{markdown(lines)}" if rows else f"### {scenario.name}\n\nNo server takes part.\n"
+
+
+def doubt(found: dict[str, Result]) -> str:
+    """Whether something else kept the processors busy: rates and latencies are worth little then."""
+    readings = [reading for result in found.values() for reading in result.readings]
+    waited = median(reading.get("waited", 0) for reading in readings) if readings else 0
+    return f" The machine was busy: the generator waited {waited:.0%} of the time." if waited > 0.05 else ""
 
 
 def columns_of(scenario: Scenario, rows: list[Server], found: dict[str, Result]) -> list[Column]:

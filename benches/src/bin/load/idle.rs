@@ -1,7 +1,7 @@
 //! Connections that do nothing.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
 };
 
@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::{
     Result,
+    open::overdue,
     options::Options,
     process::{self, Memory},
     wire::{self, Exchange},
@@ -76,11 +77,7 @@ fn open(options: &Options, exchange: &Exchange, number: usize) -> Result<Vec<Tcp
 fn echo_once(stream: &mut TcpStream, exchange: &Exchange) -> Result<()> {
     stream.write_all(&exchange.request)?;
     let mut received = vec![0; exchange.reply.len()];
-    stream.read_exact(&mut received).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the server closed".to_owned(),
-        io::ErrorKind::WouldBlock => "no echo came".to_owned(),
-        _ => error.to_string(),
-    })?;
+    stream.read_exact(&mut received).map_err(overdue)?;
     wire::check(&received, &exchange.reply, &mut 0)?;
     Ok(())
 }

@@ -25,6 +25,7 @@ pub(crate) struct Meter<'o> {
 struct Since {
     at: Instant,
     cpu: Duration,
+    waiting: Duration,
     total: u64,
 }
 
@@ -37,12 +38,14 @@ impl<'o> Meter<'o> {
     /// Whether there is time left.
     pub(crate) fn runs(&mut self) -> Result<bool> {
         let now = Instant::now();
-        let elapsed = now.duration_since(self.started).as_secs_f64();
-        if self.since.is_none() && elapsed >= self.options.seconds * 0.2 {
-            let cpu = process::cpu_time(self.options.pid)?;
-            self.since = Some(Since { at: now, cpu, total: self.total });
+        if let Some(since) = &self.since {
+            return Ok(now.duration_since(since.at).as_secs_f64() < self.options.seconds);
         }
-        Ok(elapsed < self.options.seconds * 1.2)
+        if now.duration_since(self.started).as_secs_f64() >= self.options.seconds * 0.2 {
+            let (cpu, waiting) = (process::cpu_time(self.options.pid)?, process::waiting_time()?);
+            self.since = Some(Since { at: now, cpu, waiting, total: self.total });
+        }
+        Ok(true)
     }
 
     /// So many arrived, so long after they were sent.
@@ -59,12 +62,13 @@ impl<'o> Meter<'o> {
         let since = since.ok_or("the server was slower to begin than the warm-up is long")?;
         let wall = since.at.elapsed();
         let cpu = process::cpu_time(options.pid)?.saturating_sub(since.cpu);
+        let waited = process::waiting_time()?.saturating_sub(since.waiting);
         let counted = total - since.total;
         if counted == 0 {
             return Err(format!("no {} came after the warm-up", options.mode.unit()).into());
         }
         let memory = Memory::of(options.pid)?;
-        Ok(Reading { options, wall, cpu, counted, total, latencies, memory })
+        Ok(Reading { options, wall, cpu, waited, counted, total, latencies, memory })
     }
 }
 
@@ -73,6 +77,8 @@ pub(crate) struct Reading<'o> {
     options: &'o Options,
     wall: Duration,
     cpu: Duration,
+    /// Of the generator, for its processor: it tells how much else goes on.
+    waited: Duration,
     counted: u64,
     total: u64,
     latencies: Histogram<u64>,
@@ -106,6 +112,7 @@ impl Reading<'_> {
             "total": self.total,
             "seconds": wall.as_secs_f64(),
             "cpu_seconds": cpu.as_secs_f64(),
+            "waited": self.waited.as_secs_f64() / wall.as_secs_f64(),
             "per_second": per_second,
             "cpu_us": cpu_us,
             "p50_us": p50,

@@ -1,7 +1,8 @@
 //! Opening connections.
 
 use std::{
-    io::{Read as _, Write as _},
+    error::Error,
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -47,7 +48,7 @@ impl Target {
         let mut head = Vec::new();
         while !self.opened(&head)? {
             let mut buffer = [0; 4096];
-            match stream.read(&mut buffer)? {
+            match stream.read(&mut buffer).map_err(overdue)? {
                 0 => return Err("the server closed instead of answering the handshake".into()),
                 read => head.extend_from_slice(&buffer[..read]),
             }
@@ -104,5 +105,14 @@ impl Target {
             return Err("the server sent something before it was asked".into());
         }
         Ok(true)
+    }
+}
+
+/// Says what a time limit on a blocking socket comes to.
+pub(crate) fn overdue(error: io::Error) -> Box<dyn Error> {
+    match error.kind() {
+        ErrorKind::WouldBlock => format!("no answer came for {PATIENCE:?}").into(),
+        ErrorKind::UnexpectedEof => "the server closed".into(),
+        _ => error.into(),
     }
 }

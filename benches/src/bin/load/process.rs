@@ -26,6 +26,13 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from(clock_gettime(clock).map_err(gone)?))
 }
 
+/// How long this process has waited so far for others to leave it a processor, with one thread.
+pub(crate) fn waiting_time() -> Result<Duration> {
+    let schedstat = fs::read_to_string("/proc/self/schedstat")?;
+    let nanos = schedstat.split_whitespace().nth(1).ok_or("no waiting time in schedstat")?;
+    Ok(Duration::from_nanos(nanos.parse()?))
+}
+
 /// In bytes.
 pub(crate) struct Memory {
     pub(crate) resident: usize,
