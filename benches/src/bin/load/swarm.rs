@@ -1,0 +1,142 @@
+//! Many connections on one epoll, all of which send the same and expect the same.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, Event, EventData, EventFlags},
+    },
+    fd::OwnedFd,
+    io::Errno,
+};
+
+use crate::{Result, open::Target, wire};
+
+pub(crate) struct Swarm {
+    epoll: OwnedFd,
+    peers: Vec<Peer>,
+    batch: Vec<u8>,
+    reply: Vec<u8>,
+    events: Vec<Event>,
+    buffer: Vec<u8>,
+}
+
+struct Peer {
+    stream: TcpStream,
+    /// How much of the reply in progress has come.
+    matched: usize,
+    /// How much of the batch has not left.
+    unwritten: usize,
+    /// Whether its socket is watched for room.
+    blocked: bool,
+}
+
+impl Swarm {
+    pub(crate) fn open(target: &Target, connections: usize, batch: Vec<u8>, reply: Vec<u8>) -> Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut peers = Vec::with_capacity(connections);
+        for index in 0..connections {
+            let stream = target.open().map_err(|error| format!("connection {index}: {error}"))?;
+            stream.set_nonblocking(true)?;
+            epoll::add(&epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
+            peers.push(Peer { stream, matched: 0, unwritten: 0, blocked: false });
+        }
+        Ok(Self { epoll, peers, batch, reply, events: Vec::with_capacity(256), buffer: vec![0; 256 << 10] })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Begins to send the batch on a connection that has nothing else to send. The rest leaves in
+    /// [`Self::turn`] when there is room.
+    pub(crate) fn send(&mut self, index: usize) -> Result<()> {
+        let peer = &mut self.peers[index];
+        peer.unwritten = self.batch.len();
+        peer.write(index, &self.batch, &self.epoll)
+    }
+
+    /// Waits for something to happen; says of each connection how many replies have come whole. Gives false
+    /// if nothing happens for so long.
+    pub(crate) fn turn(
+        &mut self,
+        patience: Duration,
+        mut arrived: impl FnMut(usize, usize) -> Then,
+    ) -> Result<bool> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&Timespec::try_from(patience)?))
+        {
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &self.events {
+            let index = event.data.u64() as usize;
+            let peer = &mut self.peers[index];
+            // Reading goes before writing: a server that echoes before it has read everything waits for us.
+            let replies = peer.read(&mut self.buffer, &self.reply).map_err(|error| about(index, &*error))?;
+            if peer.unwritten > 0 {
+                peer.write(index, &self.batch, &self.epoll)?;
+            }
+            if replies > 0 && matches!(arrived(index, replies), Then::Send) {
+                peer.unwritten = self.batch.len();
+                peer.write(index, &self.batch, &self.epoll)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where the connections stand, for an error.
+    pub(crate) fn state(&self) -> String {
+        let begun = self.peers.iter().filter(|peer| peer.matched > 0).count();
+        let unwritten = self.peers.iter().filter(|peer| peer.unwritten > 0).count();
+        format!("{begun} replies are cut short, {unwritten} connections take no more of what is sent")
+    }
+}
+
+/// What to do with a connection whose replies came.
+pub(crate) enum Then {
+    Send,
+    Wait,
+}
+
+impl Peer {
+    /// Reads once; level-triggered events tell if there is more.
+    fn read(&mut self, buffer: &mut [u8], reply: &[u8]) -> Result<usize> {
+        match self.stream.read(buffer) {
+            Ok(0) => Err("the server closed".into()),
+            Ok(read) => wire::check(&buffer[..read], reply, &mut self.matched),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what the socket takes, and has it watched for room as long as something is left.
+    fn write(&mut self, index: usize, batch: &[u8], epoll: &OwnedFd) -> Result<()> {
+        while self.unwritten > 0 {
+            match self.stream.write(&batch[batch.len() - self.unwritten..]) {
+                Ok(written) => self.unwritten -= written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(about(index, &error).into()),
+            }
+        }
+        let blocked = self.unwritten > 0;
+        if self.blocked != blocked {
+            self.blocked = blocked;
+            let interest = if blocked { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            epoll::modify(epoll, &self.stream, EventData::new_u64(index as u64), interest)?;
+        }
+        Ok(())
+    }
+}
+
+fn about(index: usize, error: &dyn std::fmt::Display) -> String {
+    format!("connection {index}: {error}")
+}
