@@ -36,7 +36,7 @@ SERVERS = [
 
     Server("ws-core event_loop", f"examples/event_loop {LISTEN}", "ours",
            broadcast=f"examples/event_loop {LISTEN} --broadcast"),
-    Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"smol_broadcast {LISTEN}"),
+    Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"examples/smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
 
     # "Fed" servers write the answers to all messages that are there together, as ours do.
@@ -163,7 +163,7 @@ def present(bench: Bench, servers: list[Server]) -> list[Server]:
 
 def build() -> None:
     """Each package with the features that it asks for, and no more."""
-    packages = [["-p", "ws-benches", "--bins"]]
+    packages = [["-p", "ws-benches", "--bins", "--examples"]]
     packages += [["-p", package, "--examples"] for package in ("ws-core", "ws-smol", "ws-std")]
     if PEERS.exists():
         packages.append(["--manifest-path", str(PEERS), "--bins"])
