@@ -215,7 +215,7 @@ def named(text: str) -> Server:
     name, equals, command = text.partition("=")
     if not equals or ("{listen}" not in command and "{port}" not in command):
         raise argparse.ArgumentTypeError("it goes NAME=COMMAND, with {listen} or {port} in the command")
-    return Server(name, command)
+    return Server(name, command, blocking=None)
 
 
 def say(text: str) -> None:

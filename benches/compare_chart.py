@@ -17,7 +17,8 @@ PANEL = (WIDTH - 2 * MARGIN - GAP) / 2
 
 # It brings its own background, because a page may be light where the reader's system is dark.
 STYLE = """
-text { font: 12.5px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #424a53 }
+text { font: 12.5px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #424a53;
+  paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
 .card { fill: #ffffff; stroke: #d1d9e0 }
 .title { font-size: 19px; font-weight: 650; fill: #1f2328 }
 .sub { font-size: 13px; fill: #59636e }
@@ -30,7 +31,7 @@ text { font: 12.5px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-se
 .ours { fill: #1f6feb }
 text.ours { fill: #0a58ca; font-weight: 650 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #c2cad3 }
+  text { fill: #c2cad3; stroke: #0d1117 }
   .card { fill: #0d1117; stroke: #30363d }
   .title, .panel { fill: #f0f6fc }
   .sub { fill: #9198a1 }

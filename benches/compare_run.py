@@ -41,8 +41,8 @@ class Server:
     command: str
     # "ours", "raw" or "peer".
     role: str = "peer"
-    # Has a thread for each connection.
-    blocking: bool = False
+    # Has a thread for each connection; `None` if that is not known.
+    blocking: bool | None = False
     # How it is started to send each message to all; empty if it does not.
     broadcast: str = ""
 
@@ -68,8 +68,8 @@ class Scenario:
 
     def includes(self, server: Server) -> bool:
         return {
-            "loops": not server.blocking,
-            "threads": server.blocking,
+            "loops": server.blocking is not True,
+            "threads": server.blocking is not False,
             "all": True,
             "broadcast": bool(server.broadcast),
         }[self.servers] and (self.servers == "broadcast" or bool(server.command))
