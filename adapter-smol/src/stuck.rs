@@ -38,7 +38,7 @@ impl Duplex {
             return Poll::Ready(flushed);
         }
         // The timer knows one waker for all who wait: this.
-        let waker = Waker::from(self.clone());
+        let waker = Waker::from(self.writers().clone());
         let Poll::Ready(given_up) = inner.poll_given_up(self.clock(), &mut Context::from_waker(&waker))
         else {
             return Poll::Pending;

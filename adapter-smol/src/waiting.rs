@@ -1,7 +1,7 @@
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::Waker,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
 };
 
 /// Tasks that wait for the same thing.
@@ -33,5 +33,15 @@ impl Waiting {
 
     fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
     }
 }

@@ -8,8 +8,8 @@ mod sending;
 mod spare;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Wake, Waker},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::Waker,
     time::Duration,
 };
 
@@ -32,8 +32,9 @@ pub(crate) const READS_IN_TURN: u8 = 4;
 #[derive(Debug)]
 pub(crate) struct Duplex {
     clock: Clock,
-    /// Those who wait for the stream to take more. The stream knows one waker for all of them: this.
-    writers: Waiting,
+    /// Those who wait for the stream to take more, since the first had to. The stream knows one waker for all of
+    /// them: this, which does not keep the connection alive.
+    writers: OnceLock<Arc<Waiting>>,
     inner: Mutex<Inner>,
 }
 
@@ -87,7 +88,7 @@ impl Duplex {
             joiner: None,
             spare: Spare::default(),
         };
-        Arc::new(Self { clock, writers: Waiting::default(), inner: Mutex::new(inner) })
+        Arc::new(Self { clock, writers: OnceLock::new(), inner: Mutex::new(inner) })
     }
 
     /// Asks the connection for something.
@@ -120,20 +121,20 @@ impl Duplex {
         self.ask(Connection::closure)
     }
 
+    /// What the stream wakes when it takes more.
+    pub(crate) fn writers(&self) -> &Arc<Waiting> {
+        self.writers.get_or_init(Arc::default)
+    }
+
+    fn wake_writers(&self) {
+        if let Some(writers) = self.writers.get() {
+            writers.wake_all();
+        }
+    }
+
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The stream takes more.
-impl Wake for Duplex {
-    fn wake(self: Arc<Self>) {
-        self.writers.wake_all();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.writers.wake_all();
     }
 }

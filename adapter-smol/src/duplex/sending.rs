@@ -98,26 +98,26 @@ impl Duplex {
         if inner.is_flushed() {
             return Poll::Ready(Ok(()));
         }
-        let was_blocked = inner.blocked;
-        // Mostly the stream takes everything, and nobody has to be woken when it takes more.
-        let mut written = Poll::Pending;
-        if !was_blocked {
-            written = inner.poll_write_out(&mut Context::from_waker(Waker::noop()));
+        if !inner.blocked {
+            // Mostly the stream takes everything, and nobody has to be woken when it takes more.
+            let written = inner.poll_write_out(&mut Context::from_waker(Waker::noop()));
+            if written.is_ready() {
+                return written;
+            }
         }
-        if written.is_pending() {
-            // Who waits together with others is noted before the stream is asked to wake them.
-            self.writers.add(cx.waker());
-            written = inner.poll_write_out(&mut Context::from_waker(&Waker::from(self.clone())));
-        }
+        // Who waits together with others is noted before the stream is asked to wake them.
+        self.writers().add(cx.waker());
+        let waker = Waker::from(self.writers().clone());
+        let written = inner.poll_write_out(&mut Context::from_waker(&waker));
         inner.blocked = written.is_pending();
         if inner.blocked {
             // The task that receives waits too: this one may be dropped and never look again.
             if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
                 receiver.wake();
             }
-        } else if was_blocked {
+        } else {
             // Who waited for room has it, or an error to see.
-            self.writers.wake_all();
+            self.wake_writers();
         }
         written
     }
@@ -149,7 +149,7 @@ impl Duplex {
         if let Some(receiver) = inner.receiver.take() {
             receiver.wake();
         }
-        self.writers.wake_all();
+        self.wake_writers();
     }
 
     /// Reads and drops what comes until the peer's stream has ended.
@@ -172,14 +172,14 @@ impl Duplex {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        self.writers.wake_all();
+        self.wake_writers();
     }
 
     /// Writes what is left, as far as goes at once, and says that nothing more will come.
     pub(super) fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
         inner.wire.end_output();
         let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.clone())));
+        let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.writers().clone())));
     }
 }
 

@@ -129,7 +129,7 @@ impl Listener {
             Place::Here(executor, sockets) => {
                 // Among the connections: when it has woken some, it is their turn, and then its own again.
                 let driver = executor.spawn(sockets.driver());
-                executor.run(future::or(serve, driver)).await
+                future::or(serve, future::or(driver, run(executor))).await
             }
         };
         Ok(served?)
@@ -192,6 +192,22 @@ impl Listener {
             Place::Elsewhere(spawn) => spawn(task),
             Place::Here(executor, _) => executor.spawn(task).detach(),
         }
+    }
+}
+
+/// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if
+/// connections always have something to do.
+async fn run<T>(executor: &Executor<'_>) -> T {
+    const TICKS: usize = 8;
+    const TURN: Duration = Duration::from_millis(1);
+    loop {
+        let began = Instant::now();
+        while began.elapsed() < TURN {
+            for _ in 0..TICKS {
+                executor.tick().await;
+            }
+        }
+        future::yield_now().await;
     }
 }
 
