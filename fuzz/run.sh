@@ -10,7 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 ALL=(header receive_server receive_client split operations handshake_server handshake_client extensions utf8 inflate)
-LIMITS=(-max_len=4096 -rss_limit_mb=512 -timeout=10)
+# The fuzzer itself needs some hundred MiB for what it has found; the targets count theirs.
+LIMITS=(-max_len=4096 -rss_limit_mb=2048 -timeout=10)
 # Seconds between two looks at the clock of the CPU.
 SLICE=${FUZZ_SLICE:-60}
 

@@ -63,6 +63,32 @@ impl Socket {
     }
 }
 
+/// Sees to it that the connections of a listening socket are as [`accept`] promises.
+pub(crate) fn prepare_listener(listener: &socket2::Socket, nodelay: bool) {
+    // Here connections inherit it, which spares a system call for each. A Unix-domain socket needs it not.
+    if cfg!(target_os = "linux") {
+        let _ = listener.set_tcp_nodelay(nodelay);
+    }
+}
+
+/// Accepts a connection, non-blocking and with `TCP_NODELAY` as it is asked for.
+pub(crate) fn accept(listener: &socket2::Socket, nodelay: bool) -> io::Result<socket2::Socket> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::{SocketFlags, accept_with};
+        let _ = nodelay;
+        Ok(accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (socket, _) = listener.accept()?;
+        socket.set_nonblocking(true)?;
+        // It fails for a client that has gone already, of which the first read will tell.
+        let _ = socket.set_tcp_nodelay(nodelay);
+        Ok(socket)
+    }
+}
+
 /// The sockets of a server that runs its connections itself.
 #[derive(Debug)]
 pub(crate) struct Sockets {

@@ -83,9 +83,8 @@ impl Watch {
         Ok(Self { epoll, slots: Mutex::default() })
     }
 
-    /// Watches a socket from now on.
+    /// Watches a non-blocking socket from now on.
     pub(crate) fn add(self: Arc<Self>, socket: Socket) -> io::Result<Watched> {
-        socket.set_nonblocking(true)?;
         let slot = Arc::new(Slot::default());
         let number = self.slots().insert(slot.clone());
         let watched = Watched { socket, slot, number, watch: self };

@@ -101,7 +101,7 @@ impl Loop {
         config.write_buffer_size = usize::MAX;
         let shared = Shared {
             config: Arc::new(config),
-            read_buffer: vec![0; 64 << 10],
+            read_buffer: vec![0; 256 << 10],
             write_buffer: Transmit::default(),
             broadcast: broadcast.then(Vec::new),
         };

@@ -11,7 +11,7 @@ use std::{
 
 use async_io::Timer;
 use futures_lite::Future;
-use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
+use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
 use ws_transport::{Clock, Deadline, Error, Joiner};
 
 use super::{Duplex, Inner, READS_IN_TURN, Spare};
@@ -167,7 +167,9 @@ impl Duplex {
     ) -> Poll<Result<Turn, Error>> {
         loop {
             // After a read that found less than it could take, the next would find nothing: wait at once.
-            let reads = !*registered && inner.input.is_empty();
+            let connection = &inner.wire.connection;
+            let listens = connection.state() == State::Open || connection.wants_read();
+            let reads = !*registered && inner.input.is_empty() && listens;
             let tired = inner.reads >= READS_IN_TURN;
             if reads && !tired && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
                 match self.poll_read(inner, cx)? {

@@ -22,7 +22,7 @@ use super::{Server, connection};
 use crate::{
     duplex::Duplex,
     opening::Opening,
-    socket::{Socket, Sockets},
+    socket::{Socket, Sockets, accept, prepare_listener},
     stream::Stream,
 };
 
@@ -86,6 +86,7 @@ struct Cancel {
 
 impl Listener {
     pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
+        prepare_listener(&listener, server.settings.listen.nodelay);
         let listener = Async::new(listener)?;
         Ok(Self { listener, shared: Arc::new(Shared { server, connections: Mutex::default() }) })
     }
@@ -138,8 +139,8 @@ impl Listener {
     async fn accept_all(&self, place: &Place<'_>) {
         let mut accepted = 0;
         loop {
-            match self.listener.get_ref().accept() {
-                Ok((socket, _)) => {
+            match accept(self.listener.get_ref(), self.shared.server.settings.listen.nodelay) {
+                Ok(socket) => {
                     self.admit(socket, place);
                     accepted += 1;
                     if accepted % ACCEPTED_IN_TURN == 0 {
@@ -163,10 +164,6 @@ impl Listener {
 
     /// Hands a client to a task, or refuses it.
     fn admit(&self, socket: socket2::Socket, place: &Place<'_>) {
-        let server = &self.shared.server;
-        // It fails for a client that has gone already, of which the first read will tell, and for a
-        // Unix-domain socket, which needs it not.
-        let _ = socket.set_tcp_nodelay(server.settings.listen.nodelay);
         let watched = match place {
             Place::Elsewhere(_) => Async::new(socket).map(Socket::Single),
             Place::Here(_, sockets) => sockets.watch(socket),

@@ -27,7 +27,7 @@ use core::{net::SocketAddr, ops::Range};
 pub use super::site::{Site, Terms};
 use super::{
     HandshakeError, Headers, Response, accept_value,
-    head::{HeadReader, parse_request},
+    head::{Head, HeadReader, parse_request},
     headers::{is_token, write_field},
 };
 use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, extension};
@@ -97,7 +97,7 @@ pub struct Request {
 }
 
 impl Request {
-    fn parse(head: Vec<u8>) -> Result<Self, HandshakeError> {
+    fn parse(head: Head) -> Result<Self, HandshakeError> {
         let head = parse_request(head)?;
         single(&head.headers, "Host")?;
         let path = path_of(head.headers.text(&head.target), head.target.start)
