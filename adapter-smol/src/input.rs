@@ -11,7 +11,7 @@ use ws_transport::Error;
 use crate::{duplex::READS_IN_TURN, stream::Stream};
 
 /// How much one read takes at most.
-const SIZE: usize = 256 << 10;
+const SIZE: usize = 96 << 10;
 /// How many buffers a thread keeps for reads to come.
 const KEPT: usize = 4;
 

@@ -22,7 +22,7 @@ pub(crate) struct ReadBuffer {
 
 impl ReadBuffer {
     const SMALLEST: usize = 2 << 10;
-    const LARGEST: usize = 256 << 10;
+    const LARGEST: usize = 96 << 10;
 
     /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.
     pub(crate) fn fill(&mut self, socket: &Socket, timeout: Option<Duration>) -> io::Result<Option<usize>> {

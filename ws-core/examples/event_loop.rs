@@ -26,12 +26,14 @@ use rustix::{
     net::{SocketFlags, accept_with, sockopt},
 };
 use ws_core::{
-    Config, Connection, Event, PreparedMessage, Timestamp, Transmit,
+    Config, Connection, Event, Message, PreparedMessage, Timestamp, Transmit,
     server::{Accept, Handshake},
 };
 
 /// What events of the listener say they are about; those of connections say which.
 const LISTENER: u64 = u64::MAX;
+/// From this size on, a write costs less than a copy.
+const LARGE: usize = 16 << 10;
 /// With so many bytes unwritten, a peer misses what is broadcast.
 const BACKLOG: usize = 1 << 20;
 
@@ -101,7 +103,7 @@ impl Loop {
         config.write_buffer_size = usize::MAX;
         let shared = Shared {
             config: Arc::new(config),
-            read_buffer: vec![0; 256 << 10],
+            read_buffer: vec![0; 96 << 10],
             write_buffer: Transmit::default(),
             broadcast: broadcast.then(Vec::new),
         };
@@ -238,8 +240,7 @@ impl Peer {
         while let Ok(Some(event)) = connection.receive(&mut input) {
             match (event, &mut shared.broadcast) {
                 (Event::Message(message), Some(broadcast)) => broadcast.push(PreparedMessage::new(message)),
-                // It fails when the connection closes, as `write` will see.
-                (Event::Message(message), None) => drop(connection.send(message)),
+                (Event::Message(message), None) => answer(&mut self.stream, connection, message),
                 _ => {}
             }
         }
@@ -289,6 +290,24 @@ impl Peer {
             Phase::Opening(handshake) => handshake.poll_timeout(),
             Phase::Open(connection) => connection.poll_timeout(),
         }
+    }
+}
+
+/// Sends a message: by way of the others, or, if it is large, from where it lies as far as the socket takes it.
+fn answer(stream: &mut TcpStream, connection: &mut Connection, message: Message<'_>) {
+    let mut written = 0;
+    let header = if message.len() < LARGE { None } else { connection.frame_header(&message) };
+    if let Some(header) = header {
+        let slices = [IoSlice::new(&header), IoSlice::new(message.as_bytes())];
+        // If it fails, so will the next.
+        written = stream.write_vectored(&slices).unwrap_or(0);
+        if written == header.len() + message.len() {
+            return;
+        }
+    }
+    // It fails when the connection closes, as `Peer::write` will see.
+    if connection.send(message).is_ok() {
+        connection.transmit().advance(written);
     }
 }
 

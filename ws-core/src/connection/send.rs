@@ -9,7 +9,7 @@ use crate::{
     Chunk, Message, PreparedMessage, SendError, Transmit,
     entropy::Entropy,
     extension::Compressor,
-    frame::{Header, Opcode, extend_masked},
+    frame::{EncodedHeader, Header, Opcode, extend_masked},
 };
 
 /// What has been sent and not been written.
@@ -281,6 +281,40 @@ impl Connection {
             return None;
         }
         self.outgoing.shared_frame(message)
+    }
+
+    /// The header before the payload of a message, if these are the bytes that [`send`](Self::send) would
+    /// queue and nothing waits before them: for a driver that writes a large payload from where it lies,
+    /// without a copy. What counts as sent is told as for [`prepared_frame`](Self::prepared_frame).
+    ///
+    /// `None` where the message has to be queued: something waits, the payload would be masked or
+    /// compressed, or nothing can be sent.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use bytes::Buf;
+    /// use ws_core::{Config, Connection, Message, Timestamp};
+    ///
+    /// # fn write(slices: [&[u8]; 2]) -> usize { 1000 }
+    /// let mut server = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// let message = Message::from(&[0xAB; 65_536][..]);
+    /// let header = server.frame_header(&message).expect("nothing waits");
+    /// let written = write([&header, message.as_bytes()]);
+    /// if written < header.len() + message.len() {
+    ///     server.send(message.as_borrowed())?;
+    ///     server.transmit().advance(written);
+    /// }
+    /// # Ok::<(), ws_core::SendError>(())
+    /// ```
+    #[inline]
+    pub fn frame_header(&self, message: &Message<'_>) -> Option<EncodedHeader> {
+        let Outgoing { masking, compressor, .. } = &self.outgoing;
+        let queued = masking.is_some() || compressor.is_some() || self.outgoing.wants_write();
+        if queued || self.admit_message().is_err() {
+            return None;
+        }
+        let opcode = if message.is_text() { Opcode::Text } else { Opcode::Binary };
+        Some(Header::new(opcode, message.len() as u64).encode())
     }
 
     /// Whether messages from now on are compressed, where that was agreed on; they are until told otherwise.
