@@ -26,7 +26,7 @@ pub use process::{Process, programs};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};
 
-/// The README's programs, compiled.
+/// The README's programs, programs_of, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -100,14 +100,21 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
 
 /// Builds the programs of both adapters and gives the folder that they are in.
 pub fn programs() -> PathBuf {
+    programs_of(&["ws-std", "ws-smol"])
+}
+
+/// Builds the programs of these packages, with the features that they together ask for, and gives the folder that
+/// they are in.
+pub fn programs_of(packages: &[&str]) -> PathBuf {
     // target/debug/deps/test-0123456789abcdef
     let test = env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("a target directory");
     let is_release = profile.ends_with("release");
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    build.args(["build", "--quiet", "--package=ws-std", "--package=ws-smol", "--examples", "--target-dir"]);
-    build.arg(profile.parent().expect("a target directory"));
+    build.args(["build", "--quiet", "--examples"]);
+    build.args(packages.iter().map(|package| format!("--package={package}")));
+    build.arg("--target-dir").arg(profile.parent().expect("a target directory"));
     build.args(is_release.then_some("--release"));
     // What cargo tells this test of its own package would make `ring` and all above it be built anew.
     for (name, _) in env::vars_os() {

@@ -56,6 +56,33 @@ fn a_driver_that_takes_the_output_away_allocates_nothing_either() {
 }
 
 #[test]
+fn memory_that_is_lent_serves_any_number_of_connections_and_comes_back() {
+    let config = config(|_| {});
+    for role in ROLES {
+        let pristine = frame(role, Opcode::Binary, true, &[1; 1000]);
+        let mut input = pristine.clone();
+        let mut spare = Transmit::default();
+        let mut connections: Vec<_> = (0..100).map(|_| connect(role, &config)).collect();
+        let mut round = || {
+            for connection in &mut connections {
+                connection.lend_transmit(&mut spare);
+                input.copy_from_slice(&pristine);
+                assert_eq!(echo(connection, &mut input), 1);
+                write(connection);
+                connection.reclaim_transmit(&mut spare);
+            }
+        };
+        let info = measure(&mut round);
+        assert!(
+            info.count_total <= 10 && info.bytes_current <= 4096,
+            "{role:?}: one block for all: {info:?}"
+        );
+        let info = measure(|| (0..10).for_each(|_| round()));
+        assert_eq!(info.count_total, 0, "{role:?}");
+    }
+}
+
+#[test]
 fn a_prepared_message_is_shared_and_not_copied_by_servers() {
     let config = config(|config| config.write_buffer_size = usize::MAX);
     let news = PreparedMessage::new(vec![1; 1 << 20]);

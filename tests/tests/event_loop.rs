@@ -1,0 +1,135 @@
+//! The server that embeds the core in an event loop of its own, seen from the network.
+
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Command, sync::LazyLock, thread};
+
+use ws_std::{Client, CloseCode, Message, WebSocket};
+use ws_tests::{Process, Raw, bounded, programs_of, wire::Frame};
+
+static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| programs_of(&["ws-core"]));
+
+struct EventLoop {
+    _process: Process,
+    url: String,
+}
+
+impl EventLoop {
+    fn start(options: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAMS.join("event_loop"));
+        let mut process = Process::start(command.args(["--listen", "127.0.0.1:0"]).args(options));
+        let line = process.line();
+        let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { _process: process, url }
+    }
+
+    fn connect(&self) -> WebSocket {
+        Client::new(&self.url).configure(|config| config.max_message_size = 64 << 20).connect().unwrap()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("ws://").trim_end_matches('/').parse().unwrap()
+    }
+}
+
+fn bounded_with_programs(body: impl FnOnce() + Send + 'static) {
+    LazyLock::force(&PROGRAMS);
+    bounded(body);
+}
+
+#[test]
+fn messages_of_every_size_and_kind_come_back_as_they_were() {
+    bounded_with_programs(|| {
+        let server = EventLoop::start(&[]);
+        let mut ws = server.connect();
+        for size in [0, 1, 125, 126, 16_383, 16_384, 65_535, 65_536, 98_304, 1 << 20, 5 << 20] {
+            for message in [Message::from("ü".repeat(size / 2)), Message::from(vec![7; size])] {
+                ws.send(message.as_borrowed()).unwrap();
+                assert!(ws.receive().unwrap() == Some(message), "{size} bytes");
+            }
+        }
+        ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
+        assert!(ws.closure().unwrap().clean);
+    });
+}
+
+#[test]
+fn many_messages_in_one_write_are_answered_in_order_fragments_and_pings_among_them() {
+    bounded_with_programs(|| {
+        let server = EventLoop::start(&[]);
+        let mut raw = Raw::open(server.address(), "/");
+        let mut bytes = Vec::new();
+        for number in 0..500 {
+            bytes.extend(Frame::text(&format!("message {number}")).masked().encode());
+        }
+        bytes.extend(Frame::text("be").unfinished().masked().encode());
+        bytes.extend(Frame::new(Frame::PING, "?").masked().encode());
+        bytes.extend(Frame::new(Frame::CONTINUATION, "gun").masked().encode());
+        raw.write(&bytes);
+        for number in 0..500 {
+            assert_eq!(raw.frame(), Frame::text(&format!("message {number}")));
+        }
+        assert_eq!(raw.frame(), Frame::new(Frame::PONG, "?"));
+        assert_eq!(raw.frame(), Frame::text("begun"));
+    });
+}
+
+#[test]
+fn what_a_slow_reader_asked_for_arrives_whole() {
+    bounded_with_programs(|| {
+        const SIZE: usize = 1 << 20;
+        const MESSAGES: usize = 32;
+        let server = EventLoop::start(&[]);
+        let mut raw = Raw::open(server.address(), "/");
+        let mut writing = raw.socket().try_clone().unwrap();
+        // More than the buffers of both ends take; what is left waits here until it is read below.
+        let asking = thread::spawn(move || {
+            for number in 0..MESSAGES {
+                let frame = Frame::new(Frame::BINARY, vec![number as u8; SIZE]).masked();
+                writing.write_all(&frame.encode()).unwrap();
+            }
+        });
+        for number in 0..MESSAGES {
+            let frame = raw.frame();
+            assert!(frame == Frame::new(Frame::BINARY, vec![number as u8; SIZE]), "message {number}");
+        }
+        asking.join().unwrap();
+    });
+}
+
+#[test]
+fn what_anyone_says_everyone_hears_in_order() {
+    bounded_with_programs(|| {
+        let server = EventLoop::start(&["--broadcast"]);
+        let mut everyone: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        // Each has been served once, so that all are there.
+        for ws in &mut everyone {
+            ws.ping(b"here").unwrap();
+            ws.receive_event().unwrap();
+        }
+        let messages: Vec<_> = (0..50).map(|number| format!("{number}").repeat(100)).collect();
+        for message in &messages {
+            everyone[3].feed(&**message).unwrap();
+        }
+        everyone[3].flush().unwrap();
+        for ws in &mut everyone {
+            for message in &messages {
+                assert_eq!(ws.receive().unwrap().unwrap(), **message);
+            }
+        }
+    });
+}
+
+#[test]
+fn who_asks_for_no_websocket_is_told_and_who_breaks_a_rule_is_closed() {
+    bounded_with_programs(|| {
+        let server = EventLoop::start(&[]);
+        let mut raw = Raw::connect(server.address());
+        raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(raw.head().starts_with("HTTP/1.1 426 "));
+        let mut raw = Raw::open(server.address(), "/");
+        raw.write(Frame::text("unmasked").encode());
+        assert_eq!(raw.frame().code_and_reason().0, 1002);
+        let mut ws = server.connect();
+        ws.send("others are served").unwrap();
+        assert_eq!(ws.receive().unwrap().unwrap(), "others are served");
+    });
+}

@@ -1,0 +1,104 @@
+//! What drivers have that know better than to let a connection queue: frames that are written from where they
+//! lie, memory that is lent.
+
+use bytes::Buf;
+use proptest::prelude::*;
+use ws_core::{Chunk, CloseCode, Connection, Message, PreparedMessage, Role, Transmit};
+
+use crate::support::{cases, open, written};
+
+/// The bytes that `send` would queue.
+fn queued(message: &Message<'_>) -> Vec<u8> {
+    let mut connection = open(Role::Server);
+    connection.send(message.as_borrowed()).unwrap();
+    written(&mut connection)
+}
+
+/// Connections that cannot let a driver write a message ahead of what they have to say.
+fn busy() -> Vec<(&'static str, Connection)> {
+    let made = |prepare: fn(&mut Connection)| {
+        let mut connection = open(Role::Server);
+        prepare(&mut connection);
+        connection
+    };
+    vec![
+        ("a client masks", open(Role::Client)),
+        ("a message waits", made(|connection| connection.send("first").unwrap())),
+        ("a ping waits", made(|connection| connection.ping(b"").unwrap())),
+        (
+            "a message is in progress",
+            made(|connection| {
+                connection.send_chunk(Chunk::new("first")).unwrap();
+                written(connection);
+            }),
+        ),
+        (
+            "it is closing",
+            made(|connection| {
+                connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+                written(connection);
+            }),
+        ),
+        ("the stream has ended", made(Connection::receive_eof)),
+    ]
+}
+
+#[test]
+fn a_header_and_its_payload_are_the_frame_that_would_be_queued() {
+    for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20] {
+        for message in [Message::from(vec![7; size]), Message::from("x".repeat(size))] {
+            let connection = open(Role::Server);
+            let header = connection.frame_header(&message).expect("nothing waits");
+            assert!([&header, message.as_bytes()].concat() == queued(&message), "{size} bytes");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_ahead_of_what_waits_or_against_the_rules() {
+    for (why, mut connection) in busy() {
+        assert!(connection.frame_header(&Message::from("m")).is_none(), "{why}");
+        assert!(connection.prepared_frame(&PreparedMessage::new("m")).is_none(), "{why}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn what_a_driver_could_not_write_follows(size in 0..2000_usize, cut in 0.0..1.0_f64, prepared: bool) {
+        let message = Message::from((0..size).map(|at| at as u8).collect::<Vec<_>>());
+        let frame = queued(&message);
+        let mut connection = open(Role::Server);
+        let at = (frame.len() as f64 * cut) as usize;
+        if prepared {
+            let prepared = PreparedMessage::new(message);
+            prop_assert_eq!(&connection.prepared_frame(&prepared).unwrap()[..], &frame[..]);
+            connection.send_prepared(&prepared).unwrap();
+        } else {
+            prop_assert!(connection.frame_header(&message).is_some());
+            connection.send(message).unwrap();
+        }
+        connection.transmit().advance(at);
+        connection.send("next").unwrap();
+        prop_assert_eq!(written(&mut connection), [&frame[at..], &queued(&Message::from("next"))].concat());
+    }
+}
+
+#[test]
+fn memory_in_use_is_neither_lent_nor_taken_back() {
+    let mut connection = open(Role::Server);
+    let mut spare = Transmit::default();
+    connection.send("first").unwrap();
+    connection.lend_transmit(&mut spare);
+    connection.reclaim_transmit(&mut spare);
+    assert!(!spare.has_remaining());
+    assert_eq!(written(&mut connection), queued(&Message::from("first")));
+
+    let mut other = open(Role::Server);
+    other.send("other").unwrap();
+    other.take_transmit(&mut spare);
+    connection.lend_transmit(&mut spare);
+    assert!(!connection.wants_write(), "what waits elsewhere is not sent to this peer");
+    assert_eq!(spare.remaining(), queued(&Message::from("other")).len());
+}
