@@ -22,11 +22,11 @@ pub mod wire;
 pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
 pub use folder::Folder;
 pub use peer::{Language, Peer, Terms};
-pub use process::{Process, programs};
+pub use process::{Process, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};
 
-/// The README's programs, programs_of, compiled.
+/// The README's programs, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
