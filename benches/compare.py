@@ -86,8 +86,14 @@ TRIES = 2
 
 # What the chart shows.
 CHART = ["echo-100", "pipeline-10", "16K", "1M-text"]
+# What the README's table has, under these names.
+README = {
+    "echo-100": "100 × 20 B", "pipeline-10": "10 × 16 × 20 B", "16K": "500 × 16 KiB", "64K": "10 × 64 KiB",
+    "1M-text": "1 MiB text", "broadcast": "1 KiB to 1,000", "handshake": "opening", "idle": "10,000 idle",
+}
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benches"
 
 
 def main() -> int:
@@ -99,17 +105,40 @@ def main() -> int:
         results = compare_report.restore(json.loads(options.results.read_text()))
     else:
         results = run(options, scenarios, servers)
-    for scenario in scenarios:
-        print(compare_report.table(scenario, servers, results.get(scenario.name, {})))
+    tables = [compare_report.table(scenario, servers, results.get(scenario.name, {})) for scenario in scenarios]
+    print("\n".join(tables))
+    if options.publish:
+        publish(servers, results, tables)
     if options.out:
         options.out.write_text(json.dumps(compare_report.save(results, machine()), indent=1) + "\n")
     if options.table:
         options.table.write_text(compare_report.summary(scenarios, servers, results))
     if options.chart:
-        charted = [scenario for scenario in SCENARIOS if scenario.name in CHART]
-        options.chart.write_text(compare_chart.draw(charted, servers, results))
+        options.chart.write_text(chart(servers, results))
     failures = [result for found in results.values() for result in found.values() if result.errors]
     return 1 if failures else 0
+
+
+def chart(servers: list[Server], results: compare_report.Results) -> str:
+    return compare_chart.draw([scenario for scenario in SCENARIOS if scenario.name in CHART], servers, results)
+
+
+def publish(servers: list[Server], results: compare_report.Results, tables: list[str]) -> None:
+    """Writes the chart, all tables, and the table in the README between its two marks."""
+    (FOLDER / "comparison.svg").write_text(chart(servers, results))
+    what = machine()
+    head = f"# Servers compared\n\nBy `benches/compare.py --publish`, on {what['processors']} processors of " \
+        f"{what['processor']}, Linux {what['kernel']}. The columns are explained in [README.md](README.md).\n"
+    (FOLDER / "COMPARISON.md").write_text("\n".join([head, *tables]))
+    shown = [replace(scenario, name=README[scenario.name]) for scenario in SCENARIOS if scenario.name in README]
+    renamed = {README[name]: found for name, found in results.items() if name in README}
+    table = compare_report.summary(shown, [server for server in servers if not server.blocking], renamed)
+    readme = ROOT / "README.md"
+    before, begin, rest = readme.read_text().partition("<!-- comparison -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    if not end:
+        raise SystemExit("README.md has lost the marks of its table")
+    readme.write_text(f"{before}{begin}\n{table}\n{end}{after}")
 
 
 def run(options: argparse.Namespace, scenarios: list[Scenario], servers: list[Server]) -> compare_report.Results:
@@ -206,6 +235,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all readings")
     parser.add_argument("--from", dest="results", type=Path, metavar="FILE.json",
                         help="read them instead of measuring")
+    parser.add_argument("--publish", action="store_true",
+                        help="renew the README's table, benches/comparison.svg and benches/COMPARISON.md")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help=f"draw {', '.join(CHART)}")
     parser.add_argument("--table", type=Path, metavar="FILE.md", help="write a table of servers and scenarios")
     return parser.parse_args()
