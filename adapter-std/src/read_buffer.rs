@@ -21,7 +21,7 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    const SMALLEST: usize = 512;
+    const SMALLEST: usize = 2 << 10;
     const LARGEST: usize = 96 << 10;
 
     /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.

@@ -1,0 +1,68 @@
+//! When the answers of the loops leave that the documentation shows.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use ws_tests::{
+    PATIENCE, Raw,
+    either::{Adapter, Pairing, Route},
+    wire::Frame,
+    with_both_adapters,
+};
+
+with_both_adapters! {
+    answers_to_what_came_at_once_leave_by_one_write
+    an_answer_that_is_sent_leaves_before_the_loop_does_anything_else
+}
+
+fn answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
+    let pairing = Pairing { client: adapter, server: adapter, secure: false };
+    let server = pairing.serve(Route::echo(adapter)).start();
+    let mut raw = Raw::open(server.address(), "/");
+    for _ in 0..20 {
+        raw.write(Frame::text("ping-pong").masked().encode().repeat(100));
+        // What one write brought, one read takes.
+        let mut answers = vec![0; 4096];
+        assert_eq!(raw.read(&mut answers).unwrap(), 1100);
+        assert_eq!(answers[..1100], Frame::text("ping-pong").encode().repeat(100));
+    }
+}
+
+fn an_answer_that_is_sent_leaves_before_the_loop_does_anything_else(adapter: Adapter) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    // As if it computed: nothing else runs in its thread until the client has the answer.
+    let compute = move || released.lock().unwrap().recv_timeout(PATIENCE).expect("the test has the answer");
+    let route = match adapter {
+        Adapter::Std => Route::Std(ws_std::Route::new(move |_, mut ws| {
+            while let Some(message) = ws.receive()? {
+                ws.send(message)?;
+                compute();
+            }
+            Ok(())
+        })),
+        Adapter::Smol => {
+            let compute = Arc::new(compute);
+            Route::Smol(ws_smol::Route::new(move |_, mut ws| {
+                let compute = compute.clone();
+                async move {
+                    while let Some(message) = ws.receive().await? {
+                        ws.send(message).await?;
+                        compute();
+                    }
+                    Ok(())
+                }
+            }))
+        }
+    };
+    let pairing = Pairing { client: adapter, server: adapter, secure: false };
+    let server = pairing.serve(route).start();
+    let mut raw = Raw::open(server.address(), "/");
+    // Several at once, so that the next one lies ready while the answer is to leave.
+    raw.write(
+        (0..10).flat_map(|number| Frame::text(&number.to_string()).masked().encode()).collect::<Vec<_>>(),
+    );
+    for number in 0..10 {
+        assert_eq!(raw.frame(), Frame::text(&number.to_string()));
+        release.send(()).unwrap();
+    }
+}
