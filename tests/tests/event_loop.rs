@@ -88,7 +88,9 @@ fn what_a_slow_reader_asked_for_arrives_whole() {
             }
         });
         for number in 0..MESSAGES {
-            let frame = raw.frame();
+            // On a busy machine this may take long enough for a keepalive ping.
+            let frames = std::iter::from_fn(|| raw.next_frame());
+            let frame = frames.into_iter().find(|frame| frame.opcode != Frame::PING).expect("an answer");
             assert!(frame == Frame::new(Frame::BINARY, vec![number as u8; SIZE]), "message {number}");
         }
         asking.join().unwrap();
