@@ -217,7 +217,7 @@ def target_folders() -> list[Path]:
 def machine() -> dict[str, str | int]:
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = models[0].partition(": ")[2] if models else platform.machine()
-    return {"processor": processor, "processors": os.cpu_count() or 1, "kernel": platform.release()}
+    return {"processor": processor, "processors": os.cpu_count() or 1, "kernel": platform.release().partition("-")[0]}
 
 
 def parse() -> argparse.Namespace:
