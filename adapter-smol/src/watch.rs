@@ -111,13 +111,13 @@ impl Watch {
     /// Wakes those to whose sockets something has happened, and says how many they are.
     fn tell(&self) -> io::Result<usize> {
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+        // Before the epoll is asked: what it says is about those that are here now.
+        let slots = self.slots();
         let (events, _) = match epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())) {
             Err(Errno::INTR) => return Ok(0),
             events => events?,
         };
-        let slots = self.slots();
         for event in &*events {
-            // The socket may have gone since.
             if let Some(Some(slot)) = slots.used.get(event.data.u64() as usize) {
                 slot.tell(event.flags);
             }
@@ -228,8 +228,9 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // Closing the socket takes it out of the epoll.
+        // Closing the socket would do it too, but after the number may belong to another.
         let mut slots = self.watch.slots();
+        let _ = epoll::delete(&self.watch.epoll, &self.socket);
         slots.used[self.number] = None;
         slots.free.push(self.number);
     }
