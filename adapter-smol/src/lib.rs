@@ -41,6 +41,7 @@
 //! Sockets and timers are those of `async-io`, which works under any executor. Streams of other kinds can
 //! be used too: [`WebSocket::client`] and [`WebSocket::from_connection`] take any `AsyncRead + AsyncWrite`.
 
+mod alarm;
 mod client;
 mod duplex;
 mod futures;

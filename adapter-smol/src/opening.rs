@@ -3,19 +3,16 @@
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_io::Timer;
 use bytes::Buf;
-use futures_lite::Future;
 use ws_core::{Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Error, Wire, tls::Session};
 
-use crate::{duplex::Duplex, input::Input, stream::Stream};
+use crate::{alarm::Alarm, duplex::Duplex, input::Input, stream::Stream};
 
 pub(crate) struct Opening {
     stream: Stream,
@@ -23,17 +20,13 @@ pub(crate) struct Opening {
     tls: Option<Box<Session>>,
     input: Input,
     output: Transmit,
-    timer: Timer,
+    alarm: Alarm,
 }
 
 impl Opening {
     pub(crate) fn new(stream: Stream, clock: Clock, tls: Option<Session>) -> Self {
-        let (input, output) = (Input::default(), Transmit::default());
-        Self { stream, clock, tls: tls.map(Box::new), input, output, timer: Timer::never() }
-    }
-
-    pub(crate) fn stream(&self) -> &Stream {
-        &self.stream
+        let (input, output, alarm) = Default::default();
+        Self { stream, clock, tls: tls.map(Box::new), input, output, alarm }
     }
 
     /// Lets `take` have what was read; what it leaves stays for the connection.
@@ -60,21 +53,18 @@ impl Opening {
     /// Writes what is queued and reads once, not longer than until `due`. `Ok(None)` means that nothing
     /// came in time, zero the end of the stream.
     pub(crate) async fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
-        if let Some(at) = due.and_then(|due| self.clock.instant(due)) {
-            self.timer.set_at(at);
-        }
         let read = poll_fn(|cx| {
             let written = self.poll_write_out(cx);
-            match self.poll_read(cx) {
-                Poll::Ready(read) => return Poll::Ready(read.map(Some)),
-                // The peer may have said something before it went.
-                Poll::Pending => {
-                    if let Poll::Ready(Err(error)) = written {
-                        return Poll::Ready(Err(error.into()));
-                    }
-                }
+            if let Poll::Ready(read) = self.poll_read(cx) {
+                return Poll::Ready(read.map(Some));
             }
-            Pin::new(&mut self.timer).poll(cx).map(|_| Ok(None))
+            let late = self.alarm.poll(due, self.clock, cx).is_ready();
+            // The peer may have said something before it went.
+            match written {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+                _ if late => Poll::Ready(Ok(None)),
+                _ => Poll::Pending,
+            }
         });
         let read = read.await;
         if read.is_err() {
@@ -115,7 +105,7 @@ impl Opening {
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
-        self.timer.set_after(patience);
+        let due = Some(self.clock.now() + patience);
         let mut closed = false;
         poll_fn(|cx| {
             if !closed && ready!(self.poll_write_out(cx)).is_ok() {
@@ -124,13 +114,13 @@ impl Opening {
             closed = true;
             match self.input.poll_drain(&mut self.stream, cx) {
                 Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => Pin::new(&mut self.timer).poll(cx).map(|_| ()),
+                Poll::Pending => self.alarm.poll(due, self.clock, cx),
             }
         })
         .await;
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {
-        Duplex::new(self.stream, self.clock, self.input, Wire::new(connection, self.tls))
+        Duplex::new(self.stream, self.clock, self.input, self.alarm, Wire::new(connection, self.tls))
     }
 }

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::{
     io::{self, ErrorKind, Read as _},
+    net::SocketAddr,
     task::{Context, Poll, ready},
 };
 
@@ -71,21 +72,25 @@ pub(crate) fn prepare_listener(listener: &socket2::Socket, nodelay: bool) {
     }
 }
 
-/// Accepts a connection, non-blocking and with `TCP_NODELAY` as it is asked for.
-pub(crate) fn accept(listener: &socket2::Socket, nodelay: bool) -> io::Result<socket2::Socket> {
+/// Accepts a connection, non-blocking and with `TCP_NODELAY` as it is asked for, and tells whose it is.
+pub(crate) fn accept(
+    listener: &socket2::Socket,
+    nodelay: bool,
+) -> io::Result<(socket2::Socket, Option<SocketAddr>)> {
     #[cfg(target_os = "linux")]
     {
-        use rustix::net::{SocketFlags, accept_with};
+        use rustix::net::{SocketFlags, acceptfrom_with};
         let _ = nodelay;
-        Ok(accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?.into())
+        let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        Ok((socket.into(), peer.and_then(|peer| peer.try_into().ok())))
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let (socket, _) = listener.accept()?;
+        let (socket, peer) = listener.accept()?;
         socket.set_nonblocking(true)?;
         // It fails for a client that has gone already, of which the first read will tell.
         let _ = socket.set_tcp_nodelay(nodelay);
-        Ok(socket)
+        Ok((socket, peer.as_socket()))
     }
 }
 

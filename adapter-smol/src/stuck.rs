@@ -1,26 +1,25 @@
 //! How long those who send wait for a peer that does not read.
 
 use std::{
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use async_io::Timer;
 use bytes::Buf as _;
-use futures_lite::Future as _;
 use ws_core::Timestamp;
 use ws_transport::{Clock, Deadline, Error};
 
-use crate::duplex::{Duplex, Inner};
+use crate::{
+    alarm::Alarm,
+    duplex::{Duplex, Inner},
+};
 
 /// A stream that takes nothing, seen by somebody who waits for it.
 #[derive(Debug)]
 pub(crate) struct Stuck {
     since: Timestamp,
-    timer: Timer,
-    due: Option<Timestamp>,
+    alarm: Alarm,
 }
 
 /// How long a write may wait for the peer to read anything at all, unless somebody says so.
@@ -63,9 +62,8 @@ impl Inner {
                 }
                 due = connection.poll_timeout();
             }
-            let stuck = self
-                .stuck
-                .get_or_insert_with(|| Box::new(Stuck { since: now, timer: Timer::never(), due: None }));
+            let stuck =
+                self.stuck.get_or_insert_with(|| Box::new(Stuck { since: now, alarm: Alarm::default() }));
             if let Some(timeout) = self.write_timeout {
                 let given_up = stuck.since + timeout;
                 if given_up <= now {
@@ -74,17 +72,7 @@ impl Inner {
                 }
                 due = Some(due.map_or(given_up, |due| due.min(given_up)));
             }
-            let Some((due, at)) = due.and_then(|due| Some((due, clock.instant(due)?))) else {
-                return Poll::Pending;
-            };
-            if stuck.due != Some(due) {
-                stuck.timer.set_at(at);
-                stuck.due = Some(due);
-            }
-            if Pin::new(&mut stuck.timer).poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            stuck.due = None;
+            ready!(stuck.alarm.poll(due, clock, cx));
         }
     }
 

@@ -5,7 +5,7 @@
 //! any of them is learnt at once. So it is for the connections that a server runs itself, all on one thread.
 
 use std::{
-    io::{self, ErrorKind, Read as _},
+    io,
     mem::{self, MaybeUninit},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,7 +23,9 @@ use rustix::{
     },
     fd::OwnedFd,
     io::Errno,
+    net::{RecvFlags, recv},
 };
+use slab::Slab;
 use socket2::Socket;
 
 /// What a socket is always watched for.
@@ -39,14 +41,8 @@ const ASKED_IN_TURN: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Watch {
     epoll: Async<OwnedFd>,
-    slots: Mutex<Slots>,
-}
-
-/// What events are about, by the number that they carry.
-#[derive(Debug, Default)]
-struct Slots {
-    used: Vec<Option<Arc<Slot>>>,
-    free: Vec<usize>,
+    /// What events are about, by the number that they carry.
+    slots: Mutex<Slab<Arc<Slot>>>,
 }
 
 /// What is known of one socket, and who wants to know it.
@@ -118,26 +114,15 @@ impl Watch {
             events => events?,
         };
         for event in &*events {
-            if let Some(Some(slot)) = slots.used.get(event.data.u64() as usize) {
+            if let Some(slot) = slots.get(event.data.u64() as usize) {
                 slot.tell(event.flags);
             }
         }
         Ok(events.len())
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    fn slots(&self) -> MutexGuard<'_, Slab<Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Slots {
-    fn insert(&mut self, slot: Arc<Slot>) -> usize {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.used.push(None);
-            self.used.len() - 1
-        });
-        self.used[number] = Some(slot);
-        number
     }
 }
 
@@ -198,17 +183,17 @@ impl Watched {
         loop {
             // Before the read: whatever comes after it counts as new.
             self.slot.readable.swap(false, Ordering::SeqCst);
-            match (&self.socket).read(buffer) {
-                Ok(read) => {
+            match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
+                Ok((read, _)) => {
                     if read == buffer.len() {
                         // There may be more, and nobody would tell.
                         self.slot.readable.store(true, Ordering::SeqCst);
                     }
                     return Poll::Ready(Ok(read));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.poll_newly_readable(cx)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(Errno::AGAIN) => ready!(self.poll_newly_readable(cx)),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }
@@ -228,11 +213,10 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // Closing the socket would do it too, but after the number may belong to another.
+        // Closing the socket would do it too, but after the number may belong to another; and it costs more.
         let mut slots = self.watch.slots();
         let _ = epoll::delete(&self.watch.epoll, &self.socket);
-        slots.used[self.number] = None;
-        slots.free.push(self.number);
+        slots.remove(self.number);
     }
 }
 

@@ -6,6 +6,7 @@ use ws_transport::{Clock, Error, Wire};
 
 use crate::{
     Receiver, Sender,
+    alarm::Alarm,
     duplex::{Duplex, Wait},
     halves::describe,
     input::Input,
@@ -42,7 +43,8 @@ impl WebSocket {
         clock: Clock,
     ) -> Self {
         let stream = Stream::Other(Box::pin(stream));
-        Self::new(Duplex::new(stream, clock, Input::default(), Wire::new(connection, None)), None)
+        let wire = Wire::new(connection, None);
+        Self::new(Duplex::new(stream, clock, Input::default(), Alarm::default(), wire), None)
     }
 
     /// Makes one by asking for it over any stream that is connected to a server.

@@ -1,4 +1,8 @@
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{
+    borrow::{Cow, ToOwned},
+    string::String,
+    vec::Vec,
+};
 use core::{error::Error, fmt};
 
 use percent_encoding::percent_decode_str;
@@ -142,7 +146,7 @@ fn parse(pattern: &str) -> Result<Vec<Segment>, RouteError> {
             (Some(""), _) => return Err(malformed()),
             (Some(name), _) => Segment::Name(name.to_owned()),
             (_, Some(name)) => Segment::Rest(if name.is_empty() { "*" } else { name }.to_owned()),
-            _ => Segment::Literal(decode(part).ok_or_else(malformed)?),
+            _ => Segment::Literal(decode(part).ok_or_else(malformed)?.into_owned()),
         };
         let after_rest = matches!(segments.last(), Some(Segment::Rest(_)));
         if after_rest || (segment.rank() > 0 && names.contains(&part)) {
@@ -158,7 +162,7 @@ fn same_paths(a: &[Segment], b: &[Segment]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.rank() == b.rank() && (a.rank() > 0 || a == b))
 }
 
-fn fill(pattern: &[Segment], path: &[String]) -> Option<Parameters> {
+fn fill(pattern: &[Segment], path: &[Cow<'_, str>]) -> Option<Parameters> {
     let mut parameters = Vec::new();
     let mut rest = path;
     for segment in pattern {
@@ -166,7 +170,7 @@ fn fill(pattern: &[Segment], path: &[String]) -> Option<Parameters> {
         match segment {
             Segment::Literal(literal) if literal == first => {}
             Segment::Literal(_) => return None,
-            Segment::Name(name) => parameters.push((name.clone(), first.clone())),
+            Segment::Name(name) => parameters.push((name.clone(), first.clone().into_owned())),
             Segment::Rest(name) => {
                 parameters.push((name.clone(), rest.join("/")));
                 return Some(Parameters(parameters));
@@ -177,8 +181,8 @@ fn fill(pattern: &[Segment], path: &[String]) -> Option<Parameters> {
     rest.is_empty().then_some(Parameters(parameters))
 }
 
-fn decode(segment: &str) -> Option<String> {
-    percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned())
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
 }
 
 #[cfg(test)]

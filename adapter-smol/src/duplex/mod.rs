@@ -13,13 +13,13 @@ use std::{
     time::Duration,
 };
 
-use async_io::Timer;
 use ws_core::{Closure, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Joiner, Wire};
 
 pub(crate) use self::receiving::{Joining, Wait};
 use self::spare::Spare;
 use crate::{
+    alarm::Alarm,
     input::Input,
     stream::Stream,
     stuck::{Stuck, WRITE_TIMEOUT},
@@ -48,11 +48,11 @@ pub(crate) struct Inner {
     pub(crate) flushed: bool,
     /// Whether the stream takes no more, and will wake the task that receives when it does.
     pub(crate) blocked: bool,
+    /// What the stream has said of its end.
+    end: End,
     /// The task that receives, while it waits.
     receiver: Option<Waker>,
-    /// Made when first needed, and set again only when it is to be earlier or has fired.
-    timer: Option<Timer>,
-    timer_due: Option<Timestamp>,
+    alarm: Alarm,
     /// Whether the stream was looked at since the time was told last.
     looked: bool,
     reads: u8,
@@ -67,8 +67,18 @@ pub(crate) struct Inner {
     spare: Spare,
 }
 
+/// How far a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    None,
+    /// The peer sends nothing more.
+    Eof,
+    /// And hears nothing more.
+    Broken,
+}
+
 impl Duplex {
-    pub(crate) fn new(stream: Stream, clock: Clock, input: Input, wire: Wire) -> Arc<Self> {
+    pub(crate) fn new(stream: Stream, clock: Clock, input: Input, alarm: Alarm, wire: Wire) -> Arc<Self> {
         let inner = Inner {
             wire,
             stream,
@@ -76,9 +86,9 @@ impl Duplex {
             output: Transmit::default(),
             flushed: true,
             blocked: false,
+            end: End::None,
             receiver: None,
-            timer: None,
-            timer_due: None,
+            alarm,
             looked: true,
             reads: 0,
             read_timeout: None,

@@ -3,18 +3,16 @@
 use std::{
     future::poll_fn,
     mem,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_io::Timer;
 use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
-use ws_transport::{Clock, Deadline, Error, Joiner};
+use ws_transport::{Deadline, Error, Joiner};
 
-use super::{Duplex, Inner, READS_IN_TURN, Spare};
+use super::{Duplex, End, Inner, READS_IN_TURN, Spare};
 
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]
@@ -218,10 +216,9 @@ impl Duplex {
                 (due, deadline) => due.or(deadline),
             };
             let known = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            // The timer knows this task, and it is too early to look at it.
-            let timer_waits =
-                known && inner.timer_due.is_some_and(|set| now < set && due.is_none_or(|due| set <= due));
-            if timer_waits || inner.poll_timer(due, self.clock, cx).is_pending() {
+            // To look at it is needless where it knows this task and it is too early.
+            let alarm_waits = known && inner.alarm.is_set(due, now);
+            if alarm_waits || inner.alarm.poll(due, self.clock, cx).is_pending() {
                 if !known {
                     inner.receiver = Some(cx.waker().clone());
                 }
@@ -249,11 +246,13 @@ impl Duplex {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => {
                 input.likely_more = false;
+                inner.end = End::Eof;
                 wire.receive_eof()?;
             }
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(Error::Io(error))) => {
                 input.likely_more = false;
+                inner.end = End::Broken;
                 wire.failed(error)?;
             }
             Poll::Ready(Err(error)) => {
@@ -263,21 +262,5 @@ impl Duplex {
             }
         }
         Ok(Poll::Ready(()))
-    }
-}
-
-impl Inner {
-    /// Ready when it is time. The timer is left alone while it is set early enough.
-    fn poll_timer(&mut self, due: Option<Timestamp>, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(due) = due else { return Poll::Pending };
-        let Some(at) = clock.instant(due) else { return Poll::Pending };
-        if self.timer_due.is_none_or(|set| due < set) {
-            self.timer.get_or_insert_with(Timer::never).set_at(at);
-            self.timer_due = Some(due);
-        }
-        let Some(timer) = &mut self.timer else { return Poll::Pending };
-        ready!(Pin::new(timer).poll(cx));
-        self.timer_due = None;
-        Poll::Ready(())
     }
 }

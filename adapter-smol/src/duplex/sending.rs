@@ -12,7 +12,7 @@ use bytes::Buf;
 use ws_core::{CloseCode, Connection, Message, SendError, State, Transmit};
 use ws_transport::Error;
 
-use super::{Duplex, Inner, Spare};
+use super::{Duplex, End, Inner, Spare};
 use crate::stream::Stream;
 
 /// How many slices one write takes.
@@ -157,6 +157,9 @@ impl Duplex {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let _ = self.poll_flush(inner, cx);
+        if inner.end != End::None {
+            return Poll::Ready(());
+        }
         inner.input.poll_drain(&mut inner.stream, cx)
     }
 
@@ -179,7 +182,9 @@ impl Duplex {
     pub(super) fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
         inner.wire.end_output();
         let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.writers().clone())));
+        if inner.end != End::Broken {
+            let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.writers().clone())));
+        }
     }
 }
 

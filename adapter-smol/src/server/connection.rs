@@ -1,6 +1,6 @@
 //! One connection of a server, from its first byte to its last.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
@@ -21,8 +21,14 @@ use crate::{
 /// Serves a client that has just connected.
 ///
 /// What comes before the handler and after it is boxed: an open connection has no use for the space.
-pub(super) async fn serve(server: &Server, stream: Stream, registration: &Registration) {
-    let Some((duplex, handler)) = Box::pin(open(server, stream, registration)).await else { return };
+pub(super) async fn serve(
+    server: &Server,
+    stream: Stream,
+    peer: Option<SocketAddr>,
+    registration: &Registration,
+) {
+    let opened = Box::pin(open(server, stream, peer, registration)).await;
+    let Some((duplex, handler)) = opened else { return };
     let returned = AssertUnwindSafe(handler).catch_unwind().await;
     let succeeded = matches!(returned, Ok(Ok(())));
     drop(returned);
@@ -33,6 +39,7 @@ pub(super) async fn serve(server: &Server, stream: Stream, registration: &Regist
 async fn open(
     server: &Server,
     stream: Stream,
+    peer: Option<SocketAddr>,
     registration: &Registration,
 ) -> Option<(Arc<Duplex>, Handling)> {
     let clock = Clock::start();
@@ -40,7 +47,7 @@ async fn open(
     let mut opening = Opening::new(stream, clock, tls);
     let answer = match receive_request(server, &mut opening, clock).await {
         Ok(Some(mut request)) => {
-            request.set_peer_addr(opening.stream().peer_addr());
+            request.set_peer_addr(peer);
             let answer = server.site.answer(&mut request, clock.now());
             if answer.is_err() && request.is_upgrade() {
                 server.monitor.count_refused();
@@ -112,5 +119,8 @@ async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
         };
         future::or(poll_fn(|cx| duplex.poll_drain(cx)), patience).await;
     }
-    duplex.abandon();
+    // A socket that nobody holds any more is closed with it.
+    if let Err(duplex) = Arc::try_unwrap(duplex) {
+        duplex.abandon();
+    }
 }

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     fmt,
     future::poll_fn,
     io::{self, ErrorKind},
@@ -15,6 +14,7 @@ use std::{
 use async_executor::Executor;
 use async_io::{Async, Timer};
 use futures_lite::future;
+use slab::Slab;
 use ws_core::{CloseCode, Response};
 use ws_transport::{Clock, Error};
 
@@ -60,8 +60,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Connections {
-    next_id: u64,
-    by_id: HashMap<u64, Entry>,
+    begun: Slab<Entry>,
     refused: usize,
     /// Set when the server is to stop: when all must have ended.
     stop_by: Option<Instant>,
@@ -140,8 +139,8 @@ impl Listener {
         let mut accepted = 0;
         loop {
             match accept(self.listener.get_ref(), self.shared.server.settings.listen.nodelay) {
-                Ok(socket) => {
-                    self.admit(socket, place);
+                Ok((socket, peer)) => {
+                    self.admit(socket, peer, place);
                     accepted += 1;
                     if accepted % ACCEPTED_IN_TURN == 0 {
                         future::yield_now().await;
@@ -163,7 +162,7 @@ impl Listener {
     }
 
     /// Hands a client to a task, or refuses it.
-    fn admit(&self, socket: socket2::Socket, place: &Place<'_>) {
+    fn admit(&self, socket: socket2::Socket, peer: Option<SocketAddr>, place: &Place<'_>) {
         let watched = match place {
             Place::Elsewhere(_) => Async::new(socket).map(Socket::Single),
             Place::Here(_, sockets) => sockets.watch(socket),
@@ -172,7 +171,7 @@ impl Listener {
         let shared = self.shared.clone();
         let task: super::Task = match shared.register() {
             Ok(registration) => Box::pin(async move {
-                let serve = connection::serve(&shared.server, stream, &registration);
+                let serve = connection::serve(&shared.server, stream, peer, &registration);
                 future::or(serve, registration.cancelled()).await;
             }),
             Err(Full { answer: false }) => return,
@@ -241,7 +240,7 @@ impl Handle {
     /// How many connections there are, handshakes included.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections().by_id.len()
+        self.shared.connections().begun.len()
     }
 }
 
@@ -258,24 +257,22 @@ impl Shared {
         if connections.stop_by.is_some() {
             return Err(Full { answer: false });
         }
-        if connections.by_id.len() >= self.server.settings.max_connections {
+        if connections.begun.len() >= self.server.settings.max_connections {
             // To a client that expects TLS, an answer in plain text would say nothing.
             let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
             connections.refused += usize::from(answer);
             self.server.monitor.count_refused();
             return Err(Full { answer });
         }
-        let id = connections.next_id;
-        connections.next_id += 1;
         let cancel = Arc::new(Cancel::default());
-        connections.by_id.insert(id, Entry { cancel: cancel.clone(), duplex: None });
+        let id = connections.begun.insert(Entry { cancel: cancel.clone(), duplex: None });
         self.server.monitor.count_begun();
         Ok(Registration { id, cancel, shared: self.clone() })
     }
 
     /// Waits for all connections to end, and ends those that have not by the deadline.
     async fn end_all(&self, deadline: Instant) -> bool {
-        let all_ended = self.until(|connections| connections.by_id.is_empty());
+        let all_ended = self.until(|connections| connections.begun.is_empty());
         let in_time = future::or(
             async {
                 all_ended.await;
@@ -290,7 +287,7 @@ impl Shared {
         if !in_time {
             let entries = {
                 let mut connections = self.connections();
-                connections.broken_off |= !connections.by_id.is_empty();
+                connections.broken_off |= !connections.begun.is_empty();
                 connections.entries()
             };
             for (cancel, duplex) in entries {
@@ -299,7 +296,7 @@ impl Shared {
                     duplex.abandon();
                 }
             }
-            let all_ended = self.until(|connections| connections.by_id.is_empty());
+            let all_ended = self.until(|connections| connections.begun.is_empty());
             future::or(all_ended, async {
                 Timer::after(LAST_WORDS).await;
             })
@@ -338,7 +335,7 @@ impl Shared {
 impl Connections {
     fn entries(&self) -> Vec<(Arc<Cancel>, Option<Arc<Duplex>>)> {
         let duplex = |entry: &Entry| entry.duplex.as_ref().and_then(Weak::upgrade);
-        self.by_id.values().map(|entry| (entry.cancel.clone(), duplex(entry))).collect()
+        self.begun.iter().map(|(_, entry)| (entry.cancel.clone(), duplex(entry))).collect()
     }
 
     /// Lets those who wait look again.
@@ -368,7 +365,7 @@ impl fmt::Debug for Shared {
 
 /// A connection's place among those that are stopped with the server; given up when dropped.
 pub(super) struct Registration {
-    id: u64,
+    id: usize,
     cancel: Arc<Cancel>,
     shared: Arc<Shared>,
 }
@@ -377,7 +374,7 @@ impl Registration {
     /// Tells that the opening handshake is done; and whether that still has a point.
     pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
         let mut connections = self.shared.connections();
-        if let Some(entry) = connections.by_id.get_mut(&self.id) {
+        if let Some(entry) = connections.begun.get_mut(self.id) {
             entry.duplex = Some(Arc::downgrade(duplex));
         }
         connections.stop_by.is_none()
@@ -402,7 +399,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.server.monitor.count_ended();
         let mut connections = self.shared.connections();
-        connections.by_id.remove(&self.id);
+        connections.begun.remove(self.id);
         if connections.stop_by.is_some() {
             connections.changed();
         }

@@ -1,21 +1,30 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1).
 
-use alloc::{string::String, vec::Vec};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 
-use crate::{HandshakeError, Headers};
+use crate::{
+    HandshakeError, Headers,
+    handshake::{is_token, is_token_byte},
+};
 
 const NAME: &str = "Sec-WebSocket-Extensions";
 
-/// One extension that is offered or chosen.
+/// One extension that is offered or chosen. Names mean the same in upper and lower case.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Extension {
-    pub(super) name: String,
-    /// Names in lower case, and values where there are any, without quotation marks.
-    pub(super) parameters: Vec<(String, Option<String>)>,
+pub(super) struct Extension<'h> {
+    pub(super) name: &'h str,
+    pub(super) parameters: Vec<Parameter<'h>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parameter<'h> {
+    pub(super) name: &'h str,
+    /// Without quotation marks.
+    pub(super) value: Option<Cow<'h, str>>,
 }
 
 /// All extensions in all headers of the name, in order.
-pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension>, HandshakeError> {
+pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeError> {
     let mut extensions = Vec::new();
     let mut seen = 0;
     for value in headers.get_all(NAME) {
@@ -44,31 +53,27 @@ struct Cursor<'h> {
 
 impl<'h> Cursor<'h> {
     /// `extension = extension-token *( ";" extension-param )`
-    fn extension(&mut self) -> Option<Extension> {
-        let name = self.token()?.to_ascii_lowercase();
+    fn extension(&mut self) -> Option<Extension<'h>> {
+        let name = self.token()?;
         let mut parameters = Vec::new();
         while self.skip(';') {
-            let name = self.token()?.to_ascii_lowercase();
+            let name = self.token()?;
             let value = if self.skip('=') { Some(self.value()?) } else { None };
-            parameters.push((name, value));
+            parameters.push(Parameter { name, value });
         }
         Some(Extension { name, parameters })
     }
 
     /// `token | quoted-string`; "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
-    fn value(&mut self) -> Option<String> {
-        let Some(quoted) = self.rest.strip_prefix('"') else { return self.token().map(String::from) };
+    fn value(&mut self) -> Option<Cow<'h, str>> {
+        let Some(quoted) = self.rest.strip_prefix('"') else { return self.token().map(Cow::Borrowed) };
         let mut value = String::new();
         let mut characters = quoted.char_indices();
         while let Some((at, character)) = characters.next() {
             match character {
                 '"' => {
                     self.rest = quoted.get(at.saturating_add(1)..)?.trim_start_matches([' ', '\t']);
-                    return value
-                        .bytes()
-                        .all(is_token_byte)
-                        .then_some(value)
-                        .filter(|value| !value.is_empty());
+                    return is_token(&value).then_some(Cow::Owned(value));
                 }
                 '\\' => value.push(characters.next()?.1),
                 _ => value.push(character),
@@ -93,37 +98,34 @@ impl<'h> Cursor<'h> {
     }
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, vec};
+    use alloc::vec;
 
     use super::*;
 
-    fn parsed(values: &[&str]) -> Option<Vec<Extension>> {
+    fn headers(values: &[&str]) -> Headers {
         let mut headers = Headers::default();
         for value in values {
             assert!(headers.push(NAME, value));
         }
-        parse(&headers).ok()
+        headers
     }
 
-    fn extension(name: &str, parameters: &[(&str, Option<&str>)]) -> Extension {
-        let owned = |&(name, value): &(&str, Option<&str>)| (name.to_owned(), value.map(str::to_owned));
-        Extension { name: name.to_owned(), parameters: parameters.iter().map(owned).collect() }
+    fn extension<'h>(name: &'h str, parameters: &[(&'h str, Option<&'h str>)]) -> Extension<'h> {
+        let parameters =
+            parameters.iter().map(|&(name, value)| Parameter { name, value: value.map(Cow::from) });
+        Extension { name, parameters: parameters.collect() }
     }
 
     #[test]
     fn lists_of_extensions_are_taken_apart() {
-        assert_eq!(parsed(&[]), Some(vec![]));
+        assert_eq!(parse(&headers(&[])), Ok(vec![]));
         assert_eq!(
-            parsed(&["foo, Bar; Baz=2 ;qux = \"1\\0\"", "foo;x"]),
-            Some(vec![
+            parse(&headers(&["foo, Bar; Baz=2 ;qux = \"1\\0\"", "foo;x"])),
+            Ok(vec![
                 extension("foo", &[]),
-                extension("bar", &[("baz", Some("2")), ("qux", Some("10"))]),
+                extension("Bar", &[("Baz", Some("2")), ("qux", Some("10"))]),
                 extension("foo", &[("x", None)]),
             ])
         );
@@ -147,7 +149,7 @@ mod tests {
             "a=b",
             "ü",
         ] {
-            assert_eq!(parsed(&[value]), None, "{value:?}");
+            assert_eq!(parse(&headers(&[value])), Err(HandshakeError::InvalidHeader(NAME)), "{value:?}");
         }
     }
 }

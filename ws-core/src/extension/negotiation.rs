@@ -4,7 +4,7 @@ use alloc::{format, string::String};
 
 use super::{
     deflate::{Compressor, Deflate, Inflater},
-    header::{self, Extension},
+    header::{self, Extension, Parameter},
 };
 use crate::{Config, HandshakeError, Headers, Role};
 
@@ -47,11 +47,11 @@ struct Parameters {
 
 impl Parameters {
     /// `None` for an unknown, repeated or malformed parameter.
-    fn parse(extension: &Extension) -> Option<Self> {
+    fn parse(extension: &Extension<'_>) -> Option<Self> {
         let mut parameters = Self::default();
-        for (name, value) in &extension.parameters {
+        for Parameter { name, value } in &extension.parameters {
             let bits = value.as_deref().map(window_bits);
-            let set_before = match (name.as_str(), bits) {
+            let set_before = match (&*name.to_ascii_lowercase(), bits) {
                 ("server_no_context_takeover", None) => {
                     core::mem::replace(&mut parameters.server_no_context_takeover, true)
                 }
@@ -80,12 +80,16 @@ fn window_bits(text: &str) -> Option<u8> {
     (8..=15).find(|bits| format!("{bits}") == text)
 }
 
+fn is_deflate(extension: &Extension<'_>) -> bool {
+    extension.name.eq_ignore_ascii_case(NAME)
+}
+
 /// A server's choice among the offers, and the header that tells it: the first that it can live with.
 pub(crate) fn accept(headers: &Headers, config: &Config) -> Result<Option<(Agreed, String)>, HandshakeError> {
     let extensions = header::parse(headers)?;
     let Some(settings) = &config.deflate else { return Ok(None) };
     let mut offers =
-        extensions.iter().filter(|extension| extension.name == NAME).filter_map(Parameters::parse);
+        extensions.iter().filter(|extension| is_deflate(extension)).filter_map(Parameters::parse);
     Ok(offers.find_map(|offer| accept_offer(&offer, settings)))
 }
 
@@ -151,7 +155,7 @@ pub(crate) fn confirm(headers: &Headers, config: &Config) -> Result<Option<Agree
     let (Some(settings), [chosen]) = (&config.deflate, &extensions[..]) else {
         return if extensions.is_empty() { Ok(None) } else { Err(HandshakeError::UnofferedExtension) };
     };
-    if chosen.name != NAME {
+    if !is_deflate(chosen) {
         return Err(HandshakeError::UnofferedExtension);
     }
     let invalid = HandshakeError::InvalidHeader("Sec-WebSocket-Extensions");

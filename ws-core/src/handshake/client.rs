@@ -233,7 +233,7 @@ impl Handshake {
         if !headers.list_contains("Connection", "Upgrade") {
             return Err(HandshakeError::InvalidHeader("Connection"));
         }
-        if single(&headers, "Sec-WebSocket-Accept")? != accept_value(&self.key) {
+        if single(&headers, "Sec-WebSocket-Accept")?.as_bytes() != accept_value(&self.key) {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Accept"));
         }
         let extension = extension::confirm(&headers, &self.config)?;

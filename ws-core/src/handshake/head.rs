@@ -12,12 +12,14 @@ use crate::Config;
 #[derive(Debug, Default)]
 pub(super) struct HeadReader {
     bytes: Vec<u8>,
+    /// Up to where lines were looked for.
+    searched: usize,
     line_start: usize,
     lines: usize,
 }
 
 impl HeadReader {
-    /// Few heads have more bytes.
+    /// How much is taken at once. Few heads have more bytes.
     const USUAL: usize = 1024;
 
     /// Takes bytes off `input` up to the end of the head; `None` asks for more.
@@ -26,26 +28,30 @@ impl HeadReader {
         input: &mut &mut [u8],
         config: &Config,
     ) -> Result<Option<Head>, HandshakeError> {
-        if self.bytes.is_empty() {
-            self.bytes.reserve_exact(input.len().min(Self::USUAL).min(config.max_head_size));
-        }
+        let limit = config.max_head_size;
         while !input.is_empty() {
-            let line_end = find_line_feed(input).map(|at| at.saturating_add(1));
-            let piece = mem::take(input);
-            let (piece, rest) = piece.split_at_mut(line_end.unwrap_or(piece.len()));
-            *input = rest;
-            if self.bytes.len().saturating_add(piece.len()) > config.max_head_size {
-                let limit = config.max_head_size;
+            let before = self.bytes.len();
+            let len = input.len().min(Self::USUAL).min(limit.saturating_sub(before));
+            if len == 0 {
                 return Err(match self.lines {
                     0 => HandshakeError::FirstLineTooLong { limit },
                     _ => HandshakeError::HeadTooLarge { limit },
                 });
             }
-            self.bytes.extend_from_slice(piece);
-            if line_end.is_some() && self.line_ended(config)? {
-                let Self { bytes, lines, .. } = mem::take(self);
-                return Ok(Some(Head { bytes, lines }));
+            if before == 0 {
+                self.bytes.reserve_exact(len);
             }
+            self.bytes.extend_from_slice(input.get(..len).unwrap_or_default());
+            while let Some(end) = self.next_line_end() {
+                if self.line_ended(end, config)? {
+                    // What follows is not the head's.
+                    let _ = input.split_off_mut(..end.saturating_sub(before));
+                    let Self { mut bytes, lines, .. } = mem::take(self);
+                    bytes.truncate(end);
+                    return Ok(Some(Head { bytes, lines }));
+                }
+            }
+            let _ = input.split_off_mut(..len);
         }
         Ok(None)
     }
@@ -55,11 +61,20 @@ impl HeadReader {
         !self.bytes.is_empty()
     }
 
-    /// Judges the line that has just ended, and tells whether it was the blank one.
-    fn line_ended(&mut self, config: &Config) -> Result<bool, HandshakeError> {
+    /// Where the next line ends, behind its line feed.
+    fn next_line_end(&mut self) -> Option<usize> {
+        let found = find_line_feed(self.bytes.get(self.searched..)?);
+        let end = found.map(|at| self.searched.saturating_add(at).saturating_add(1));
+        self.searched = end.unwrap_or(self.bytes.len());
+        end
+    }
+
+    /// Judges the line that ends there, and tells whether it is the blank one.
+    fn line_ended(&mut self, end: usize, config: &Config) -> Result<bool, HandshakeError> {
         // RFC 9112 2.2 lets a recipient accept a bare LF; two that disagree about it can be played against
         // each other.
-        let Some(line) = self.bytes.get(self.line_start..).and_then(|line| line.strip_suffix(b"\r\n")) else {
+        let line = self.bytes.get(self.line_start..end).and_then(|line| line.strip_suffix(b"\r\n"));
+        let Some(line) = line else {
             return Err(HandshakeError::MalformedHead("a line does not end in CR LF"));
         };
         if line.is_empty() {
@@ -73,7 +88,7 @@ impl HeadReader {
             return Err(HandshakeError::TooManyHeaders { limit: config.max_headers });
         }
         self.lines = self.lines.saturating_add(1);
-        self.line_start = self.bytes.len();
+        self.line_start = end;
         Ok(false)
     }
 }

@@ -88,9 +88,11 @@ impl Headers {
     /// Whether the comma-separated lists in the fields of this name hold `token`.
     pub(super) fn list_contains(&self, name: &str, token: &str) -> bool {
         self.values(name).any(|value| {
-            value
-                .split(|&byte| byte == b',')
-                .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+            // Most have one item.
+            value.eq_ignore_ascii_case(token.as_bytes())
+                || value
+                    .split(|&byte| byte == b',')
+                    .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
         })
     }
 
@@ -132,9 +134,13 @@ impl PartialEq for Headers {
 impl Eq for Headers {}
 
 /// RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_tchar)
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+#[inline]
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// Writes `name: value` lines.

@@ -12,10 +12,9 @@ mod url;
 
 pub use error::HandshakeError;
 pub use headers::Headers;
+pub(crate) use headers::{is_token, is_token_byte};
 pub use response::Response;
 pub use url::{Url, UrlError};
-
-use alloc::string::String;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
@@ -23,9 +22,12 @@ use sha1::{Digest, Sha1};
 use self::server::{Accept, Request, Upgrade};
 
 /// The value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
-pub(crate) fn accept_value(key: &str) -> String {
+pub(crate) fn accept_value(key: &str) -> [u8; 28] {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(hash.finalize())
+    let mut value = [0; 28];
+    // It cannot fail: this is the length of 20 bytes in base64.
+    let _ = STANDARD.encode_slice(hash.finalize(), &mut value);
+    value
 }

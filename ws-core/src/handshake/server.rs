@@ -277,7 +277,7 @@ impl<'r> Upgrade<'r> {
         head.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
         );
-        write_field(&mut head, "Sec-WebSocket-Accept", accept_value(self.key).as_bytes());
+        write_field(&mut head, "Sec-WebSocket-Accept", &accept_value(self.key));
         if let Some(chosen) = subprotocol {
             write_field(&mut head, "Sec-WebSocket-Protocol", chosen.as_bytes());
         }
@@ -359,7 +359,9 @@ pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h
 fn is_key(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| {
         digits.len() == 22
-            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+            && digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'/'))
     })
 }
 

@@ -51,7 +51,7 @@ impl Head {
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
             "Connection: Upgrade",
-            &format!("Sec-WebSocket-Accept: {}", accept_value(key)),
+            &format!("Sec-WebSocket-Accept: {}", accept_value(key).escape_ascii()),
         ])
     }
 
