@@ -18,9 +18,10 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{
-    Cause, CloseCode, Closure, Connection, Event, PreparedMessage, ProtocolError, SendError, State, Transmit,
+    Cause, Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, ProtocolError, SendError,
+    State, Transmit,
 };
-use ws_transport::{Clock, Deadline, Error, Patience, Wire};
+use ws_transport::{Clock, Deadline, Error, Patience, Spare, Wire};
 
 use crate::{flusher::Blocked, read_buffer::ReadBuffer, socket::Socket};
 
@@ -45,6 +46,33 @@ pub(crate) enum Flushed {
     Done,
     /// The socket takes no more for the moment.
     Blocked,
+}
+
+/// Copies what lies in a read buffer.
+pub(crate) struct Owner<'w>(MutexGuard<'w, Wire>);
+
+impl Owner<'_> {
+    /// The same message, owning its payload.
+    pub(crate) fn message(mut self, message: Message<'_>) -> Message<'static> {
+        if message.len() <= Spare::MOST {
+            return self.0.spare.own(message);
+        }
+        // Those who send need not wait for it.
+        drop(self);
+        message.into_owned()
+    }
+
+    /// The same piece, owning its payload.
+    pub(crate) fn chunk(self, chunk: Chunk<'_>) -> Chunk<'static> {
+        drop(self);
+        chunk.into_owned()
+    }
+
+    /// The same event, owning its payload.
+    pub(crate) fn event(self, event: Event<'_>) -> Event<'static> {
+        drop(self);
+        event.into_owned()
+    }
 }
 
 impl Duplex {
@@ -89,15 +117,15 @@ impl Duplex {
     pub(crate) fn receive<T>(
         &self,
         deadline: Option<Instant>,
-        mut take: impl FnMut(Event<'_>) -> Option<T>,
+        mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
         loop {
             while !reading.is_empty() {
                 let received = reading.consume(|input| {
-                    let event = self.wire().connection.receive(input)?;
-                    // Taken when the connection is free again for those who send.
-                    Ok(event.and_then(&mut take))
+                    let mut wire = self.wire();
+                    let event = wire.connection.receive(input)?;
+                    Ok(event.and_then(|event| take(event, Owner(wire))))
                 });
                 match received {
                     Ok(Some(taken)) => return Ok(Some(taken)),
@@ -153,9 +181,7 @@ impl Duplex {
         }
         reading.looked = false;
         wire.connection.handle_timeout(now);
-        drop(wire);
-        let flushed = self.flush_without_waiting();
-        let wire = self.wire();
+        let (flushed, wire) = self.flush_from(wire);
         let connection = &wire.connection;
         if connection.is_finished() {
             let ended = wire.ended();
@@ -168,10 +194,11 @@ impl Duplex {
         }
         // An open connection is read whatever waits to be written: those who send are held back by
         // themselves, and two peers that wait for each other to read would wait for ever.
-        let reads = (connection.closure().is_none() || connection.wants_read()) && !wire.is_held_back();
+        let reads = (connection.state() == State::Open || connection.wants_read()) && !wire.is_held_back();
         // Another thread's `close` shortens the wait and cannot wake this one, so that it is never longer.
         let longest = connection.config().close_timeout.max(Duration::from_millis(10));
-        let mut wait = connection.poll_timeout().map_or(longest, |due| self.clock.until(due).min(longest));
+        let due = connection.poll_timeout().map(|due| due.saturating_duration_since(now));
+        let mut wait = due.map_or(longest, |due| due.min(longest));
         drop(wire);
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -207,7 +234,10 @@ impl Duplex {
         match read {
             Ok(Some(0)) => self.wire().receive_eof()?,
             Ok(Some(_)) => {}
-            Ok(None) => reading.release(),
+            Ok(None) => {
+                reading.release();
+                self.wire().spare.release();
+            }
             Err(Error::Io(error)) => self.wire().failed(error)?,
             Err(error) => {
                 // Tells the peer what it did wrong.
@@ -218,21 +248,30 @@ impl Duplex {
         Ok(())
     }
 
+    /// Queues a message, as soon as there is room for it.
+    pub(crate) fn feed(&self, message: Message<'_>) -> Result<(), Error> {
+        self.wait_for_room()?.send(message)
+    }
+
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn queue<T>(
         &self,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
+        self.wait_for_room()?.queue(send)
+    }
+
+    #[inline]
+    fn wait_for_room(&self) -> Result<MutexGuard<'_, Wire>, Error> {
         loop {
-            let mut wire = self.wire();
+            let wire = self.wire();
             let connection = &wire.connection;
             let full = connection.buffered() >= connection.config().write_buffer_size.max(1);
-            if full && connection.state() == State::Open {
-                drop(wire);
-                self.flush()?;
-                continue;
+            if !full || connection.state() != State::Open {
+                return Ok(wire);
             }
-            return wire.queue(send);
+            drop(wire);
+            self.flush()?;
         }
     }
 
@@ -240,7 +279,7 @@ impl Duplex {
     pub(crate) fn flush(&self) -> Result<(), Error> {
         loop {
             let mut writing = lock(&self.writing);
-            if !self.write(&mut writing, Patience::Wait)? {
+            if !self.write(&mut writing, self.wire(), Patience::Wait)? {
                 drop(writing);
                 self.abandon();
                 return Err(Error::Timeout(Deadline::Write));
@@ -256,26 +295,41 @@ impl Duplex {
     /// Writes what is queued as far as the socket takes it at once; if another thread is writing, leaves it
     /// to that. An error is left for the next read to tell, after what the peer said before.
     pub(crate) fn flush_without_waiting(&self) -> Flushed {
-        self.flush_now(|| match self.writing.try_lock() {
-            Ok(writing) => Some(writing),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        })
+        self.flush_from(self.wire()).0
+    }
+
+    /// As [`flush_without_waiting`](Self::flush_without_waiting), for one who looks at the connection before and
+    /// after.
+    fn flush_from<'w>(&'w self, mut wire: MutexGuard<'w, Wire>) -> (Flushed, MutexGuard<'w, Wire>) {
+        loop {
+            let mut writing = match self.writing.try_lock() {
+                Ok(writing) => writing,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return (Flushed::Done, wire),
+            };
+            if !writing.has_remaining() && !wire.wants_write() {
+                return (Flushed::Done, wire);
+            }
+            let written = self.write(&mut writing, wire, Patience::Never);
+            drop(writing);
+            wire = self.wire();
+            if let Ok(false) = written {
+                return (Flushed::Blocked, wire);
+            }
+            if !wire.wants_write() {
+                return (Flushed::Done, wire);
+            }
+        }
     }
 
     /// As [`flush_without_waiting`](Self::flush_without_waiting), but after another thread that is writing:
     /// for a connection on which none waits for the peer meanwhile.
     pub(crate) fn flush_in_turn(&self) -> Flushed {
-        self.flush_now(|| Some(lock(&self.writing)))
-    }
-
-    fn flush_now<'a>(&'a self, take: impl Fn() -> Option<MutexGuard<'a, Transmit>>) -> Flushed {
         loop {
-            let Some(mut writing) = take() else { return Flushed::Done };
-            if let Ok(false) = self.write(&mut writing, Patience::Never) {
+            let written = self.write(&mut lock(&self.writing), self.wire(), Patience::Never);
+            if let Ok(false) = written {
                 return Flushed::Blocked;
             }
-            drop(writing);
             if !self.wire().wants_write() {
                 return Flushed::Done;
             }
@@ -298,30 +352,29 @@ impl Duplex {
         written
     }
 
-    /// Writes until nothing is left and tells whether that was reached.
-    fn write(&self, writing: &mut Transmit, patience: Patience) -> Result<bool, Error> {
-        loop {
-            if !writing.has_remaining() {
-                self.wire().take_output(writing);
-                if !writing.has_remaining() {
-                    return Ok(true);
-                }
-            }
-            let written = self.socket.write_all(writing, patience);
-            self.unwritten.store(writing.remaining(), Ordering::Relaxed);
-            match written {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
-                Err(error) => {
-                    // Nobody is there to read it.
-                    let mut wire = self.wire();
-                    writing.advance(usize::MAX);
-                    wire.drop_output();
-                    self.unwritten.store(0, Ordering::Relaxed);
-                    return if wire.connection.closure().is_some() { Ok(true) } else { Err(error.into()) };
-                }
-            }
+    /// Writes what was taken to be written before, or else what the connection has to say, and tells whether all
+    /// of it was.
+    fn write(
+        &self,
+        writing: &mut Transmit,
+        mut wire: MutexGuard<'_, Wire>,
+        patience: Patience,
+    ) -> Result<bool, Error> {
+        if !writing.has_remaining() {
+            wire.take_output(writing);
         }
+        drop(wire);
+        let written = self.socket.write_all(writing, patience);
+        if written.is_err() {
+            // Nobody is there to read it.
+            writing.advance(usize::MAX);
+        }
+        self.unwritten.store(writing.remaining(), Ordering::Relaxed);
+        written.or_else(|error| {
+            let mut wire = self.wire();
+            wire.drop_output();
+            if wire.connection.closure().is_some() { Ok(true) } else { Err(error.into()) }
+        })
     }
 
     /// How many bytes were taken to be written and are not, for the last that wrote.
@@ -368,7 +421,7 @@ impl Duplex {
 
     /// Receives, and drops what comes, until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(None, |_| Some(()))?.is_some() {}
+        while self.receive(None, |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 

@@ -27,9 +27,9 @@ impl Receiver {
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         let joiner = &mut self.joiner;
-        self.duplex.receive(deadline(self.read_timeout), |event| match event {
-            Event::Message(message) => Some(message.into_owned()),
-            Event::Chunk(chunk) => joiner.add(chunk.into_owned()),
+        self.duplex.receive(deadline(self.read_timeout), |event, owner| match event {
+            Event::Message(message) => Some(owner.message(message)),
+            Event::Chunk(chunk) => joiner.add(owner.chunk(chunk)),
             _ => None,
         })
     }
@@ -40,9 +40,9 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.duplex.receive(deadline(self.read_timeout), |event| match event {
-            Event::Message(message) => Some(Chunk::last(message.into_owned())),
-            Event::Chunk(chunk) => Some(chunk.into_owned()),
+        self.duplex.receive(deadline(self.read_timeout), |event, owner| match event {
+            Event::Message(message) => Some(Chunk::last(owner.message(message))),
+            Event::Chunk(chunk) => Some(owner.chunk(chunk)),
             _ => None,
         })
     }
@@ -53,7 +53,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(deadline(self.read_timeout), |event| Some(event.into_owned()))
+        self.duplex.receive(deadline(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -87,7 +87,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send(message))
+        self.duplex.feed(message.into())
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).

@@ -1,13 +1,17 @@
 //! A connected socket, read by one thread and written by others.
 
 use std::{
-    io::{self, ErrorKind, IoSlice, Read as _},
+    io::{self, ErrorKind, IoSlice},
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use ws_transport::{Patience, write};
 
 /// How many slices one write takes.
@@ -21,6 +25,18 @@ pub(crate) struct Socket {
 /// The timeout that the socket's reads have at the moment, so that it is set only when it changes.
 #[derive(Debug, Default)]
 pub(crate) struct ReadTimeout(Option<Duration>);
+
+impl ReadTimeout {
+    /// Whether it is a little longer than this.
+    fn serves(&self, timeout: Option<Duration>) -> bool {
+        match (self.0, timeout) {
+            (Some(set), Some(timeout)) => {
+                timeout < set && set - timeout <= set / 8 + Duration::from_millis(1)
+            }
+            (set, timeout) => set == timeout,
+        }
+    }
+}
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket, write_timeout: Option<Duration>) -> io::Result<Self> {
@@ -38,23 +54,29 @@ impl Socket {
         timeout: Option<Duration>,
         current: &mut ReadTimeout,
     ) -> io::Result<Option<usize>> {
-        let timeout = timeout.map(coarse);
-        if timeout != current.0 {
-            self.socket.set_read_timeout(timeout)?;
-            current.0 = timeout;
+        if !current.serves(timeout) {
+            current.0 = timeout.map(longer);
+            self.socket.set_read_timeout(current.0)?;
         }
-        match (&self.socket).read(buffer) {
-            Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => Ok(None),
-            result => result.map(Some),
+        match recv(&self.socket, buffer, RecvFlags::empty()) {
+            Ok((read, _)) => Ok(Some(read)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Writes all that `bytes` holds, or as much as goes without waiting; tells whether that was all.
     pub(crate) fn write_all(&self, bytes: &mut impl bytes::Buf, patience: Patience) -> io::Result<bool> {
         while bytes.has_remaining() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = bytes.chunks_vectored(&mut slices);
-            match write(&self.socket, &slices[..filled], patience)? {
+            let first = bytes.chunk();
+            let written = if first.len() == bytes.remaining() {
+                write(&self.socket, &[IoSlice::new(first)], patience)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let filled = bytes.chunks_vectored(&mut slices);
+                write(&self.socket, &slices[..filled], patience)
+            };
+            match written? {
                 Some(written) => bytes.advance(written),
                 None => return Ok(false),
             }
@@ -103,7 +125,7 @@ impl AsFd for Socket {
 pub(crate) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(fds, timeout.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -112,12 +134,12 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// A timeout that is up to an eighth longer, so that a deadline that draws nearer is told to the socket a
-/// few times and not before every read.
-fn coarse(timeout: Duration) -> Duration {
-    let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(1 << 40);
-    let step = (millis / 8).next_power_of_two().max(2) / 2;
-    Duration::from_millis(millis.div_ceil(step) * step)
+/// A timeout that is a little longer, so that a deadline that draws nearer or is put off is told to the socket
+/// now and then and not before every read.
+fn longer(timeout: Duration) -> Duration {
+    /// Longer than anybody waits, and short enough for every system.
+    const LONGEST: Duration = Duration::from_secs(1 << 30);
+    timeout.min(LONGEST) * 17 / 16 + Duration::from_millis(1)
 }
 
 #[cfg(test)]
@@ -125,18 +147,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_coarse_timeout_is_never_shorter_and_at_most_an_eighth_longer() {
-        for millis in (0..2000).chain((2000..100_000).step_by(77)) {
-            let coarse = coarse(Duration::from_millis(millis)).as_millis() as u64;
-            assert!(coarse > millis && coarse <= millis + 2 + millis / 8, "{millis} became {coarse}");
+    fn a_timeout_is_never_shorter_and_at_most_an_eighth_longer() {
+        let mut current = ReadTimeout(Some(Duration::from_millis(1)));
+        for millis in (0..2000).chain((2000..100_000).step_by(77)).chain((0..100_000).rev()) {
+            let timeout = Duration::from_millis(millis);
+            if !current.serves(Some(timeout)) {
+                current.0 = Some(longer(timeout));
+            }
+            let set = current.0.unwrap();
+            assert!(
+                set > timeout && set <= timeout * 8 / 7 + Duration::from_millis(2),
+                "{timeout:?}: {set:?}"
+            );
         }
-        assert!(coarse(Duration::MAX) > Duration::from_secs(1 << 20));
+        assert!(longer(Duration::MAX) > Duration::from_secs(1 << 30));
     }
 
     #[test]
-    fn a_deadline_that_draws_nearer_changes_the_timeout_seldom() {
-        let mut values: Vec<_> = (1..20_000).map(|millis| coarse(Duration::from_millis(millis))).collect();
-        values.dedup();
-        assert!(values.len() < 200, "{} changes in 20 s", values.len());
+    fn a_deadline_that_draws_nearer_or_is_put_off_changes_the_timeout_seldom() {
+        let (mut current, mut changes) = (ReadTimeout::default(), 0);
+        let waits = (1..20_000).rev().chain((0..10_000).map(|at| 20_000 - at % 100));
+        for timeout in waits.map(Duration::from_millis) {
+            if !current.serves(Some(timeout)) {
+                (current.0, changes) = (Some(longer(timeout)), changes + 1);
+            }
+        }
+        assert!(changes < 200, "{changes} changes");
+        assert!(!current.serves(None) && ReadTimeout::default().serves(None));
     }
 }

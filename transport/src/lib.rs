@@ -7,6 +7,7 @@ mod endpoint;
 mod error;
 mod joiner;
 mod outbox;
+mod spare;
 pub mod tls;
 mod wire;
 
@@ -15,6 +16,7 @@ pub use endpoint::{ConnectOptions, ListenOptions, Patience, begin_connect, write
 pub use error::{Deadline, Error};
 pub use joiner::Joiner;
 pub use outbox::{Backlog, Overflow, Payload, Post, Posted};
+pub use spare::Spare;
 pub use wire::Wire;
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.

@@ -1,10 +1,12 @@
 use std::{borrow::Cow, io};
 
 use bytes::{Buf, Bytes};
-use ws_core::{Cause, CloseCode, Closure, Connection, PreparedMessage, SendError, State, Timeout, Transmit};
+use ws_core::{
+    Cause, CloseCode, Closure, Connection, Message, PreparedMessage, SendError, State, Timeout, Transmit,
+};
 
 use crate::{
-    Error, Payload, Post, Posted,
+    Error, Payload, Post, Posted, Spare,
     outbox::{Full, Outbox},
     tls::{Session, TlsError},
 };
@@ -15,6 +17,8 @@ use crate::{
 pub struct Wire {
     /// The WebSocket.
     pub connection: Connection,
+    /// For messages that are received.
+    pub spare: Spare,
     tls: Option<Box<Session>>,
     /// What was posted and does not fit into the connection's write buffer.
     outbox: Option<Box<Outbox>>,
@@ -28,7 +32,7 @@ impl Wire {
     /// A connection over a session, or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        Self { connection, tls, outbox: None, spilled: None, ending: false }
+        Self { connection, spare: Spare::default(), tls, outbox: None, spilled: None, ending: false }
     }
 
     /// Whether what is read has to be decrypted.
@@ -75,9 +79,36 @@ impl Wire {
         send(&mut self.connection).map_err(|error| self.refused(error))
     }
 
+    /// Queues a message. The memory of a small one, which is copied, serves the next that is received.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    #[inline]
+    pub fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+        let connection = &mut self.connection;
+        let sent = match message {
+            Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= Spare::MOST => {
+                let sent = connection.send(&*bytes);
+                self.spare.keep(bytes);
+                sent
+            }
+            Message::Text(Cow::Owned(text)) if text.capacity() <= Spare::MOST => {
+                let sent = connection.send(&*text);
+                self.spare.keep(text.into_bytes());
+                sent
+            }
+            message => connection.send(message),
+        };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
     /// What it means that nothing was queued.
     #[cold]
-    pub fn refused(&self, error: SendError) -> Error {
+    fn refused(&self, error: SendError) -> Error {
         match (error, self.connection.closure()) {
             (SendError::Closed, Some(closure)) => Error::Closed(closure),
             (error, _) => Error::Send(error),

@@ -5,7 +5,6 @@
 
 mod receiving;
 mod sending;
-mod spare;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -17,7 +16,6 @@ use ws_core::{Closure, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Joiner, Wire};
 
 pub(crate) use self::receiving::{Joining, Wait};
-use self::spare::Spare;
 use crate::{
     alarm::Alarm,
     input::Input,
@@ -64,7 +62,6 @@ pub(crate) struct Inner {
     stream_deadline: Option<Timestamp>,
     /// The chunks so far of the message that is received.
     joiner: Option<Box<Joiner>>,
-    spare: Spare,
 }
 
 /// How far a stream has ended.
@@ -96,7 +93,6 @@ impl Duplex {
             stuck: None,
             stream_deadline: None,
             joiner: None,
-            spare: Spare::default(),
         };
         Arc::new(Self { clock, writers: OnceLock::new(), inner: Mutex::new(inner) })
     }

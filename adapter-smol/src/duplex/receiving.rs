@@ -10,9 +10,9 @@ use std::{
 
 use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
-use ws_transport::{Deadline, Error, Joiner};
+use ws_transport::{Deadline, Error, Joiner, Spare};
 
-use super::{Duplex, End, Inner, READS_IN_TURN, Spare};
+use super::{Duplex, End, Inner, READS_IN_TURN};
 
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,10 +104,10 @@ impl Duplex {
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
-                let Inner { wire, input, joiner, spare, .. } = inner;
+                let Inner { wire, input, joiner, .. } = inner;
                 let received = input.consume(|input| {
                     let event = wire.connection.receive(input)?;
-                    Ok(event.and_then(|event| take(event, Joining { joiner, spare })))
+                    Ok(event.and_then(|event| take(event, Joining { joiner, spare: &mut wire.spare })))
                 });
                 match received {
                     Ok(Some(taken)) => return Poll::Ready(Ok(Some(taken))),
@@ -222,9 +222,10 @@ impl Duplex {
                 if !known {
                     inner.receiver = Some(cx.waker().clone());
                 }
-                inner.spare.release();
                 return Poll::Pending;
             }
+            // Time has passed without a message.
+            inner.wire.spare.release();
         }
     }
 

@@ -1,7 +1,6 @@
 //! Queueing, writing and closing.
 
 use std::{
-    borrow::Cow,
     future::poll_fn,
     io::IoSlice,
     sync::{Arc, MutexGuard},
@@ -12,7 +11,7 @@ use bytes::Buf;
 use ws_core::{CloseCode, Connection, Message, SendError, State, Transmit};
 use ws_transport::Error;
 
-use super::{Duplex, End, Inner, Spare};
+use super::{Duplex, End, Inner};
 use crate::stream::Stream;
 
 /// How many slices one write takes.
@@ -31,10 +30,7 @@ impl Duplex {
         poll_fn(move |cx| {
             let mut inner = ready!(self.poll_room(cx))?;
             let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-            Poll::Ready(match inner.queue(message) {
-                Ok(()) => Ok(()),
-                Err(error) => Err(inner.wire.refused(error)),
-            })
+            Poll::Ready(inner.wire.send(message))
         })
     }
 
@@ -198,25 +194,6 @@ impl Inner {
     #[inline]
     pub(crate) fn unwritten(&self) -> usize {
         self.output.remaining()
-    }
-
-    /// Queues a message. The memory of a small one, which is copied, serves the next that is received.
-    #[inline]
-    fn queue(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        let connection = &mut self.wire.connection;
-        match message {
-            Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= Spare::MOST => {
-                let queued = connection.send(&*bytes);
-                self.spare.keep(bytes);
-                queued
-            }
-            Message::Text(Cow::Owned(text)) if text.capacity() <= Spare::MOST => {
-                let queued = connection.send(&*text);
-                self.spare.keep(text.into_bytes());
-                queued
-            }
-            message => connection.send(message),
-        }
     }
 
     /// Whether what is to be sent next has to wait.

@@ -5,20 +5,20 @@ use ws_core::Message;
 /// The memory of a small message that was sent, for the next one that is received: a loop that answers what it
 /// receives does not allocate.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Vec<u8>);
+pub struct Spare(Vec<u8>);
 
 impl Spare {
     /// The most that is kept, in bytes. Larger messages cost more to copy than to allocate.
-    pub(super) const MOST: usize = 1024;
+    pub const MOST: usize = 1024;
 
     #[inline]
-    pub(super) fn keep(&mut self, memory: Vec<u8>) {
+    pub(crate) fn keep(&mut self, memory: Vec<u8>) {
         self.0 = memory;
     }
 
     /// The same message, owning its payload.
     #[inline]
-    pub(super) fn own(&mut self, message: Message<'_>) -> Message<'static> {
+    pub fn own(&mut self, message: Message<'_>) -> Message<'static> {
         match message {
             Message::Binary(Cow::Borrowed(bytes)) if bytes.len() <= self.0.capacity() => {
                 let mut owned = self.take();
@@ -35,7 +35,7 @@ impl Spare {
     }
 
     /// Gives the memory back, for a connection that waits.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.0 = Vec::new();
     }
 
