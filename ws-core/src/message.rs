@@ -64,6 +64,7 @@ impl<'a> Message<'a> {
 
     /// The payload's length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }

@@ -55,8 +55,25 @@ impl Outgoing {
         self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Queues a message, compressed if that was agreed on and is of use.
+    /// Queues a message that is copied as it is. It has its own code, because to send many of them is what most
+    /// applications do most.
     #[inline]
+    fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
+        if self.masking.is_some() {
+            return self.push_short_masked(opcode, payload);
+        }
+        let out = self.queue.block();
+        Header::new(opcode, payload.len() as u64).encode().append_to(out);
+        out.extend_from_slice(payload);
+    }
+
+    #[inline(never)]
+    fn push_short_masked(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.push_masked(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Queues a message, compressed if that was agreed on and is of use.
+    #[inline(never)]
     fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
         if self.compressor.is_some() {
             return self.push_compressed(opcode, payload);
@@ -104,7 +121,7 @@ impl Outgoing {
         out.extend_from_slice(payload);
     }
 
-    #[inline(never)]
+    #[inline]
     fn push_masked(&mut self, header: Header, payload: &[u8]) {
         let Some(key) = self.masking.as_mut().map(|entropy| entropy.masking_key()) else { return };
         let out = self.queue.block();
@@ -222,8 +239,13 @@ impl Connection {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_message()?;
-        let (opcode, payload) = into_parts(message.into());
-        self.outgoing.push_message(opcode, payload);
+        let message = message.into();
+        if self.outgoing.compressor.is_none() && message.len() < Outgoing::SHARED_FROM {
+            self.outgoing.push_short(opcode_of(&message), message.as_bytes());
+        } else {
+            let (opcode, payload) = into_parts(message);
+            self.outgoing.push_message(opcode, payload);
+        }
         Ok(())
     }
 
@@ -313,8 +335,7 @@ impl Connection {
         if queued || self.admit_message().is_err() {
             return None;
         }
-        let opcode = if message.is_text() { Opcode::Text } else { Opcode::Binary };
-        Some(Header::new(opcode, message.len() as u64).encode())
+        Some(Header::new(opcode_of(message), message.len() as u64).encode())
     }
 
     /// Whether messages from now on are compressed, where that was agreed on; they are until told otherwise.
@@ -375,6 +396,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+#[inline]
+const fn opcode_of(message: &Message<'_>) -> Opcode {
+    if message.is_text() { Opcode::Text } else { Opcode::Binary }
 }
 
 #[inline]
