@@ -8,7 +8,7 @@ use std::{
 
 use ws_transport::Error;
 
-use crate::{duplex::READS_IN_TURN, stream::Stream};
+use crate::{duplex::READS_IN_TURN, socket::Socket, stream::Stream};
 
 /// How much one read takes at most.
 const SIZE: usize = 96 << 10;
@@ -28,19 +28,23 @@ pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Whether something was read past this.
+    elsewhere: bool,
     /// Whether the last read found as much as it could take.
     pub(crate) likely_more: bool,
 }
 
 impl Input {
+    /// Whether nothing has come since it was looked at.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == self.end && !self.elsewhere
     }
 
     /// Lets `take` have the bytes; what it leaves stays. The buffer goes back when nothing does.
     #[inline]
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        self.elsewhere = false;
         let mut input = &mut self.buffer[self.start..self.end];
         let had = input.len();
         let result = take(&mut input);
@@ -64,6 +68,19 @@ impl Input {
             _ => give_to(&FULL, buffer),
         }
         polled
+    }
+
+    /// Reads once into a message that is put together.
+    pub(crate) fn poll_append(
+        &mut self,
+        socket: &Socket,
+        message: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(socket.poll_append(cx, message))?;
+        self.likely_more = message.len() == message.capacity();
+        self.elsewhere = read > 0;
+        Poll::Ready(Ok(read))
     }
 
     /// As [`poll_fill`](Self::poll_fill), for a stream that has to be decrypted. What was read may mean

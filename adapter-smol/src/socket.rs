@@ -1,12 +1,17 @@
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 use std::{
-    io::{self, ErrorKind, Read as _},
+    io,
     net::SocketAddr,
     task::{Context, Poll, ready},
 };
 
 use async_io::Async;
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 
 #[cfg(target_os = "linux")]
 use crate::watch::{Watch, Watched};
@@ -49,16 +54,31 @@ impl Socket {
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read_by(cx, buffer.len(), |socket| Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0))
+    }
+
+    /// Reads to the end of what is there, as much as there is capacity for.
+    pub(crate) fn poll_append(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let most = bytes.capacity() - bytes.len();
+        self.poll_read_by(cx, most, |socket| Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1))
+    }
+
+    fn poll_read_by(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        mut read: impl FnMut(&socket2::Socket) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
         let socket = match self {
             Self::Single(socket) => socket,
             #[cfg(target_os = "linux")]
-            Self::Watched(socket) => return socket.poll_read(cx, buffer),
+            Self::Watched(socket) => return socket.poll_read(cx, most, read),
         };
         loop {
-            match socket.get_ref().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+            match read(socket.get_ref()) {
+                Err(Errno::AGAIN) => ready!(socket.poll_readable(cx))?,
+                Err(Errno::INTR) => {}
+                result => return Poll::Ready(Ok(result?)),
             }
         }
     }

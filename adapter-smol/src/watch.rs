@@ -23,7 +23,6 @@ use rustix::{
     },
     fd::OwnedFd,
     io::Errno,
-    net::{RecvFlags, recv},
 };
 use slab::Slab;
 use socket2::Socket;
@@ -179,13 +178,19 @@ impl Watched {
         Poll::Pending
     }
 
-    pub(crate) fn poll_read(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Reads by `read` at most so many bytes.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &Context<'_>,
+        most: usize,
+        mut read: impl FnMut(&Socket) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             // Before the read: whatever comes after it counts as new.
             self.slot.readable.swap(false, Ordering::SeqCst);
-            match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
-                Ok((read, _)) => {
-                    if read == buffer.len() {
+            match read(&self.socket) {
+                Ok(read) => {
+                    if read == most {
                         // There may be more, and nobody would tell.
                         self.slot.readable.store(true, Ordering::SeqCst);
                     }

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeSet,
     env,
-    io::{self, ErrorKind, IoSlice, Read as _, Write as _},
+    io::{self, ErrorKind, IoSlice, Write as _},
     mem,
     net::{TcpListener, TcpStream},
     sync::Arc,
@@ -18,12 +18,13 @@ use std::{
 
 use bytes::Buf as _;
 use rustix::{
+    buffer::spare_capacity,
     event::{
         Timespec,
         epoll::{self, EventData, EventFlags},
     },
     fd::OwnedFd,
-    net::{SocketFlags, accept_with, sockopt},
+    net::{RecvFlags, SocketFlags, accept_with, recv, sockopt},
 };
 use ws_core::{
     Config, Connection, Event, Message, PreparedMessage, Timestamp, Transmit,
@@ -87,6 +88,13 @@ struct Peer {
     interest: EventFlags,
 }
 
+/// What came of a read.
+struct Read {
+    /// How many bytes lie in the buffer.
+    buffered: usize,
+    ended: bool,
+}
+
 enum Phase {
     Opening(Box<Handshake>),
     Open(Connection),
@@ -117,7 +125,7 @@ impl Loop {
             let next = self.timers.first().map(|&(due, _)| due.saturating_duration_since(self.now()));
             let timeout = next.and_then(|wait| Timespec::try_from(wait).ok());
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -206,14 +214,14 @@ impl Peer {
         if matches!(&self.phase, Phase::Open(connection) if connection.wants_write()) {
             return Ok(());
         }
-        let read = match self.stream.read(&mut shared.read_buffer) {
+        let read = match self.read(&mut shared.read_buffer) {
             Ok(read) => read,
             Err(error) if is_retried(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut input = &mut shared.read_buffer[..read];
+        let mut input = &mut shared.read_buffer[..read.buffered];
         if let Phase::Opening(handshake) = &mut self.phase {
-            if read == 0 {
+            if read.ended {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             let config = &shared.config;
@@ -233,7 +241,7 @@ impl Peer {
             }
         }
         let Phase::Open(connection) = &mut self.phase else { return Ok(()) };
-        if read == 0 {
+        if read.ended {
             connection.receive_eof();
         }
         // After an error there is nothing more to receive, but a Close to be written.
@@ -245,6 +253,19 @@ impl Peer {
             }
         }
         Ok(())
+    }
+
+    /// Reads once; a large message to where it is put together.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
+        if let Phase::Open(connection) = &mut self.phase {
+            let read = connection
+                .receive_in_place(|payload| recv(&self.stream, spare_capacity(payload), RecvFlags::empty()));
+            if let Some(read) = read {
+                return Ok(Read { buffered: 0, ended: read?.1 == 0 });
+            }
+        }
+        let (read, _) = recv(&self.stream, buffer, RecvFlags::empty())?;
+        Ok(Read { buffered: read, ended: read == 0 })
     }
 
     /// Sends a message that goes to everyone, unless too much waits already.

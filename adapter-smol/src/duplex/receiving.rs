@@ -13,6 +13,7 @@ use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
 use ws_transport::{Deadline, Error, Joiner, Spare};
 
 use super::{Duplex, End, Inner, READS_IN_TURN};
+use crate::stream::Stream;
 
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]
@@ -238,10 +239,16 @@ impl Duplex {
     /// Reads once. An error is one only if the connection has not ended before.
     fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let Inner { wire, stream, input, .. } = inner;
-        let polled = if wire.is_secure() {
-            input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
-        } else {
-            input.poll_fill(stream, cx).map_err(Error::Io)
+        let polled = match stream {
+            _ if wire.is_secure() => {
+                input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
+            }
+            Stream::Socket(socket) => wire
+                .connection
+                .receive_in_place(|message| input.poll_append(socket, message, cx))
+                .unwrap_or_else(|| input.poll_fill(stream, cx))
+                .map_err(Error::Io),
+            Stream::Other(_) => input.poll_fill(stream, cx).map_err(Error::Io),
         };
         match polled {
             Poll::Pending => return Ok(Poll::Pending),

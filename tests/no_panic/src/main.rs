@@ -25,6 +25,18 @@ fn no_panic_receive(connection: &mut Connection, mut input: &mut [u8]) -> usize 
     total
 }
 
+/// What a driver does that reads large messages in place.
+#[inline(never)]
+fn no_panic_receive_in_place(connection: &mut Connection, input: &[u8]) -> usize {
+    let read = connection.receive_in_place(|payload| {
+        let room = payload.capacity().saturating_sub(payload.len());
+        let read = input.get(..room.min(input.len())).unwrap_or_default();
+        payload.extend_from_slice(read);
+        read.len()
+    });
+    read.unwrap_or(0)
+}
+
 /// What follows when the stream ends.
 #[inline(never)]
 fn no_panic_receive_eof(connection: &mut Connection) {
@@ -48,6 +60,7 @@ fn main() -> io::Result<()> {
         let client = Connection::client(config, [7; 32], Timestamp::ZERO);
         for mut connection in [server, client] {
             println!("{}", no_panic_receive(black_box(&mut connection), &mut bytes.clone()));
+            println!("{}", no_panic_receive_in_place(black_box(&mut connection), &bytes));
             no_panic_handle_timeout(black_box(&mut connection), Timestamp::from(Duration::from_secs(60)));
             no_panic_receive_eof(black_box(&mut connection));
         }

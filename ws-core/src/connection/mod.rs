@@ -157,7 +157,7 @@ impl Connection {
                     _ => Ok(None),
                 };
             }
-            if input.is_empty() {
+            if input.is_empty() && !self.incoming.is_frame_complete() {
                 return Ok(None);
             }
             self.heard = true;
@@ -172,6 +172,52 @@ impl Connection {
                 Err(error) => return Err(self.refuse(input, error)),
             }
         }
+    }
+
+    /// Lets a driver read a large message to where it is put together, which spares a copy. `read` gets the
+    /// payload so far and may append what it reads from the network, as much as the vector has capacity for;
+    /// more than that is dropped, and who takes bytes away spoils the message. Then
+    /// [`receive`](Self::receive) gives the message if that was its end.
+    ///
+    /// It is not called, and this gives `None`, unless the next bytes to come belong to a binary message that
+    /// is delivered as a whole, and are not few. So what was received before has to be drained.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ws_core::{Config, Connection, Event, Message, Timestamp};
+    /// use std::io::Read;
+    ///
+    /// # let mut server = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// # let header = [0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    /// # let bytes = [&header[..], &[7; 65_536]].concat();
+    /// # let mut socket = &bytes[..];
+    /// let mut buffer = [0; 4096];
+    /// let message = loop {
+    ///     let read = server.receive_in_place(|payload| {
+    ///         let room = payload.capacity() - payload.len();
+    ///         socket.by_ref().take(room as u64).read_to_end(payload)
+    ///     });
+    ///     let mut input = match read {
+    ///         Some(read) => &mut buffer[..read.map(|_| 0)?],
+    ///         None => {
+    ///             let read = socket.read(&mut buffer)?;
+    ///             &mut buffer[..read]
+    ///         }
+    ///     };
+    ///     if let Some(Event::Message(message)) = server.receive(&mut input)? {
+    ///         break message.into_owned();
+    ///     }
+    /// };
+    /// assert_eq!(message, Message::from(vec![7; 65_536]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn receive_in_place<R>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+        if self.closing.as_deref().is_some_and(Closing::ignores_input) {
+            return None;
+        }
+        let (result, came) = self.incoming.read_payload(&self.config, read)?;
+        self.heard |= came;
+        Some(result)
     }
 
     /// Fails the connection for what the peer did.

@@ -47,6 +47,18 @@ pub(super) struct OpenFrame {
     pub(super) fin: bool,
 }
 
+impl OpenFrame {
+    /// Unmasks the next piece of the payload.
+    fn unmask(&mut self, piece: &mut [u8]) {
+        self.remaining = self.remaining.saturating_sub(piece.len() as u64);
+        // Zero where the frame is not masked.
+        if self.key != [0; 4] {
+            apply_mask(piece, self.key);
+            self.key = rotate_key(self.key, piece.len());
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct OpenMessage {
     pub(super) payload: Payload,
@@ -138,6 +150,48 @@ impl Incoming {
                 return Ok(event);
             }
         }
+    }
+
+    /// Whether all bytes of a frame have come that was not looked at since.
+    #[inline]
+    pub(super) fn is_frame_complete(&self) -> bool {
+        let frame = self.partial.as_ref().and_then(|partial| partial.frame.as_ref());
+        frame.is_some_and(|frame| frame.remaining == 0)
+    }
+
+    /// Lets `read` append bytes of the payload of a binary message to what there is, as many as there is room
+    /// for, and tells with what it gives whether there were any. `None` if other bytes come next or only few
+    /// of these.
+    pub(super) fn read_payload<R>(
+        &mut self,
+        config: &Config,
+        read: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Option<(R, bool)> {
+        /// Fewer bytes are better read together with what follows them,
+        const FEWEST: usize = 16 << 10;
+        /// and fewer than these leave too little room for more.
+        const BEGUN: usize = 64 << 10;
+        let Partial { message, frame, .. } = &mut **self.partial.as_mut()?;
+        let (message, frame) = (message.as_mut()?, frame.as_mut()?);
+        let Payload::Binary(bytes) = &mut message.payload else { return None };
+        let missing = usize::try_from(frame.remaining).ok()?;
+        let is_whole = config.delivery == Delivery::Messages && !message.compressed;
+        if bytes.len() < BEGUN || missing < FEWEST || !is_whole || frame.opcode.is_control() {
+            return None;
+        }
+        if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
+            // Memory follows the bytes that came, by doubling.
+            bytes.reserve_exact(bytes.len().min(missing));
+        }
+        let before = bytes.len();
+        if bytes.capacity().saturating_sub(before) > missing {
+            return None;
+        }
+        let result = read(bytes);
+        bytes.truncate(before.saturating_add(missing));
+        let appended = bytes.get_mut(before..).unwrap_or_default();
+        frame.unmask(appended);
+        Some((result, !appended.is_empty()))
     }
 
     fn is_in_frame(&self) -> bool {
@@ -336,12 +390,7 @@ fn skip(input: &mut &mut [u8], len: usize) {
 /// Cuts the next `len` bytes of `frame`'s payload off the input and unmasks them.
 pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let piece = input.split_off_mut(..len).unwrap_or_default();
-    frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
-    // Zero where the frame is not masked.
-    if frame.key != [0; 4] {
-        apply_mask(piece, frame.key);
-        frame.key = rotate_key(frame.key, piece.len());
-    }
+    frame.unmask(piece);
     piece
 }
 

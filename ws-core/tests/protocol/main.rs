@@ -14,6 +14,7 @@ mod endings;
 mod errors;
 mod fragmentation;
 mod framing;
+mod in_place;
 mod keepalive;
 mod limits;
 mod pairs;

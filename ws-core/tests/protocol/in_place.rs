@@ -1,0 +1,149 @@
+//! Large messages that are read to where they are put together.
+
+use proptest::prelude::*;
+use ws_core::{CloseCode, Connection, Delivery, Event, Message, Role};
+
+use crate::support::{
+    ROLES, cases, hear, open, open_with,
+    wire::{self, Frame},
+};
+
+/// What came of reading a stream.
+#[derive(Debug, Default)]
+struct Received {
+    events: Vec<Event<'static>>,
+    /// How many bytes were read in place.
+    in_place: usize,
+}
+
+/// Reads a stream as a driver does that reads in place what it can, at most so many bytes at a time.
+fn read(connection: &mut Connection, mut stream: &[u8], most: usize) -> Received {
+    let mut received = Received::default();
+    while !stream.is_empty() {
+        let in_place = connection.receive_in_place(|payload| {
+            let len = most.min(stream.len()).min(payload.capacity() - payload.len());
+            assert!(len > 0, "there is room");
+            assert!(payload.capacity() <= 2 * payload.len() + 1, "memory follows the bytes that came");
+            payload.extend_from_slice(&stream[..len]);
+            len
+        });
+        received.in_place += in_place.unwrap_or(0);
+        let (read, rest) = stream.split_at(in_place.unwrap_or_else(|| most.min(stream.len())));
+        stream = rest;
+        let mut buffer = if in_place.is_some() { Vec::new() } else { read.to_vec() };
+        let mut input = &mut buffer[..];
+        while let Some(event) = connection.receive(&mut input).unwrap() {
+            received.events.push(event.into_owned());
+        }
+    }
+    received
+}
+
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at % 251) as u8).collect()
+}
+
+/// A message in one or two frames, maybe with a ping between them.
+fn message() -> impl Strategy<Value = Vec<Frame>> {
+    let len = prop_oneof![0..200_usize, 60_000..70_000_usize, 200_000..400_000_usize];
+    (len, 0.0..1.0_f64, 0..4_u8).prop_map(|(len, cut, kind)| {
+        let payload = if kind == 0 { vec![b'x'; len] } else { bytes(len) };
+        let (first, second) = payload.split_at((len as f64 * cut) as usize);
+        match kind {
+            0 => vec![Frame::text(payload)],
+            1 => vec![Frame::binary(payload)],
+            2 => vec![Frame::binary(first).unfinished(), Frame::continuation(second)],
+            _ => vec![Frame::binary(first).unfinished(), Frame::ping("between"), Frame::continuation(second)],
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn what_is_read_in_place_is_received_as_if_it_had_been_given(
+        messages in prop::collection::vec(message(), 1..6),
+        most in prop_oneof![1000..5000_usize, 10_000..500_000_usize],
+    ) {
+        let frames = messages.concat();
+        for role in ROLES {
+            let given = hear(&mut open(role), &frames);
+            let received = read(&mut open(role), &wire::stream(role, &frames), most);
+            prop_assert!(received.events == given);
+        }
+    }
+}
+
+#[test]
+fn most_of_a_large_binary_message_is_read_in_place() {
+    for role in ROLES {
+        let stream = wire::stream(role, &[Frame::binary(bytes(1 << 20)), Frame::text("next")]);
+        let received = read(&mut open(role), &stream, 96 << 10);
+        assert!(received.in_place >= (1 << 20) - (128 << 10), "{} bytes", received.in_place);
+        assert_eq!(received.events[1], Event::Message(Message::from("next")));
+    }
+}
+
+#[test]
+fn nothing_else_is_read_in_place() {
+    let large = || bytes(1 << 20);
+    for (why, mut connection, stream) in [
+        ("small", open(Role::Server), Frame::binary(bytes(60_000)).encode_for(Role::Server)),
+        ("text", open(Role::Server), Frame::text(vec![b'x'; 1 << 20]).encode_for(Role::Server)),
+        (
+            "in chunks",
+            open_with(Role::Server, |config| config.delivery = Delivery::Chunks),
+            Frame::binary(large()).encode_for(Role::Server),
+        ),
+    ] {
+        assert_eq!(read(&mut connection, &stream, 64 << 10).in_place, 0, "{why}");
+    }
+}
+
+/// A server that has received the first 100,000 bytes of a binary message of 1 MiB.
+fn begun() -> (Connection, Vec<u8>) {
+    let mut connection = open(Role::Server);
+    let mut stream = Frame::binary(bytes(1 << 20)).encode_for(Role::Server);
+    let rest = stream.split_off(100_000);
+    assert_eq!(connection.receive(&mut &mut stream[..]), Ok(None));
+    (connection, rest)
+}
+
+#[test]
+fn a_connection_that_has_failed_reads_nothing() {
+    let (mut connection, _) = begun();
+    connection.fail(CloseCode::POLICY_VIOLATION, "enough").unwrap();
+    assert_eq!(connection.receive_in_place(|_| ()), None);
+    let (mut connection, _) = begun();
+    connection.receive_eof();
+    assert_eq!(connection.receive_in_place(|_| ()), None);
+}
+
+#[test]
+fn a_read_that_finds_nothing_changes_nothing() {
+    let (mut connection, rest) = begun();
+    for _ in 0..3 {
+        assert_eq!(connection.receive_in_place(|_| "nothing"), Some("nothing"));
+        assert_eq!(connection.receive(&mut &mut [][..]), Ok(None));
+    }
+    let received = read(&mut connection, &rest, usize::MAX);
+    assert!(received.events == [Event::Message(Message::from(bytes(1 << 20)))]);
+}
+
+#[test]
+fn a_driver_that_appends_too_much_or_takes_away_spoils_no_more_than_its_message() {
+    let next = Frame::text("next").encode_for(Role::Server);
+    let spoils: [fn(&mut Vec<u8>); 3] =
+        [|payload| payload.resize(3 << 20, 7), Vec::clear, |payload| payload.truncate(9)];
+    for spoil in spoils {
+        let (mut connection, rest) = begun();
+        assert_eq!(connection.receive_in_place(spoil), Some(()));
+        let came = match connection.receive(&mut &mut [][..]).unwrap() {
+            Some(_) => next.clone(),
+            None => [&rest[..], &next].concat(),
+        };
+        let events = read(&mut connection, &came, usize::MAX).events;
+        assert_eq!(events.last(), Some(&Event::Message(Message::from("next"))));
+    }
+}
