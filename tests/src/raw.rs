@@ -127,6 +127,17 @@ impl Raw {
         Frame::read(&mut self.stream)
     }
 
+    /// Sends many messages to an echo by one write, and checks that it answers them by one.
+    pub fn expect_echoes_at_once(&mut self) {
+        for _ in 0..20 {
+            self.write(Frame::text("ping-pong").masked().encode().repeat(100));
+            // What one write brought, one read takes.
+            let mut answers = vec![0; 4096];
+            assert_eq!(self.read(&mut answers).expect("answers"), 1100);
+            assert_eq!(answers[..1100], Frame::text("ping-pong").encode().repeat(100));
+        }
+    }
+
     /// Makes dropping this a reset: what was not sent is lost, and the peer sees no end of the stream.
     pub fn reset(self) {
         SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");

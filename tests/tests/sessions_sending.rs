@@ -70,14 +70,7 @@ fn send_leaves_at_once_while_the_callback_does_something_else(adapter: Adapter) 
 
 fn fed_answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
     let server = serve(adapter, false, echo());
-    let mut raw = Raw::open(server.address(), "/");
-    for _ in 0..20 {
-        raw.write(Frame::text("ping-pong").masked().encode().repeat(100));
-        // What one write brought, one read takes.
-        let mut answers = vec![0; 4096];
-        assert_eq!(raw.read(&mut answers).unwrap(), 1100);
-        assert_eq!(answers[..1100], Frame::text("ping-pong").encode().repeat(100));
-    }
+    Raw::open(server.address(), "/").expect_echoes_at_once();
 }
 
 fn a_fed_answer_leaves_before_what_is_sent_after_it(adapter: Adapter) {
