@@ -1,8 +1,8 @@
 //! One connection, shared by the thread that receives and those that send.
 //!
-//! Three locks, taken in this order and each only by those who need it: `reading` by the one thread that
-//! receives, `writing` by the one that writes, `wire` by everybody for as long as it takes to move bytes in
-//! memory, encrypted or not. No lock but the first two is held during a system call; so the receiving thread,
+//! Three locks, waited for in this order and each taken only by those who need it: `reading` by the one thread
+//! that receives, `writing` by the one that writes, `wire` by everybody for as long as it takes to move bytes
+//! in memory, encrypted or not. No lock but the first two is held during a system call; so the receiving thread,
 //! parked in a read, keeps nobody from sending, and a sending thread, parked in a write, keeps nobody from
 //! receiving.
 
