@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ws_transport::Error;
+use ws_transport::{Appetite, Error};
 
 use crate::{duplex::READS_IN_TURN, socket::Socket, stream::Stream};
 
@@ -57,12 +57,24 @@ impl Input {
 
     /// Reads once; zero is the end of the stream. Bytes that are not used up yet must not be there.
     pub(crate) fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill_some(stream, &mut Appetite::All, cx)
+    }
+
+    /// As [`poll_fill`](Self::poll_fill), but not more than is asked for.
+    pub(crate) fn poll_fill_some(
+        &mut self,
+        stream: &mut Stream,
+        appetite: &mut Appetite,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
         let mut buffer = take_from(&FULL).unwrap_or_else(|| vec![0; SIZE]);
-        let polled = stream.poll_read(cx, &mut buffer);
+        let most = appetite.most(SIZE);
+        let polled = stream.poll_read(cx, &mut buffer[..most]);
         match polled {
             Poll::Ready(Ok(read)) if read > 0 => {
-                self.likely_more = read == buffer.len();
+                appetite.read();
+                self.likely_more = read == most;
                 (self.buffer, self.start, self.end) = (buffer, 0, read);
             }
             _ => give_to(&FULL, buffer),
@@ -75,11 +87,13 @@ impl Input {
         &mut self,
         socket: &Socket,
         message: &mut Vec<u8>,
+        appetite: &mut Appetite,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let read = ready!(socket.poll_append(cx, message))?;
         self.likely_more = message.len() == message.capacity();
         self.elsewhere = read > 0;
+        appetite.read_in_place();
         Poll::Ready(Ok(read))
     }
 

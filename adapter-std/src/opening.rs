@@ -33,7 +33,9 @@ impl Opening {
     /// of the stream. Where TLS has something to say of its own, that is written.
     pub(crate) fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
         let timeout = due.map(|due| self.clock.until(due));
-        let Some(tls) = &mut self.tls else { return Ok(self.buffer.fill(&self.socket, timeout)?) };
+        let Some(tls) = &mut self.tls else {
+            return Ok(self.buffer.fill(&self.socket, ReadBuffer::LARGEST, timeout)?);
+        };
         let read = self.buffer.fill_sealed(&self.socket, timeout, |sealed, plain| {
             tls.decrypt(sealed, plain).map_err(Error::Tls)
         });

@@ -16,19 +16,37 @@ pub(crate) struct ReadBuffer {
     /// Where ciphertext is read into, if there is any.
     sealed: Vec<u8>,
     timeout: ReadTimeout,
+    /// Whether something was read past this.
+    elsewhere: bool,
+    /// Whether all that was there of a large message has been read to where it is put together.
+    pub(crate) awaits_rest: bool,
     /// Whether the socket was looked at since the time was told last.
     pub(crate) looked: bool,
 }
 
 impl ReadBuffer {
-    const SMALLEST: usize = 2 << 10;
-    const LARGEST: usize = 96 << 10;
+    pub(crate) const SMALLEST: usize = 2 << 10;
+    pub(crate) const LARGEST: usize = 96 << 10;
 
-    /// Reads once. `Ok(None)` means that nothing came in time, zero the end of the stream.
-    pub(crate) fn fill(&mut self, socket: &Socket, timeout: Option<Duration>) -> io::Result<Option<usize>> {
+    /// Reads at most so many bytes. `Ok(None)` means that nothing came in time, zero the end of the stream.
+    pub(crate) fn fill(
+        &mut self,
+        socket: &Socket,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<Option<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
-        let read = read_into(&mut self.buffer, socket, timeout, &mut self.timeout)?;
+        let read = read_into(&mut self.buffer, most, socket, timeout, &mut self.timeout)?;
+        self.awaits_rest = false;
         (self.start, self.end) = (0, read.unwrap_or(0));
+        Ok(read)
+    }
+
+    /// Reads what is there into a message that is put together. `Ok(None)` means that nothing is.
+    pub(crate) fn append(&mut self, socket: &Socket, message: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let read = socket.read_now(message)?;
+        self.awaits_rest = message.len() < message.capacity();
+        self.elsewhere = read.is_some_and(|read| read > 0);
         Ok(read)
     }
 
@@ -40,7 +58,7 @@ impl ReadBuffer {
         decrypt: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
     ) -> Result<Option<usize>, Error> {
         debug_assert!(self.is_empty(), "what was read before is still there");
-        let read = read_into(&mut self.sealed, socket, timeout, &mut self.timeout)?;
+        let read = read_into(&mut self.sealed, Self::LARGEST, socket, timeout, &mut self.timeout)?;
         self.buffer.clear();
         let decrypted = decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
         (self.start, self.end) = (0, self.buffer.len());
@@ -49,6 +67,7 @@ impl ReadBuffer {
 
     /// Lets `take` have the bytes; what it leaves stays.
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
+        self.elsewhere = false;
         let mut input = &mut self.buffer[self.start..self.end];
         let had = input.len();
         let result = take(&mut input);
@@ -61,14 +80,15 @@ impl ReadBuffer {
         loop {
             self.consume(|input| *input = &mut []);
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || matches!(self.fill(socket, Some(left)), Ok(Some(0)) | Err(_)) {
+            if left.is_zero() || matches!(self.fill(socket, Self::LARGEST, Some(left)), Ok(Some(0)) | Err(_))
+            {
                 return;
             }
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == self.end && !self.elsewhere
     }
 
     /// Gives back the memory that a peer which said much made it take.
@@ -83,6 +103,7 @@ impl ReadBuffer {
 /// Reads once into a buffer that grows while the peer fills it: such a one has more to say.
 fn read_into(
     buffer: &mut Vec<u8>,
+    most: usize,
     socket: &Socket,
     timeout: Option<Duration>,
     current: &mut ReadTimeout,
@@ -90,7 +111,8 @@ fn read_into(
     if buffer.len() < ReadBuffer::SMALLEST {
         buffer.resize(ReadBuffer::SMALLEST, 0);
     }
-    let read = socket.read(buffer, timeout, current)?;
+    let most = most.min(buffer.len());
+    let read = socket.read(&mut buffer[..most], timeout, current)?;
     if read == Some(buffer.len()) && buffer.len() < ReadBuffer::LARGEST {
         buffer.resize((buffer.len() * 4).min(ReadBuffer::LARGEST), 0);
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::{
+    buffer::spare_capacity,
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{RecvFlags, recv},
@@ -60,6 +61,15 @@ impl Socket {
         }
         match recv(&self.socket, buffer, RecvFlags::empty()) {
             Ok((read, _)) => Ok(Some(read)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Appends what is there, as much as there is capacity for. `Ok(None)` means that nothing is.
+    pub(crate) fn read_now(&self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        match recv(&self.socket, spare_capacity(bytes), RecvFlags::DONTWAIT) {
+            Ok((_, read)) => Ok(Some(read)),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -10,6 +10,7 @@ use ws_tests::{
 
 with_every_pairing! {
     messages_of_all_sizes_are_echoed_unchanged
+    large_messages_and_small_ones_follow_each_other
     text_in_many_scripts_is_echoed_unchanged
     many_small_messages_are_echoed_in_order
     chunks_arrive_as_one_message_in_both_directions
@@ -35,6 +36,26 @@ fn messages_of_all_sizes_are_echoed_unchanged(pairing: Pairing) {
     }
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
     assert!(ws.closure().clean);
+}
+
+fn large_messages_and_small_ones_follow_each_other(pairing: Pairing) {
+    let (_server, mut ws) = pairing.echo();
+    let large = [65_536, 65_536, 65_536, 65_536, 70_000, 200_000, 64_000, 20_000, 65_536, 65_536, 300_000];
+    for (at, &size) in large.iter().enumerate() {
+        let messages = match at % 4 {
+            0 => vec![Message::from(pattern(size))],
+            1 => vec![Message::from(pattern(size)), Message::from("small")],
+            2 => vec![Message::from(pattern(size)), Message::from("x".repeat(size))],
+            _ => vec![Message::from(pattern(size)), Message::from(pattern(size)), Message::from(&[][..])],
+        };
+        for message in &messages {
+            ws.feed(message.clone()).unwrap();
+        }
+        for message in &messages {
+            assert!(ws.message() == *message, "{} bytes after {size}", message.len());
+        }
+        ws.ping(b"between").unwrap();
+    }
 }
 
 fn text_in_many_scripts_is_echoed_unchanged(pairing: Pairing) {

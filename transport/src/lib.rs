@@ -2,6 +2,7 @@
 //! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
 //! clock, errors. The adapters export what is of use to applications.
 
+mod appetite;
 mod clock;
 mod endpoint;
 mod error;
@@ -11,6 +12,7 @@ mod spare;
 pub mod tls;
 mod wire;
 
+pub use appetite::Appetite;
 pub use clock::Clock;
 pub use endpoint::{ConnectOptions, ListenOptions, Patience, begin_connect, write};
 pub use error::{Deadline, Error};

@@ -6,7 +6,7 @@ use ws_core::{
 };
 
 use crate::{
-    Error, Payload, Post, Posted, Spare,
+    Appetite, Error, Payload, Post, Posted, Spare,
     outbox::{Full, Outbox},
     tls::{Session, TlsError},
 };
@@ -19,6 +19,8 @@ pub struct Wire {
     pub connection: Connection,
     /// For messages that are received.
     pub spare: Spare,
+    /// How they are best read.
+    pub appetite: Appetite,
     tls: Option<Box<Session>>,
     /// What was posted and does not fit into the connection's write buffer.
     outbox: Option<Box<Outbox>>,
@@ -32,7 +34,15 @@ impl Wire {
     /// A connection over a session, or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        Self { connection, spare: Spare::default(), tls, outbox: None, spilled: None, ending: false }
+        Self {
+            connection,
+            spare: Spare::default(),
+            appetite: Appetite::default(),
+            tls,
+            outbox: None,
+            spilled: None,
+            ending: false,
+        }
     }
 
     /// Whether what is read has to be decrypted.

@@ -81,7 +81,8 @@
 //! A message that lies whole in the input is unmasked in place and *lent*: no copy, no allocation, and the
 //! loop can answer it at once, because it borrows from the input and not from the connection. A message
 //! that came in fragments or in several reads is put together and handed out *owned*. Memory follows the
-//! bytes that arrived, never the length that a header claims. With [`Delivery::Chunks`] messages are not
+//! bytes that arrived, never the length that a header claims: a message gets more at once only if the one
+//! before it filled as much. With [`Delivery::Chunks`] messages are not
 //! put together at all, and one of any size takes no more memory than the read buffer.
 //!
 //! Text is checked piece by piece, and the connection fails in the piece that makes it invalid.

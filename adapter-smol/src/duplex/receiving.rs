@@ -10,7 +10,7 @@ use std::{
 
 use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
-use ws_transport::{Deadline, Error, Joiner, Spare};
+use ws_transport::{Appetite, Deadline, Error, Joiner, Spare, Wire};
 
 use super::{Duplex, End, Inner, READS_IN_TURN};
 use crate::stream::Stream;
@@ -44,6 +44,7 @@ impl Wait {
 pub(crate) struct Joining<'i> {
     joiner: &'i mut Option<Box<Joiner>>,
     spare: &'i mut Spare,
+    appetite: &'i mut Appetite,
 }
 
 impl Joining<'_> {
@@ -51,7 +52,10 @@ impl Joining<'_> {
     #[inline]
     pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
         match event {
-            Event::Message(message) => Some(self.spare.own(message)),
+            Event::Message(message) => {
+                self.appetite.received(&message);
+                Some(self.spare.own(message))
+            }
             Event::Chunk(chunk) => self.join(chunk.into_owned()),
             _ => None,
         }
@@ -107,8 +111,9 @@ impl Duplex {
             while !inner.input.is_empty() {
                 let Inner { wire, input, joiner, .. } = inner;
                 let received = input.consume(|input| {
-                    let event = wire.connection.receive(input)?;
-                    Ok(event.and_then(|event| take(event, Joining { joiner, spare: &mut wire.spare })))
+                    let Wire { connection, spare, appetite, .. } = wire;
+                    let event = connection.receive(input)?;
+                    Ok(event.and_then(|event| take(event, Joining { joiner, spare, appetite })))
                 });
                 match received {
                     Ok(Some(taken)) => return Poll::Ready(Ok(Some(taken))),
@@ -243,11 +248,13 @@ impl Duplex {
             _ if wire.is_secure() => {
                 input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
             }
-            Stream::Socket(socket) => wire
-                .connection
-                .receive_in_place(|message| input.poll_append(socket, message, cx))
-                .unwrap_or_else(|| input.poll_fill(stream, cx))
-                .map_err(Error::Io),
+            Stream::Socket(socket) => {
+                let Wire { connection, appetite, .. } = wire;
+                connection
+                    .receive_in_place(|message| input.poll_append(socket, message, appetite, cx))
+                    .unwrap_or_else(|| input.poll_fill_some(stream, appetite, cx))
+                    .map_err(Error::Io)
+            }
             Stream::Other(_) => input.poll_fill(stream, cx).map_err(Error::Io),
         };
         match polled {

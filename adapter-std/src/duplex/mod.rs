@@ -2,13 +2,14 @@
 //!
 //! Three locks, waited for in this order and each taken only by those who need it: `reading` by the one thread
 //! that receives, `writing` by the one that writes, `wire` by everybody for as long as it takes to move bytes
-//! in memory, encrypted or not. No lock but the first two is held during a system call; so the receiving thread,
+//! in memory, encrypted or not. No lock but the first two is held during a system call that may wait; so the receiving thread,
 //! parked in a read, keeps nobody from sending, and a sending thread, parked in a write, keeps nobody from
 //! receiving.
 
 mod sending;
 
 use std::{
+    io,
     net::Shutdown,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::{Duration, Instant},
@@ -50,6 +51,7 @@ pub(crate) struct Owner<'w>(MutexGuard<'w, Wire>);
 impl Owner<'_> {
     /// The same message, owning its payload.
     pub(crate) fn message(mut self, message: Message<'_>) -> Message<'static> {
+        self.0.appetite.received(&message);
         if message.len() <= Spare::MOST {
             return self.0.spare.own(message);
         }
@@ -225,7 +227,7 @@ impl Duplex {
         let read = if self.secure {
             reading.fill_sealed(&self.socket, timeout, |sealed, plain| self.wire().decrypt(sealed, plain))
         } else {
-            reading.fill(&self.socket, timeout).map_err(Error::Io)
+            self.fill(reading, timeout).map_err(Error::Io)
         };
         match read {
             Ok(Some(0)) => self.wire().receive_eof()?,
@@ -242,6 +244,27 @@ impl Duplex {
             }
         }
         Ok(())
+    }
+
+    /// Reads once: of a large message what is there to where it is put together, or else what comes next.
+    fn fill(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        let most = if reading.awaits_rest {
+            // Little, so that most of it is still there to be read in place.
+            ReadBuffer::SMALLEST
+        } else {
+            let Wire { connection, appetite, .. } = &mut *self.wire();
+            let in_place = connection.receive_in_place(|message| reading.append(&self.socket, message));
+            if let Some(read) = in_place {
+                appetite.read_in_place();
+                if let Some(read) = read? {
+                    return Ok(Some(read));
+                }
+            }
+            let most = appetite.most(ReadBuffer::LARGEST);
+            appetite.read();
+            most
+        };
+        reading.fill(&self.socket, most, timeout)
     }
 
     /// Queues a Close and writes it as far as goes without waiting. Nothing happens if one was sent.

@@ -180,7 +180,8 @@ impl Connection {
     /// [`receive`](Self::receive) gives the message if that was its end.
     ///
     /// It is not called, and this gives `None`, unless the next bytes to come belong to a binary message that
-    /// is delivered as a whole, and are not few. So what was received before has to be drained.
+    /// is delivered as a whole, and are not few: those after the first 64 KiB, or all of a message that follows
+    /// one as large. So what was received before has to be drained.
     ///
     /// ```
     /// # use std::sync::Arc;

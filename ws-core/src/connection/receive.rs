@@ -20,6 +20,9 @@ pub(super) struct Incoming {
     partial: Option<Box<Partial>>,
     /// What compressed messages are inflated by, if that was agreed on.
     inflater: Option<Box<Inflater>>,
+    /// How many bytes the last message had that came in pieces. The next may have as much memory at once: to waste
+    /// it, the peer has had to fill it before.
+    proven: u32,
 }
 
 /// What reads and fragments have cut.
@@ -76,7 +79,7 @@ pub(super) enum Payload {
 
 impl Incoming {
     pub(super) const fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
-        Self { expect_masked, inflater, partial: None }
+        Self { expect_masked, inflater, partial: None, proven: 0 }
     }
 
     /// Whether a frame or message has begun and not ended.
@@ -169,19 +172,19 @@ impl Incoming {
     ) -> Option<(R, bool)> {
         /// Fewer bytes are better read together with what follows them,
         const FEWEST: usize = 16 << 10;
-        /// and fewer than these leave too little room for more.
+        /// and fewer than these, come or proven, leave too little room for more.
         const BEGUN: usize = 64 << 10;
+        let proven = self.proven();
         let Partial { message, frame, .. } = &mut **self.partial.as_mut()?;
         let (message, frame) = (message.as_mut()?, frame.as_mut()?);
         let Payload::Binary(bytes) = &mut message.payload else { return None };
         let missing = usize::try_from(frame.remaining).ok()?;
         let is_whole = config.delivery == Delivery::Messages && !message.compressed;
-        if bytes.len() < BEGUN || missing < FEWEST || !is_whole || frame.opcode.is_control() {
+        if bytes.len().max(proven) < BEGUN || missing < FEWEST || !is_whole || frame.opcode.is_control() {
             return None;
         }
         if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
-            // Memory follows the bytes that came, by doubling.
-            bytes.reserve_exact(bytes.len().min(missing));
+            bytes.reserve_exact(growth(bytes.len(), proven).min(missing));
         }
         let before = bytes.len();
         if bytes.capacity().saturating_sub(before) > missing {
@@ -192,6 +195,10 @@ impl Incoming {
         let appended = bytes.get_mut(before..).unwrap_or_default();
         frame.unmask(appended);
         Some((result, !appended.is_empty()))
+    }
+
+    fn proven(&self) -> usize {
+        usize::try_from(self.proven).unwrap_or(usize::MAX)
     }
 
     fn is_in_frame(&self) -> bool {
@@ -326,6 +333,7 @@ impl Incoming {
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
+        let proven = self.proven();
         let Some(partial) = &mut self.partial else { return Ok(None) };
         let Some(frame) = &mut partial.frame else { return Ok(None) };
         let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
@@ -347,7 +355,7 @@ impl Incoming {
             }
             (Payload::Binary(bytes), Delivery::Messages) => {
                 let piece = take(frame, input, len);
-                reserve(bytes, piece.len(), frame);
+                reserve(bytes, piece.len(), frame, proven);
                 bytes.extend_from_slice(piece);
                 let ended = frame.fin && frame.remaining == 0;
                 ended.then(|| Event::Message(Message::from(mem::take(bytes))))
@@ -355,7 +363,8 @@ impl Incoming {
             (Payload::Text { text, decoder }, Delivery::Messages) => {
                 let piece = take(frame, input, len);
                 let (completed, more) = decoder.decode(piece)?;
-                reserve_text(text, more.len().saturating_add(4), frame);
+                let len = completed.map_or(0, char::len_utf8).saturating_add(more.len());
+                reserve_text(text, len, frame, proven);
                 text.extend(completed);
                 text.push_str(more);
                 let ended = frame.fin && frame.remaining == 0;
@@ -373,6 +382,9 @@ impl Incoming {
         };
         if frame.remaining == 0 {
             if frame.fin {
+                if !message.compressed {
+                    self.proven = u32::try_from(message.size).unwrap_or(u32::MAX);
+                }
                 partial.message = None;
             }
             partial.frame = None;
@@ -446,26 +458,29 @@ fn control_event(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, Pr
     })
 }
 
-/// Makes room for a piece of `frame`'s payload. Memory follows the bytes that came, by doubling, and never
-/// goes beyond what the last frame announces.
-fn reserve(bytes: &mut Vec<u8>, piece: usize, frame: &OpenFrame) {
-    if let Some(additional) = growth(bytes.capacity(), bytes.len(), piece, frame) {
-        bytes.reserve_exact(additional);
+/// Makes room for a piece of `frame`'s payload, and never for more than the last frame announces.
+fn reserve(bytes: &mut Vec<u8>, piece: usize, frame: &OpenFrame, proven: usize) {
+    if bytes.capacity().saturating_sub(bytes.len()) < piece {
+        bytes.reserve_exact(growth(bytes.len(), proven).min(to_come(piece, frame)).max(piece));
     }
 }
 
-fn reserve_text(text: &mut String, piece: usize, frame: &OpenFrame) {
-    if let Some(additional) = growth(text.capacity(), text.len(), piece, frame) {
-        text.reserve_exact(additional);
+fn reserve_text(text: &mut String, piece: usize, frame: &OpenFrame, proven: usize) {
+    if text.capacity().saturating_sub(text.len()) < piece {
+        text.reserve_exact(growth(text.len(), proven).min(to_come(piece, frame)).max(piece));
     }
 }
 
-fn growth(capacity: usize, len: usize, piece: usize, frame: &OpenFrame) -> Option<usize> {
-    if capacity.saturating_sub(len) >= piece {
-        return None;
-    }
-    let to_come = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
-    Some(len.max(16).min(piece.saturating_add(to_come)).max(piece))
+/// How many bytes may come, from this piece on.
+fn to_come(piece: usize, frame: &OpenFrame) -> usize {
+    let rest = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
+    piece.saturating_add(rest)
+}
+
+/// How much memory is added to so many bytes: it follows those that came, by doubling, or goes at once to what is
+/// proven.
+fn growth(len: usize, proven: usize) -> usize {
+    len.max(16).max(proven.saturating_sub(len))
 }
 
 /// Whether `size` is more than `limit`, where `usize::MAX` is no limit on any machine.

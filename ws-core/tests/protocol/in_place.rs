@@ -20,10 +20,12 @@ struct Received {
 fn read(connection: &mut Connection, mut stream: &[u8], most: usize) -> Received {
     let mut received = Received::default();
     while !stream.is_empty() {
+        let proven = received.events.iter().map(size).max().unwrap_or(0);
         let in_place = connection.receive_in_place(|payload| {
             let len = most.min(stream.len()).min(payload.capacity() - payload.len());
             assert!(len > 0, "there is room");
-            assert!(payload.capacity() <= 2 * payload.len() + 1, "memory follows the bytes that came");
+            let memory = payload.capacity();
+            assert!(memory <= (2 * payload.len()).max(proven), "{memory} bytes follow those that came");
             payload.extend_from_slice(&stream[..len]);
             len
         });
@@ -37,6 +39,11 @@ fn read(connection: &mut Connection, mut stream: &[u8], most: usize) -> Received
         }
     }
     received
+}
+
+/// How many bytes of payload a message has.
+fn size(event: &Event<'_>) -> usize {
+    if let Event::Message(message) = event { message.len() } else { 0 }
 }
 
 fn bytes(len: usize) -> Vec<u8> {
@@ -83,6 +90,36 @@ fn most_of_a_large_binary_message_is_read_in_place() {
         assert!(received.in_place >= (1 << 20) - (128 << 10), "{} bytes", received.in_place);
         assert_eq!(received.events[1], Event::Message(Message::from("next")));
     }
+}
+
+/// A server that has received a binary message of so many bytes in pieces.
+fn proven(len: usize) -> Connection {
+    let mut connection = open(Role::Server);
+    let mut stream = Frame::binary(bytes(len)).encode_for(Role::Server);
+    let (first, rest) = stream.split_at_mut(1000);
+    assert_eq!(connection.receive(&mut &mut *first), Ok(None));
+    assert!(connection.receive(&mut &mut *rest).unwrap().is_some());
+    connection
+}
+
+/// How much memory there is for the payload of a binary message that claims so many bytes.
+fn room_for(connection: &mut Connection, claimed: u64) -> Option<usize> {
+    let mut header = [&[0x82, 0xFF][..], &claimed.to_be_bytes(), &[0; 4]].concat();
+    assert_eq!(connection.receive(&mut &mut header[..]), Ok(None));
+    connection.receive_in_place(|payload| payload.capacity())
+}
+
+#[test]
+fn a_message_no_larger_than_the_last_is_read_in_place_from_its_first_byte() {
+    assert_eq!(room_for(&mut proven(100_000), 100_000), Some(100_000));
+    assert_eq!(room_for(&mut proven(100_000), 70_000), Some(70_000));
+}
+
+#[test]
+fn a_claim_gets_no_more_memory_than_its_peer_has_filled_before() {
+    assert_eq!(room_for(&mut open(Role::Server), 1_000_000), None);
+    assert_eq!(room_for(&mut proven(60_000), 1_000_000), None);
+    assert_eq!(room_for(&mut proven(100_000), 1_000_000), Some(100_000));
 }
 
 #[test]

@@ -1,0 +1,86 @@
+use std::borrow::Cow;
+
+use ws_core::Message;
+
+/// How much is read at once. Of a message that is likely to be large, judging by the last one, only the header is:
+/// then the payload can be read to where it is put together.
+#[derive(Debug, Default)]
+pub enum Appetite {
+    /// As much as there is room for.
+    #[default]
+    All,
+    /// No more than a header, because a large message is likely to come.
+    Header,
+    /// As much as there is room for, during a message of which a part was read in place.
+    InPlace,
+}
+
+impl Appetite {
+    /// The least that is worth a system call more, in bytes.
+    const LARGE: usize = 32 << 10;
+    /// A header with a long length and a masking key (RFC 6455 section 5.2), in bytes.
+    const HEADER: usize = 14;
+
+    /// How many bytes the next read takes, where there is room for so many.
+    #[must_use]
+    pub fn most(&self, room: usize) -> usize {
+        if matches!(self, Self::Header) { room.min(Self::HEADER) } else { room }
+    }
+
+    /// Notes that something was read.
+    pub const fn read(&mut self) {
+        if matches!(self, Self::Header) {
+            *self = Self::All;
+        }
+    }
+
+    /// Notes that a part of a message was read in place.
+    pub const fn read_in_place(&mut self) {
+        *self = Self::InPlace;
+    }
+
+    /// Notes what was received.
+    #[inline]
+    pub fn received(&mut self, message: &Message<'_>) {
+        let was_in_place = matches!(self, Self::InPlace);
+        let could_be =
+            matches!(message, Message::Binary(Cow::Borrowed(payload)) if payload.len() >= Self::LARGE);
+        *self = if was_in_place || could_be { Self::Header } else { Self::All };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_header_is_read_after_a_large_binary_message_and_no_other() {
+        let large = [7; Appetite::LARGE];
+        let text = "x".repeat(Appetite::LARGE);
+        let mut appetite = Appetite::default();
+        for (message, most) in [
+            (Message::from(&large[..]), 14),
+            (Message::from(&large[1..]), 4096),
+            (Message::from(&*text), 4096),
+            (Message::from(large.to_vec()), 4096),
+        ] {
+            appetite.received(&message);
+            assert_eq!(appetite.most(4096), most);
+            assert_eq!(appetite.most(0), 0);
+            appetite.read();
+            assert_eq!(appetite.most(4096), 4096, "the payload comes next");
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_read_in_place_was_large() {
+        let mut appetite = Appetite::default();
+        appetite.read_in_place();
+        appetite.read();
+        assert_eq!(appetite.most(4096), 4096, "the message has not ended");
+        appetite.received(&Message::from(vec![7; Appetite::LARGE]));
+        assert_eq!(appetite.most(4096), 14);
+        appetite.received(&Message::from(vec![7; Appetite::LARGE]));
+        assert_eq!(appetite.most(4096), 4096);
+    }
+}
