@@ -1,5 +1,7 @@
 //! UTF-8 in one piece and in many (RFC 6455 section 8.1).
 
+use ascii::AsAsciiStr;
+
 use crate::ProtocolError;
 
 /// The text in `bytes`, all of it.
@@ -9,7 +11,11 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
     if bytes.len() >= 64 {
         return simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8);
     }
-    core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+    // Most short texts are ASCII, which takes a third of the time to see.
+    match bytes.as_ascii_str() {
+        Ok(text) => Ok(text.as_str()),
+        Err(_) => core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8),
+    }
 }
 
 /// An incremental UTF-8 decoder that fails in the first piece that makes the text invalid, whatever
