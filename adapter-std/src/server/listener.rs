@@ -122,10 +122,10 @@ impl Listener {
             Err(_) => return wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(SHORTAGE)),
         };
         let settings = &self.shared.server.settings;
-        // It fails for a client that has gone already, of which the first read will tell, and for a
-        // Unix-domain socket, which needs it not.
+        // It fails for a Unix-domain socket, which needs it not, and, as the next may, for a client that has gone
+        // already.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
-        let socket = Arc::new(Socket::new(socket, settings.write_timeout)?);
+        let Ok(socket) = Socket::new(socket, settings.write_timeout).map(Arc::new) else { return Ok(()) };
         let (shared, served) = (self.shared.clone(), socket.clone());
         let run = self.shared.pool.run(move || {
             if let Some(registration) = shared.register(&served) {
