@@ -66,6 +66,7 @@ impl ReadBuffer {
     }
 
     /// Lets `take` have the bytes; what it leaves stays.
+    #[inline]
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         self.elsewhere = false;
         let mut input = &mut self.buffer[self.start..self.end];

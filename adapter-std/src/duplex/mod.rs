@@ -50,6 +50,7 @@ pub(crate) struct Owner<'w>(MutexGuard<'w, Wire>);
 
 impl Owner<'_> {
     /// The same message, owning its payload.
+    #[inline]
     pub(crate) fn message(mut self, message: Message<'_>) -> Message<'static> {
         self.0.appetite.received(&message);
         if message.len() <= Spare::MOST {
@@ -97,6 +98,7 @@ impl Duplex {
         self.wire().connection.set_compression(enabled);
     }
 
+    #[inline]
     pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
         lock(&self.wire)
     }
@@ -112,6 +114,7 @@ impl Duplex {
 
     /// What `take` makes of the next event of which it makes anything; `None` when the connection has ended
     /// as it should.
+    #[inline]
     pub(crate) fn receive<T>(
         &self,
         deadline: Option<Instant>,
@@ -341,6 +344,7 @@ impl Duplex {
 }
 
 /// No code of the application runs under these locks, so that a poisoned one is as good as new.
+#[inline]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,6 +13,7 @@ use super::{Duplex, Flushed, lock};
 
 impl Duplex {
     /// Queues a message, as soon as there is room for it.
+    #[inline]
     pub(crate) fn feed(&self, message: Message<'_>) -> Result<(), Error> {
         self.wait_for_room()?.send(message)
     }
