@@ -25,7 +25,7 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    pub(crate) const SMALLEST: usize = 512;
+    pub(crate) const SMALLEST: usize = 2 << 10;
     pub(crate) const LARGEST: usize = 96 << 10;
 
     /// Reads at most so many bytes. `Ok(None)` means that nothing came in time, zero the end of the stream.

@@ -63,10 +63,12 @@ impl Room {
 
     /// A peer that reads nothing before it is told to, and its session.
     fn join(&self) -> (Raw, Session) {
-        let before = self.everyone.len();
+        // One that has ended may leave meanwhile.
+        let newest = || self.everyone.all().last().cloned();
+        let before = newest();
         let raw = Raw::open(self.server.address(), "/");
-        eventually("it is in the set", || self.everyone.len() > before);
-        (raw, self.everyone.all().last().unwrap().clone())
+        eventually("it is in the set", || newest().map(|it| it.id()) > before.as_ref().map(Session::id));
+        (raw, newest().unwrap())
     }
 
     /// Lets 100 clients read, and sends to them and to the one beside them that does not, until `enough`;
