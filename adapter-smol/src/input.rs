@@ -8,10 +8,12 @@ use std::{
 
 use ws_transport::{Appetite, Error};
 
-use crate::{duplex::READS_IN_TURN, socket::Socket, stream::Stream};
+use crate::{socket::Socket, stream::Stream};
 
 /// How much one read takes at most.
 const SIZE: usize = 96 << 10;
+/// How often in turn it is read from a stream whose bytes nobody wants.
+const DRAINED_IN_TURN: usize = 4;
 /// How many buffers a thread keeps for reads to come.
 const KEPT: usize = 4;
 
@@ -120,7 +122,7 @@ impl Input {
     /// Reads and drops what comes until the end of the stream. A peer that sends faster than this reads keeps
     /// neither others of the same thread nor a deadline waiting.
     pub(crate) fn poll_drain(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..READS_IN_TURN {
+        for _ in 0..DRAINED_IN_TURN {
             self.consume(|input| *input = &mut []);
             if !matches!(ready!(self.poll_fill(stream, cx)), Ok(1..)) {
                 return Poll::Ready(());

@@ -8,7 +8,7 @@ mod sending;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::Waker,
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -24,8 +24,12 @@ use crate::{
     waiting::Waiting,
 };
 
-/// How many reads a task may make before others get their turn.
-pub(crate) const READS_IN_TURN: u8 = 4;
+/// How many bytes a task may read before others get their turn: what one read takes at most.
+const BYTES_IN_TURN: usize = 96 << 10;
+/// How many messages or other events a task may take before others get their turn.
+const EVENTS_IN_TURN: usize = 256;
+/// As how many bytes a read counts at least.
+const LEAST_OF_READ: usize = BYTES_IN_TURN / 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -53,7 +57,10 @@ pub(crate) struct Inner {
     alarm: Alarm,
     /// Whether the stream was looked at since the time was told last.
     looked: bool,
-    reads: u8,
+    /// How many bytes were read in this turn.
+    came: usize,
+    /// How many events were taken in this turn.
+    taken: usize,
     read_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
     /// Made when somebody who sends finds that the stream takes nothing; gone when it takes something.
@@ -87,7 +94,8 @@ impl Duplex {
             receiver: None,
             alarm,
             looked: true,
-            reads: 0,
+            came: 0,
+            taken: 0,
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
             stuck: None,
@@ -136,6 +144,16 @@ impl Duplex {
         if let Some(writers) = self.writers.get() {
             writers.wake_all();
         }
+    }
+
+    /// Leaves the rest of the turn to others, if this task has had its share.
+    fn yields(&self, inner: &mut Inner, cx: &Context<'_>) -> bool {
+        let yields = inner.taken >= EVENTS_IN_TURN;
+        if yields {
+            inner.taken = 0;
+            cx.waker().wake_by_ref();
+        }
+        yields
     }
 
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.

@@ -12,7 +12,7 @@ use futures_lite::Future;
 use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
 use ws_transport::{Appetite, Deadline, Error, Joiner, Spare, Wire};
 
-use super::{Duplex, End, Inner, READS_IN_TURN};
+use super::{BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, End, Inner, LEAST_OF_READ};
 use crate::stream::Stream;
 
 /// What came of waiting.
@@ -106,6 +106,9 @@ impl Duplex {
     ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        if self.yields(inner, cx) {
+            return Poll::Pending;
+        }
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
@@ -116,7 +119,10 @@ impl Duplex {
                     Ok(event.and_then(|event| take(event, Joining { joiner, spare, appetite })))
                 });
                 match received {
-                    Ok(Some(taken)) => return Poll::Ready(Ok(Some(taken))),
+                    Ok(Some(taken)) => {
+                        inner.taken += 1;
+                        return Poll::Ready(Ok(Some(taken)));
+                    }
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Err(self.failed(inner, error))),
                 }
@@ -140,10 +146,11 @@ impl Duplex {
             let received = input.consume(|input| {
                 loop {
                     let mut inner = self.lock();
-                    if inner.wire.is_held_back() {
+                    if inner.wire.is_held_back() || inner.taken >= EVENTS_IN_TURN {
                         return Ok(());
                     }
                     let event = inner.wire.connection.receive(input)?;
+                    inner.taken += 1;
                     drop(inner);
                     let Some(event) = event else { return Ok(()) };
                     handle(event);
@@ -153,6 +160,9 @@ impl Duplex {
             let inner = &mut *guard;
             inner.input = input;
             received.map_err(|error: ProtocolError| self.failed(inner, error))?;
+            if self.yields(inner, cx) {
+                return Poll::Pending;
+            }
             if ready!(self.poll_turn(inner, cx, &mut Wait::forever(), &mut registered))? == Turn::Ended {
                 return Poll::Ready(Ok(()));
             }
@@ -174,18 +184,18 @@ impl Duplex {
             let connection = &inner.wire.connection;
             let listens = connection.state() == State::Open || connection.wants_read();
             let reads = !*registered && inner.input.is_empty() && listens;
-            let tired = inner.reads >= READS_IN_TURN;
+            let tired = inner.came >= BYTES_IN_TURN;
             if reads && !tired && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
                 match self.poll_read(inner, cx)? {
-                    Poll::Ready(()) => {
-                        inner.reads += 1;
+                    Poll::Ready(read) => {
+                        inner.came += read.max(LEAST_OF_READ);
                         return Poll::Ready(Ok(Turn::Read));
                     }
                     Poll::Pending => inner.input.likely_more = false,
                 }
             }
             *registered |= inner.input.is_empty() && !tired;
-            inner.reads = 0;
+            (inner.came, inner.taken) = (0, 0);
 
             let now = self.clock.now();
             let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
@@ -241,8 +251,8 @@ impl Duplex {
         error.into()
     }
 
-    /// Reads once. An error is one only if the connection has not ended before.
-    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+    /// Reads once, and tells how many bytes came. An error is one only if the connection has not ended before.
+    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<usize>, Error> {
         let Inner { wire, stream, input, .. } = inner;
         let polled = match stream {
             _ if wire.is_secure() => {
@@ -264,7 +274,7 @@ impl Duplex {
                 inner.end = End::Eof;
                 wire.receive_eof()?;
             }
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(read)) => return Ok(Poll::Ready(read)),
             Poll::Ready(Err(Error::Io(error))) => {
                 input.likely_more = false;
                 inner.end = End::Broken;
@@ -276,6 +286,6 @@ impl Duplex {
                 return Err(error);
             }
         }
-        Ok(Poll::Ready(()))
+        Ok(Poll::Ready(0))
     }
 }
