@@ -9,7 +9,7 @@ use std::{
 };
 
 use smol::{LocalExecutor, block_on, channel, future};
-use ws_smol::{Client, CloseCode, Error, HandlerResult, Request, Server, WebSocket};
+use ws_smol::{Callbacks, Client, CloseCode, Error, HandlerResult, Request, Server, WebSocket};
 use ws_tests::{PATIENCE, Raw, bounded, certificates::Authority, wire::Frame};
 
 async fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
@@ -133,9 +133,24 @@ fn a_handler_that_waits_keeps_no_other_connection_waiting() {
 
 #[test]
 fn a_client_that_floods_lets_others_have_their_turn() {
-    bounded(|| {
+    flood(server());
+}
+
+#[test]
+fn a_client_that_floods_callbacks_lets_others_have_their_turn() {
+    flood(Server::new().mount(
+        "/",
+        Callbacks::new().on_message(|session, message| {
+            let _ = session.feed(message);
+        }),
+    ));
+}
+
+/// Lets clients talk to an echo server while another sends without end.
+fn flood(server: Server) {
+    bounded(move || {
         block_on(async {
-            let listener = server().bind("127.0.0.1:0").unwrap();
+            let listener = server.bind("127.0.0.1:0").unwrap();
             let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
             let (done, is_done) = channel::bounded::<()>(1);
             let flooding = thread::spawn(move || {
