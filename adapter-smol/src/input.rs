@@ -11,7 +11,7 @@ use ws_transport::{Appetite, Error};
 use crate::{socket::Socket, stream::Stream};
 
 /// How much one read takes at most.
-const SIZE: usize = 96 << 10;
+pub(crate) const SIZE: usize = 96 << 10;
 /// How often in turn it is read from a stream whose bytes nobody wants.
 const DRAINED_IN_TURN: usize = 4;
 /// How many buffers a thread keeps for reads to come.

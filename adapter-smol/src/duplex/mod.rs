@@ -18,14 +18,14 @@ use ws_transport::{Clock, Joiner, Wire};
 pub(crate) use self::receiving::{Joining, Wait};
 use crate::{
     alarm::Alarm,
-    input::Input,
+    input::{self, Input},
     stream::Stream,
     stuck::{Stuck, WRITE_TIMEOUT},
     waiting::Waiting,
 };
 
 /// How many bytes a task may read before others get their turn: what one read takes at most.
-const BYTES_IN_TURN: usize = 96 << 10;
+const BYTES_IN_TURN: usize = input::SIZE;
 /// How many messages or other events a task may take before others get their turn.
 const EVENTS_IN_TURN: usize = 256;
 /// As how many bytes a read counts at least.

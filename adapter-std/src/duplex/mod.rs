@@ -2,9 +2,9 @@
 //!
 //! Three locks, waited for in this order and each taken only by those who need it: `reading` by the one thread
 //! that receives, `writing` by the one that writes, `wire` by everybody for as long as it takes to move bytes
-//! in memory, encrypted or not. No lock but the first two is held during a system call that may wait; so the receiving thread,
-//! parked in a read, keeps nobody from sending, and a sending thread, parked in a write, keeps nobody from
-//! receiving.
+//! in memory, encrypted or not, or to a large message from a socket that has some. No lock but the first two is
+//! held during a system call that may wait; so the receiving thread, parked in a read, keeps nobody from sending,
+//! and a sending thread, parked in a write, keeps nobody from receiving.
 
 mod sending;
 

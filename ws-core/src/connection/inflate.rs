@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::receive::{OpenFrame, OpenMessage, Payload, take};
+use super::partial::{OpenFrame, OpenMessage, Payload, take};
 use crate::{Chunk, Config, Delivery, Event, Message, ProtocolError, extension::Inflater};
 
 /// Inflates the next piece of a compressed message.

@@ -1,6 +1,7 @@
 mod closing;
 mod inflate;
 mod keepalive;
+mod partial;
 mod receive;
 mod send;
 mod state;

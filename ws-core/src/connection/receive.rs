@@ -3,11 +3,14 @@
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::mem;
 
-use super::inflate::inflated_piece;
+use super::{
+    inflate::inflated_piece,
+    partial::{OpenFrame, OpenMessage, Partial, Payload, growth, reserve, reserve_text, take},
+};
 use crate::{
     Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Timestamp, Utf8Decoder,
     extension::Inflater,
-    frame::{Header, Opcode, apply_mask, rotate_key},
+    frame::{Header, Opcode, apply_mask},
     utf8,
 };
 
@@ -23,58 +26,6 @@ pub(super) struct Incoming {
     /// How many bytes the last message had that came in pieces. The next may have as much memory at once: to waste
     /// it, the peer has had to fill it before.
     proven: u32,
-}
-
-/// What reads and fragments have cut.
-#[derive(Debug, Default)]
-struct Partial {
-    /// The message whose last frame has not ended yet.
-    message: Option<OpenMessage>,
-    /// The frame whose payload has not ended yet.
-    frame: Option<OpenFrame>,
-    /// The payload so far of the control frame that has not ended yet.
-    control: Vec<u8>,
-    /// The header that has not ended yet.
-    header: [u8; Header::MAX_LEN],
-    header_len: u8,
-    /// When the peer was heard last, or was not listened to, as far as was told.
-    heard_at: Option<Timestamp>,
-}
-
-#[derive(Debug)]
-pub(super) struct OpenFrame {
-    pub(super) remaining: u64,
-    /// Rotated to fit the next byte; zero where the frame is not masked.
-    key: [u8; 4],
-    opcode: Opcode,
-    pub(super) fin: bool,
-}
-
-impl OpenFrame {
-    /// Unmasks the next piece of the payload.
-    fn unmask(&mut self, piece: &mut [u8]) {
-        self.remaining = self.remaining.saturating_sub(piece.len() as u64);
-        // Zero where the frame is not masked.
-        if self.key != [0; 4] {
-            apply_mask(piece, self.key);
-            self.key = rotate_key(self.key, piece.len());
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct OpenMessage {
-    pub(super) payload: Payload,
-    compressed: bool,
-    /// What the frames so far announced, in bytes.
-    size: u64,
-    fragments: usize,
-}
-
-#[derive(Debug)]
-pub(super) enum Payload {
-    Text { text: String, decoder: Utf8Decoder },
-    Binary(Vec<u8>),
 }
 
 impl Incoming {
@@ -399,13 +350,6 @@ fn skip(input: &mut &mut [u8], len: usize) {
     *input = mem::take(input).get_mut(len..).unwrap_or_default();
 }
 
-/// Cuts the next `len` bytes of `frame`'s payload off the input and unmasks them.
-pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
-    let piece = input.split_off_mut(..len).unwrap_or_default();
-    frame.unmask(piece);
-    piece
-}
-
 /// The next chunk of a text message. A character that the previous piece began comes as a chunk of its
 /// own, because it lies nowhere in one piece; the rest is lent.
 fn text_chunk<'a>(
@@ -456,31 +400,6 @@ fn control_event(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, Pr
             Cow::Owned(payload) => CloseFrame::parse(&payload)?.map(CloseFrame::into_owned),
         }),
     })
-}
-
-/// Makes room for a piece of `frame`'s payload, and never for more than the last frame announces.
-fn reserve(bytes: &mut Vec<u8>, piece: usize, frame: &OpenFrame, proven: usize) {
-    if bytes.capacity().saturating_sub(bytes.len()) < piece {
-        bytes.reserve_exact(growth(bytes.len(), proven).min(to_come(piece, frame)).max(piece));
-    }
-}
-
-fn reserve_text(text: &mut String, piece: usize, frame: &OpenFrame, proven: usize) {
-    if text.capacity().saturating_sub(text.len()) < piece {
-        text.reserve_exact(growth(text.len(), proven).min(to_come(piece, frame)).max(piece));
-    }
-}
-
-/// How many bytes may come, from this piece on.
-fn to_come(piece: usize, frame: &OpenFrame) -> usize {
-    let rest = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
-    piece.saturating_add(rest)
-}
-
-/// How much memory is added to so many bytes: it follows those that came, by doubling, or goes at once to what is
-/// proven.
-fn growth(len: usize, proven: usize) -> usize {
-    len.max(16).max(proven.saturating_sub(len))
 }
 
 /// Whether `size` is more than `limit`, where `usize::MAX` is no limit on any machine.
