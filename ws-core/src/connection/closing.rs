@@ -1,8 +1,14 @@
 //! The closing handshake and every other way to end, as recorded facts (RFC 6455 section 7).
 
-use alloc::{borrow::ToOwned, string::String};
+use alloc::{
+    borrow::{Cow, ToOwned},
+    boxed::Box,
+    string::String,
+    vec::Vec,
+};
 
-use crate::{Cause, CloseCode, CloseFrame, Closure, Side, Timeout, Timestamp};
+use super::Connection;
+use crate::{Cause, CloseCode, CloseFrame, Closure, SendError, Side, Timeout, Timestamp, frame::Opcode};
 
 /// What has happened since the connection stopped being open.
 #[derive(Debug)]
@@ -81,5 +87,67 @@ impl Closing {
             None => Cause::Eof,
         };
         Closure { code, reason, clean: self.is_clean(), initiator: self.initiator, cause }
+    }
+}
+
+/// Commands that end the connection.
+impl Connection {
+    /// Begins the closing handshake (RFC 6455 section 7.1.2): nothing more can be sent, but what the peer
+    /// sends until its own Close arrives is still received.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](SendError::Closed) if the connection is closing already, or a code or reason that a
+    /// Close cannot carry.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        if self.closing.is_some() {
+            return Err(SendError::Closed);
+        }
+        self.begin_closing(Side::Local);
+        self.send_close(Some(&frame));
+        Ok(())
+    }
+
+    /// Fails the connection (RFC 6455 section 7.1.7): sends a Close, unless one was sent, and receives
+    /// nothing more. For peers that break the rules of the application's own protocol.
+    ///
+    /// # Errors
+    ///
+    /// A code or reason that a Close cannot carry. Failing a connection that is closing is no error.
+    pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        CloseFrame::new(code, reason)?;
+        self.fail_with(Cause::Application, code, reason);
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// The record of the end, begun by `initiator` if it has not begun before.
+    pub(super) fn begin_closing(&mut self, initiator: Side) -> &mut Closing {
+        self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator)))
+    }
+
+    pub(super) fn fail_with(&mut self, cause: Cause, code: CloseCode, reason: &str) {
+        let closing = self.begin_closing(Side::Local);
+        if closing.is_settled() || closing.eof || closing.expired {
+            return;
+        }
+        closing.failure = Some(Failure { cause, code, reason: String::from(reason) });
+        self.incoming.abandon();
+        self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
+    }
+
+    /// Puts a Close on its way, unless one is or the stream has ended. A ping that came before is answered.
+    pub(super) fn send_close(&mut self, frame: Option<&CloseFrame<'_>>) {
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.sent) else { return };
+        closing.sent = true;
+        let mut payload = Vec::new();
+        if let Some(frame) = frame {
+            payload.extend_from_slice(&frame.code.get().to_be_bytes());
+            payload.extend_from_slice(frame.reason.as_bytes());
+        }
+        self.outgoing.push_waiting_pong();
+        self.outgoing.push(Opcode::Close, &payload);
     }
 }
