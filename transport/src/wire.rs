@@ -278,6 +278,12 @@ impl Wire {
                     tls.encrypt(&mut **spilled, sealed);
                 }
                 tls.encrypt(&mut self.connection.transmit(), sealed);
+                // A session that has failed takes nothing more. Output that can never leave must not stay: it would
+                // keep `wants_write` true for ever.
+                let mut rest = self.connection.transmit();
+                let unsealed = rest.remaining();
+                rest.advance(unsealed);
+                drop(rest);
                 if std::mem::take(&mut self.ending) {
                     tls.close();
                 }
