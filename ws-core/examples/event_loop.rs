@@ -316,20 +316,16 @@ impl Peer {
 
 /// Sends a message: by way of the others, or, if it is large, from where it lies as far as the socket takes it.
 fn answer(stream: &mut TcpStream, connection: &mut Connection, message: Message<'_>) {
-    let mut written = 0;
     let header = if message.len() < LARGE { None } else { connection.frame_header(&message) };
-    if let Some(header) = header {
+    // It fails when the connection closes, as `Peer::write` will see.
+    let _ = if let Some(header) = header {
         let slices = [IoSlice::new(&header), IoSlice::new(message.as_bytes())];
         // If it fails, so will the next.
-        written = stream.write_vectored(&slices).unwrap_or(0);
-        if written == header.len() + message.len() {
-            return;
-        }
-    }
-    // It fails when the connection closes, as `Peer::write` will see.
-    if connection.send(message).is_ok() {
-        connection.transmit().advance(written);
-    }
+        let written = stream.write_vectored(&slices).unwrap_or(0);
+        connection.sent_directly(message, written)
+    } else {
+        connection.send(message)
+    };
 }
 
 /// Whether the socket says that there is nothing to be done, not that it is broken.

@@ -186,8 +186,10 @@ pub enum Timeout {
     Keepalive,
     /// A begun message made no progress for [`stall_timeout`](crate::Config::stall_timeout).
     Stall,
-    /// The closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
+    /// A phase of the closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
     Close,
+    /// The peer read nothing of what this end wrote for [`write_timeout`](crate::Config::write_timeout).
+    Write,
 }
 
 /// What ended a connection.
@@ -235,6 +237,9 @@ impl fmt::Display for Closure {
             (Cause::Timeout(Timeout::Keepalive), _) => f.write_str("given up: the peer answers no pings")?,
             (Cause::Timeout(Timeout::Stall), _) => {
                 f.write_str("given up: the peer began a message and did not go on with it")?;
+            }
+            (Cause::Timeout(Timeout::Write), _) => {
+                f.write_str("given up: the peer did not read what was sent to it within the write timeout")?;
             }
             (Cause::Timeout(Timeout::Close), _) => {
                 f.write_str("given up: the peer did not finish the closing handshake in time")?;

@@ -21,13 +21,15 @@ pub struct Config {
     pub max_message_size: usize,
     /// The largest payload of one frame to receive, in bytes; no limit but the message's.
     pub max_frame_size: usize,
-    /// The most frames that a message may come in; 1,024. More fail the connection with 1008.
+    /// Maximum number of frames of a message that is assembled. More fail the connection with 1008. It does not apply to
+    /// [`Delivery::Chunks`], which assembles nothing. Default: 1,024.
     pub max_fragments: usize,
     /// Whether messages come whole or in chunks; whole.
     pub delivery: Delivery,
-    /// How many bytes may wait to be written, 64 KiB. From then on
-    /// [`send`](crate::Connection::send) refuses and [`wants_read`](crate::Connection::wants_read) says no.
-    /// The message that crosses the mark still fits, so the bound is this plus the largest message sent.
+    /// Number of unwritten bytes from which on [`send`](crate::Connection::send) returns
+    /// [`BufferFull`](crate::SendError::BufferFull). The message that crosses the mark still fits, so the bound is this
+    /// plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: from so many unwritten bytes
+    /// of replies on, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
     pub write_buffer_size: usize,
     /// The largest head of a request or response in the opening handshake, in bytes; 16 KiB.
     pub max_head_size: usize,
@@ -35,8 +37,13 @@ pub struct Config {
     pub max_headers: usize,
     /// How long the opening handshake may take as a whole; 10 s. `None` waits for ever.
     pub open_timeout: Option<Duration>,
-    /// How long the closing handshake may take as a whole; 5 s.
+    /// Maximum duration of each phase of closing: each pause while queued output is written (and this plus one second
+    /// for each 256 bytes of it as a whole), the wait for the peer's Close, and the wait for the end of its stream.
+    /// Default: 5 seconds.
     pub close_timeout: Duration,
+    /// Maximum pause while output waits and the transport accepts none of it. Then the peer counts as lost, and the
+    /// connection ends without a Close. `None`: no limit. Default: 30 seconds.
+    pub write_timeout: Option<Duration>,
     /// How long nothing may come of a begun message; 30 s. Whatever else comes counts too. `None` waits for ever, which a peer needs that
     /// sends a message's fragments far apart.
     pub stall_timeout: Option<Duration>,
@@ -61,6 +68,7 @@ impl Default for Config {
             max_headers: 64,
             open_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(5),
+            write_timeout: Some(Duration::from_secs(30)),
             stall_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(Keepalive::default()),
             #[cfg(feature = "deflate")]
@@ -70,16 +78,20 @@ impl Default for Config {
     }
 }
 
-/// Regular pings that notice a dead peer and measure the latency of a living one.
+/// Regular pings that detect a dead peer and measure the latency of a living one.
 ///
-/// A ping goes out every `interval`, one at a time. A ping is missed if nothing at all is heard for
-/// `timeout`; the next one then follows at once. So a peer that vanishes is noticed after at
-/// most `interval + timeout * max_missed`.
+/// A ping is sent every `interval`, one at a time. It is missed if the peer shows no sign of life for `timeout` after
+/// the ping was written, or after it was queued if the transport accepts nothing. Then the next ping follows at once.
+/// So a peer that vanishes is detected after at most `interval + timeout * max_missed`.
+///
+/// A sign of life is any received byte, and any byte that the transport accepts after it had refused some. A byte that
+/// goes straight into the operating system's send buffer is none. While this end does not read, because replies wait to
+/// be written, silence proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// The time between two pings; 20 s.
     pub interval: Duration,
-    /// How long a ping may go unanswered; 20 s.
+    /// Maximum time without a sign of life after a ping. Default: 20 seconds.
     pub timeout: Duration,
     /// How many pings in a row the peer may miss before it counts as dead: the one of this number decides;
     /// 1. Zero counts as 1.

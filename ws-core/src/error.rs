@@ -162,8 +162,13 @@ pub enum SendError {
     /// [`write_buffer_size`](crate::Config::write_buffer_size): write what
     /// [`transmit`](crate::Connection::transmit) holds, then try again.
     BufferFull,
-    /// A message is being sent in chunks; end it with its last chunk first.
+    /// A message is being sent in chunks. End it with its last chunk first, or give it up with
+    /// [`abort_message`](crate::Connection::abort_message).
     MessageInProgress,
+    /// The chunk before this one was refused with [`BufferFull`](Self::BufferFull), so the message would have a hole.
+    /// Send the refused chunk first, or give the message up with
+    /// [`abort_message`](crate::Connection::abort_message).
+    ChunkSkipped,
     /// The chunk is not of the kind, text or binary, of the message in progress.
     WrongKind,
     /// The payload of a ping or pong, of this length in bytes, exceeds 125 bytes.
@@ -182,6 +187,9 @@ impl fmt::Display for SendError {
             Self::MessageInProgress => {
                 f.write_str("cannot begin a message: end the one that is being sent in chunks first")
             }
+            Self::ChunkSkipped => f.write_str(
+                "cannot send this chunk: the one before it was refused; send that one again first, or abort the message",
+            ),
             Self::WrongKind => f.write_str("cannot mix text and binary chunks in one message"),
             Self::ControlPayloadTooLong(len) => {
                 write!(f, "cannot send a ping or pong with {len} bytes: 125 is the most")

@@ -3,34 +3,44 @@ use core::mem;
 
 use bytes::{Buf, Bytes};
 
-/// Bytes on their way to the network, in order: small frames back to back in one block, large shared
-/// payloads by reference between them.
+/// A queue of bytes to be written: small frames back to back in one block, and large shared payloads by reference
+/// between them.
 ///
-/// This is what [`Connection::transmit`](crate::Connection::transmit) shows. A driver that must not hold
-/// the connection while it writes owns one of these and fills it by
-/// [`Connection::take_transmit`](crate::Connection::take_transmit).
+/// A driver that must not hold the connection while it writes owns one of these and fills it with
+/// [`Connection::take_transmit`](crate::Connection::take_transmit). Bytes are appended at the end and read from the
+/// front with [`Buf`]. With the feature `std` it implements [`std::io::Write`], so that a TLS library can append its
+/// records.
 ///
-/// Unlike other implementations of [`Buf`], advancing too far empties it and does not panic.
+/// Unlike other implementations of [`Buf`], advancing too far empties the queue and does not panic.
+///
+/// ```
+/// use bytes::{Buf, Bytes};
+/// use ws_core::Transmit;
+///
+/// let mut output = Transmit::default();
+/// output.extend_from_slice(b"header");
+/// output.push(Bytes::from_static(b"a large payload, kept by reference"));
+/// output.advance(3);
+/// assert_eq!(output.chunk(), b"der");
+/// ```
 #[derive(Debug, Default)]
 pub struct Transmit {
-    /// Encoded bytes; those before `read` are gone already.
+    /// Copied bytes. Those before `read` have been read.
     copied: Vec<u8>,
     read: usize,
-    /// Made for the first one.
+    /// Created for the first shared payload.
     shared: Option<Box<SharedQueue>>,
-    /// Where in `copied` the latest pong ends.
-    pong_end: usize,
 }
 
-/// Payloads by reference.
+/// Shared payloads, oldest first.
 #[derive(Debug, Default)]
 struct SharedQueue {
     payloads: VecDeque<Shared>,
-    /// How many bytes they have left.
+    /// Number of bytes in `payloads`.
     len: usize,
 }
 
-/// A payload that goes out when `copied` has been read up to `at`.
+/// A payload that is next when `copied` has been read up to `at`.
 #[derive(Debug)]
 struct Shared {
     at: usize,
@@ -38,7 +48,7 @@ struct Shared {
 }
 
 impl Transmit {
-    /// How many bytes are copied to give back the memory around them.
+    /// The largest number of bytes that are copied to free the memory around them.
     const MOVED: usize = 512;
     /// The largest block that a busy connection keeps from one write to the next.
     const REUSED: usize = 128 << 10;
@@ -59,38 +69,32 @@ impl Transmit {
         self.copied.capacity() > 0 || self.shared.is_some()
     }
 
-    /// The block to append bytes to. A driver that puts TLS below the protocol fills one of its own with
-    /// ciphertext.
+    /// Appends a copy of these bytes.
     #[inline]
-    pub fn block(&mut self) -> &mut Vec<u8> {
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.block().extend_from_slice(bytes);
+    }
+
+    /// Appends these bytes by reference, without a copy.
+    pub fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            let shared = self.shared.get_or_insert_default();
+            shared.len = shared.len.saturating_add(bytes.len());
+            shared.payloads.push_back(Shared { at: self.copied.len(), payload: bytes });
+        }
+    }
+
+    /// The end of the queue. It must only grow: the positions of shared payloads refer to it.
+    #[inline]
+    pub(crate) fn block(&mut self) -> &mut Vec<u8> {
         if self.read > 0 && self.read >= self.copied.len() / 2 {
             self.compact();
         }
         &mut self.copied
     }
 
-    /// Appends a payload by reference.
-    pub(crate) fn push_shared(&mut self, payload: Bytes) {
-        if !payload.is_empty() {
-            let shared = self.shared.get_or_insert_default();
-            shared.len = shared.len.saturating_add(payload.len());
-            shared.payloads.push_back(Shared { at: self.copied.len(), payload });
-        }
-    }
-
-    /// Notes that the bytes appended last were a pong.
-    pub(crate) fn mark_pong(&mut self) {
-        self.pong_end = self.copied.len();
-    }
-
-    /// Whether the pong noted last is still here.
-    #[inline]
-    pub(crate) fn holds_pong(&self) -> bool {
-        self.read < self.pong_end
-    }
-
-    /// Gives back the memory that is not in use.
-    pub(crate) fn release(&mut self) {
+    /// Frees the memory that is not in use, and all of it if the queue is empty.
+    pub fn shrink_to_fit(&mut self) {
         self.compact();
         let len = self.copied.len();
         if len <= Self::MOVED && self.copied.capacity() / 2 >= len {
@@ -99,7 +103,7 @@ impl Transmit {
         self.shared.take_if(|shared| shared.payloads.is_empty());
     }
 
-    /// Moves everything to the end of `into`, by swapping if that is empty.
+    /// Moves all bytes to the end of `into`, by swapping if that is empty.
     pub fn drain_into(&mut self, into: &mut Self) {
         if into.is_empty() {
             mem::swap(self, into);
@@ -114,42 +118,40 @@ impl Transmit {
             } else if let Some(front) = self.front() {
                 let payload = front.payload.clone();
                 self.advance(payload.len());
-                into.push_shared(payload);
+                into.push(payload);
             }
         }
         self.reset();
     }
 
-    /// Drops the bytes that are gone. Called only when they are at least half, so that no byte is moved
-    /// more than once on average.
+    /// Drops the bytes that were read. Called only when they are at least half of the block, so that each byte is
+    /// moved once at most on average.
     #[inline(never)]
     fn compact(&mut self) {
         let gone = mem::take(&mut self.read).min(self.copied.len());
         self.copied.drain(..gone);
-        self.pong_end = self.pong_end.saturating_sub(gone);
         for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.payloads) {
             shared.at = shared.at.saturating_sub(gone);
         }
     }
 
-    /// Makes the block ready for reuse once it is empty; a large one is given back.
+    /// Makes the empty block ready for reuse, and frees a large one.
     #[inline]
     fn reset(&mut self) {
         self.copied.clear();
         self.read = 0;
-        self.pong_end = 0;
         if self.copied.capacity() > Self::REUSED {
             self.copied = Vec::new();
         }
     }
 
-    /// The shared payload that goes out first.
+    /// Returns the first shared payload.
     #[inline]
     fn front(&self) -> Option<&Shared> {
         self.shared.as_ref().and_then(|shared| shared.payloads.front())
     }
 
-    /// How many encoded bytes there are before the next shared payload.
+    /// Returns the number of copied bytes before the next shared payload.
     #[inline]
     fn copied_run(&self) -> usize {
         let end = self.front().map_or(self.copied.len(), |shared| shared.at);
@@ -238,5 +240,18 @@ impl Buf for Transmit {
         }
         put(self.copied.get(read..).unwrap_or_default());
         filled
+    }
+}
+
+/// Appends bytes; never fails.
+#[cfg(feature = "std")]
+impl std::io::Write for Transmit {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

@@ -6,8 +6,9 @@ use alloc::{
     string::String,
     vec::Vec,
 };
+use core::time::Duration;
 
-use super::Connection;
+use super::{Connection, outgoing::Outgoing};
 use crate::{Cause, CloseCode, CloseFrame, Closure, SendError, Side, Timeout, Timestamp, frame::Opcode};
 
 /// What has happened since the connection stopped being open.
@@ -23,10 +24,45 @@ pub(super) struct Closing {
     received: Option<Option<CloseFrame<'static>>>,
     /// Whether the peer's stream has ended.
     pub(super) eof: bool,
-    /// When the rest must be over; counted from the first time that was told since it began.
-    pub(super) deadline: Option<Timestamp>,
-    /// Whether it was not.
+    /// Whether the transport accepts no more output.
+    pub(super) broken: bool,
+    /// Deadline of the phase, counted from the first time told in it.
+    timer: Option<Timer>,
+    /// Whether a deadline has passed. Nothing is waited for any more.
     pub(super) expired: bool,
+}
+
+/// What a closing connection waits for. It follows from what has happened and is never stored as a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Messages can be sent and received.
+    Open,
+    /// Output is to be written, the Close at its end.
+    Flushing,
+    /// The Close was written, and the peer's is missing.
+    AwaitingClose,
+    /// Nothing is left to say on either side. What the peer still sends is dropped until its stream ends, so that no
+    /// reset overtakes the last bytes that were written.
+    Draining,
+    /// The transport can be dropped.
+    Closed,
+}
+
+/// The deadline of a phase.
+#[derive(Clone, Copy, Debug)]
+struct Timer {
+    phase: Phase,
+    /// Time of the last progress.
+    since: Timestamp,
+    /// Position up to which output was written at that time.
+    written: u64,
+    /// Latest end of the phase, whatever the progress.
+    end: Timestamp,
+}
+
+impl Timer {
+    /// A peer that reads more slowly than this, in bytes per second, does not keep a closing connection for long.
+    const MIN_RATE: u64 = 256;
 }
 
 #[derive(Debug)]
@@ -44,7 +80,8 @@ impl Closing {
             sent: false,
             received: None,
             eof: false,
-            deadline: None,
+            broken: false,
+            timer: None,
             expired: false,
         }
     }
@@ -53,24 +90,54 @@ impl Closing {
         self.received = Some(frame.cloned().map(CloseFrame::into_owned));
     }
 
-    /// Whether whatever the peer still sends has no meaning any more.
-    pub(super) fn is_deaf(&self) -> bool {
+    /// Returns `true` if what the peer still sends has no meaning any more.
+    fn is_deaf(&self) -> bool {
         self.failure.is_some() || self.received.is_some()
     }
 
-    /// Whether what still comes is dropped unseen.
+    /// Returns `true` if what still comes is dropped unseen.
     pub(super) fn ignores_input(&self) -> bool {
         self.is_deaf() || self.eof || self.expired
     }
 
-    /// Whether both ends sent a Close.
+    /// Returns `true` if both ends sent a Close.
     pub(super) fn is_clean(&self) -> bool {
         self.sent && self.received.is_some() && self.failure.is_none()
     }
 
-    /// Whether nothing that the peer could do would change anything, apart from closing its stream.
+    /// Returns `true` if nothing that the peer could send would change anything. Only the end of its stream would.
     pub(super) fn is_settled(&self) -> bool {
         self.is_clean() || self.failure.is_some()
+    }
+
+    /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. A phase whose deadline does not count
+    /// yet has to be told the time at once.
+    pub(super) fn deadline(&self, phase: Phase, now: Timestamp, timeout: Duration) -> Option<Timestamp> {
+        match self.timer.filter(|timer| timer.phase == phase) {
+            _ if phase == Phase::Closed => None,
+            Some(timer) => Some(timer.end.min(timer.since + timeout)),
+            None => Some(now),
+        }
+    }
+
+    /// Counts the deadline of a phase. `close_timeout` is the longest pause while output is flushed, and the longest
+    /// duration of each other phase.
+    pub(super) fn tell_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
+        let written = output.written;
+        match &mut self.timer {
+            _ if phase == Phase::Closed => {}
+            Some(timer) if timer.phase == phase => {
+                if written > timer.written {
+                    (timer.since, timer.written) = (now, written);
+                }
+                self.expired = now >= timer.end.min(timer.since + timeout);
+            }
+            timer => {
+                let seconds = (output.unwritten() as u64).div_ceil(Timer::MIN_RATE);
+                let end = now + timeout + Duration::from_secs(seconds);
+                *timer = Some(Timer { phase, since: now, written, end });
+            }
+        }
     }
 
     pub(super) fn closure(&self) -> Closure {
@@ -82,6 +149,7 @@ impl Closing {
         };
         let cause = match &self.failure {
             Some(failure) => failure.cause,
+            None if self.broken && self.received.is_none() => Cause::Eof,
             None if self.expired && !self.is_clean() => Cause::Timeout(Timeout::Close),
             None if self.sent || self.received.is_some() => Cause::Close,
             None => Cause::Eof,
@@ -123,6 +191,36 @@ impl Connection {
 }
 
 impl Connection {
+    /// Returns what the connection waits for.
+    pub(super) fn phase(&self) -> Phase {
+        let Some(closing) = &self.closing else { return Phase::Open };
+        if closing.expired {
+            Phase::Closed
+        } else if self.outgoing.unwritten() > 0 {
+            Phase::Flushing
+        } else if closing.eof {
+            Phase::Closed
+        } else if closing.is_settled() {
+            Phase::Draining
+        } else {
+            Phase::AwaitingClose
+        }
+    }
+
+    /// Ends the connection because the peer is gone: no Close is sent, and nothing is waited for.
+    #[cold]
+    pub(super) fn give_up(&mut self, timeout: Timeout) {
+        let closing = self.begin_closing(Side::Local);
+        closing.failure = Some(Failure {
+            cause: Cause::Timeout(timeout),
+            code: CloseCode::ABNORMAL_CLOSURE,
+            reason: String::new(),
+        });
+        closing.expired = true;
+        self.incoming.abandon();
+        self.outgoing.discard();
+    }
+
     /// The record of the end, begun by `initiator` if it has not begun before.
     pub(super) fn begin_closing(&mut self, initiator: Side) -> &mut Closing {
         self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator)))
@@ -138,9 +236,12 @@ impl Connection {
         self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
     }
 
-    /// Puts a Close on its way, unless one is or the stream has ended. A ping that came before is answered.
+    /// Queues a Close, unless one is or it could not be written. A ping that came before is answered first.
     pub(super) fn send_close(&mut self, frame: Option<&CloseFrame<'_>>) {
-        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.sent) else { return };
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.sent && !closing.broken)
+        else {
+            return;
+        };
         closing.sent = true;
         let mut payload = Vec::new();
         if let Some(frame) = frame {

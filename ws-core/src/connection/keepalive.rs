@@ -1,4 +1,4 @@
-//! Pings, and what their silence means, by the caller's clock.
+//! Keepalive: pings, and the verdict on a peer that does not answer them.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -8,9 +8,9 @@ use crate::{Keepalive, Timestamp};
 /// The pings of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
-    /// When to look next: the time of the next ping, or the deadline of the one that is out.
+    /// Time of the next ping, or deadline of the one that is out.
     due: Option<Timestamp>,
-    /// What was sent and not answered; mostly nothing.
+    /// Pings that were sent and not answered. Usually there are none.
     unanswered: Option<Box<Unanswered>>,
     latency: Option<Timestamp>,
 }
@@ -18,26 +18,40 @@ pub(super) struct Pings {
 /// Pings that no pong has answered or overtaken.
 #[derive(Debug)]
 struct Unanswered {
-    /// When the first of them was sent.
+    /// When the first of them was queued.
     first_at: Timestamp,
-    /// When the latest was.
+    /// When the latest was queued.
     last_at: Timestamp,
-    /// Whether the latest still counts, because nothing else showed that the peer lives.
+    /// Position in the output at which the latest ends.
+    end: u64,
+    /// When the time was first told after the latest had been written.
+    written_at: Option<Timestamp>,
+    /// Whether the latest still counts, because nothing else showed that the peer is alive.
     is_out: bool,
-    /// Whether its pong was heard, at a time still to be told.
+    /// Whether its pong was received.
     answered: bool,
-    /// Whether anything was heard since it was sent.
-    heard: bool,
+    /// Whether the peer has shown a sign of life since the deadline began.
+    alive: bool,
     missed: u32,
 }
 
-/// What is to be done when a deadline has come.
+/// Facts since the time was told last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) now: Timestamp,
+    /// Whether the peer has shown a sign of life, or this end did not read.
+    pub(super) alive: bool,
+    /// Position up to which the output was written.
+    pub(super) written: u64,
+}
+
+/// What to do when a deadline has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    /// Send a ping with this payload.
+    /// Send a ping with this payload, and call [`Pings::sent`].
     Ping([u8; 8]),
-    /// Too many pings stayed unanswered.
+    /// Too many pings were missed.
     Dead,
 }
 
@@ -49,33 +63,47 @@ impl Pings {
         Self { due: config.map(|config| now + config.interval.max(Self::SHORTEST)), ..Self::default() }
     }
 
-    pub(super) const fn due(&self) -> Option<Timestamp> {
-        self.due
+    /// Returns the time of the next look. Where a ping was written and the time not told since, that is at once.
+    pub(super) fn due(&self, look: Look) -> Option<Timestamp> {
+        match &self.unanswered {
+            Some(pings) if pings.starts_deadline(look.written) => Some(look.now),
+            _ => self.due,
+        }
     }
 
     pub(super) fn latency(&self) -> Option<Duration> {
         self.latency.map(Duration::from)
     }
 
-    /// Tells the time, and whether anything was heard since it was told last.
-    pub(super) fn handle_timeout(&mut self, config: &Keepalive, now: Timestamp, heard: bool) -> Due {
+    pub(super) fn handle_timeout(&mut self, config: &Keepalive, look: Look) -> Due {
+        let Look { now, alive, written } = look;
         let after = |sent_at| now.max(sent_at + config.interval.max(Self::SHORTEST));
+        let deadline = now + config.timeout.max(Self::SHORTEST);
         if let Some(pings) = &mut self.unanswered {
-            pings.heard |= heard;
+            pings.alive |= alive;
             if pings.answered {
-                self.latency = Some(Timestamp::from(now.saturating_duration_since(pings.last_at)));
+                let sent_at = pings.written_at.unwrap_or(pings.last_at);
+                self.latency = Some(Timestamp::from(now.saturating_duration_since(sent_at)));
                 self.due = Some(after(pings.last_at));
                 self.unanswered = None;
-            } else if pings.is_out && heard {
-                // The peer lives, so the next ping need not wait until this one counts as missed.
-                self.due = self.due.min(Some(after(pings.last_at)));
+            } else if pings.starts_deadline(written) {
+                pings.written_at = Some(now);
+                pings.alive = alive;
+                self.due = Some(deadline);
+            } else if pings.is_out && alive {
+                self.due = match pings.written_at {
+                    // The next ping need not wait until this one counts as missed.
+                    Some(_) => self.due.min(Some(after(pings.last_at))),
+                    // It still waits behind other output, which makes progress.
+                    None => Some(deadline),
+                };
             }
         }
         if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
         }
         if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_out) {
-            if pings.heard {
+            if pings.alive && pings.written_at.is_some() {
                 // No pong, but a peer in the middle of a large frame cannot send one.
                 pings.is_out = false;
                 pings.missed = 0;
@@ -88,18 +116,34 @@ impl Pings {
                 if pings.missed >= config.max_missed {
                     return Due::Dead;
                 }
+                if pings.written_at.is_none() {
+                    // Another ping would wait behind this one.
+                    self.due = Some(deadline);
+                    return Due::Nothing;
+                }
             }
         }
-        let (first_at, missed) =
-            self.unanswered.as_ref().map_or((now, 0), |pings| (pings.first_at, pings.missed));
-        let pings =
-            Unanswered { first_at, last_at: now, is_out: true, answered: false, heard: false, missed };
-        self.unanswered = Some(Box::new(pings));
-        self.due = Some(now + config.timeout.max(Self::SHORTEST));
+        self.due = Some(deadline);
         Due::Ping(payload(now))
     }
 
-    /// Whether `pong` answers a ping of these, the one that is out or, late, an earlier one.
+    /// Records that a ping was queued at `now` and ends at this position of the output.
+    pub(super) fn sent(&mut self, now: Timestamp, end: u64) {
+        let (first_at, missed) =
+            self.unanswered.as_ref().map_or((now, 0), |pings| (pings.first_at, pings.missed));
+        self.unanswered = Some(Box::new(Unanswered {
+            first_at,
+            last_at: now,
+            end,
+            written_at: None,
+            is_out: true,
+            answered: false,
+            alive: false,
+            missed,
+        }));
+    }
+
+    /// Returns `true` if `pong` answers one of these pings: the one that is out or, late, an earlier one.
     pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
         let Some(pings) = &mut self.unanswered else { return false };
         if pings.is_out && pong == payload(pings.last_at) {
@@ -110,7 +154,14 @@ impl Pings {
     }
 }
 
-/// A ping says when it was sent, so that its pong is told from others.
+impl Unanswered {
+    /// Returns `true` if the latest ping was written and its deadline has not begun yet.
+    const fn starts_deadline(&self, written: u64) -> bool {
+        self.is_out && self.written_at.is_none() && written >= self.end
+    }
+}
+
+/// A ping carries the time when it was queued, so that its pong is told from others.
 fn payload(sent_at: Timestamp) -> [u8; 8] {
     let nanos = Duration::from(sent_at).as_nanos();
     u64::try_from(nanos).unwrap_or(u64::MAX).to_be_bytes()

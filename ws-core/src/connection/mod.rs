@@ -1,39 +1,48 @@
+mod blocked;
 mod closing;
+mod direct;
+mod events;
 mod inflate;
 mod keepalive;
+mod outgoing;
+mod output;
 mod partial;
 mod receive;
 mod send;
 mod state;
 
-use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec::Vec};
 use core::mem;
-
-use bytes::Buf;
 
 pub use self::state::{Role, State};
 use self::{
-    closing::{Closing, Failure},
-    keepalive::{Due, Pings},
+    closing::Closing,
+    keepalive::{Due, Look, Pings},
+    outgoing::Outgoing,
     receive::Incoming,
-    send::Outgoing,
 };
 use crate::{
-    Cause, CloseCode, CloseFrame, Config, Event, Message, ProtocolError, Side, Timeout, Timestamp, Transmit,
+    Cause, CloseCode, CloseFrame, Config, Event, Message, ProtocolError, Side, Timeout, Timestamp,
     entropy::Entropy, extension::Agreed, frame::Opcode, utf8,
 };
 
 /// One end of a WebSocket connection whose opening handshake is done.
 ///
-/// Three rules hold, whatever the order of the calls:
+/// A driver follows these rules, in any order of calls:
 ///
-/// 1. Give every received byte to [`receive`](Self::receive), and the end of the stream to
-///    [`receive_eof`](Self::receive_eof).
-/// 2. Write what [`transmit`](Self::transmit) holds before you wait.
-/// 3. Never wait longer than [`poll_timeout`](Self::poll_timeout) says. When you wake, give what was
-///    received and then tell the time with [`handle_timeout`](Self::handle_timeout).
+/// 1. **Read** while [`wants_read`](Self::wants_read). Pass all bytes to [`receive`](Self::receive) until it returns
+///    `None`, and the end of the stream to [`receive_eof`](Self::receive_eof). Answer messages with
+///    [`reply`](Self::reply).
+/// 2. **Write** while [`wants_write`](Self::wants_write), as much as the transport accepts, before you wait; see
+///    [`transmit`](Self::transmit). If the transport is broken, call [`discard_output`](Self::discard_output). After
+///    writing, call `receive` again while [`wants_receive`](Self::wants_receive).
+/// 3. **Wait** for input, for room to write, and not longer than until [`poll_timeout`](Self::poll_timeout): ask it
+///    after writing. Then tell the time with [`handle_timeout`](Self::handle_timeout), after you have passed on what
+///    came meanwhile.
+/// 4. **End**: shut down the writing direction once when [`wants_shutdown`](Self::wants_shutdown), and drop the
+///    transport when [`is_finished`](Self::is_finished).
 ///
-/// When [`is_finished`](Self::is_finished) says so, drop the transport.
+/// The [crate's documentation](crate#driving-a-connection) has a whole driver.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -62,12 +71,9 @@ pub struct Connection {
     /// `None` while the connection is open.
     closing: Option<Box<Closing>>,
     pings: Pings,
-    /// The latest time that the caller told.
+    /// The latest time that the driver told.
     now: Timestamp,
-    /// Whether anything was heard since then.
-    heard: bool,
     subprotocol: Option<Box<str>>,
-    role: Role,
 }
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call
@@ -96,9 +102,7 @@ impl Connection {
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,
-            heard: false,
             subprotocol: opening.subprotocol.map(Box::from),
-            role,
             config,
         }
     }
@@ -118,24 +122,30 @@ pub(crate) struct Opening<'h> {
 
 /// From the network and the clock.
 impl Connection {
-    /// Takes received bytes off `input` and gives the next event in them.
+    /// Takes received bytes from the front of `input` and returns the next event in them.
     ///
-    /// Call it until it gives `None`: then the input is drained, and a frame or message that it cut is
-    /// kept here. An event borrows from the input, not from the connection, so it can be answered at
-    /// once. Payloads are unmasked in place.
+    /// Call it until it returns `None`: then `input` is empty, and a frame or message that it cut is kept here. An event
+    /// borrows from `input` and not from the connection, so it can be answered at once with [`reply`](Self::reply).
+    /// Payloads are unmasked in place.
     ///
-    /// Once the peer's Close was received or the connection has failed, whatever comes is dropped.
+    /// Receiving pauses while the unwritten replies have reached
+    /// [`write_buffer_size`](crate::Config::write_buffer_size). Then this returns `None`, and the connection keeps the
+    /// rest of the input. It returns the events in it once replies were written; call it then with an empty input, or
+    /// with the next one, while [`wants_receive`](Self::wants_receive).
+    ///
+    /// Once the peer's Close was received or the connection has failed, all further input is dropped.
     ///
     /// # Errors
     ///
-    /// The peer broke a rule. The error stays: every further call returns it.
+    /// Returns a [`ProtocolError`] if the peer broke a rule. The error stays: every further call returns it. A Close
+    /// with the code of the error waits to be written.
     // Into every caller's loop: the event then stays in registers, which takes a third off a short message.
     #[inline(always)]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         if self.closing.is_none()
             && let Some((opcode, payload)) = self.incoming.whole_message(input, &self.config)
         {
-            self.heard = true;
+            self.incoming.received = true;
             if opcode == Opcode::Binary {
                 return Ok(Some(Event::Message(Message::Binary(Cow::Borrowed(payload)))));
             }
@@ -147,7 +157,7 @@ impl Connection {
         self.receive_any(input)
     }
 
-    /// [`receive`](Self::receive), whatever comes.
+    /// As [`receive`](Self::receive), for everything but a whole message.
     #[inline(never)]
     fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
@@ -158,68 +168,32 @@ impl Connection {
                     _ => Ok(None),
                 };
             }
-            if input.is_empty() && !self.incoming.is_frame_complete() {
+            if self.outgoing.is_paused(&self.config) {
+                self.incoming.hold(input);
                 return Ok(None);
             }
-            self.heard = true;
-            match self.incoming.next(input, &self.config) {
+            let is_held = self.incoming.is_holding();
+            if !is_held && input.is_empty() && !self.incoming.is_frame_complete() {
+                return Ok(None);
+            }
+            self.incoming.received = true;
+            let event = if is_held {
+                self.incoming.next_held(&self.config)
+            } else {
+                self.incoming.next(input, &self.config)
+            };
+            match event {
                 Ok(Some(event @ (Event::Message(_) | Event::Chunk(_)))) => return Ok(Some(event)),
                 Ok(Some(event)) => {
                     if self.react(&event) {
                         return Ok(Some(event));
                     }
                 }
+                Ok(None) if is_held => {}
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.refuse(input, error)),
             }
         }
-    }
-
-    /// Lets a driver read a large message to where it is put together, which spares a copy. `read` gets the
-    /// payload so far and may append what it reads from the network, as much as the vector has capacity for;
-    /// more than that is dropped, and who takes bytes away spoils the message. Then
-    /// [`receive`](Self::receive) gives the message if that was its end.
-    ///
-    /// It is not called, and this gives `None`, unless the next bytes to come belong to a binary message that
-    /// is delivered as a whole, and are not few: those after the first 64 KiB, or all of a message that follows
-    /// one as large. So what was received before has to be drained.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use ws_core::{Config, Connection, Event, Message, Timestamp};
-    /// use std::io::Read;
-    ///
-    /// # let mut server = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
-    /// # let header = [0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    /// # let bytes = [&header[..], &[7; 65_536]].concat();
-    /// # let mut socket = &bytes[..];
-    /// let mut buffer = [0; 4096];
-    /// let message = loop {
-    ///     let read = server.receive_in_place(|payload| {
-    ///         let room = payload.capacity() - payload.len();
-    ///         socket.by_ref().take(room as u64).read_to_end(payload)
-    ///     });
-    ///     let mut input = match read {
-    ///         Some(read) => &mut buffer[..read.map(|_| 0)?],
-    ///         None => {
-    ///             let read = socket.read(&mut buffer)?;
-    ///             &mut buffer[..read]
-    ///         }
-    ///     };
-    ///     if let Some(Event::Message(message)) = server.receive(&mut input)? {
-    ///         break message.into_owned();
-    ///     }
-    /// };
-    /// assert_eq!(message, Message::from(vec![7; 65_536]));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn receive_in_place<R>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
-        if self.closing.as_deref().is_some_and(Closing::ignores_input) {
-            return None;
-        }
-        let (result, came) = self.incoming.read_payload(&self.config, read)?;
-        self.heard |= came;
-        Some(result)
     }
 
     /// Fails the connection for what the peer did.
@@ -230,30 +204,29 @@ impl Connection {
         error
     }
 
-    /// Tells that the peer's stream has ended: it will send nothing more.
+    /// Reports that the peer's stream has ended: it will send nothing more. What was queued before is still written.
     pub fn receive_eof(&mut self) {
         self.begin_closing(Side::Remote).eof = true;
         self.incoming.abandon();
     }
 
-    /// Tells the time. Cheap enough for every time that the driver wakes; necessary when the time that
-    /// [`poll_timeout`](Self::poll_timeout) gave has come. Time does not run backwards: an earlier `now`
-    /// counts as the latest.
+    /// Tells the connection the time. This is cheap enough for every time that the driver wakes, and necessary when the
+    /// time that [`poll_timeout`](Self::poll_timeout) returned has come. Time does not run backwards: an earlier `now`
+    /// counts as the latest one.
     ///
-    /// What was received until `now` should have been given before: a peer is called silent for what this
-    /// connection has not seen. A driver that was away looks at its socket first.
+    /// Pass on everything that was received until `now` before, and report what was written: a peer is judged by what
+    /// this connection has seen. A driver that was away looks at its socket first.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        self.handle_output_timeout(now);
         let now = self.now;
-        let heard = mem::take(&mut self.heard);
+        let received = mem::take(&mut self.incoming.received);
         // While this end does not read, silence is not the peer's fault.
-        if heard || !self.wants_read() {
+        let listens = self.wants_read();
+        if received || !listens {
             self.incoming.note_heard(now);
         }
-        let finished = self.is_finished();
-        if let Some(closing) = &mut self.closing {
-            let deadline = *closing.deadline.get_or_insert(now + self.config.close_timeout);
-            closing.expired |= !finished && now >= deadline;
+        let alive = mem::take(&mut self.outgoing.progressed) || received || !listens;
+        if self.closing.is_some() {
             return;
         }
         if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
@@ -261,107 +234,65 @@ impl Connection {
             self.fail_with(cause, CloseCode::POLICY_VIOLATION, "message begun and not continued");
             return;
         }
+        let look = self.look(alive);
         let Some(keepalive) = &self.config.keepalive else { return };
-        match self.pings.handle_timeout(keepalive, now, heard) {
+        match self.pings.handle_timeout(keepalive, look) {
             Due::Nothing => {}
             Due::Ping(payload) => {
                 self.outgoing.push(Opcode::Ping, &payload);
+                self.pings.sent(now, self.outgoing.end());
                 self.release();
             }
-            Due::Dead => {
-                // Nobody is there to read a Close, so none is sent and nothing is waited for.
-                let closing = self.begin_closing(Side::Local);
-                closing.failure = Some(Failure {
-                    cause: Cause::Timeout(Timeout::Keepalive),
-                    code: CloseCode::ABNORMAL_CLOSURE,
-                    reason: String::new(),
-                });
-                closing.expired = true;
+            Due::Dead => self.give_up(Timeout::Keepalive),
+        }
+    }
+
+    /// Tells the connection the time, for deadlines of output and closing alone: for a thread that waits to write while
+    /// another one receives. Nothing is said about a peer that is silent, since this driver may not have looked.
+    pub fn handle_output_timeout(&mut self, now: Timestamp) {
+        let before = self.now;
+        self.now = self.now.max(now);
+        let now = self.now;
+        self.outgoing.look(before, now);
+        let phase = self.phase();
+        if let Some(closing) = &mut self.closing {
+            closing.tell_time(phase, now, &self.outgoing, self.config.close_timeout);
+            if closing.expired {
+                self.outgoing.discard();
             }
+        } else if let (Some(since), Some(timeout)) =
+            (self.outgoing.refused_since(), self.config.write_timeout)
+            && now >= since + timeout
+        {
+            self.give_up(Timeout::Write);
         }
     }
 }
 
-/// Work for the caller.
+/// Deadlines and memory.
 impl Connection {
-    /// The bytes to be written, oldest first. [`advance`](Buf::advance) by as many as were written; with
-    /// the feature `std`, [`chunks_vectored`](Buf::chunks_vectored) fills slices for a vectored write.
-    #[inline]
-    pub fn transmit(&mut self) -> impl Buf + '_ {
-        self.outgoing.flush_pong();
-        &mut self.outgoing.queue
-    }
-
-    /// Moves the bytes to be written to the end of `into`; from now on they count as written. For drivers
-    /// that share the connection between threads and must not hold it while they write.
-    pub fn take_transmit(&mut self, into: &mut Transmit) {
-        self.outgoing.flush_pong();
-        self.outgoing.queue.drain_into(into);
-    }
-
-    /// Lends the connection memory for bytes to be written, if it has none of its own in use. A driver that
-    /// serves many connections from one thread owns one `Transmit` for all, lends it before it gives what
-    /// was received, and takes it back after the write by [`reclaim_transmit`](Self::reclaim_transmit): then
-    /// no idle connection owns memory and no message allocates any.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use bytes::Buf;
-    /// use ws_core::{Config, Connection, Timestamp, Transmit};
-    ///
-    /// let mut connection = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
-    /// let mut spare = Transmit::default();
-    /// for message in ["one", "two"] {
-    ///     connection.lend_transmit(&mut spare);
-    ///     connection.send(message)?;
-    ///     let waiting = connection.buffered();
-    ///     connection.transmit().advance(waiting); // a driver would write them
-    ///     connection.reclaim_transmit(&mut spare);
-    /// }
-    /// # Ok::<(), ws_core::SendError>(())
-    /// ```
-    #[inline]
-    pub fn lend_transmit(&mut self, spare: &mut Transmit) {
-        if self.outgoing.queue.is_empty() && spare.is_empty() {
-            self.outgoing.queue = mem::take(spare);
-        }
-    }
-
-    /// Takes back what [`lend_transmit`](Self::lend_transmit) lent, if everything was written. If something
-    /// waits, its memory stays until a later call finds that nothing does.
-    #[inline]
-    pub fn reclaim_transmit(&mut self, spare: &mut Transmit) {
-        if self.outgoing.queue.is_empty() {
-            let queue = mem::take(&mut self.outgoing.queue);
-            if !spare.owns_memory() {
-                *spare = queue;
-            }
-        }
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest. Only
-    /// [`close`](Self::close) and [`fail`](Self::fail) and what comes from the network can make it earlier.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called at the latest. Receiving,
+    /// queueing, closing and writing can make it earlier (the deadline of a ping begins when the ping was written), so
+    /// ask again before you wait.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        if let Some(closing) = &self.closing {
-            // Not counted yet: from now on, as soon as somebody says when that is.
-            return (!self.is_finished()).then_some(closing.deadline.unwrap_or(self.now));
+        let output = self.poll_output_timeout();
+        if self.closing.is_some() {
+            return output;
         }
-        match (self.stall_deadline(), self.pings.due()) {
-            (Some(stall), Some(ping)) => Some(stall.min(ping)),
-            (stall, ping) => stall.or(ping),
-        }
+        let ping = self.pings.due(self.look(false));
+        [output, self.stall_deadline(), ping].into_iter().flatten().min()
     }
 
-    /// Gives back memory that only a busy connection needs. This happens by itself with every keepalive
-    /// ping; a driver without keepalive may call it when a connection has been idle for a while.
+    /// Frees memory that only a busy connection needs. This happens by itself with every keepalive ping. A driver
+    /// without keepalive may call it when a connection has been idle for a while.
     pub fn release(&mut self) {
         self.outgoing.release();
     }
 }
 
 impl Connection {
-    /// Does what an event asks for, and tells whether the application should see it.
+    /// Does what an event asks for. Returns `true` if the application should see it.
     fn react(&mut self, event: &Event<'_>) -> bool {
         match event {
             // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"; and
@@ -382,12 +313,15 @@ impl Connection {
         true
     }
 
-    /// When the message in progress counts as stalled. While this end does not read, that is not the
-    /// peer's fault.
+    fn look(&self, alive: bool) -> Look {
+        Look { now: self.now, alive, written: self.outgoing.written }
+    }
+
+    /// Returns the time at which the message in progress counts as stalled. While this end does not read, that is not
+    /// the peer's fault.
     fn stall_deadline(&self) -> Option<Timestamp> {
-        let timeout =
-            self.config.stall_timeout.filter(|_| self.incoming.is_partial() && self.wants_read())?;
-        let since = self.incoming.heard_at().filter(|_| !self.heard).unwrap_or(self.now);
+        let timeout = self.config.stall_timeout.filter(|_| self.incoming.has_begun() && self.wants_read())?;
+        let since = self.incoming.heard_at().filter(|_| !self.incoming.received).unwrap_or(self.now);
         Some(since + timeout)
     }
 }

@@ -1,4 +1,4 @@
-//! What reads and fragments have cut: how it is kept until the rest comes, and how much memory it gets.
+//! Frames and messages that reads have cut: how they are kept until the rest comes, and how much memory they get.
 
 use alloc::{string::String, vec::Vec};
 
@@ -7,9 +7,11 @@ use crate::{
     frame::{Header, Opcode, apply_mask, rotate_key},
 };
 
-/// What reads and fragments have cut.
+/// What the next bytes continue. While it exists, the fast path for whole messages is not taken.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
+    /// Input that was given while receiving was paused.
+    pub(super) held: Held,
     /// The message whose last frame has not ended yet.
     pub(super) message: Option<OpenMessage>,
     /// The frame whose payload has not ended yet.
@@ -21,6 +23,42 @@ pub(super) struct Partial {
     pub(super) header_len: u8,
     /// When the peer was heard last, or was not listened to, as far as was told.
     pub(super) heard_at: Option<Timestamp>,
+}
+
+impl Partial {
+    /// Returns `true` if a frame or message has begun and not ended.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.message.is_some() || self.frame.is_some() || self.header_len > 0
+    }
+}
+
+/// Input that has to wait until replies were written.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    bytes: Vec<u8>,
+    /// Number of bytes that were received from it.
+    read: usize,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.read >= self.bytes.len()
+    }
+
+    pub(super) fn append(&mut self, input: &[u8]) {
+        self.bytes.drain(..self.read.min(self.bytes.len()));
+        self.read = 0;
+        self.bytes.extend_from_slice(input);
+    }
+
+    /// Lets `receive` have the bytes. What it leaves stays.
+    pub(super) fn consume<T>(&mut self, receive: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        let mut input = self.bytes.get_mut(self.read..).unwrap_or_default();
+        let result = receive(&mut input);
+        let left = input.len();
+        self.read = self.bytes.len().saturating_sub(left);
+        result
+    }
 }
 
 #[derive(Debug)]

@@ -4,14 +4,14 @@ use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::mem;
 
 use super::{
+    events::{control_event, lend, text_chunk},
     inflate::inflated_piece,
     partial::{OpenFrame, OpenMessage, Partial, Payload, growth, reserve, reserve_text, take},
 };
 use crate::{
-    Chunk, CloseFrame, Config, Delivery, Event, Message, ProtocolError, Timestamp, Utf8Decoder,
+    Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Timestamp, Utf8Decoder,
     extension::Inflater,
     frame::{Header, Opcode, apply_mask},
-    utf8,
 };
 
 /// Where in the stream of frames the connection is.
@@ -23,20 +23,58 @@ pub(super) struct Incoming {
     partial: Option<Box<Partial>>,
     /// What compressed messages are inflated by, if that was agreed on.
     inflater: Option<Box<Inflater>>,
-    /// How many bytes the last message had that came in pieces. The next may have as much memory at once: to waste
-    /// it, the peer has had to fill it before.
+    /// Size of the last message that came in pieces, in bytes. The next may have as much memory at once: to waste it,
+    /// the peer has had to fill it before.
     proven: u32,
+    /// Whether anything was received since the time was told last.
+    pub(super) received: bool,
 }
 
 impl Incoming {
     pub(super) const fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
-        Self { expect_masked, inflater, partial: None, proven: 0 }
+        Self { expect_masked, inflater, partial: None, proven: 0, received: false }
     }
 
-    /// Whether a frame or message has begun and not ended.
+    /// Returns the role of this end. Servers expect masked frames, and clients do not (RFC 6455 section 5.1).
+    pub(super) const fn role(&self) -> Role {
+        if self.expect_masked { Role::Server } else { Role::Client }
+    }
+
+    /// Returns `true` if a frame or message has begun and not ended.
     #[inline]
-    pub(super) const fn is_partial(&self) -> bool {
-        self.partial.is_some()
+    pub(super) fn has_begun(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.has_begun())
+    }
+
+    /// Returns `true` if input is kept that was given while receiving was paused.
+    #[inline]
+    pub(super) fn is_holding(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| !partial.held.is_empty())
+    }
+
+    /// Lets the next call of `receive` see that receiving is paused.
+    #[cold]
+    pub(super) fn leave_fast_path(&mut self) {
+        self.partial.get_or_insert_default();
+    }
+
+    /// Keeps input while receiving is paused.
+    pub(super) fn hold(&mut self, input: &mut &mut [u8]) {
+        if !input.is_empty() {
+            self.received = true;
+            self.partial.get_or_insert_default().held.append(input);
+            *input = &mut [];
+        }
+    }
+
+    /// As [`next`](Self::next), from the input that is kept.
+    pub(super) fn next_held(&mut self, config: &Config) -> Result<Option<Event<'static>>, ProtocolError> {
+        let mut held = self.partial.as_mut().map(|partial| mem::take(&mut partial.held)).unwrap_or_default();
+        let event = held.consume(|input| self.next(input, config).map(|event| event.map(Event::into_owned)));
+        if !held.is_empty() {
+            self.partial.get_or_insert_default().held = held;
+        }
+        event
     }
 
     /// Notes that until `now` what has begun does not count as stalled.
@@ -53,7 +91,8 @@ impl Incoming {
 
     /// Drops what was begun; nothing of it will be handed out any more.
     pub(super) fn abandon(&mut self) {
-        *self = Self::new(self.expect_masked, None);
+        let received = self.received;
+        *self = Self { received, ..Self::new(self.expect_masked, None) };
     }
 
     /// The usual case, alone so that it can be inlined: a message in one frame that lies in `input` to its
@@ -64,7 +103,7 @@ impl Incoming {
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Option<(Opcode, &'a mut [u8])> {
-        if self.is_partial() || config.delivery != Delivery::Messages {
+        if self.partial.is_some() || config.delivery != Delivery::Messages {
             return None;
         }
         // FIN, no reserved bit, text or binary: known beforehand, this leaves little of what follows.
@@ -158,9 +197,7 @@ impl Incoming {
 
     /// Gives back the memory of what was partial, once nothing is.
     fn settle(&mut self) {
-        self.partial.take_if(|partial| {
-            partial.message.is_none() && partial.frame.is_none() && partial.header_len == 0
-        });
+        self.partial.take_if(|partial| !partial.has_begun() && partial.held.is_empty());
     }
 
     /// The next header, as soon as it is whole.
@@ -240,7 +277,8 @@ impl Incoming {
         if exceeds(size, config.max_message_size) {
             return Err(ProtocolError::MessageTooLarge { size, limit: config.max_message_size });
         }
-        if fragments > config.max_fragments {
+        // It bounds the work of assembly. Chunks are delivered one by one.
+        if fragments > config.max_fragments && config.delivery == Delivery::Messages {
             return Err(ProtocolError::TooManyFragments { limit: config.max_fragments });
         }
         Ok(())
@@ -348,58 +386,6 @@ impl Incoming {
 #[inline]
 fn skip(input: &mut &mut [u8], len: usize) {
     *input = mem::take(input).get_mut(len..).unwrap_or_default();
-}
-
-/// The next chunk of a text message. A character that the previous piece began comes as a chunk of its
-/// own, because it lies nowhere in one piece; the rest is lent.
-fn text_chunk<'a>(
-    frame: &mut OpenFrame,
-    decoder: &mut Utf8Decoder,
-    input: &mut &'a mut [u8],
-    len: usize,
-) -> Result<Option<Event<'a>>, ProtocolError> {
-    let mut available = len;
-    let mut text = Cow::Borrowed("");
-    while !decoder.is_complete() && available > 0 {
-        let (completed, _) = decoder.decode(take(frame, input, 1))?;
-        available = available.saturating_sub(1);
-        if let Some(character) = completed {
-            text = Cow::Owned(String::from(character));
-        }
-    }
-    if text.is_empty() && available > 0 {
-        text = Cow::Borrowed(decoder.decode(take(frame, input, available))?.1);
-    }
-    let last = frame.fin && frame.remaining == 0;
-    if last && !decoder.is_complete() {
-        return Err(ProtocolError::InvalidUtf8);
-    }
-    Ok((last || !text.is_empty()).then_some(Event::Chunk(Chunk { payload: Message::Text(text), last })))
-}
-
-/// The event of a frame that stands for itself.
-#[inline]
-fn lend(opcode: Opcode, payload: &mut [u8], delivery: Delivery) -> Result<Event<'_>, ProtocolError> {
-    let message = match opcode {
-        Opcode::Text => Message::from(utf8::validate(payload)?),
-        Opcode::Binary => Message::from(&*payload),
-        _ => return control_event(opcode, Cow::Borrowed(payload)),
-    };
-    Ok(match delivery {
-        Delivery::Messages => Event::Message(message),
-        Delivery::Chunks => Event::Chunk(Chunk { payload: message, last: true }),
-    })
-}
-
-fn control_event(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, ProtocolError> {
-    Ok(match opcode {
-        Opcode::Ping => Event::Ping(payload),
-        Opcode::Pong => Event::Pong(payload),
-        _ => Event::Close(match payload {
-            Cow::Borrowed(payload) => CloseFrame::parse(payload)?,
-            Cow::Owned(payload) => CloseFrame::parse(&payload)?.map(CloseFrame::into_owned),
-        }),
-    })
 }
 
 /// Whether `size` is more than `limit`, where `usize::MAX` is no limit on any machine.

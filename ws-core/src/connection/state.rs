@@ -3,7 +3,10 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Connection, closing::Closing};
+use super::{
+    Connection,
+    closing::{Closing, Phase},
+};
 use crate::{Closure, Config};
 
 /// Which end of the connection this is.
@@ -30,54 +33,54 @@ pub enum State {
 
 /// Getters.
 impl Connection {
-    /// Whether to read from the network: not after its end, and not while too much waits to be written,
-    /// so that a peer that sends without reading is held back by its own transport.
+    /// Returns `true` if the driver should read from the network. It is `false` after the end of the stream, and while
+    /// receiving is paused because the peer does not read the replies to its messages, see [`reply`](Self::reply).
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        match &self.closing {
-            Some(closing) => !closing.eof && !self.is_finished(),
-            None => self.buffered() < self.config.write_buffer_size,
-        }
+        let ended = self.closing.is_some() && (self.has_input_ended() || self.is_finished());
+        !ended && !self.outgoing.is_paused(&self.config)
     }
 
-    /// Whether [`transmit`](Self::transmit) holds anything.
+    /// Returns `true` if [`receive`](Self::receive) may return an event without new input, because the connection keeps
+    /// input that it was given while receiving was paused, and the pause is over.
     #[must_use]
-    #[inline]
-    pub fn wants_write(&self) -> bool {
-        self.outgoing.wants_write()
+    pub fn wants_receive(&self) -> bool {
+        let kept = self.incoming.is_holding() || self.incoming.is_frame_complete();
+        kept && !self.outgoing.is_paused(&self.config)
     }
 
-    /// Whether the transport should be dropped now.
+    /// Returns `true` if this end should close its direction of the transport now: everything is written, and nothing
+    /// will follow. Shut down the writing direction of the socket, and with TLS send `close_notify` before. Then go on
+    /// reading until [`is_finished`](Self::is_finished): the connection drops what still comes. A transport that is
+    /// closed while input lies unread is reset, and the reset may overtake the Close.
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        let Some(closing) = &self.closing else { return false };
+        // RFC 6455 7.1.1: a client waits for the server to close the stream, unless something is wrong.
+        let closes_first = self.role() == Role::Server || closing.failure.is_some();
+        closes_first && self.phase() == Phase::Draining
+    }
+
+    /// Returns `true` if the transport should be dropped now.
     ///
-    /// A client waits for the server to close the stream first; either gives up after
-    /// [`close_timeout`](Config::close_timeout). A driver that can do so closes only its writing direction
-    /// first and then drops what is still received for a moment, so that the last Close is not lost to a
-    /// reset.
+    /// Before that, the closing handshake is done, or this end has given up, and the peer's stream has ended. Each
+    /// phase takes at most [`close_timeout`](Config::close_timeout).
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let Some(closing) = &self.closing else { return false };
-        if closing.expired || (closing.eof && !closing.is_deaf()) {
-            return true;
-        }
-        let server_closes_first =
-            closing.is_settled() && (self.role == Role::Server || closing.failure.is_some());
-        !self.wants_write() && (closing.eof || server_closes_first)
+        self.phase() == Phase::Closed
     }
 
-    /// How many bytes wait to be written.
-    #[must_use]
-    #[inline]
-    pub fn buffered(&self) -> usize {
-        self.outgoing.queue.len()
+    fn has_input_ended(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.eof)
     }
 
-    /// How far the connection is.
+    /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
-        match (&self.closing, self.is_finished()) {
-            (None, _) => State::Open,
-            (Some(_), false) => State::Closing,
-            (Some(_), true) => State::Closed,
+        match self.phase() {
+            Phase::Open => State::Open,
+            Phase::Closed => State::Closed,
+            _ => State::Closing,
         }
     }
 
@@ -100,10 +103,10 @@ impl Connection {
         self.outgoing.compressor.is_some()
     }
 
-    /// Which end this is.
+    /// Returns which end of the connection this is.
     #[must_use]
     pub const fn role(&self) -> Role {
-        self.role
+        self.incoming.role()
     }
 
     /// The configuration that the connection was made with.

@@ -3,11 +3,17 @@ use std::collections::VecDeque;
 
 use crate::Timestamp;
 
-/// One direction of a [`Pair`](super::Pair)'s network: from one end to the other. Without further words it is
-/// perfect: bytes arrive at once, as they were written, and for ever.
+/// One direction of a [`Pair`](super::Pair)'s network: from one end to the other. By default it is perfect: it accepts
+/// all bytes, and they arrive at once and as they were written.
 #[derive(Default)]
 pub struct Link {
     delay: Duration,
+    /// Bytes per second.
+    bandwidth: Option<u64>,
+    /// Number of bytes that it holds before it refuses more.
+    capacity: Option<usize>,
+    /// When the last byte that was written has left.
+    busy_until: Timestamp,
     pieces: Option<Box<dyn Iterator<Item = usize> + Send>>,
     loss: Option<(u64, Loss)>,
     /// How many bytes have arrived.
@@ -33,6 +39,34 @@ impl Link {
     pub fn delay(&mut self, delay: Duration) -> &mut Self {
         self.delay = delay;
         self
+    }
+
+    /// Limits how many bytes per second pass. Zero counts as one.
+    pub fn bandwidth(&mut self, bytes_per_second: u64) -> &mut Self {
+        self.bandwidth = Some(bytes_per_second.max(1));
+        self
+    }
+
+    /// Limits how many bytes the link holds, like the buffers of sockets. It refuses more until some were read.
+    pub fn capacity(&mut self, bytes: usize) -> &mut Self {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    /// Holds back everything that has not arrived until `until`.
+    pub fn pause_until(&mut self, until: Timestamp) -> &mut Self {
+        self.busy_until = self.busy_until.max(until);
+        for (arrival, _) in &mut self.under_way {
+            *arrival = until.max(*arrival);
+        }
+        self.ends_at = self.ends_at.map(|at| at.max(until));
+        self
+    }
+
+    /// Returns how many bytes the link accepts now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.under_way()))
     }
 
     /// Cuts what arrives into reads of these sizes; zero counts as one. When the sizes are used up, it is not cut
@@ -78,8 +112,15 @@ impl Link {
     }
 
     pub(super) fn push(&mut self, now: Timestamp, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.under_way.push_back((self.arrival(now), bytes.to_vec()));
+        /// With limited bandwidth, bytes arrive in segments of at most this size.
+        const SEGMENT: usize = 1460;
+        let segment = self.bandwidth.map_or(usize::MAX, |_| SEGMENT);
+        for piece in bytes.chunks(segment) {
+            let time = self.bandwidth.map_or(Duration::ZERO, |bandwidth| {
+                Duration::from_nanos((piece.len() as u64).saturating_mul(1_000_000_000) / bandwidth)
+            });
+            self.busy_until = self.busy_until.max(now) + time;
+            self.under_way.push_back((self.arrival(now), piece.to_vec()));
         }
     }
 
@@ -134,7 +175,7 @@ impl Link {
     /// Nothing overtakes anything, should the delay become shorter.
     fn arrival(&self, now: Timestamp) -> Timestamp {
         let last = self.under_way.back().map_or(Timestamp::ZERO, |(at, _)| *at);
-        last.max(now + self.delay)
+        last.max(self.busy_until.max(now) + self.delay)
     }
 }
 

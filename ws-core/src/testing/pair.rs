@@ -4,7 +4,9 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Buf;
 
 use super::{Link, ROLES, SEED, connect, drained, link::Loss, other, receive};
-use crate::{Config, Connection, Event, HandshakeError, ProtocolError, Role, Timestamp, client, server};
+use crate::{
+    Config, Connection, Event, HandshakeError, ProtocolError, Role, Timestamp, Transmit, client, server,
+};
 
 /// A client and a server joined by a network in memory, under a virtual clock.
 ///
@@ -44,6 +46,8 @@ pub struct End {
     events: VecDeque<Event<'static>>,
     error: Option<ProtocolError>,
     output: Vec<u8>,
+    /// Output that was taken and not written: the second buffer of a driver.
+    taken: Transmit,
 }
 
 /// Constructors.
@@ -225,22 +229,45 @@ impl Pair {
         self.end(role).connection.handle_timeout(now);
     }
 
-    /// Writes at most `most` bytes that wait at this end, which drops the stream once it is finished. Tells
-    /// whether anything happened.
+    /// Takes the output of this end into the buffer of its driver. It is in flight until [`write`](Self::write) has
+    /// written it.
+    pub fn take(&mut self, role: Role) {
+        let End { connection, taken, .. } = self.end(role);
+        connection.take_transmit(taken);
+    }
+
+    /// Writes at most `most` bytes of the output of this end, as far as the link accepts them: those that were
+    /// [taken](Self::take) first. Shuts the stream down when the connection asks for it. Returns `true` if anything
+    /// happened.
     pub fn write(&mut self, role: Role, most: usize) -> bool {
         let now = self.now;
-        let end = self.end(role);
-        let mut buffer = end.connection.transmit();
-        let most = buffer.remaining().min(most);
-        let bytes = buffer.copy_to_bytes(most);
-        drop(buffer);
-        end.output.extend_from_slice(&bytes);
-        end.link.push(now, &bytes);
-        let hangs_up = end.connection.is_finished() && end.link.ends_at.is_none();
-        if hangs_up {
-            end.link.end(now);
+        let End { connection, link, output, taken, .. } = self.end(role);
+        if connection.is_finished() {
+            // The transport is gone, and its buffer with it.
+            taken.advance(usize::MAX);
         }
-        most > 0 || hangs_up
+        let most = most.min(link.room());
+        let mut bytes = taken.copy_to_bytes(taken.remaining().min(most)).to_vec();
+        connection.written(bytes.len());
+        let mut buffer = connection.transmit();
+        let rest = buffer.remaining().min(most.saturating_sub(bytes.len()));
+        if !taken.has_remaining() {
+            bytes.extend_from_slice(&buffer.copy_to_bytes(rest));
+        }
+        drop(buffer);
+        output.extend_from_slice(&bytes);
+        link.push(now, &bytes);
+        let ends = (connection.wants_shutdown() || connection.is_finished()) && link.ends_at.is_none();
+        if ends {
+            link.end(now);
+        }
+        !bytes.is_empty() || ends
+    }
+
+    /// Ends the stream of this end without a Close, behind what was written: a half-close. It can still receive.
+    pub fn half_close(&mut self, role: Role) {
+        let now = self.now;
+        self.end(role).link.end(now);
     }
 
     /// Lets at most `most` bytes that have arrived be read, and then perhaps the end of the stream. Tells
@@ -299,7 +326,14 @@ impl Pair {
 
 impl End {
     fn new(connection: Connection) -> Self {
-        Self { connection, link: Link::default(), events: VecDeque::new(), error: None, output: Vec::new() }
+        Self {
+            connection,
+            link: Link::default(),
+            events: VecDeque::new(),
+            error: None,
+            output: Vec::new(),
+            taken: Transmit::default(),
+        }
     }
 
     /// The events that have come and were not taken, oldest first.

@@ -27,8 +27,17 @@ pub(crate) enum Call {
     Pong(usize),
     Close(u16, usize),
     Fail(u16, usize),
+    /// Answers: never refused for lack of room.
+    Reply(Message<'static>),
     Write(usize),
+    /// Takes the output. It is in flight until it was written.
     Take,
+    /// Writes so many of the bytes that were taken.
+    WriteTaken(usize),
+    /// The transport accepts no more.
+    Discard,
+    /// The deadlines of output alone.
+    TellOutput(u64),
     Release,
 }
 
@@ -54,7 +63,11 @@ pub(crate) fn any_call(role: Role) -> impl Strategy<Value = Call> {
         1 => (code(), reason()).prop_map(|(code, reason)| Call::Close(code, reason)),
         1 => (code(), reason()).prop_map(|(code, reason)| Call::Fail(code, reason)),
         6 => (0..3000_usize).prop_map(Call::Write),
-        1 => Just(Call::Take),
+        3 => message().prop_map(Call::Reply),
+        3 => Just(Call::Take),
+        3 => (0..3000_usize).prop_map(Call::WriteTaken),
+        1 => Just(Call::Discard),
+        2 => (0..40_000_u64).prop_map(Call::TellOutput),
         1 => Just(Call::Release),
     ]
 }
@@ -84,6 +97,7 @@ struct Before {
     closure: Option<Closure>,
     finished: bool,
     buffered: usize,
+    output: usize,
 }
 
 /// A connection, and what is remembered of it from outside.
@@ -91,14 +105,24 @@ struct Watched {
     connection: Connection,
     now: Duration,
     error: Option<ProtocolError>,
+    /// Output that was taken and not written.
     driver: Transmit,
     output: Vec<u8>,
+    /// Whether the connection has dropped output that was not written.
+    is_cut: bool,
 }
 
 impl Watched {
     fn new(role: Role, config: &std::sync::Arc<Config>) -> Self {
         let connection = connect(role, config);
-        Self { connection, now: Duration::ZERO, error: None, driver: Transmit::default(), output: Vec::new() }
+        Self {
+            connection,
+            now: Duration::ZERO,
+            error: None,
+            driver: Transmit::default(),
+            output: Vec::new(),
+            is_cut: false,
+        }
     }
 
     fn apply(&mut self, call: &Call) -> Result<(), SendError> {
@@ -137,13 +161,25 @@ impl Watched {
             Call::Close(code, len) => connection.close(CloseCode::new(*code), &reason[..*len])?,
             Call::Fail(code, len) => connection.fail(CloseCode::new(*code), &reason[..*len])?,
             Call::Write(most) => {
+                // What was taken goes first.
+                if self.driver.has_remaining() {
+                    return Ok(());
+                }
                 let mut buffer = connection.transmit();
                 let most = buffer.remaining().min(*most);
                 self.output.extend_from_slice(&buffer.copy_to_bytes(most));
             }
-            Call::Take => {
-                connection.take_transmit(&mut self.driver);
-                self.output.extend_from_slice(&self.driver.copy_to_bytes(self.driver.remaining()));
+            Call::Reply(message) => connection.reply(message.clone())?,
+            Call::Take => connection.take_transmit(&mut self.driver),
+            Call::WriteTaken(most) => {
+                let most = self.driver.remaining().min(*most);
+                self.output.extend_from_slice(&self.driver.copy_to_bytes(most));
+                connection.written(most);
+            }
+            Call::Discard => connection.discard_output(),
+            Call::TellOutput(pause) => {
+                self.now += Duration::from_millis(*pause);
+                connection.handle_output_timeout(self.now.into());
             }
             Call::Release => connection.release(),
         }
@@ -157,6 +193,7 @@ impl Watched {
             closure: connection.closure(),
             finished: connection.is_finished(),
             buffered: connection.buffered(),
+            output: self.output.len(),
         }
     }
 
@@ -176,12 +213,17 @@ impl Watched {
             assert_eq!(connection.buffered(), before.buffered, "{call:?}");
             assert_eq!((connection.state(), &closure), (before.state, &before.closure), "{call:?}");
         }
-        assert!(connection.buffered() == 0 || connection.wants_write(), "{call:?}");
+        let in_flight = self.driver.remaining();
+        assert!(connection.buffered() <= in_flight || connection.wants_write(), "{call:?}");
     }
 
     /// What holds of all that was ever written: legal frames, one Close at most, and nothing behind it.
     fn check_output(mut self) {
+        self.output.extend(self.driver.copy_to_bytes(self.driver.remaining()));
         self.output.extend(crate::support::written(&mut self.connection));
+        if self.is_cut {
+            return;
+        }
         let frames = wire::frames(&self.output);
         let close = frames.iter().position(|frame| frame.opcode == CLOSE);
         assert!(close.is_none_or(|place| place == frames.len() - 1), "a frame behind a Close");
@@ -216,13 +258,19 @@ proptest! {
             let before = watched.before();
             let refused = watched.apply(call).is_err();
             watched.check(call, &before, refused);
+            if watched.output.len() + watched.connection.buffered() < before.output + before.buffered {
+                // The connection has given its output up.
+                watched.driver.advance(usize::MAX);
+                watched.is_cut = true;
+            }
         }
         watched.check_output();
     }
 
-    // Invariant: once a connection is closing, its deadline ends it, whatever else is called.
+    // Invariant: once a connection is closing, its deadlines end it, whatever else is called: one for each phase, and
+    // one second more for each 256 bytes that wait.
     #[test]
-    fn whatever_is_called_a_closing_connection_is_finished_within_the_close_timeout(
+    fn whatever_is_called_a_closing_connection_is_finished_in_bounded_time(
         (role, calls, more) in strategies::role().prop_flat_map(|role| {
             (Just(role), vec(any_call(role), 0..20), vec(any_call(role), 0..20))
         }),
@@ -236,10 +284,11 @@ proptest! {
         }
         prop_assert_ne!(watched.connection.state(), State::Open);
         watched.connection.handle_timeout(watched.now.into());
-        let ends = watched.now + close_timeout;
+        let flushing = Duration::from_secs(watched.connection.buffered().div_ceil(256) as u64 + 1);
+        let ends = watched.now + 3 * close_timeout + flushing;
         for call in &more {
             // Time passes only as the connection asks.
-            if !matches!(call, Call::Tell(_)) {
+            if !matches!(call, Call::Tell(_) | Call::TellOutput(_)) {
                 let _ = watched.apply(call);
             }
         }

@@ -192,7 +192,7 @@ fn after_its_own_close_an_endpoint_still_finds_broken_rules_and_sends_no_second_
         assert_eq!(sent(&mut connection), [Frame::close(1000, "")]);
         let closure = connection.closure().unwrap();
         assert_eq!((closure.code.get(), closure.clean, closure.initiator), (1002, false, Side::Local));
-        assert!(connection.is_finished());
+        assert!(connection.wants_shutdown());
     }
 }
 

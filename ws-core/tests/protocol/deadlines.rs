@@ -47,7 +47,7 @@ fn a_message_that_was_begun_and_not_continued_fails_the_connection_with_1008() {
             assert_eq!(connection.closure().unwrap().cause, Cause::Timeout(Timeout::Stall), "{what}");
             let frames = sent(&mut connection);
             assert_eq!((frames.len(), &frames[0].payload[..2]), (1, &1008_u16.to_be_bytes()[..]));
-            assert!(connection.is_finished());
+            assert!(connection.wants_shutdown());
             assert_eq!(hear(&mut connection, &[Frame::text("late")]), []);
         }
     }
@@ -85,12 +85,15 @@ fn without_a_stall_timeout_a_message_may_pause_for_ever() {
     }
 }
 
-/// A connection that does not read, because too much waits to be written, and that was told a beginning.
+/// A connection that does not read, because replies wait to be written, and that was told a beginning.
 fn backpressured(role: Role, beginning: &[u8]) -> Connection {
-    let mut connection = open(role);
+    let mut connection = open_with(role, |config| {
+        config.keepalive = None;
+        config.write_timeout = None;
+    });
     events(&mut connection, beginning);
     connection.handle_timeout(at(1));
-    connection.send(vec![0; 100_000]).unwrap();
+    connection.reply(vec![0; 100_000]).unwrap();
     assert!(!connection.wants_read());
     connection
 }
@@ -132,6 +135,9 @@ fn a_peer_that_does_not_answer_a_close_is_waited_for_as_long_as_configured() {
         assert!(connection.poll_timeout().is_some_and(|due| due <= at(105)));
         connection.handle_timeout(at(100));
         written(&mut connection);
+        // The wait for the peer's Close begins when this end's was written.
+        assert_eq!(connection.poll_timeout(), Some(at(100)));
+        connection.handle_timeout(at(100));
         assert_eq!(connection.poll_timeout(), Some(at(105)));
         connection.handle_timeout(at_millis(104_999));
         assert_eq!(connection.state(), State::Closing);
@@ -147,6 +153,7 @@ fn the_close_timeout_is_not_reset_by_what_the_peer_sends() {
     for role in ROLES {
         let mut connection = open(role);
         connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        written(&mut connection);
         for second in 0..5 {
             assert_eq!(hear(&mut connection, &[Frame::text("more")]), [text("more")]);
             connection.handle_timeout(at(second));
@@ -197,6 +204,11 @@ fn a_close_timeout_of_zero_waits_for_nothing() {
         connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         assert!(!connection.is_finished(), "time has to be told first");
         connection.handle_timeout(Timestamp::ZERO);
+        assert_eq!(sent(&mut connection).len(), 1, "the Close can still be written");
+        for _ in 0..2 {
+            assert_eq!(connection.poll_timeout(), Some(Timestamp::ZERO));
+            connection.handle_timeout(Timestamp::ZERO);
+        }
         assert!(connection.is_finished());
     }
 }
@@ -271,6 +283,7 @@ fn the_default_deadlines_are_those_of_the_documentation() {
     let config = Config::default();
     assert_eq!(config.open_timeout, Some(secs(10)));
     assert_eq!(config.close_timeout, secs(5));
+    assert_eq!(config.write_timeout, Some(secs(30)));
     assert_eq!(config.stall_timeout, Some(secs(30)));
     let keepalive = config.keepalive.unwrap();
     assert_eq!((keepalive.interval, keepalive.timeout, keepalive.max_missed), (secs(20), secs(20), 1));

@@ -1,7 +1,7 @@
 //! What drivers have that know better than to let a connection queue: frames that are written from where they
 //! lie, memory that is lent.
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use proptest::prelude::*;
 use ws_core::{Chunk, CloseCode, Connection, Message, PreparedMessage, Role, Transmit};
 
@@ -58,7 +58,7 @@ fn a_header_and_its_payload_are_the_frame_that_would_be_queued() {
 fn nothing_is_written_ahead_of_what_waits_or_against_the_rules() {
     for (why, mut connection) in busy() {
         assert!(connection.frame_header(&Message::from("m")).is_none(), "{why}");
-        assert!(connection.prepared_frame(&PreparedMessage::new("m")).is_none(), "{why}");
+        assert!(connection.take_prepared(&PreparedMessage::new("m")).is_none(), "{why}");
     }
 }
 
@@ -71,17 +71,23 @@ proptest! {
         let frame = queued(&message);
         let mut connection = open(Role::Server);
         let at = (frame.len() as f64 * cut) as usize;
-        if prepared {
-            let prepared = PreparedMessage::new(message);
-            prop_assert_eq!(&connection.prepared_frame(&prepared).unwrap()[..], &frame[..]);
-            connection.send_prepared(&prepared).unwrap();
+        let rest = if prepared {
+            let taken = connection.take_prepared(&PreparedMessage::new(message)).unwrap();
+            prop_assert_eq!(&taken[..], &frame[..]);
+            connection.written(at);
+            prop_assert_eq!(connection.buffered(), frame.len() - at, "the driver keeps the rest");
+            taken.slice(at..)
         } else {
             prop_assert!(connection.frame_header(&message).is_some());
-            connection.send(message).unwrap();
-        }
-        connection.transmit().advance(at);
+            connection.sent_directly(message, at).unwrap();
+            Bytes::new()
+        };
+        prop_assert_eq!(connection.total_written(), at as u64);
         connection.send("next").unwrap();
-        prop_assert_eq!(written(&mut connection), [&frame[at..], &queued(&Message::from("next"))].concat());
+        let queued_then = written(&mut connection);
+        connection.written(rest.len());
+        prop_assert_eq!([&rest[..], &queued_then].concat(), [&frame[at..], &queued(&Message::from("next"))].concat());
+        prop_assert_eq!((connection.buffered(), connection.total_written()), (0, connection.total_queued()));
     }
 }
 

@@ -19,24 +19,35 @@ const OPEN: (State, bool, bool) = (State::Open, false, false);
 const CLOSING: (State, bool, bool) = (State::Closing, false, true);
 const CLOSED: (State, bool, bool) = (State::Closed, true, true);
 
+/// Asserts that nothing is left to say: this end shuts its direction down, drops what still comes, and is finished at
+/// the end of the stream.
+fn drains(connection: &mut Connection) {
+    assert_eq!(states(connection), CLOSING);
+    assert!(connection.wants_shutdown() && connection.wants_read() && !connection.wants_write());
+    assert_eq!(events(connection, b"\xFF\xFF\xFF\xFF"), []);
+    connection.receive_eof();
+    assert_eq!(states(connection), CLOSED);
+    assert!(!connection.wants_shutdown() && !connection.wants_read());
+}
+
 #[test]
-fn a_server_is_finished_as_soon_as_both_closes_are_through() {
+fn a_server_shuts_down_as_soon_as_both_closes_are_through() {
     let mut server = open(Role::Server);
     assert_eq!(states(&server), OPEN);
     hear(&mut server, &[Frame::close(1000, "")]);
-    assert_eq!(states(&server), CLOSING, "the echo is not written yet");
+    assert_eq!(states(&server), CLOSING);
+    assert!(!server.wants_shutdown(), "the echo is not written yet");
     written(&mut server);
-    assert_eq!(states(&server), CLOSED);
-    assert!(!server.wants_read());
+    drains(&mut server);
 
     let mut server = open(Role::Server);
     server.close(NORMAL, "").unwrap();
     assert_eq!(states(&server), CLOSING);
     written(&mut server);
     assert_eq!(states(&server), CLOSING, "the client's Close is missing");
-    assert!(server.wants_read());
+    assert!(server.wants_read() && !server.wants_shutdown());
     hear(&mut server, &[Frame::close(1000, "")]);
-    assert_eq!(states(&server), CLOSED);
+    drains(&mut server);
 }
 
 #[test]
@@ -46,7 +57,7 @@ fn a_client_waits_for_the_server_to_close_the_stream() {
     written(&mut client);
     hear(&mut client, &[Frame::close(1000, "")]);
     assert_eq!(states(&client), CLOSING);
-    assert!(client.wants_read());
+    assert!(client.wants_read() && !client.wants_shutdown());
     client.receive_eof();
     assert_eq!(states(&client), CLOSED);
     assert!(client.closure().unwrap().clean);
@@ -80,12 +91,14 @@ fn an_end_that_fails_the_connection_waits_for_nobody() {
         connection.fail(CloseCode::POLICY_VIOLATION, "no").unwrap();
         assert_eq!(states(&connection), CLOSING);
         assert_eq!(sent(&mut connection), [Frame::close(1008, "no")]);
-        assert_eq!(states(&connection), CLOSED);
+        drains(&mut connection);
 
         let mut connection = open(role);
         assert!(error_of(&mut connection, &[Frame::continuation("")]).is_some());
         assert_eq!(states(&connection), CLOSING);
         written(&mut connection);
+        assert!(connection.wants_shutdown());
+        connection.receive_eof();
         assert_eq!(states(&connection), CLOSED);
     }
 }
@@ -97,7 +110,7 @@ fn failing_after_closing_sends_nothing_more() {
         connection.close(NORMAL, "").unwrap();
         connection.fail(CloseCode::POLICY_VIOLATION, "enough").unwrap();
         assert_eq!(sent(&mut connection), [Frame::close(1000, "")]);
-        assert!(connection.is_finished());
+        assert!(connection.wants_shutdown());
         let closure = connection.closure().unwrap();
         assert_eq!((closure.code, closure.cause), (CloseCode::POLICY_VIOLATION, Cause::Application));
 
@@ -143,6 +156,10 @@ fn the_end_of_the_stream_finishes_a_connection_at_every_stage() {
             let mut connection = open(role);
             reach(&mut connection);
             connection.receive_eof();
+            if connection.wants_write() {
+                assert_eq!(states(&connection), CLOSING, "{stage}: what was queued is still written");
+                written(&mut connection);
+            }
             assert_eq!(states(&connection), CLOSED, "{stage}");
             assert!(!connection.wants_read(), "{stage}");
             let closure = connection.closure().unwrap();
@@ -295,5 +312,13 @@ fn every_missed_deadline_has_its_sentence() {
         connection.handle_timeout(at(2));
         let said = "given up: the peer answers no pings, code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Keepalive), said);
+
+        let mut connection = open_with(role, |config| config.keepalive = None);
+        connection.send("unread").unwrap();
+        connection.handle_timeout(at(1));
+        connection.handle_timeout(at(31));
+        let said = "given up: the peer did not read what was sent to it within the write timeout, \
+                    code 1006 abnormal closure";
+        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Write), said);
     }
 }

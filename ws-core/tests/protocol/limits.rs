@@ -1,7 +1,7 @@
 //! Limits are exact, and hold before a byte of the payload is taken (RFC 6455 section 10.4).
 
 use proptest::prelude::*;
-use ws_core::{Config, Connection, Delivery, Event, ProtocolError, Role};
+use ws_core::{Config, Connection, Delivery, Event, ProtocolError, Role, State};
 
 use crate::support::{
     ROLES, cases, error_of, events, hear, open_with, receive, receive_pieces, strategies,
@@ -87,7 +87,8 @@ fn a_frame_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header() 
 #[test]
 fn as_many_fragments_as_allowed_pass_and_one_more_fails_from_the_header() {
     for limit in [1, 2, 5, 1024] {
-        for mut connection in each(|config| config.max_fragments = limit) {
+        for role in ROLES {
+            let mut connection = open_with(role, |config| config.max_fragments = limit);
             let mut frames = vec![Frame::continuation("").unfinished(); limit];
             frames[0].opcode = wire::TEXT;
             frames[limit - 1].fin = true;
@@ -99,9 +100,22 @@ fn as_many_fragments_as_allowed_pass_and_one_more_fails_from_the_header() {
             assert_eq!(connection.closure().unwrap().code.get(), 1008);
         }
     }
-    for mut connection in each(|config| config.max_fragments = 0) {
+    for role in ROLES {
+        let mut connection = open_with(role, |config| config.max_fragments = 0);
         let error = error_of(&mut connection, &[Frame::text("")]);
         assert_eq!(error, Some(ProtocolError::TooManyFragments { limit: 0 }), "zero is zero");
+    }
+}
+
+#[test]
+fn a_message_in_chunks_may_have_any_number_of_fragments() {
+    for role in ROLES {
+        let mut connection = open_with(role, |config| config.delivery = Delivery::Chunks);
+        let mut frames = vec![Frame::continuation("x").unfinished(); 5000];
+        frames[0].opcode = wire::BINARY;
+        frames[4999].fin = true;
+        assert_eq!(hear(&mut connection, &frames).len(), 5000);
+        assert_eq!(connection.state(), State::Open);
     }
 }
 

@@ -208,8 +208,8 @@ fn when_one_end_vanishes_the_other_notices() {
         pair.settle();
         while let Some(due) = pair.end(survivor).connection.poll_timeout() {
             pair.set_now(due);
-            pair.write(survivor, usize::MAX);
             pair.tell_time(survivor);
+            pair.write(survivor, usize::MAX);
         }
         assert!(pair.end(survivor).connection.is_finished());
         assert!(pair.now() <= crate::support::at(40));

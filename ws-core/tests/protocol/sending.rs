@@ -67,13 +67,12 @@ fn nothing_is_sent_while_the_write_buffer_is_full_and_everything_again_once_it_i
                 let mut connection = open_with(role, |config| config.write_buffer_size = 100);
                 // The message that crosses the mark still fits.
                 connection.send(&[0; 5000]).unwrap();
-                assert!(!connection.wants_read());
+                assert!(connection.wants_read(), "own messages do not keep this end from reading");
                 connection
             };
             refuses(full(), SendError::BufferFull, way, send);
             let mut connection = full();
             assert_eq!(wire::frames(&written(&mut connection)).len(), 1);
-            assert!(connection.wants_read());
             assert_eq!(send(&mut connection), Ok(()), "{way}");
             assert_eq!(sent(&mut connection).len(), 1, "{way}");
         }
@@ -85,7 +84,7 @@ fn the_write_buffer_is_full_at_its_mark_exactly() {
     for (frame, accepted) in [(99, true), (100, false)] {
         let mut server = open_with(Role::Server, |config| config.write_buffer_size = 100);
         server.send(&vec![0; frame - 2][..]).unwrap();
-        assert_eq!((server.buffered(), server.wants_read()), (frame, accepted));
+        assert_eq!(server.buffered(), frame);
         assert_eq!(server.send("").is_ok(), accepted);
     }
 }

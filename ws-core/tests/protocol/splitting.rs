@@ -49,6 +49,8 @@ proptest! {
         mut limits in strategies::limits(),
         sizes in strategies::cuts(),
     ) {
+        // The number of fragments is limited only where messages are assembled.
+        limits.max_fragments = usize::MAX;
         let (events, error, closure, output) = seen(role, &limits, &stream, &[usize::MAX]);
         limits.delivery = Delivery::Chunks;
         for sizes in [&sizes[..], &[1], &[usize::MAX]] {
@@ -210,9 +212,11 @@ proptest! {
                 by_chunks.extend(write_chunk(&mut chunked, most));
                 by_slices.extend(write_vectored(&mut vectored, slots, most));
                 taken.take_transmit(&mut driver);
-                prop_assert_eq!(taken.buffered(), 0);
+                prop_assert_eq!(taken.buffered(), driver.remaining(), "what was taken is in flight");
                 let most = driver.remaining().min(most);
                 by_driver.extend_from_slice(&driver.copy_to_bytes(most));
+                taken.written(most);
+                prop_assert_eq!((taken.buffered(), taken.wants_write()), (driver.remaining(), false));
             }
             prop_assert_eq!(by_chunks.len() + chunked.buffered(), whole.buffered());
             prop_assert_eq!(by_slices.len() + vectored.buffered(), whole.buffered());

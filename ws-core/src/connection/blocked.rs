@@ -1,0 +1,228 @@
+//! The account of written bytes, and the state that exists only while output waits for the network.
+
+use alloc::boxed::Box;
+
+use super::outgoing::Outgoing;
+use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
+
+/// State that exists only while output waits. An idle connection does without.
+#[derive(Debug, Default)]
+pub(super) struct Blocked {
+    /// Payload of the latest ping, if the answer has to wait until earlier pongs were written.
+    pong: Option<Pong>,
+    /// Position of the end of the latest pong that was queued while much waited.
+    pong_end: u64,
+    /// Set while the network refuses bytes.
+    refused: Option<Refused>,
+    /// Fingerprint of the chunk that was refused in the middle of its message.
+    refused_chunk: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Pong {
+    payload: [u8; 125],
+    len: u8,
+}
+
+/// A network that takes no more bytes for the moment.
+#[derive(Debug)]
+struct Refused {
+    /// Time of the last progress, or when the bytes that it refused were first seen.
+    since: Timestamp,
+    /// Value of `Outgoing::written` at the last look.
+    written: u64,
+}
+
+/// The account.
+impl Outgoing {
+    /// Returns the number of bytes that were queued and not written.
+    #[inline]
+    pub(super) fn unwritten(&self) -> usize {
+        self.queue.len().saturating_add(self.in_flight)
+    }
+
+    /// Returns the position of the end of the output.
+    #[inline]
+    pub(super) fn end(&self) -> u64 {
+        self.written.saturating_add(self.unwritten() as u64)
+    }
+
+    /// Records that the next `count` bytes were written. They have left the queue already.
+    #[inline]
+    pub(super) fn record_written(&mut self, count: usize) {
+        self.written = self.written.saturating_add(count as u64);
+        if self.reply_bytes > 0 {
+            let unwritten = u32::try_from(self.unwritten()).unwrap_or(u32::MAX);
+            self.reply_bytes = self.reply_bytes.min(unwritten);
+        }
+    }
+
+    /// Records a reply of at most `len` bytes that was just queued.
+    #[inline]
+    pub(super) fn record_reply(&mut self, len: usize) {
+        self.reply_bytes = self.reply_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+    }
+
+    /// Returns `true` if unwritten replies have reached the mark, so that receiving more could ask for more of them.
+    #[inline]
+    pub(super) fn is_paused(&self, config: &Config) -> bool {
+        let replies = usize::try_from(self.reply_bytes).unwrap_or(usize::MAX);
+        let mark = config.write_buffer_size.max(1);
+        replies >= mark && self.unwritten() >= mark
+    }
+
+    /// Drops everything that was not written.
+    pub(super) fn discard(&mut self) {
+        self.queue = Transmit::default();
+        self.in_flight = 0;
+        self.reply_bytes = 0;
+        self.blocked = None;
+        self.message = None;
+    }
+
+    /// Compares the output with the last look, which was `before`. Bytes that waited then and still do were refused by
+    /// the network, because a driver writes before it waits. Progress after a refusal is a sign of life; bytes that
+    /// went straight into the operating system's buffer are none.
+    #[inline]
+    pub(super) fn look(&mut self, before: Timestamp, now: Timestamp) {
+        let refused = self.written < self.seen;
+        self.seen = self.end();
+        if refused || self.blocked.is_some() {
+            self.look_at_refusal(refused, before, now);
+        }
+        self.accepted = false;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at_refusal(&mut self, refused: bool, before: Timestamp, now: Timestamp) {
+        let (written, accepted) = (self.written, self.accepted);
+        if refused {
+            let blocked = self.blocked.get_or_insert_default();
+            match &mut blocked.refused {
+                Some(refused) if accepted || written > refused.written => {
+                    self.progressed = true;
+                    *refused = Refused { since: now, written };
+                }
+                Some(_) => {}
+                None => blocked.refused = Some(Refused { since: before, written }),
+            }
+        } else if let Some(blocked) = &mut self.blocked {
+            self.progressed |= blocked.refused.take().is_some();
+            self.drop_unused();
+        }
+    }
+
+    /// Frees what is needed only while output waits, if none of it is needed.
+    pub(super) fn drop_unused(&mut self) {
+        let written = self.written;
+        self.blocked.take_if(|blocked| {
+            let Blocked { pong, pong_end, refused, refused_chunk } = &**blocked;
+            pong.is_none() && *pong_end <= written && refused.is_none() && refused_chunk.is_none()
+        });
+    }
+
+    /// Returns the time since which the network has refused bytes without any progress.
+    pub(super) fn refused_since(&self) -> Option<Timestamp> {
+        self.blocked.as_ref()?.refused.as_ref().map(|refused| refused.since)
+    }
+}
+
+/// Pongs.
+impl Outgoing {
+    /// While fewer bytes than these are unwritten, each ping is answered.
+    const PONGS_BELOW: usize = 4096;
+
+    /// Answers a ping: at once, or, if much is unwritten and a pong among it, when that pong was written. Then an
+    /// earlier ping that still waits is forgotten: RFC 6455 5.5.3 lets an endpoint "elect to send a Pong frame for
+    /// only the most recently processed Ping frame".
+    pub(super) fn answer(&mut self, ping: &[u8]) {
+        if self.has_room_for_pong() {
+            if let Some(blocked) = &mut self.blocked {
+                blocked.pong = None;
+            }
+            self.push_pong(ping);
+        } else if let Ok(len) = u8::try_from(ping.len()) {
+            let blocked = self.blocked.get_or_insert_default();
+            let pong = blocked.pong.get_or_insert(Pong { payload: [0; 125], len });
+            if let Some(space) = pong.payload.get_mut(..ping.len()) {
+                space.copy_from_slice(ping);
+                pong.len = len;
+            }
+        }
+    }
+
+    /// Returns `true` if a pong may be queued. Many may while little is unwritten, otherwise one. So a peer that pings
+    /// and does not read costs no memory.
+    #[inline]
+    fn has_room_for_pong(&self) -> bool {
+        self.unwritten() < Self::PONGS_BELOW
+            || self.blocked.as_ref().is_none_or(|blocked| blocked.pong_end <= self.written)
+    }
+
+    /// Queues the pong that waits, if there is room now.
+    #[inline]
+    pub(super) fn flush_pong(&mut self) {
+        if self.blocked.is_some() && self.has_room_for_pong() {
+            self.push_waiting_pong();
+        }
+    }
+
+    /// Queues the pong that waits, room or not: nothing may follow a Close.
+    pub(super) fn push_waiting_pong(&mut self) {
+        if let Some(Pong { payload, len }) = self.blocked.as_mut().and_then(|blocked| blocked.pong.take()) {
+            self.push_pong(payload.get(..usize::from(len)).unwrap_or_default());
+        }
+    }
+
+    fn push_pong(&mut self, payload: &[u8]) {
+        self.push(Opcode::Pong, payload);
+        if self.unwritten() >= Self::PONGS_BELOW {
+            let end = self.end();
+            self.blocked.get_or_insert_default().pong_end = end;
+        }
+    }
+
+    /// Returns `true` if there are bytes to be taken or written.
+    #[inline]
+    pub(super) fn wants_write(&self) -> bool {
+        !self.queue.is_empty() || self.blocked.as_ref().is_some_and(|blocked| self.can_pong(blocked))
+    }
+
+    fn can_pong(&self, blocked: &Blocked) -> bool {
+        blocked.pong.is_some() && self.has_room_for_pong()
+    }
+}
+
+/// Refused chunks.
+impl Outgoing {
+    /// Remembers a chunk that was refused in the middle of its message.
+    #[cold]
+    pub(super) fn refuse_chunk(&mut self, chunk: &Chunk<'_>) {
+        if self.message.is_some() {
+            self.blocked.get_or_insert_with(Box::default).refused_chunk = Some(fingerprint(chunk));
+        }
+    }
+
+    /// Returns `true` if `chunk` would leave a hole, because the one before it was refused. If it is the refused one,
+    /// that is forgotten.
+    #[inline]
+    pub(super) fn skips_chunk(&self, chunk: &Chunk<'_>) -> bool {
+        let refused = self.blocked.as_ref().and_then(|blocked| blocked.refused_chunk);
+        refused.is_some_and(|refused| refused != fingerprint(chunk))
+    }
+
+    #[inline]
+    pub(super) fn forget_refused_chunk(&mut self) {
+        if let Some(blocked) = &mut self.blocked {
+            blocked.refused_chunk = None;
+        }
+    }
+}
+
+/// Tells a chunk from others (FNV-1a): this finds mistakes of the application and is no defence.
+fn fingerprint(chunk: &Chunk<'_>) -> u64 {
+    let kind = [u8::from(chunk.last), u8::from(chunk.payload.is_text())];
+    let bytes = kind.iter().chain(chunk.payload.as_bytes());
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+}

@@ -1,0 +1,199 @@
+//! Frames on their way to the network, and the account of which bytes were written.
+
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
+
+use bytes::Bytes;
+
+use super::blocked::Blocked;
+use crate::{
+    PreparedMessage, Transmit,
+    entropy::Entropy,
+    extension::Compressor,
+    frame::{EncodedHeader, Header, Opcode, extend_masked},
+};
+
+/// Output: what is queued, what a driver has taken, and how much was written.
+///
+/// Positions count the bytes of the whole stream, from the first that was ever queued. So a mark, such as the end of a
+/// ping, is one number, and it is reached when `written` is.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Bytes that were queued and not taken by a driver.
+    pub(super) queue: Transmit,
+    /// Source of masking keys. A server has none, because it does not mask.
+    masking: Option<Box<Entropy>>,
+    /// Compressor of messages, if permessage-deflate was negotiated.
+    pub(super) compressor: Option<Box<Compressor>>,
+    /// Bytes that a driver has taken and not yet reported as written.
+    pub(super) in_flight: usize,
+    /// Position up to which everything was written.
+    pub(super) written: u64,
+    /// Position of the end of the output when the time was told last.
+    pub(super) seen: u64,
+    /// State that exists only while output waits.
+    pub(super) blocked: Option<Box<Blocked>>,
+    /// Upper bound of the unwritten bytes that were queued by `reply`.
+    pub(super) reply_bytes: u32,
+    /// Opcode of the message that is being sent in chunks, and whether it is compressed.
+    pub(super) message: Option<(Opcode, bool)>,
+    /// Whether a transport that buffers has accepted bytes since the time was told.
+    pub(super) accepted: bool,
+    /// Whether the network has accepted bytes that it had refused before.
+    pub(super) progressed: bool,
+}
+
+/// Encoding.
+impl Outgoing {
+    /// From this size on, an owned payload is queued by reference, in bytes.
+    pub(super) const SHARED_FROM: usize = 4096;
+    /// From this size on, a prepared frame is queued by reference, in bytes. A reference costs about as much as copying
+    /// so many.
+    const PREPARED_FROM: usize = 512;
+
+    pub(super) fn new(
+        masking: Option<Box<Entropy>>,
+        compressor: Option<Box<Compressor>>,
+        head: Vec<u8>,
+    ) -> Self {
+        let mut queue = Transmit::default();
+        *queue.block() = head;
+        Self {
+            queue,
+            masking,
+            compressor,
+            in_flight: 0,
+            written: 0,
+            seen: 0,
+            blocked: None,
+            reply_bytes: 0,
+            message: None,
+            accepted: false,
+            progressed: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.push_copied(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Queues a message that is copied as it is. It has code of its own, because sending many short messages is what
+    /// most applications do most.
+    #[inline]
+    pub(super) fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
+        if self.masking.is_some() {
+            return self.push_short_masked(opcode, payload);
+        }
+        let out = self.queue.block();
+        Header::new(opcode, payload.len() as u64).encode().append_to(out);
+        out.extend_from_slice(payload);
+    }
+
+    #[inline(never)]
+    fn push_short_masked(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.push_masked(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Queues a message, compressed if that was negotiated and makes it smaller.
+    #[inline(never)]
+    pub(super) fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        if self.compressor.is_some() {
+            return self.push_compressed(opcode, payload);
+        }
+        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Out of line, because it would slow down connections without compression.
+    #[cold]
+    #[inline(never)]
+    fn push_compressed(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        if let Some(compressor) =
+            self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
+        {
+            let compressed = compressor.compress(&payload, true);
+            // With a context, the peer's inflater has to see what the compressor has seen.
+            if compressor.keeps_context() || compressed.len() < payload.len() {
+                let header = Header { rsv1: true, ..Header::new(opcode, compressed.len() as u64) };
+                return self.push_frame(header, Cow::Owned(compressed));
+            }
+        }
+        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+    }
+
+    /// Queues a frame, with the payload by reference if that is cheaper than a copy.
+    #[inline]
+    pub(super) fn push_frame(&mut self, header: Header, payload: Cow<'_, [u8]>) {
+        match payload {
+            Cow::Owned(payload) if payload.len() >= Self::SHARED_FROM && self.masking.is_none() => {
+                header.encode().append_to(self.queue.block());
+                self.queue.push(Bytes::from(payload));
+            }
+            payload => self.push_copied(header, &payload),
+        }
+    }
+
+    /// Queues a frame, masked on a client.
+    #[inline]
+    fn push_copied(&mut self, header: Header, payload: &[u8]) {
+        if self.masking.is_some() {
+            return self.push_masked(header, payload);
+        }
+        let out = self.queue.block();
+        header.encode().append_to(out);
+        out.extend_from_slice(payload);
+    }
+
+    #[inline]
+    fn push_masked(&mut self, header: Header, payload: &[u8]) {
+        let Some(key) = self.masking.as_mut().map(|entropy| entropy.masking_key()) else { return };
+        let out = self.queue.block();
+        Header { masking_key: Some(key), ..header }.encode().append_to(out);
+        extend_masked(out, payload, key);
+    }
+
+    #[inline]
+    pub(super) fn push_prepared(&mut self, prepared: &PreparedMessage) {
+        match self.shared_frame(prepared) {
+            None => self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
+            Some(frame) if frame.len() >= Self::PREPARED_FROM => self.queue.push(frame.into_owned()),
+            Some(frame) => self.queue.extend_from_slice(&frame),
+        }
+    }
+
+    /// Returns the frame of a message if it is the same for all connections with the same parameters. `None` where it
+    /// depends on earlier messages or on the masking key.
+    #[inline]
+    pub(super) fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        if self.masking.is_some() {
+            return None;
+        }
+        if self.compressor.is_some() {
+            return self.shared_compressed_frame(prepared);
+        }
+        Some(Cow::Borrowed(prepared.frame()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shared_compressed_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
+            None => Some(Cow::Borrowed(prepared.frame())),
+            Some(compressor) => prepared.compressed_frame(compressor).map(Cow::Owned),
+        }
+    }
+
+    /// Returns the header of a message that can be written as it is, neither masked nor compressed.
+    #[inline]
+    pub(super) fn plain_header(&self, opcode: Opcode, len: usize) -> Option<EncodedHeader> {
+        let is_plain = self.masking.is_none() && self.compressor.is_none();
+        is_plain.then(|| Header::new(opcode, len as u64).encode())
+    }
+
+    /// Frees the memory that is not in use.
+    pub(super) fn release(&mut self) {
+        self.queue.shrink_to_fit();
+        self.drop_unused();
+        if let Some(compressor) = &mut self.compressor {
+            compressor.release();
+        }
+    }
+}
