@@ -1,6 +1,7 @@
 //! The account of written bytes, and the state that exists only while output waits for the network.
 
 use alloc::boxed::Box;
+use core::mem;
 
 use super::outgoing::Outgoing;
 use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
@@ -85,17 +86,20 @@ impl Outgoing {
     /// went straight into the operating system's buffer are none.
     #[inline]
     pub(super) fn look(&mut self, before: Timestamp, now: Timestamp) {
-        let refused = self.written < self.seen;
-        self.seen = self.end();
+        let now_at = (self.written, self.end());
+        let (written, end) = mem::replace(&mut self.looked, now_at);
+        let refused = self.written < end;
         if refused || self.blocked.is_some() {
-            self.look_at_refusal(refused, before, now);
+            // Without any progress the network has refused since the last look, at least.
+            let since = if self.written == written { before } else { now };
+            self.look_at_refusal(refused, since, now);
         }
         self.accepted = false;
     }
 
     #[cold]
     #[inline(never)]
-    fn look_at_refusal(&mut self, refused: bool, before: Timestamp, now: Timestamp) {
+    fn look_at_refusal(&mut self, refused: bool, since: Timestamp, now: Timestamp) {
         let (written, accepted) = (self.written, self.accepted);
         if refused {
             let blocked = self.blocked.get_or_insert_default();
@@ -105,7 +109,7 @@ impl Outgoing {
                     *refused = Refused { since: now, written };
                 }
                 Some(_) => {}
-                None => blocked.refused = Some(Refused { since: before, written }),
+                None => blocked.refused = Some(Refused { since, written }),
             }
         } else if let Some(blocked) = &mut self.blocked {
             self.progressed |= blocked.refused.take().is_some();

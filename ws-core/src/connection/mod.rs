@@ -73,8 +73,12 @@ pub struct Connection {
     pings: Pings,
     /// The latest time that the driver told.
     now: Timestamp,
-    subprotocol: Option<Box<str>>,
+    subprotocol: Option<Box<Subprotocol>>,
 }
+
+/// The subprotocol of a connection. Boxed once more, because most connections have none: so it takes one word there.
+#[derive(Debug)]
+struct Subprotocol(Box<str>);
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call
 /// them; they are here for those who upgraded by other means, such as an HTTP library.
@@ -102,7 +106,7 @@ impl Connection {
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,
-            subprotocol: opening.subprotocol.map(Box::from),
+            subprotocol: opening.subprotocol.map(|name| Box::new(Subprotocol(Box::from(name)))),
             config,
         }
     }

@@ -28,8 +28,8 @@ pub(super) struct Outgoing {
     pub(super) in_flight: usize,
     /// Position up to which everything was written.
     pub(super) written: u64,
-    /// Position of the end of the output when the time was told last.
-    pub(super) seen: u64,
+    /// Values of `written` and of the end of the output when the time was told last.
+    pub(super) looked: (u64, u64),
     /// State that exists only while output waits.
     pub(super) blocked: Option<Box<Blocked>>,
     /// Upper bound of the unwritten bytes that were queued by `reply`.
@@ -63,7 +63,7 @@ impl Outgoing {
             compressor,
             in_flight: 0,
             written: 0,
-            seen: 0,
+            looked: (0, 0),
             blocked: None,
             reply_bytes: 0,
             message: None,

@@ -74,6 +74,12 @@ impl Connection {
         self.closing.as_ref().is_some_and(|closing| closing.eof)
     }
 
+    /// Returns `true` if [`send`](Self::send) would queue a message now.
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        self.admit_message().is_ok()
+    }
+
     /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
@@ -94,7 +100,7 @@ impl Connection {
     /// The subprotocol that the opening handshake agreed on.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.subprotocol.as_ref().map(|subprotocol| &*subprotocol.0)
     }
 
     /// Whether messages can be compressed: both ends agreed on permessage-deflate.
