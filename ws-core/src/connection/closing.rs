@@ -227,11 +227,13 @@ impl Connection {
     }
 
     pub(super) fn fail_with(&mut self, cause: Cause, code: CloseCode, reason: &str) {
-        let closing = self.begin_closing(Side::Local);
+        let closing = self.closing.get_or_insert_with(|| Box::new(Closing::new(Side::Local)));
         if closing.is_settled() || closing.eof || closing.expired {
             return;
         }
         closing.failure = Some(Failure { cause, code, reason: String::from(reason) });
+        // The end of the stream waits no longer behind input that has lost its meaning.
+        closing.eof |= self.incoming.has_held_end();
         self.incoming.abandon();
         self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
     }

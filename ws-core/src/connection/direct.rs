@@ -5,7 +5,7 @@ use core::mem;
 
 use bytes::Bytes;
 
-use super::{Connection, closing::Closing, send::opcode_of};
+use super::{Connection, send::opcode_of};
 use crate::{Message, PreparedMessage, SendError, Transmit, frame::EncodedHeader};
 
 /// Side doors for fast drivers. They take and report as the ordinary ways do, and a driver is complete without them.
@@ -49,8 +49,7 @@ impl Connection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn receive_in_place<R>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
-        let ignores = self.closing.as_deref().is_some_and(Closing::ignores_input);
-        if ignores || self.incoming.is_holding() || self.outgoing.is_paused(&self.config) {
+        if self.ignores_input() || self.incoming.is_holding() || self.outgoing.is_paused(&self.config) {
             return None;
         }
         let (result, came) = self.incoming.read_payload(&self.config, read)?;

@@ -4,6 +4,7 @@ mod direct;
 mod events;
 mod inflate;
 mod keepalive;
+mod kept;
 mod outgoing;
 mod output;
 mod partial;
@@ -165,16 +166,17 @@ impl Connection {
     #[inline(never)]
     fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
-            if let Some(closing) = self.closing.as_deref().filter(|closing| closing.ignores_input()) {
+            if self.ignores_input() {
                 *input = &mut [];
-                return match closing.failure.as_ref().map(|failure| failure.cause) {
-                    Some(Cause::Protocol(error)) => Err(error),
-                    _ => Ok(None),
-                };
+                return self.drop_kept_input();
             }
             if self.outgoing.is_paused(&self.config) {
                 self.incoming.hold(input);
                 return Ok(None);
+            }
+            if self.incoming.is_at_held_end() {
+                self.end_input();
+                continue;
             }
             let is_held = self.incoming.is_holding();
             if !is_held && input.is_empty() && !self.incoming.is_frame_complete() {
@@ -209,9 +211,15 @@ impl Connection {
     }
 
     /// Reports that the peer's stream has ended: it will send nothing more. What was queued before is still written.
+    ///
+    /// If the connection keeps input because receiving is paused, the end takes its place behind it: the connection
+    /// stays open until [`receive`](Self::receive) has returned the events in it.
     pub fn receive_eof(&mut self) {
-        self.begin_closing(Side::Remote).eof = true;
-        self.incoming.abandon();
+        if self.incoming.is_holding() && !self.ignores_input() {
+            self.incoming.hold_end();
+        } else {
+            self.end_input();
+        }
     }
 
     /// Tells the connection the time. This is cheap enough for every time that the driver wakes, and necessary when the
@@ -296,6 +304,36 @@ impl Connection {
 }
 
 impl Connection {
+    fn ignores_input(&self) -> bool {
+        self.closing.as_deref().is_some_and(Closing::ignores_input)
+    }
+
+    /// Ends the connection's input: the peer sends nothing more.
+    fn end_input(&mut self) {
+        self.begin_closing(Side::Remote).eof = true;
+        self.incoming.abandon();
+    }
+
+    /// Drops the input that is kept, which has no meaning any more, and returns the error that stays.
+    #[cold]
+    fn drop_kept_input<T>(&mut self) -> Result<Option<T>, ProtocolError> {
+        if self.incoming.has_held_end() {
+            self.end_input();
+        }
+        if self.incoming.is_holding() {
+            self.incoming.abandon();
+        }
+        match self
+            .closing
+            .as_deref()
+            .and_then(|closing| closing.failure.as_ref())
+            .map(|failure| failure.cause)
+        {
+            Some(Cause::Protocol(error)) => Err(error),
+            _ => Ok(None),
+        }
+    }
+
     /// Does what an event asks for. Returns `true` if the application should see it.
     fn react(&mut self, event: &Event<'_>) -> bool {
         match event {

@@ -2,6 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
+use super::kept::Held;
 use crate::{
     Timestamp, Utf8Decoder,
     frame::{Header, Opcode, apply_mask, rotate_key},
@@ -29,35 +30,6 @@ impl Partial {
     /// Returns `true` if a frame or message has begun and not ended.
     pub(super) const fn has_begun(&self) -> bool {
         self.message.is_some() || self.frame.is_some() || self.header_len > 0
-    }
-}
-
-/// Input that has to wait until replies were written.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    bytes: Vec<u8>,
-    /// Number of bytes that were received from it.
-    read: usize,
-}
-
-impl Held {
-    pub(super) fn is_empty(&self) -> bool {
-        self.read >= self.bytes.len()
-    }
-
-    pub(super) fn append(&mut self, input: &[u8]) {
-        self.bytes.drain(..self.read.min(self.bytes.len()));
-        self.read = 0;
-        self.bytes.extend_from_slice(input);
-    }
-
-    /// Lets `receive` have the bytes. What it leaves stays.
-    pub(super) fn consume<T>(&mut self, receive: impl FnOnce(&mut &mut [u8]) -> T) -> T {
-        let mut input = self.bytes.get_mut(self.read..).unwrap_or_default();
-        let result = receive(&mut input);
-        let left = input.len();
-        self.read = self.bytes.len().saturating_sub(left);
-        result
     }
 }
 

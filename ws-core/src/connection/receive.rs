@@ -20,7 +20,7 @@ pub(super) struct Incoming {
     /// RFC 6455 5.1: a client masks every frame, a server none.
     expect_masked: bool,
     /// What has begun and not ended; an idle connection does without.
-    partial: Option<Box<Partial>>,
+    pub(super) partial: Option<Box<Partial>>,
     /// What compressed messages are inflated by, if that was agreed on.
     inflater: Option<Box<Inflater>>,
     /// Size of the last message that came in pieces, in bytes. The next may have as much memory at once: to waste it,
@@ -46,37 +46,6 @@ impl Incoming {
         self.partial.as_ref().is_some_and(|partial| partial.has_begun())
     }
 
-    /// Returns `true` if input is kept that was given while receiving was paused.
-    #[inline]
-    pub(super) fn is_holding(&self) -> bool {
-        self.partial.as_ref().is_some_and(|partial| !partial.held.is_empty())
-    }
-
-    /// Lets the next call of `receive` see that receiving is paused.
-    #[cold]
-    pub(super) fn leave_fast_path(&mut self) {
-        self.partial.get_or_insert_default();
-    }
-
-    /// Keeps input while receiving is paused.
-    pub(super) fn hold(&mut self, input: &mut &mut [u8]) {
-        if !input.is_empty() {
-            self.received = true;
-            self.partial.get_or_insert_default().held.append(input);
-            *input = &mut [];
-        }
-    }
-
-    /// As [`next`](Self::next), from the input that is kept.
-    pub(super) fn next_held(&mut self, config: &Config) -> Result<Option<Event<'static>>, ProtocolError> {
-        let mut held = self.partial.as_mut().map(|partial| mem::take(&mut partial.held)).unwrap_or_default();
-        let event = held.consume(|input| self.next(input, config).map(|event| event.map(Event::into_owned)));
-        if !held.is_empty() {
-            self.partial.get_or_insert_default().held = held;
-        }
-        event
-    }
-
     /// Notes that until `now` what has begun does not count as stalled.
     pub(super) fn note_heard(&mut self, now: Timestamp) {
         if let Some(partial) = &mut self.partial {
@@ -89,7 +58,7 @@ impl Incoming {
         self.partial.as_ref()?.heard_at
     }
 
-    /// Drops what was begun; nothing of it will be handed out any more.
+    /// Drops what was begun and kept; nothing of it will be handed out any more.
     pub(super) fn abandon(&mut self) {
         let received = self.received;
         *self = Self { received, ..Self::new(self.expect_masked, None) };

@@ -38,7 +38,7 @@ impl Connection {
     #[must_use]
     pub fn wants_read(&self) -> bool {
         let ended = self.closing.is_some() && (self.has_input_ended() || self.is_finished());
-        !ended && !self.outgoing.is_paused(&self.config)
+        !ended && !self.incoming.has_held_end() && !self.outgoing.is_paused(&self.config)
     }
 
     /// Returns `true` if [`receive`](Self::receive) may return an event without new input, because the connection keeps

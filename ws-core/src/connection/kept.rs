@@ -1,0 +1,92 @@
+//! Input that is kept while receiving is paused, and the end of the stream behind it.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::receive::Incoming;
+use crate::{Config, Event, ProtocolError};
+
+/// Input that has to wait until replies were written.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    bytes: Vec<u8>,
+    /// Number of bytes that were received from it.
+    read: usize,
+    /// Whether the stream has ended behind these bytes.
+    pub(super) ended: bool,
+}
+
+impl Held {
+    /// Returns `true` if no bytes are left.
+    pub(super) fn is_drained(&self) -> bool {
+        self.read >= self.bytes.len()
+    }
+
+    /// Returns `true` if nothing waits, not even the end of the stream.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_drained() && !self.ended
+    }
+
+    pub(super) fn append(&mut self, input: &[u8]) {
+        self.bytes.drain(..self.read.min(self.bytes.len()));
+        self.read = 0;
+        self.bytes.extend_from_slice(input);
+    }
+
+    /// Lets `receive` have the bytes. What it leaves stays.
+    pub(super) fn consume<T>(&mut self, receive: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        let mut input = self.bytes.get_mut(self.read..).unwrap_or_default();
+        let result = receive(&mut input);
+        let left = input.len();
+        self.read = self.bytes.len().saturating_sub(left);
+        result
+    }
+}
+
+impl Incoming {
+    /// Returns `true` if input is kept that was given while receiving was paused.
+    #[inline]
+    pub(super) fn is_holding(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| !partial.held.is_empty())
+    }
+
+    /// Lets the next call of `receive` see that receiving is paused.
+    #[cold]
+    pub(super) fn leave_fast_path(&mut self) {
+        self.partial.get_or_insert_default();
+    }
+
+    /// Keeps input while receiving is paused.
+    pub(super) fn hold(&mut self, input: &mut &mut [u8]) {
+        if !input.is_empty() {
+            self.received = true;
+            self.partial.get_or_insert_default().held.append(input);
+            *input = &mut [];
+        }
+    }
+
+    /// As [`next`](Self::next), from the input that is kept.
+    pub(super) fn next_held(&mut self, config: &Config) -> Result<Option<Event<'static>>, ProtocolError> {
+        let mut held = self.partial.as_mut().map(|partial| mem::take(&mut partial.held)).unwrap_or_default();
+        let event = held.consume(|input| self.next(input, config).map(|event| event.map(Event::into_owned)));
+        if !held.is_empty() {
+            self.partial.get_or_insert_default().held = held;
+        }
+        event
+    }
+
+    /// Keeps the end of the stream behind the input that is kept.
+    pub(super) fn hold_end(&mut self) {
+        self.partial.get_or_insert_default().held.ended = true;
+    }
+
+    /// Returns `true` if the stream has ended behind the input that is kept.
+    pub(super) fn has_held_end(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.held.ended)
+    }
+
+    /// Returns `true` if the end of the stream is all that is kept.
+    pub(super) fn is_at_held_end(&self) -> bool {
+        self.has_held_end() && self.partial.as_ref().is_some_and(|partial| partial.held.is_drained())
+    }
+}
