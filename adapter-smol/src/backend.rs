@@ -1,4 +1,4 @@
-//! A connection as sessions use it: sent to from any task or thread, by none that waits.
+//! A connection as sessions use it: any task or thread sends, and none waits.
 
 use std::{
     sync::Arc,
@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Buf as _;
 use ws_core::{CloseCode, Closure};
-use ws_sessions::Link;
-use ws_transport::{Error, Payload, Post, Posted, Wire};
+use ws_sessions::SessionBackend;
+use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
 
 use crate::duplex::{Duplex, Inner};
 
@@ -16,58 +16,54 @@ impl Duplex {
     /// Writes as much as goes at once, and leaves the rest to the task that receives.
     fn flush_soon(self: &Arc<Self>, inner: &mut Inner) {
         if !inner.blocked {
-            // If it fails, the task that receives will see.
+            // If it fails, the task that receives finds out.
             let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
         }
     }
 }
 
 impl Inner {
-    /// Writes a message to many without queueing it, as is possible most of the time; tells whether it did.
-    fn write_through(&mut self, post: &Post<'_>) -> bool {
-        let Payload::Prepared(message) = post.payload else { return false };
-        if self.output.has_remaining() || post.answer {
+    /// Writes a message for many connections without queueing it, which is possible most of the time. Returns `false` if
+    /// it has to be queued. What the stream does not accept is written next.
+    fn write_through(&mut self, outgoing: &Outgoing<'_>) -> bool {
+        let Payload::Prepared(message) = outgoing.payload else { return false };
+        if self.output.has_remaining() || outgoing.kind == OutgoingKind::Reply {
             return false;
         }
-        let Some(frame) = self.wire.ready_frame(message) else { return false };
-        match self.stream.write_now(&frame) {
-            Some(written) if written == frame.len() => true,
-            Some(written) => {
-                self.wire.posted_partly(message, written);
-                true
-            }
-            None => false,
-        }
+        let Some(frame) = self.driver.take_prepared(message) else { return false };
+        let written = self.stream.write_now(&frame);
+        self.driver.written(written);
+        self.output.push(frame.slice(written..));
+        true
     }
 }
 
-impl Link for Duplex {
-    fn post(self: Arc<Self>, post: Post<'_>) -> Result<Posted, Error> {
+impl SessionBackend for Duplex {
+    fn post(self: Arc<Self>, outgoing: Outgoing<'_>) -> Result<SendOutcome, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        if inner.write_through(&post) {
-            if inner.wire.wants_write() {
-                self.flush_soon(inner);
-            }
-            return Ok(Posted::default());
+        if inner.write_through(&outgoing) {
+            self.flush_soon(inner);
+            return Ok(SendOutcome::default());
         }
-        let answer = post.answer;
-        if inner.wire.is_backed_up() {
+        let is_reply = outgoing.kind == OutgoingKind::Reply;
+        if inner.driver.is_backed_up() {
             self.flush_soon(inner);
         }
-        let posted = inner.wire.post(post, inner.blocked)?;
-        if posted.disconnected {
+        let network = if inner.blocked { Network::Refuses } else { Network::Accepts };
+        let outcome = inner.driver.post(outgoing, network)?;
+        if outcome.disconnected {
             self.tell_time(inner);
         }
-        if !answer {
+        if !is_reply {
             self.flush_soon(inner);
         }
-        Ok(posted)
+        Ok(outcome)
     }
 
     fn ping(self: Arc<Self>, payload: &[u8]) -> Result<(), Error> {
         let mut inner = self.lock();
-        inner.wire.queue(|connection| connection.ping(payload))?;
+        inner.driver.queue(|connection| connection.ping(payload))?;
         self.flush_soon(&mut inner);
         Ok(())
     }
@@ -85,11 +81,7 @@ impl Link for Duplex {
         }
     }
 
-    fn look(&self, look: &mut dyn FnMut(&Wire)) {
-        look(&self.lock().wire);
-    }
-
-    fn unwritten(&self) -> usize {
-        self.lock().unwritten()
+    fn look(&self, look: &mut dyn FnMut(&Driver)) {
+        look(&self.lock().driver);
     }
 }

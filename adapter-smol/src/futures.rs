@@ -31,7 +31,7 @@ impl futures_core::Stream for Receiver {
         // One deadline for all polls of one wait.
         let mut wait = self.duplex.stream_wait();
         let polled =
-            self.duplex.poll_receive(cx, &mut wait, &mut |event, mut joining| joining.message(event));
+            self.duplex.poll_receive(cx, &mut wait, &mut |event, mut assembling| assembling.message(event));
         let received = ready!(polled).transpose();
         self.duplex.end_stream_wait();
         Poll::Ready(received)
@@ -57,7 +57,8 @@ impl<'m> futures_sink::Sink<Message<'m>> for Sender {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.duplex.begin_close(CloseCode::NORMAL_CLOSURE, "")?;
-        self.duplex.poll_flush_all(cx)
+        // A broken connection has nothing left to close.
+        self.duplex.poll_flush_all(cx).map(|_| Ok(()))
     }
 }
 

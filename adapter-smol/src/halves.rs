@@ -6,7 +6,7 @@ use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMes
 use ws_transport::Error;
 
 use crate::{
-    duplex::{Duplex, Joining},
+    duplex::{Assembling, Duplex},
     stream::Stream,
 };
 
@@ -22,7 +22,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.duplex.receive(|event, mut joining| joining.message(event)).await
+        self.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -31,7 +31,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        let take = |event: Event<'_>, _: Joining<'_>| match event {
+        let take = |event: Event<'_>, _: Assembling<'_>| match event {
             Event::Message(message) => Some(Chunk::last(message.into_owned())),
             Event::Chunk(chunk) => Some(chunk.into_owned()),
             _ => None,
@@ -97,7 +97,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub async fn flush(&self) -> Result<(), Error> {
-        poll_fn(|cx| self.duplex.poll_flush_all(cx)).await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Between the pieces of one sender's message no other sender can send
@@ -108,8 +108,13 @@ impl Sender {
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         let mut chunk = Some(chunk);
-        self.queue(|connection| chunk.take().map_or(Ok(()), |chunk| connection.send_chunk(chunk))).await?;
+        poll_fn(|cx| self.duplex.poll_send_chunk(cx, &mut chunk)).await?;
         self.flush().await
+    }
+
+    /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
+    pub fn abort_message(&self) {
+        self.duplex.abort_message();
     }
 
     /// As [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
@@ -139,7 +144,9 @@ impl Sender {
     /// As [`WebSocket::close`](crate::WebSocket::close).
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.duplex.begin_close(code, reason)?;
-        self.flush().await
+        // A broken connection has nothing left to close.
+        let _ = self.flush().await;
+        Ok(())
     }
 
     async fn queue(

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ws_transport::{Appetite, Error};
+use ws_transport::ReadSize;
 
 use crate::{socket::Socket, stream::Stream};
 
@@ -30,13 +30,23 @@ pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Whether something was read past this.
+    /// Whether there is something to receive that does not lie here.
     elsewhere: bool,
     /// Whether the last read found as much as it could take.
     pub(crate) likely_more: bool,
 }
 
 impl Input {
+    /// Input that was read already.
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { start: 0, end: bytes.len(), buffer: bytes, ..Self::default() }
+    }
+
+    /// Asks for one more look, because the connection itself has input.
+    pub(crate) const fn receive_again(&mut self) {
+        self.elsewhere = true;
+    }
+
     /// Whether nothing has come since it was looked at.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -59,23 +69,23 @@ impl Input {
 
     /// Reads once; zero is the end of the stream. Bytes that are not used up yet must not be there.
     pub(crate) fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.poll_fill_some(stream, &mut Appetite::All, cx)
+        self.poll_fill_some(stream, &mut ReadSize::All, cx)
     }
 
     /// As [`poll_fill`](Self::poll_fill), but not more than is asked for.
     pub(crate) fn poll_fill_some(
         &mut self,
         stream: &mut Stream,
-        appetite: &mut Appetite,
+        read_size: &mut ReadSize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
         let mut buffer = take_from(&FULL).unwrap_or_else(|| vec![0; SIZE]);
-        let most = appetite.most(SIZE);
+        let most = read_size.most(SIZE);
         let polled = stream.poll_read(cx, &mut buffer[..most]);
         match polled {
             Poll::Ready(Ok(read)) if read > 0 => {
-                appetite.read();
+                read_size.read();
                 self.likely_more = read == most;
                 (self.buffer, self.start, self.end) = (buffer, 0, read);
             }
@@ -89,13 +99,13 @@ impl Input {
         &mut self,
         socket: &Socket,
         message: &mut Vec<u8>,
-        appetite: &mut Appetite,
+        read_size: &mut ReadSize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let read = ready!(socket.poll_append(cx, message))?;
         self.likely_more = message.len() == message.capacity();
         self.elsewhere = read > 0;
-        appetite.read_in_place();
+        read_size.read_in_place();
         Poll::Ready(Ok(read))
     }
 
@@ -105,18 +115,18 @@ impl Input {
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
-        decrypt: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
-    ) -> Poll<Result<usize, Error>> {
+        decrypt: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> Poll<io::Result<usize>> {
         let read = ready!(self.poll_fill(stream, cx))?;
         let mut plain = take_from(&EMPTY).unwrap_or_default();
-        let decrypted = decrypt(&self.buffer[..read], &mut plain);
+        decrypt(&self.buffer[..read], &mut plain);
         self.release();
         (self.start, self.end) = (0, plain.len());
         self.buffer = plain;
         if self.is_empty() {
             self.release();
         }
-        Poll::Ready(decrypted.map(|()| read))
+        Poll::Ready(Ok(read))
     }
 
     /// Reads and drops what comes until the end of the stream. A peer that sends faster than this reads keeps

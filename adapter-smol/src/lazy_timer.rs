@@ -13,13 +13,13 @@ use ws_transport::Clock;
 /// A timer that is made when first needed and set again only when it has to fire earlier or has fired; for
 /// to set one costs more than to look at one that fired too early.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub(crate) struct LazyTimer {
     timer: Option<Timer>,
     /// When it fires.
     set: Option<Timestamp>,
 }
 
-impl Alarm {
+impl LazyTimer {
     /// Waits until it is `due`; without end if it never is.
     pub(crate) fn poll(&mut self, due: Option<Timestamp>, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let Some((due, at)) = due.and_then(|due| Some((due, clock.instant(due)?))) else {

@@ -39,21 +39,20 @@
 //! [`ws_core`]; what it shares with this crate is exported here again.
 //!
 //! Sockets and timers are those of `async-io`, which works under any executor. Streams of other kinds can
-//! be used too: [`WebSocket::client`] and [`WebSocket::from_connection`] take any `AsyncRead + AsyncWrite`.
+//! be used too: [`WebSocket::client`] and [`WebSocket::from_upgraded`] take any `AsyncRead + AsyncWrite`.
 
-mod alarm;
+mod backend;
 mod client;
 mod duplex;
 mod futures;
 mod halves;
 mod input;
-mod link;
+mod lazy_timer;
 mod opening;
 mod server;
 mod socket;
 mod stream;
-mod stuck;
-mod waiting;
+mod waker_set;
 #[cfg(target_os = "linux")]
 mod watch;
 mod websocket;

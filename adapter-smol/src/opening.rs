@@ -10,9 +10,9 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Error, Wire, tls::Session};
+use ws_transport::{Clock, Driver, Error, tls::Session};
 
-use crate::{alarm::Alarm, duplex::Duplex, input::Input, stream::Stream};
+use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
 pub(crate) struct Opening {
     stream: Stream,
@@ -20,13 +20,13 @@ pub(crate) struct Opening {
     tls: Option<Box<Session>>,
     input: Input,
     output: Transmit,
-    alarm: Alarm,
+    timer: LazyTimer,
 }
 
 impl Opening {
     pub(crate) fn new(stream: Stream, clock: Clock, tls: Option<Session>) -> Self {
-        let (input, output, alarm) = Default::default();
-        Self { stream, clock, tls: tls.map(Box::new), input, output, alarm }
+        let (input, output, timer) = Default::default();
+        Self { stream, clock, tls: tls.map(Box::new), input, output, timer }
     }
 
     /// Lets `take` have what was read; what it leaves stays for the connection.
@@ -38,11 +38,11 @@ impl Opening {
     pub(crate) fn queue(&mut self, bytes: &mut impl Buf) {
         match &mut self.tls {
             // During the handshake they are kept, and follow with its last flight.
-            Some(tls) => tls.encrypt(bytes, self.output.block()),
+            Some(tls) => tls.encrypt_all(bytes, &mut self.output),
             None => {
                 while bytes.has_remaining() {
                     let chunk = bytes.chunk();
-                    self.output.block().extend_from_slice(chunk);
+                    self.output.extend_from_slice(chunk);
                     let len = chunk.len();
                     bytes.advance(len);
                 }
@@ -58,7 +58,7 @@ impl Opening {
             if let Poll::Ready(read) = self.poll_read(cx) {
                 return Poll::Ready(read.map(Some));
             }
-            let late = self.alarm.poll(due, self.clock, cx).is_ready();
+            let late = self.timer.poll(due, self.clock, cx).is_ready();
             // The peer may have said something before it went.
             match written {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
@@ -80,15 +80,19 @@ impl Opening {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
         match &mut self.tls {
             None => self.input.poll_fill(&mut self.stream, cx).map_err(Error::Io),
-            Some(tls) => self
-                .input
-                .poll_fill_sealed(&mut self.stream, cx, |sealed, plain| Ok(tls.decrypt(sealed, plain)?)),
+            Some(tls) => {
+                let mut decrypted = Ok(());
+                let read = ready!(self.input.poll_fill_sealed(&mut self.stream, cx, |sealed, plain| {
+                    decrypted = tls.decrypt(sealed, plain);
+                }));
+                Poll::Ready(decrypted.map_err(Error::Tls).and_then(|()| Ok(read?)))
+            }
         }
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(tls) = &mut self.tls {
-            tls.take_output(self.output.block());
+            tls.take_output(&mut self.output);
         }
         while self.output.has_remaining() {
             let slices = [IoSlice::new(self.output.chunk())];
@@ -114,13 +118,13 @@ impl Opening {
             closed = true;
             match self.input.poll_drain(&mut self.stream, cx) {
                 Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => self.alarm.poll(due, self.clock, cx),
+                Poll::Pending => self.timer.poll(due, self.clock, cx),
             }
         })
         .await;
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {
-        Duplex::new(self.stream, self.clock, self.input, self.alarm, Wire::new(connection, self.tls))
+        Duplex::new(self.stream, self.clock, self.input, self.timer, Driver::new(connection, self.tls))
     }
 }

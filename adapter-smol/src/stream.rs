@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use ws_transport::{Patience, write};
+use ws_transport::write_now;
 
 use crate::socket::Socket;
 
@@ -48,19 +48,27 @@ impl Stream {
             Self::Other(stream) => return stream.as_mut().poll_write_vectored(cx, slices),
         };
         loop {
-            match write(socket.get_ref(), slices, Patience::Never)? {
+            match write_now(socket.get_ref(), slices)? {
                 Some(written) => return Poll::Ready(Ok(written)),
                 None => ready!(socket.poll_writable(cx))?,
             }
         }
     }
 
-    /// Writes what the stream takes at once; `None` if that is nothing, or cannot be told.
-    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Writes as much as the stream accepts at once, and returns how much that is.
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Socket(socket) => write(socket.get_ref(), &[IoSlice::new(bytes)], Patience::Never).ok()?,
-            Self::Other(_) => None,
+            Self::Socket(socket) => {
+                // An error comes again with the next write, which reports it.
+                write_now(socket.get_ref(), &[IoSlice::new(bytes)]).ok().flatten().unwrap_or(0)
+            }
+            Self::Other(_) => 0,
         }
+    }
+
+    /// Returns `true` if bytes that were accepted may still lie in the stream, until it was flushed.
+    pub(crate) const fn buffers(&self) -> bool {
+        matches!(self, Self::Other(_))
     }
 
     /// Sees to it that what was written leaves.

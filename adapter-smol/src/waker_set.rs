@@ -4,44 +4,93 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// Tasks that wait for the same thing.
+/// The wakers of tasks that wait for the same thing.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<Tasks>);
+pub(crate) struct WakerSet(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Tasks {
-    /// Mostly there is one.
+struct State {
+    wakers: Wakers,
+    /// Whether a call to wake them is noted instead of obeyed.
+    is_held: bool,
+    is_noted: bool,
+}
+
+/// Usually there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers {
     first: Option<Waker>,
     more: Vec<Waker>,
 }
 
-impl Waiting {
+impl WakerSet {
     pub(crate) fn add(&self, waker: &Waker) {
-        let mut tasks = self.lock();
-        match &tasks.first {
-            None => tasks.first = Some(waker.clone()),
-            Some(first)
-                if first.will_wake(waker) || tasks.more.iter().any(|other| other.will_wake(waker)) => {}
-            Some(_) => tasks.more.push(waker.clone()),
-        }
+        self.lock().wakers.add(waker);
     }
 
     pub(crate) fn wake_all(&self) {
-        let tasks = mem::take(&mut *self.lock());
-        tasks.first.into_iter().chain(tasks.more).for_each(Waker::wake);
+        self.take().wake_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tasks> {
+    /// Takes all wakers, to be woken when no lock is held.
+    pub(crate) fn take(&self) -> Wakers {
+        mem::take(&mut self.lock().wakers)
+    }
+
+    /// Runs `poll`, which may be woken by what it polls. Tasks are not woken meanwhile: the caller holds a lock that they
+    /// may want. Returns the wakers if they were to be woken.
+    pub(crate) fn hold<T>(&self, poll: impl FnOnce() -> T) -> (T, Option<Wakers>) {
+        self.lock().is_held = true;
+        let polled = poll();
+        let mut state = self.lock();
+        state.is_held = false;
+        let is_noted = mem::take(&mut state.is_noted);
+        (polled, is_noted.then(|| mem::take(&mut state.wakers)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Waiting {
+impl Wakers {
+    pub(crate) fn add(&mut self, waker: &Waker) {
+        match &self.first {
+            None => self.first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) if self.more.iter().any(|other| other.will_wake(waker)) => {}
+            Some(_) => self.more.push(waker.clone()),
+        }
+    }
+
+    pub(crate) fn extend(&mut self, others: Self) {
+        others.first.iter().chain(&others.more).for_each(|waker| self.add(waker));
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn wake_all(self) {
+        self.first.into_iter().chain(self.more).for_each(Waker::wake);
+    }
+}
+
+impl Wake for WakerSet {
     fn wake(self: Arc<Self>) {
-        self.wake_all();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_all();
+        let wakers = {
+            let mut state = self.lock();
+            if state.is_held {
+                state.is_noted = true;
+                return;
+            }
+            mem::take(&mut state.wakers)
+        };
+        wakers.wake_all();
     }
 }

@@ -2,14 +2,14 @@ use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage};
-use ws_transport::{Clock, Error, Wire};
+use ws_transport::{Clock, Driver, Error};
 
 use crate::{
     Receiver, Sender,
-    alarm::Alarm,
     duplex::{Duplex, Wait},
     halves::describe,
     input::Input,
+    lazy_timer::LazyTimer,
     opening::Opening,
     stream::Stream,
 };
@@ -33,18 +33,21 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Makes one from a stream on which the opening handshake is done, by an HTTP server for example, and
-    /// the [`Connection`] that it led to. Bytes that were read behind the handshake go to
-    /// [`Connection::receive`] before.
+    /// Creates a WebSocket from a stream on which the opening handshake is done, by an HTTP server for example, and the
+    /// [`Connection`] that it led to. `read` is what was read from the stream behind the handshake: the first messages
+    /// may have come with it. `clock` is the one by which the connection was opened.
+    ///
+    /// A byte counts as written when the stream was flushed.
     #[must_use]
-    pub fn from_connection(
+    pub fn from_upgraded(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
         connection: Connection,
         clock: Clock,
+        read: impl Into<Vec<u8>>,
     ) -> Self {
         let stream = Stream::Other(Box::pin(stream));
-        let wire = Wire::new(connection, None);
-        Self::new(Duplex::new(stream, clock, Input::default(), Alarm::default(), wire), None)
+        let driver = Driver::new(connection, None);
+        Self::new(Duplex::new(stream, clock, Input::new(read.into()), LazyTimer::default(), driver), None)
     }
 
     /// Makes one by asking for it over any stream that is connected to a server.
@@ -93,7 +96,7 @@ impl WebSocket {
     /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
     /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.receiver.duplex.receive(|event, mut joining| joining.message(event)).await
+        self.receiver.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
     /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
@@ -160,6 +163,13 @@ impl WebSocket {
     /// As [`send`](Self::send); [`Error::Send`] for a piece of the wrong kind.
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.sender.send_chunk(chunk).await
+    }
+
+    /// Gives up the message that is being sent in chunks. WebSocket has no way to take a message back, so this closes the
+    /// connection with 1011, and the peer never sees a part of the message as a whole one. Does nothing if no message is
+    /// being sent in chunks.
+    pub fn abort_message(&self) {
+        self.sender.abort_message();
     }
 
     /// Sends a message that was encoded before.

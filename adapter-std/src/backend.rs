@@ -1,10 +1,10 @@
-//! A connection as sessions use it: sent to from any thread, by none that waits.
+//! A connection as sessions use it: any thread sends, and none waits.
 
 use std::sync::Arc;
 
-use ws_core::{CloseCode, Closure, SendError, State};
-use ws_sessions::Link;
-use ws_transport::{Error, Payload, Post, Posted, Wire};
+use ws_core::{CloseCode, Closure, State};
+use ws_sessions::SessionBackend;
+use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
 
 use crate::{
     duplex::{Duplex, Flushed},
@@ -21,8 +21,8 @@ impl Duplex {
     /// would write must not count as the peer's backlog.
     fn make_room(self: &Arc<Self>) {
         let full = {
-            let wire = self.wire();
-            wire.is_backed_up() && wire.connection.state() == State::Open
+            let driver = self.driver();
+            driver.is_backed_up() && driver.connection.state() == State::Open
         };
         if full {
             self.flush_or_watch(Self::flush_in_turn);
@@ -30,53 +30,50 @@ impl Duplex {
     }
 
     fn flush_or_watch(self: &Arc<Self>, flush: fn(&Self) -> Flushed) {
-        if !self.blocked.get() && matches!(flush(self), Flushed::Blocked) {
+        if !self.blocked.get() && flush(self) == Flushed::Blocked {
             flusher::watch(self);
         }
     }
 }
 
-impl Link for Duplex {
-    fn post(self: Arc<Self>, post: Post<'_>) -> Result<Posted, Error> {
-        let answer = post.answer;
-        if let Payload::Prepared(message) = post.payload
-            && !answer
-            && self.write_through(message)
+impl SessionBackend for Duplex {
+    fn post(self: Arc<Self>, outgoing: Outgoing<'_>) -> Result<SendOutcome, Error> {
+        let is_reply = outgoing.kind == OutgoingKind::Reply;
+        if let Payload::Prepared(message) = outgoing.payload
+            && !is_reply
+            && let Some(flushed) = self.write_through(message)
         {
-            self.flush_soon();
-            return Ok(Posted::default());
+            if flushed == Flushed::Blocked {
+                flusher::watch(&self);
+            }
+            return Ok(SendOutcome::default());
         }
         self.make_room();
-        let posted = {
-            let wire = &mut *self.wire();
-            let posted = wire.post(post, self.blocked.get())?;
-            if posted.disconnected {
-                self.tell_time(wire);
+        let outcome = {
+            let network = if self.blocked.get() { Network::Refuses } else { Network::Accepts };
+            let mut driver = self.driver();
+            let outcome = driver.post(outgoing, network)?;
+            if outcome.disconnected {
+                self.tell_time(&mut driver);
             }
-            posted
+            outcome
         };
-        if !answer {
+        if !is_reply {
             self.flush_soon();
         }
-        Ok(posted)
+        Ok(outcome)
     }
 
     fn ping(self: Arc<Self>, payload: &[u8]) -> Result<(), Error> {
-        self.wire().queue(|connection| connection.ping(payload))?;
+        self.driver().queue(|connection| connection.ping(payload))?;
         self.flush_soon();
         Ok(())
     }
 
     fn close(self: Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
-        {
-            let wire = &mut *self.wire();
-            match wire.close(code, reason) {
-                Err(SendError::Closed) => return Ok(()),
-                result => result?,
-            }
-            self.tell_time(wire);
+        if self.close_without_waiting(code, reason)? == Flushed::Blocked {
+            flusher::watch(&self);
         }
-        self.flush_soon();
         Ok(())
     }
 
@@ -89,11 +86,7 @@ impl Link for Duplex {
         }
     }
 
-    fn look(&self, look: &mut dyn FnMut(&Wire)) {
-        look(&self.wire());
-    }
-
-    fn unwritten(&self) -> usize {
-        Self::unwritten(self)
+    fn look(&self, look: &mut dyn FnMut(&Driver)) {
+        look(&self.driver());
     }
 }

@@ -78,7 +78,8 @@ fn run(woken: &UnixStream) {
             }
             blocked.is_empty()
         };
-        let ready = wait_for(woken, &blocked, idle.then_some(IDLE));
+        let due = blocked.iter().filter_map(|duplex: &Arc<Duplex>| duplex.keep_output_deadline()).min();
+        let ready = wait_for(woken, &blocked, if idle { Some(IDLE) } else { due });
         // Not much is ever there; what is left wakes it once more.
         let _ = (&*woken).read(&mut [0; 64]);
         let mut ready = ready.into_iter();
@@ -93,7 +94,7 @@ fn run(woken: &UnixStream) {
     }
 }
 
-/// Waits until there is something to do, and tells which connections can be written to, or have ended.
+/// Waits until there is something to do. Returns which connections can be written to, or have ended.
 fn wait_for(woken: &UnixStream, blocked: &[Arc<Duplex>], timeout: Option<Duration>) -> Vec<bool> {
     let mut fds = vec![PollFd::new(woken, PollFlags::IN)];
     fds.extend(blocked.iter().map(|duplex| PollFd::new(duplex.socket(), PollFlags::OUT)));
@@ -105,15 +106,15 @@ fn wait_for(woken: &UnixStream, blocked: &[Arc<Duplex>], timeout: Option<Duratio
     fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect()
 }
 
-/// Writes as much as goes; tells whether that was all.
+/// Writes as much as goes. Returns `true` if that was all.
 fn flush(duplex: &Duplex) -> bool {
     loop {
-        if matches!(duplex.flush_without_waiting(), Flushed::Blocked) {
+        if duplex.flush_without_waiting() == Flushed::Blocked {
             return false;
         }
         duplex.blocked.0.store(false, Ordering::SeqCst);
         // Who posted until now has left it to this thread.
-        if !duplex.wire().wants_write() {
+        if !duplex.driver().wants_write() {
             return true;
         }
         if duplex.blocked.0.swap(true, Ordering::SeqCst) {

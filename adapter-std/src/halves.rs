@@ -8,7 +8,7 @@ use std::{
 };
 
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{Error, Joiner};
+use ws_transport::{Error, MessageAssembler};
 
 use crate::duplex::Duplex;
 
@@ -16,7 +16,7 @@ use crate::duplex::Duplex;
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
-    pub(crate) joiner: Joiner,
+    pub(crate) assembler: MessageAssembler,
 }
 
 impl Receiver {
@@ -26,10 +26,10 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let joiner = &mut self.joiner;
+        let assembler = &mut self.assembler;
         self.duplex.receive(deadline(self.read_timeout), |event, owner| match event {
             Event::Message(message) => Some(owner.message(message)),
-            Event::Chunk(chunk) => joiner.add(owner.chunk(chunk)),
+            Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
             _ => None,
         })
     }
@@ -108,6 +108,11 @@ impl Sender {
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.duplex.queue(|connection| connection.send_chunk(chunk))?;
         self.flush()
+    }
+
+    /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
+    pub fn abort_message(&self) {
+        self.duplex.abort_message();
     }
 
     /// As [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).

@@ -36,15 +36,16 @@
 //!
 //! The sockets are those of Unix.
 
+mod backend;
 mod client;
 mod duplex;
 mod flusher;
 mod halves;
-mod link;
 mod opening;
 mod read_buffer;
 mod server;
 mod socket;
+mod wake;
 mod websocket;
 
 pub use client::{Client, ClientHandle};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Deadline, Error, Patience, Wire, tls::Session};
+use ws_transport::{Clock, Deadline, Driver, Error, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -13,11 +13,18 @@ pub(crate) struct Opening {
     clock: Clock,
     tls: Option<Box<Session>>,
     buffer: ReadBuffer,
+    /// How long a write may wait for the peer to read.
+    write_timeout: Option<Duration>,
 }
 
 impl Opening {
-    pub(crate) fn new(socket: Arc<Socket>, clock: Clock, tls: Option<Session>) -> Self {
-        Self { socket, clock, tls: tls.map(Box::new), buffer: ReadBuffer::default() }
+    pub(crate) fn new(
+        socket: Arc<Socket>,
+        clock: Clock,
+        tls: Option<Session>,
+        write_timeout: Option<Duration>,
+    ) -> Self {
+        Self { socket, clock, tls: tls.map(Box::new), buffer: ReadBuffer::default(), write_timeout }
     }
 
     pub(crate) fn socket(&self) -> &Arc<Socket> {
@@ -36,30 +43,34 @@ impl Opening {
         let Some(tls) = &mut self.tls else {
             return Ok(self.buffer.fill(&self.socket, ReadBuffer::LARGEST, timeout)?);
         };
+        let mut failed = None;
         let read = self.buffer.fill_sealed(&self.socket, timeout, |sealed, plain| {
-            tls.decrypt(sealed, plain).map_err(Error::Tls)
+            failed = tls.decrypt(sealed, plain).err();
         });
         // After an error that is the alert that tells the peer about it.
         let mut output = Transmit::default();
-        tls.take_output(output.block());
-        let written = self.socket.write_all(&mut output, Patience::Wait);
-        let read = read?;
-        if read == Some(0) && !matches!(self.tls.as_ref().map(|tls| tls.is_handshaking()), Some(true)) {
-            self.tls.as_ref().map_or(Ok(()), |tls| tls.end())?;
+        tls.take_output(&mut output);
+        let written = self.socket.write_all(&mut output, self.write_timeout);
+        if let Some(error) = failed {
+            return Err(error.into());
         }
-        written.map_err(Error::Io)?;
+        let read = read?;
+        if read == Some(0) && !tls.is_handshaking() {
+            tls.end()?;
+        }
+        written?;
         Ok(read)
     }
 
     pub(crate) fn write_all(&mut self, bytes: &mut impl Buf) -> Result<(), Error> {
         let written = match &mut self.tls {
-            None => self.socket.write_all(bytes, Patience::Wait)?,
+            None => self.socket.write_all(bytes, self.write_timeout)?,
             Some(tls) => {
                 // During the handshake it is kept, and follows with the last flight.
                 let mut output = Transmit::default();
-                tls.encrypt(bytes, output.block());
-                tls.take_output(output.block());
-                self.socket.write_all(&mut output, Patience::Wait)?
+                tls.encrypt_all(bytes, &mut output);
+                tls.take_output(&mut output);
+                self.socket.write_all(&mut output, self.write_timeout)?
             }
         };
         if written { Ok(()) } else { Err(Error::Timeout(Deadline::Write)) }
@@ -77,6 +88,6 @@ impl Opening {
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {
-        Arc::new(Duplex::new(self.socket, self.clock, self.buffer, Wire::new(connection, self.tls)))
+        Arc::new(Duplex::new(self.socket, self.clock, self.buffer, Driver::new(connection, self.tls)))
     }
 }

@@ -3,8 +3,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ws_transport::Error;
-
 use crate::socket::{ReadTimeout, Socket};
 
 /// What has been read and not been looked at.
@@ -16,12 +14,10 @@ pub(crate) struct ReadBuffer {
     /// Where ciphertext is read into, if there is any.
     sealed: Vec<u8>,
     timeout: ReadTimeout,
-    /// Whether something was read past this.
+    /// Whether there is something to receive that does not lie here.
     elsewhere: bool,
     /// Whether all that was there of a large message has been read to where it is put together.
     pub(crate) awaits_rest: bool,
-    /// Whether the socket was looked at since the time was told last.
-    pub(crate) looked: bool,
 }
 
 impl ReadBuffer {
@@ -55,14 +51,14 @@ impl ReadBuffer {
         &mut self,
         socket: &Socket,
         timeout: Option<Duration>,
-        decrypt: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
-    ) -> Result<Option<usize>, Error> {
+        decrypt: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> io::Result<Option<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
         let read = read_into(&mut self.sealed, Self::LARGEST, socket, timeout, &mut self.timeout)?;
         self.buffer.clear();
-        let decrypted = decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
+        decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
         (self.start, self.end) = (0, self.buffer.len());
-        decrypted.map(|()| read)
+        Ok(read)
     }
 
     /// Lets `take` have the bytes; what it leaves stays.
@@ -74,6 +70,11 @@ impl ReadBuffer {
         let result = take(&mut input);
         self.start += had - input.len();
         result
+    }
+
+    /// Asks for one more look, because the connection itself has input.
+    pub(crate) const fn receive_again(&mut self) {
+        self.elsewhere = true;
     }
 
     /// Reads, and drops what comes, until the stream ends.

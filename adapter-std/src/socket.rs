@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use ws_transport::{Patience, write};
+use ws_transport::write_now;
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
@@ -40,26 +40,27 @@ impl ReadTimeout {
 }
 
 impl Socket {
-    pub(crate) fn new(socket: socket2::Socket, write_timeout: Option<Duration>) -> io::Result<Self> {
+    pub(crate) fn new(socket: socket2::Socket) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
-        if let Some(timeout) = write_timeout {
-            socket.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
-        }
         Ok(Self { socket })
     }
 
-    /// Reads what is there, or waits for it. `Ok(None)` means that nothing came in time.
+    /// Reads what is there, or waits for it; a timeout of zero does not wait. `Ok(None)` means that nothing came in
+    /// time.
     pub(crate) fn read(
         &self,
         buffer: &mut [u8],
         timeout: Option<Duration>,
         current: &mut ReadTimeout,
     ) -> io::Result<Option<usize>> {
-        if !current.serves(timeout) {
+        let mut flags = RecvFlags::empty();
+        if timeout == Some(Duration::ZERO) {
+            flags = RecvFlags::DONTWAIT;
+        } else if !current.serves(timeout) {
             current.0 = timeout.map(longer);
             self.socket.set_read_timeout(current.0)?;
         }
-        match recv(&self.socket, buffer, RecvFlags::empty()) {
+        match recv(&self.socket, buffer, flags) {
             Ok((read, _)) => Ok(Some(read)),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -75,38 +76,37 @@ impl Socket {
         }
     }
 
-    /// Writes all that `bytes` holds, or as much as goes without waiting; tells whether that was all.
-    pub(crate) fn write_all(&self, bytes: &mut impl bytes::Buf, patience: Patience) -> io::Result<bool> {
+    /// Writes as much of `bytes` as the socket takes at once, with one system call. `Ok(None)` means that it takes none.
+    pub(crate) fn write(&self, bytes: &impl bytes::Buf) -> io::Result<Option<usize>> {
+        let first = bytes.chunk();
+        if first.len() == bytes.remaining() {
+            return write_now(&self.socket, &[IoSlice::new(first)]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = bytes.chunks_vectored(&mut slices);
+        write_now(&self.socket, &slices[..filled])
+    }
+
+    /// Writes all of `bytes`. Returns `false` if the socket takes none for `timeout`.
+    pub(crate) fn write_all(
+        &self,
+        bytes: &mut impl bytes::Buf,
+        timeout: Option<Duration>,
+    ) -> io::Result<bool> {
         while bytes.has_remaining() {
-            let first = bytes.chunk();
-            let written = if first.len() == bytes.remaining() {
-                write(&self.socket, &[IoSlice::new(first)], patience)
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let filled = bytes.chunks_vectored(&mut slices);
-                write(&self.socket, &slices[..filled], patience)
-            };
-            match written? {
+            match self.write(bytes)? {
                 Some(written) => bytes.advance(written),
+                None if self.is_ready(PollFlags::OUT, timeout)? => {}
                 None => return Ok(false),
             }
         }
         Ok(true)
     }
 
-    /// Waits until the socket can be written to or, if asked for, read from.
-    pub(crate) fn wait_writable(&self, or_readable: bool, timeout: Option<Duration>) -> io::Result<()> {
-        let mut events = PollFlags::OUT;
-        if or_readable {
-            events |= PollFlags::IN;
-        }
-        wait(&mut [PollFd::new(&self.socket, events)], timeout)
-    }
-
-    /// Whether something, be it the end, can be read at once.
-    pub(crate) fn is_readable(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        wait(&mut fds, Some(Duration::ZERO))?;
+    /// Waits until the socket is ready for one of these. Returns `false` if it is not in time.
+    pub(crate) fn is_ready(&self, events: PollFlags, timeout: Option<Duration>) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.socket, events)];
+        wait(&mut fds, timeout)?;
         Ok(!fds[0].revents().is_empty())
     }
 

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, Closure, Event, Message, PreparedMessage};
-use ws_transport::{Error, Joiner};
+use ws_transport::{Error, MessageAssembler};
 
 use crate::{Receiver, Sender, duplex::Duplex, halves::describe};
 
@@ -26,7 +26,7 @@ impl WebSocket {
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
         Self {
             sender: Sender { duplex: duplex.clone() },
-            receiver: Receiver { duplex, read_timeout, joiner: Joiner::default() },
+            receiver: Receiver { duplex, read_timeout, assembler: MessageAssembler::default() },
         }
     }
 
@@ -101,6 +101,13 @@ impl WebSocket {
     /// As [`send`](Self::send); [`Error::Send`] for a piece of the wrong kind.
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.sender.send_chunk(chunk)
+    }
+
+    /// Gives up the message that is being sent in chunks. WebSocket has no way to take a message back, so this closes the
+    /// connection with 1011, and the peer never sees a part of the message as a whole one. Does nothing if no message is
+    /// being sent in chunks.
+    pub fn abort_message(&self) {
+        self.sender.abort_message();
     }
 
     /// Sends a message that was encoded before.

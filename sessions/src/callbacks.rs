@@ -5,10 +5,10 @@ use std::{
 };
 
 use ws_core::{Chunk, Closure, Event, Message, Response};
-use ws_transport::{Backlog, Error, Joiner};
+use ws_transport::{Backlog, Error, MessageAssembler};
 
 use crate::{
-    Link, Session, Sessions,
+    Session, SessionBackend, Sessions,
     session::{OnLagging, Peer},
 };
 
@@ -130,20 +130,20 @@ impl fmt::Debug for Callbacks {
 pub struct Attendance {
     callbacks: Arc<Callbacks>,
     session: Session,
-    link: Arc<dyn Link>,
+    backend: Arc<dyn SessionBackend>,
     /// Whether it has begun, and so has to end.
     begun: bool,
-    joiner: Joiner,
+    assembler: MessageAssembler,
 }
 
 impl Attendance {
     /// Begins a session for a connection that was opened.
     #[must_use]
-    pub fn new(callbacks: Arc<Callbacks>, link: Arc<dyn Link>, peer: Peer) -> Self {
+    pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: Peer) -> Self {
         let session =
-            Session::new(Arc::downgrade(&link), peer, callbacks.backlog, callbacks.on_lagging.clone());
+            Session::new(Arc::downgrade(&backend), peer, callbacks.backlog, callbacks.on_lagging.clone());
         callbacks.sessions.insert(&session);
-        Self { callbacks, session, link, begun: false, joiner: Joiner::default() }
+        Self { callbacks, session, backend, begun: false, assembler: MessageAssembler::default() }
     }
 
     /// The session.
@@ -171,7 +171,7 @@ impl Attendance {
             Event::Message(message) => self.receive(message),
             Event::Chunk(chunk) => {
                 let chunk = Chunk { payload: chunk.payload.into_owned(), last: chunk.last };
-                if let Some(message) = self.joiner.add(chunk) {
+                if let Some(message) = self.assembler.add(chunk) {
                     self.receive(message);
                 }
             }
@@ -205,7 +205,7 @@ impl Attendance {
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        let closure = self.session.end(self.link.end());
+        let closure = self.session.end(self.backend.end());
         if let (true, Some(on_disconnect)) = (self.begun, &self.callbacks.on_disconnect) {
             // Nothing is left to be told about a panic here.
             let _ = catch_unwind(AssertUnwindSafe(|| on_disconnect(&self.session, &closure)));

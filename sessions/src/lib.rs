@@ -2,14 +2,14 @@
 //! What the blocking and the async adapter share above the WebSocket protocol: callbacks, sessions, sets
 //! of sessions to broadcast to, counters. The adapters export what is of use to applications.
 
+mod backend;
 mod callbacks;
-mod link;
 mod session;
 mod sessions;
 mod stats;
 
+pub use backend::SessionBackend;
 pub use callbacks::{Attendance, Callbacks};
-pub use link::Link;
 pub use session::{Peer, Session, SessionId};
 pub use sessions::{Rooms, Sessions};
 pub use stats::{Monitor, ServerStats, SessionStats, Stats};

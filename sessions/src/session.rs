@@ -11,9 +11,9 @@ use std::{
 };
 
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Error, Payload, Post, Posted};
+use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
 
-use crate::{Link, SessionStats, Sessions, stats::Counters};
+use crate::{SessionBackend, SessionStats, Sessions, stats::Counters};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -39,7 +39,7 @@ pub(crate) type OnLagging = dyn Fn(&Session, usize) + Send + Sync;
 struct Inner {
     id: SessionId,
     /// The connection lives as long as its driver, not as long as somebody keeps a handle.
-    link: Weak<dyn Link>,
+    backend: Weak<dyn SessionBackend>,
     peer: Peer,
     connected_at: SystemTime,
     counters: Counters,
@@ -73,7 +73,7 @@ struct State {
 
 impl Session {
     pub(crate) fn new(
-        link: Weak<dyn Link>,
+        backend: Weak<dyn SessionBackend>,
         peer: Peer,
         backlog: Backlog,
         on_lagging: Option<Arc<OnLagging>>,
@@ -82,7 +82,7 @@ impl Session {
         let state = State { backlog, data: None, memberships: Vec::new(), closure: None };
         Self(Arc::new(Inner {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            link,
+            backend,
             peer,
             connected_at: SystemTime::now(),
             counters: Counters::default(),
@@ -161,7 +161,7 @@ impl Session {
     /// [`Overflow::Disconnect`](ws_transport::Overflow::Disconnect) holds for, which ends it. That a
     /// message was dropped by another policy is no error.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), false, false)
+        self.post(Payload::Message(message.into()), OutgoingKind::Send)
     }
 
     /// Sends a message if nothing has to be dropped for it.
@@ -171,7 +171,7 @@ impl Session {
     /// [`SendError::BufferFull`](ws_core::SendError::BufferFull) if something would have to; or the session
     /// has ended.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), true, false)
+        self.post(Payload::Message(message.into()), OutgoingKind::TrySend)
     }
 
     /// Sends an answer from `on_message`. Answers leave together, at the latest when all that was read at
@@ -182,7 +182,7 @@ impl Session {
     ///
     /// The session has ended.
     pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), false, true)
+        self.post(Payload::Message(message.into()), OutgoingKind::Reply)
     }
 
     /// Sends a message that was encoded before.
@@ -191,7 +191,7 @@ impl Session {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.post(Payload::Prepared(message), false, false)
+        self.post(Payload::Prepared(message), OutgoingKind::Send)
     }
 
     /// Sends a ping with at most 125 bytes.
@@ -200,7 +200,7 @@ impl Session {
     ///
     /// The session has ended, or the payload is longer.
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.link()?.ping(payload)
+        self.backend()?.ping(payload)
     }
 
     /// Closes the session after all that was sent. What the peer still sends is received until its Close
@@ -210,8 +210,8 @@ impl Session {
     ///
     /// A code or reason that cannot be sent.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        match self.0.link.upgrade() {
-            Some(link) => link.close(code, reason),
+        match self.0.backend.upgrade() {
+            Some(backend) => backend.close(code, reason),
             None => Ok(()),
         }
     }
@@ -225,8 +225,8 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut open = false;
-        if let Some(link) = self.0.link.upgrade() {
-            link.look(&mut |wire| open = wire.connection.closure().is_none());
+        if let Some(backend) = self.0.backend.upgrade() {
+            backend.look(&mut |driver| open = driver.connection.closure().is_none());
         }
         open
     }
@@ -238,7 +238,7 @@ impl Session {
             return Some(closure.clone());
         }
         let mut closure = None;
-        self.0.link.upgrade()?.look(&mut |wire| closure = wire.connection.closure());
+        self.0.backend.upgrade()?.look(&mut |driver| closure = driver.connection.closure());
         closure
     }
 
@@ -246,12 +246,11 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         let mut stats = self.0.counters.read();
-        if let Some(link) = self.0.link.upgrade() {
-            link.look(&mut |wire| {
-                stats.buffered = wire.buffered();
-                stats.latency = wire.connection.latency();
+        if let Some(backend) = self.0.backend.upgrade() {
+            backend.look(&mut |driver| {
+                stats.buffered = driver.buffered();
+                stats.latency = driver.connection.latency();
             });
-            stats.buffered += link.unwritten();
         }
         stats
     }
@@ -302,12 +301,12 @@ impl Session {
         closure
     }
 
-    fn post(&self, payload: Payload<'_>, refuse: bool, answer: bool) -> Result<(), Error> {
-        let link = self.link()?;
+    fn post(&self, payload: Payload<'_>, kind: OutgoingKind) -> Result<(), Error> {
+        let backend = self.backend()?;
         let bytes = payload.len();
-        let posted = link.post(Post { payload, backlog: &|| self.state().backlog, refuse, answer })?;
+        let posted = backend.post(Outgoing { payload, backlog: &|| self.state().backlog, kind })?;
         self.0.counters.sent(bytes);
-        if posted == Posted::default() {
+        if posted == SendOutcome::default() {
             return Ok(());
         }
         self.0.counters.dropped(posted.dropped, posted.lagging);
@@ -320,8 +319,8 @@ impl Session {
         }
     }
 
-    fn link(&self) -> Result<Arc<dyn Link>, Error> {
-        self.0.link.upgrade().ok_or_else(|| match &self.state().closure {
+    fn backend(&self) -> Result<Arc<dyn SessionBackend>, Error> {
+        self.0.backend.upgrade().ok_or_else(|| match &self.state().closure {
             Some(closure) => Error::Closed(closure.clone()),
             None => Error::Io(std::io::ErrorKind::NotConnected.into()),
         })

@@ -31,7 +31,7 @@ fn pair((one, other): (Pipe, Pipe), change: impl Fn(&mut Config)) -> (WebSocket,
     let (config, clock) = (Arc::new(config), Clock::start());
     let client = Connection::client(config.clone(), [7; 32], clock.now());
     let server = Connection::server(config, clock.now());
-    (WebSocket::from_connection(one, client, clock), WebSocket::from_connection(other, server, clock))
+    (WebSocket::from_upgraded(one, client, clock, []), WebSocket::from_upgraded(other, server, clock, []))
 }
 
 /// Polls a new future once, and drops it.
@@ -165,7 +165,7 @@ fn the_handshake_and_messages_cross_an_awkward_stream() {
             let config = Arc::new(Config::default());
             let upgrade = request.upgrade(&config.origin).unwrap();
             let connection = upgrade.accept(&Accept::new(), config.clone(), clock.now()).unwrap();
-            let mut ws = WebSocket::from_connection(other, connection, clock);
+            let mut ws = WebSocket::from_upgraded(other, connection, clock, []);
             while let Some(message) = ws.receive().await.unwrap() {
                 ws.send(message).await.unwrap();
             }

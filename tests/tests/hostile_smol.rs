@@ -46,7 +46,7 @@ fn a_peer_that_floods_does_not_outlast_the_closing_handshake() {
         config.close_timeout = Duration::from_millis(200);
         let clock = Clock::start();
         let connection = Connection::client(Arc::new(config), [7; 32], clock.now());
-        let mut ws = WebSocket::from_connection(Flood, connection, clock);
+        let mut ws = WebSocket::from_upgraded(Flood, connection, clock, []);
         takes(Duration::from_millis(200), || {
             let _ = smol::block_on(ws.close(CloseCode::NORMAL_CLOSURE, "enough"));
         });

@@ -168,7 +168,7 @@ fn a_dead_peer_ends_the_send_of_another_thread() {
         });
         expect_dead(receiver.receive().unwrap_err(), began);
         let error = sending.join().unwrap();
-        assert!(matches!(error, Error::Closed(_) | Error::Io(_)), "{error}");
+        assert!(matches!(error, Error::Disconnected(_) | Error::Closed(_) | Error::Io(_)), "{error}");
     });
 }
 

@@ -2,9 +2,9 @@ use ws_core::{Chunk, Message};
 
 /// Puts a message together from the chunks that it comes in.
 #[derive(Debug, Default)]
-pub struct Joiner(Option<Message<'static>>);
+pub struct MessageAssembler(Option<Message<'static>>);
 
-impl Joiner {
+impl MessageAssembler {
     /// Adds the next chunk, and gives the message if that was its last.
     pub fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
         let joined = match (self.0.take(), chunk.payload) {

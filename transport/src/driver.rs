@@ -1,305 +1,259 @@
-use std::{borrow::Cow, io};
+//! The rules that every driver of a connection obeys, without sockets.
 
-use bytes::{Buf, Bytes};
-use ws_core::{
-    Cause, CloseCode, Closure, Connection, Message, PreparedMessage, SendError, State, Timeout, Transmit,
-};
+mod output;
 
+use std::io;
+
+use ws_core::{Cause, Connection, Timeout, Timestamp};
+
+use self::output::Batch;
 use crate::{
-    Appetite, Error, Payload, Post, Posted, Spare,
-    outbox::{Full, Outbox},
+    Error, ReadSize, RecycledBuffer,
+    outbox::Outbox,
     tls::{Session, TlsError},
 };
 
-/// A connection, what waits for its peer to read, and, with `wss://`, the TLS session between it and the
-/// network.
+/// A connection, the messages that wait for its peer to read, and, for `wss://`, the TLS session between it and the
+/// network: everything that an adapter decides, and nothing that it does.
+///
+/// An adapter moves bytes and keeps the clock. In each turn it
+///
+/// 1. passes input to [`decrypt`](Self::decrypt) and to the connection until that returns no more events, or reports
+///    how the input has ended with [`end_input`](Self::end_input),
+/// 2. calls [`begin_turn`](Self::begin_turn), which may ask for a look at the socket first,
+/// 3. writes: [`take_output`](Self::take_output) into a buffer of its own, [`written`](Self::written) for each piece
+///    that the network has accepted, [`fail_output`](Self::fail_output) if it is broken,
+/// 4. does what [`next_step`](Self::next_step) returns.
 #[derive(Debug)]
-pub struct Wire {
+pub struct Driver {
     /// The WebSocket.
     pub connection: Connection,
-    /// For messages that are received.
-    pub spare: Spare,
-    /// How they are best read.
-    pub appetite: Appetite,
+    /// Memory for messages that are received.
+    pub recycled: RecycledBuffer,
+    /// How much to read at once.
+    pub read_size: ReadSize,
     tls: Option<Box<Session>>,
-    /// What was posted and does not fit into the connection's write buffer.
+    /// Account of the sealed bytes that the adapter holds. Without TLS it stays empty.
+    batch: Batch,
+    /// Messages that do not fit into the connection's write buffer.
     outbox: Option<Box<Outbox>>,
-    /// What has left the connection to make room in it, and goes out first.
-    spilled: Option<Box<Transmit>>,
-    /// Whether `close_notify` follows what the connection still has to say.
-    ending: bool,
+    /// How the input has ended, until everything before it was received.
+    input_end: Option<Box<InputEnd>>,
+    /// Whether the socket was looked at since a deadline passed.
+    caught_up: bool,
+    shutdown: Shutdown,
 }
 
-impl Wire {
-    /// A connection over a session, or over none.
+/// How input ends.
+#[derive(Debug)]
+pub enum InputEnd {
+    /// The peer's stream has ended.
+    Eof,
+    /// Reading failed.
+    Failed(io::Error),
+    /// The peer sent `close_notify`: with TLS, that is the end of its stream (RFC 8446 section 6.1).
+    CloseNotify,
+    /// The peer failed TLS.
+    FailedTls(TlsError),
+}
+
+/// How far the writing direction was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    Open,
+    /// `close_notify` is queued.
+    Notified,
+    Done,
+    /// The network accepts no more output.
+    Failed,
+}
+
+/// How a turn begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A deadline has passed. Read what is there without waiting, and begin again: what has come meanwhile counts
+    /// before any silence does.
+    Look,
+    /// Write, and ask for the next step.
+    Write,
+}
+
+/// What to do next, after everything was written that the network accepts.
+#[derive(Debug)]
+pub enum Step {
+    /// Receive: the connection has input that it kept.
+    Receive,
+    /// Write once more: the last bytes of TLS are to be sent.
+    Write,
+    /// Shut down the writing direction of the stream. Asked for once.
+    Shutdown,
+    /// Wait for input if `read`, for room to write if output is left, and not longer than `until`.
+    Wait {
+        /// Whether to read.
+        read: bool,
+        /// The next deadline.
+        until: Option<Timestamp>,
+    },
+    /// The connection has ended.
+    End(Result<(), Error>),
+}
+
+impl Driver {
+    /// Creates a driver of a connection, over a TLS session or over none.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
+        // It may have come with the last bytes of the opening handshake.
+        let closed = tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer());
         Self {
             connection,
-            spare: Spare::default(),
-            appetite: Appetite::default(),
+            recycled: RecycledBuffer::default(),
+            read_size: ReadSize::default(),
             tls,
+            batch: Batch::default(),
             outbox: None,
-            spilled: None,
-            ending: false,
+            input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
+            caught_up: false,
+            shutdown: Shutdown::Open,
         }
     }
 
-    /// Whether what is read has to be decrypted.
+    /// Returns `true` if input has to be decrypted.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
+}
 
-    /// Turns received bytes into what [`Connection::receive`] takes.
-    ///
-    /// # Errors
-    ///
-    /// The peer failed TLS; the connection has ended.
-    pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
-        let Some(tls) = &mut self.tls else { return Ok(()) };
-        tls.decrypt(received, plain).map_err(|error| {
-            self.connection.receive_eof();
-            error.into()
-        })
+/// Turns.
+impl Driver {
+    /// Appends the plaintext of received bytes to `plain`. An end of the input that they contain takes effect behind it.
+    pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) {
+        let Some(tls) = &mut self.tls else { return };
+        match tls.decrypt(received, plain) {
+            Err(error) => self.end_input(InputEnd::FailedTls(error)),
+            Ok(()) if tls.is_closed_by_peer() => self.end_input(InputEnd::CloseNotify),
+            Ok(()) => {}
+        }
     }
 
-    /// Tells that the peer's stream has ended.
+    /// Reports that the input has ended. The first end counts, and it takes effect when everything before it was
+    /// received.
+    pub fn end_input(&mut self, end: InputEnd) {
+        self.input_end.get_or_insert_with(|| Box::new(end));
+    }
+
+    /// Returns `true` if there may be more to read. An open connection is read although output waits: two peers that
+    /// each waited for the other to read would wait for ever.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        self.input_end.is_none() && self.connection.wants_read()
+    }
+
+    /// Begins a turn. All input that was read has to be received before.
     ///
     /// # Errors
     ///
-    /// The end may have been faked: there was neither a Close nor a `close_notify`.
-    pub fn receive_eof(&mut self) -> Result<(), TlsError> {
+    /// Returns how the connection broke, if that has come to light. An alert of TLS may wait to be written.
+    pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
+        if let Some(end) = self.input_end.take() {
+            self.apply_input_end(*end)?;
+        }
+        if !self.caught_up && self.wants_read() && self.is_overdue(now) {
+            self.caught_up = true;
+            return Ok(Turn::Look);
+        }
+        self.caught_up = false;
+        self.connection.handle_timeout(now);
+        Ok(Turn::Write)
+    }
+
+    fn is_overdue(&self, now: Timestamp) -> bool {
+        self.connection.poll_timeout().is_some_and(|due| due <= now)
+    }
+
+    fn apply_input_end(&mut self, end: InputEnd) -> Result<(), Error> {
         self.connection.receive_eof();
-        match (&self.tls, self.connection.closure()) {
-            (Some(tls), Some(Closure { cause: Cause::Eof, .. })) => tls.end(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Queues something to be sent.
-    ///
-    /// # Errors
-    ///
-    /// What `send` says; with how the connection ended, if that is why.
-    pub fn queue<T>(
-        &mut self,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
-    ) -> Result<T, Error> {
-        send(&mut self.connection).map_err(|error| self.refused(error))
-    }
-
-    /// Queues a message. The memory of a small one, which is copied, serves the next that is received.
-    ///
-    /// # Errors
-    ///
-    /// As [`queue`](Self::queue).
-    #[inline]
-    pub fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
-        let connection = &mut self.connection;
-        let sent = match message {
-            Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= Spare::MOST => {
-                let sent = connection.send(&*bytes);
-                self.spare.keep(bytes);
-                sent
+        let cause = self.connection.closure().map(|closure| closure.cause);
+        match (end, &self.tls) {
+            // Without a Close and without `close_notify`, somebody on the way may have cut the stream.
+            (InputEnd::Eof, Some(tls)) if cause == Some(Cause::Eof) => Ok(tls.end()?),
+            (InputEnd::Eof | InputEnd::CloseNotify, _) => Ok(()),
+            (InputEnd::Failed(error), _) => {
+                self.fail_output();
+                // After a Close it is no more than the end of the stream.
+                if cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
             }
-            Message::Text(Cow::Owned(text)) if text.capacity() <= Spare::MOST => {
-                let sent = connection.send(&*text);
-                self.spare.keep(text.into_bytes());
-                sent
-            }
-            message => connection.send(message),
-        };
-        match sent {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.refused(error)),
-        }
-    }
-
-    /// What it means that nothing was queued.
-    #[cold]
-    fn refused(&self, error: SendError) -> Error {
-        match (error, self.connection.closure()) {
-            (SendError::Closed, Some(closure)) => Error::Closed(closure),
-            (error, _) => Error::Send(error),
-        }
-    }
-
-    /// Queues something to be sent, without waiting for room: what finds none in the connection's write
-    /// buffer waits in an outbox that is bounded by [`Post::backlog`]. `blocked` tells that the network
-    /// takes nothing at the moment.
-    ///
-    /// # Errors
-    ///
-    /// As [`queue`](Self::queue); [`SendError::BufferFull`] only if the post asks for it.
-    pub fn post(&mut self, post: Post<'_>, blocked: bool) -> Result<Posted, Error> {
-        let may_wait =
-            self.connection.state() == State::Open && self.connection.config().write_buffer_size > 0;
-        if !may_wait || !(blocked || self.is_backed_up()) {
-            let sent = self.queue(|connection| match post.payload {
-                Payload::Message(message) => connection.send(message),
-                Payload::Prepared(message) => connection.send_prepared(message),
-            });
-            return sent.map(|()| Posted::default());
-        }
-        let outbox = self.outbox.get_or_insert_default();
-        if post.answer {
-            outbox.push_answer(post.payload.prepare());
-            return Ok(Posted::default());
-        }
-        match outbox.push(post.payload.prepare(), (post.backlog)(), post.refuse) {
-            Ok(posted) if posted.disconnected => {
-                self.outbox = None;
-                // It cannot fail: the connection is open, and this code and reason can be sent.
-                let _ = self.connection.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
-                Ok(posted)
-            }
-            Ok(posted) => Ok(posted),
-            Err(Full) => Err(Error::Send(SendError::BufferFull)),
-        }
-    }
-
-    /// The bytes of a message to many, if they can be written at once as they are.
-    /// [`posted_partly`](Self::posted_partly) tells that only some of them were.
-    pub fn ready_frame<'m>(&mut self, message: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
-        let waits = self.tls.is_some() || self.ending || self.outbox.is_some() || self.spilled.is_some();
-        if waits { None } else { self.connection.prepared_frame(message) }
-    }
-
-    /// Queues what is left of a message of which so many bytes were written.
-    pub fn posted_partly(&mut self, message: &PreparedMessage, written: usize) {
-        // It cannot fail: there was room for all of it.
-        if self.connection.send_prepared(message).is_ok() {
-            self.connection.transmit().advance(written);
-        }
-    }
-
-    /// Whether what is posted now has to wait, unless room is made by writing.
-    #[must_use]
-    pub fn is_backed_up(&self) -> bool {
-        let connection = &self.connection;
-        self.outbox.is_some() || connection.buffered() >= connection.config().write_buffer_size.max(1)
-    }
-
-    /// Whether answers wait for room, so that nothing should be received that may ask for more of them.
-    #[must_use]
-    pub fn is_held_back(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.has_answers())
-    }
-
-    /// How many bytes wait to be written here; those that were taken to be written are not among them.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
-        let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.remaining());
-        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes()) + spilled + self.connection.buffered()
-    }
-
-    /// Begins the closing handshake, after all that was posted.
-    ///
-    /// # Errors
-    ///
-    /// As [`Connection::close`].
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        while self.outbox.is_some() {
-            // Its length is bounded, and the time that the peer has to read it begins now.
-            self.connection.take_transmit(self.spilled.get_or_insert_default());
-            self.move_outbox();
-        }
-        self.connection.close(code, reason)
-    }
-
-    /// Moves posted messages into the connection as far as they fit.
-    fn move_outbox(&mut self) {
-        let Some(outbox) = &mut self.outbox else { return };
-        while let Some(message) = outbox.front() {
-            match self.connection.send_prepared(message) {
-                Ok(()) => outbox.pop(),
-                Err(SendError::BufferFull) => return,
-                // Nothing more can be sent; or, if a message is being sent in chunks, nothing else.
-                Err(_) => break,
+            (InputEnd::FailedTls(error), _) => {
+                // The session still has an alert to send, which tells the peer why.
+                self.connection.discard_output();
+                Err(error.into())
             }
         }
-        self.outbox = None;
     }
 
-    /// What the end of the connection means to the one who waits for a message: nothing, if it ended as it
-    /// should.
+    /// Returns what to do next, after output was written as far as the network accepts it.
+    pub fn next_step(&mut self) -> Step {
+        if self.connection.wants_receive() {
+            return Step::Receive;
+        }
+        if let Some(step) = self.next_shutdown_step() {
+            return step;
+        }
+        // A server's application need not wait until the client has closed its side, see `next_drain_step`.
+        let nothing_left = self.shutdown != Shutdown::Open && self.connection.wants_shutdown();
+        if nothing_left || self.connection.is_finished() {
+            return Step::End(self.ended());
+        }
+        Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() }
+    }
+
+    /// As [`next_step`](Self::next_step), after the application has seen the end of the connection: waits until the
+    /// peer has closed its side, so that no reset overtakes the last bytes that were written. What still comes is
+    /// dropped.
+    pub fn next_drain_step(&mut self) -> Step {
+        match self.next_step() {
+            Step::End(ended) if !self.connection.is_finished() => {
+                let until = self.connection.poll_timeout();
+                if self.wants_read() { Step::Wait { read: true, until } } else { Step::End(ended) }
+            }
+            step => step,
+        }
+    }
+
+    /// Returns the next step of shutting down the writing direction, if there is one: [`Step::Write`], [`Step::Shutdown`],
+    /// or [`Step::Wait`] for the last bytes of TLS.
+    pub fn next_shutdown_step(&mut self) -> Option<Step> {
+        let finished = self.connection.is_finished();
+        let is_over = matches!(self.shutdown, Shutdown::Done | Shutdown::Failed);
+        if is_over || !(finished || self.connection.wants_shutdown()) {
+            return None;
+        }
+        if let (Some(tls), Shutdown::Open) = (&mut self.tls, self.shutdown) {
+            tls.close();
+            self.shutdown = Shutdown::Notified;
+            return Some(Step::Write);
+        }
+        // When nothing is waited for any more, not for room to write either.
+        if !finished && !self.batch.is_written() {
+            return Some(Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() });
+        }
+        self.shutdown = Shutdown::Done;
+        Some(Step::Shutdown)
+    }
+
+    /// Returns how the connection has ended for the application that waits for a message: as it should, or not.
     ///
     /// # Errors
     ///
-    /// It ended in another way.
+    /// Returns how the connection was broken.
     pub fn ended(&self) -> Result<(), Error> {
         let Some(closure) = self.connection.closure() else { return Ok(()) };
         match closure.cause {
             Cause::Protocol(error) => Err(Error::Protocol(error)),
-            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => {
+            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall | Timeout::Write) => {
                 Err(Error::Disconnected(closure))
             }
             _ => Ok(()),
         }
-    }
-
-    /// What an error of the network means: after a Close no more than the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// The same error, if there was no Close.
-    pub fn failed(&mut self, error: io::Error) -> Result<(), Error> {
-        self.connection.receive_eof();
-        match self.connection.closure() {
-            Some(Closure { cause: Cause::Close, .. }) => Ok(()),
-            _ => Err(error.into()),
-        }
-    }
-
-    /// Whether [`take_output`](Self::take_output) has anything to give.
-    #[must_use]
-    pub fn wants_write(&self) -> bool {
-        self.connection.wants_write()
-            || self.outbox.is_some()
-            || self.spilled.is_some()
-            || self.tls.as_ref().is_some_and(|tls| self.ending || tls.wants_write())
-    }
-
-    /// Moves what is to be written to the end of `output`.
-    pub fn take_output(&mut self, output: &mut Transmit) {
-        let mut spilled = self.spilled.take();
-        self.move_outbox();
-        match &mut self.tls {
-            None => {
-                if let Some(spilled) = &mut spilled {
-                    spilled.drain_into(output);
-                }
-                self.connection.take_transmit(output);
-            }
-            Some(tls) => {
-                let sealed = output.block();
-                if let Some(spilled) = &mut spilled {
-                    tls.encrypt(&mut **spilled, sealed);
-                }
-                tls.encrypt(&mut self.connection.transmit(), sealed);
-                // A session that has failed takes nothing more. Output that can never leave must not stay: it would
-                // keep `wants_write` true for ever.
-                let mut rest = self.connection.transmit();
-                let unsealed = rest.remaining();
-                rest.advance(unsealed);
-                drop(rest);
-                if std::mem::take(&mut self.ending) {
-                    tls.close();
-                }
-                tls.take_output(sealed);
-            }
-        }
-    }
-
-    /// Drops all that is to be written, for a network that takes nothing any more.
-    pub fn drop_output(&mut self) {
-        (self.outbox, self.spilled) = (None, None);
-        self.take_output(&mut Transmit::default());
-    }
-
-    /// Says that nothing will be written after what waits now.
-    pub const fn end_output(&mut self) {
-        self.ending = true;
     }
 }

@@ -124,26 +124,13 @@ pub fn begin_connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// Whether a write may wait for the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Until the peer has read enough, or the socket's timeout has passed.
-    Wait,
-    /// Not at all.
-    Never,
-}
-
-/// Writes some of these bytes to a socket. `Ok(None)` means that it takes nothing now (or, if it was waited
-/// for, within its timeout).
+/// Writes as many of these bytes to a socket as it takes at once. `Ok(None)` means that it takes none.
 ///
 /// # Errors
 ///
-/// The peer is gone. No signal is raised for that.
-pub fn write(socket: &Socket, slices: &[IoSlice<'_>], patience: Patience) -> io::Result<Option<usize>> {
-    let flags = match patience {
-        Patience::Wait => SendFlags::NOSIGNAL,
-        Patience::Never => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    };
+/// Returns an error if the connection is broken. No signal is raised.
+pub fn write_now(socket: &Socket, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
         // The kernel takes one slice faster than a list of one.
         let written = match slices {

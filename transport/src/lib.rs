@@ -2,24 +2,24 @@
 //! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
 //! clock, errors. The adapters export what is of use to applications.
 
-mod appetite;
+mod assembler;
 mod clock;
+mod driver;
 mod endpoint;
 mod error;
-mod joiner;
 mod outbox;
-mod spare;
+mod read_size;
+mod recycled;
 pub mod tls;
-mod wire;
 
-pub use appetite::Appetite;
+pub use assembler::MessageAssembler;
 pub use clock::Clock;
-pub use endpoint::{ConnectOptions, ListenOptions, Patience, begin_connect, write};
+pub use driver::{Driver, InputEnd, Step, Turn};
+pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::{Deadline, Error};
-pub use joiner::Joiner;
-pub use outbox::{Backlog, Overflow, Payload, Post, Posted};
-pub use spare::Spare;
-pub use wire::Wire;
+pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
+pub use read_size::ReadSize;
+pub use recycled::RecycledBuffer;
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt};
 
-use ws_core::{Message, PreparedMessage};
+use ws_core::{Connection, Message, PreparedMessage, SendError};
 
 /// How much may wait for a session whose peer reads slowly, beyond what its write buffer and the operating
 /// system hold, and what happens to more.
@@ -45,36 +45,57 @@ pub enum Overflow {
     KeepLatest,
 }
 
-/// A message to be queued without waiting.
-pub struct Post<'m> {
-    /// What to send.
+/// A message of a session, to be queued without waiting.
+pub struct Outgoing<'m> {
+    /// The message.
     pub payload: Payload<'m>,
-    /// How much may wait; asked only if it has to.
+    /// Bounds of the messages that wait. Called only if this one has to.
     pub backlog: &'m dyn Fn() -> Backlog,
-    /// Whether to fail instead of doing what [`Backlog::overflow`] says.
-    pub refuse: bool,
-    /// Whether it answers what is being received: then it may wait for the end of the batch, and where there
-    /// is no room for it, nothing more is received until there is.
-    pub answer: bool,
+    /// What happens where there is no room for it.
+    pub kind: OutgoingKind,
 }
 
-impl fmt::Debug for Post<'_> {
+/// What happens to a message for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingKind {
+    /// What [`Backlog::overflow`] says.
+    Send,
+    /// It is refused.
+    TrySend,
+    /// It is queued all the same, and nothing more is received until it was written: the answer to a received message. It
+    /// may wait for the end of the batch.
+    Reply,
+}
+
+/// Whether the network accepts output at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// It does, as far as is known.
+    Accepts,
+    /// It has refused some.
+    Refuses,
+}
+
+impl fmt::Debug for Outgoing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Post").field("payload", &self.payload).finish_non_exhaustive()
+        f.debug_struct("Outgoing")
+            .field("payload", &self.payload)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
-/// What a [`Post`] carries.
+/// The message in an [`Outgoing`].
 #[derive(Debug)]
 pub enum Payload<'m> {
-    /// A message for one.
+    /// A message for one session.
     Message(Message<'m>),
-    /// A message that goes to others as well.
+    /// A message that goes to other sessions as well.
     Prepared(&'m PreparedMessage),
 }
 
 impl Payload<'_> {
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -83,7 +104,7 @@ impl Payload<'_> {
         }
     }
 
-    /// Whether it has no bytes.
+    /// Returns `true` if it has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -95,12 +116,26 @@ impl Payload<'_> {
             Self::Prepared(message) => message.clone(),
         }
     }
+
+    pub(crate) fn send(self, connection: &mut Connection) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => connection.send(message),
+            Self::Prepared(message) => connection.send_prepared(message),
+        }
+    }
+
+    pub(crate) fn reply(self, connection: &mut Connection) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => connection.reply(message),
+            Self::Prepared(message) => connection.reply_prepared(message),
+        }
+    }
 }
 
-/// What became of a [`Post`].
+/// What became of an [`Outgoing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Posted {
-    /// How many messages were dropped, this one or others.
+pub struct SendOutcome {
+    /// Number of messages that were dropped, this one or others.
     pub dropped: usize,
     /// Whether these are the first since the peer last kept up.
     pub lagging: bool,
@@ -112,105 +147,69 @@ pub struct Posted {
 #[derive(Debug)]
 pub(crate) struct Full;
 
-/// The messages that wait. Made when the first has to, gone when the last has gone.
+/// Messages that wait. Created for the first of them, and dropped with the last.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    messages: VecDeque<Waiting>,
-    answers: Total,
-    others: Total,
+    messages: VecDeque<PreparedMessage>,
+    bytes: usize,
     lagging: bool,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    message: PreparedMessage,
-    /// Whether it answers what was received. Such a one is never dropped, and takes no room from others.
-    answer: bool,
-}
-
-#[derive(Debug, Default)]
-struct Total {
-    messages: usize,
-    bytes: usize,
-}
-
 impl Outbox {
-    /// Queues an answer. How many there are is bounded by what is received before they have gone.
-    pub(crate) fn push_answer(&mut self, message: PreparedMessage) {
-        self.answers.add(&message);
-        self.messages.push_back(Waiting { message, answer: true });
-    }
-
-    pub(crate) const fn has_answers(&self) -> bool {
-        self.answers.messages > 0
-    }
-
     pub(crate) fn push(
         &mut self,
         message: PreparedMessage,
         backlog: Backlog,
-        refuse: bool,
-    ) -> Result<Posted, Full> {
+        refuses: bool,
+    ) -> Result<SendOutcome, Full> {
         let mut dropped = 0;
-        if !refuse && matches!(backlog.overflow, Overflow::KeepLatest | Overflow::DropOldest) {
+        if !refuses && matches!(backlog.overflow, Overflow::KeepLatest | Overflow::DropOldest) {
             let latest_only = backlog.overflow == Overflow::KeepLatest;
             while (latest_only || !self.fits(&message, backlog)) && self.drop_oldest() {
                 dropped += 1;
             }
         }
         if self.fits(&message, backlog) {
-            self.others.add(&message);
-            self.messages.push_back(Waiting { message, answer: false });
+            self.bytes += message.len();
+            self.messages.push_back(message);
         } else {
             match backlog.overflow {
-                _ if refuse => return Err(Full),
+                _ if refuses => return Err(Full),
                 Overflow::Disconnect => {
                     dropped = self.messages.len() + 1;
-                    return Ok(Posted { dropped, lagging: !self.lagging, disconnected: true });
+                    return Ok(SendOutcome { dropped, lagging: !self.lagging, disconnected: true });
                 }
                 _ => dropped += 1,
             }
         }
         let lagging = dropped > 0 && !self.lagging;
         self.lagging |= lagging;
-        Ok(Posted { dropped, lagging, disconnected: false })
+        Ok(SendOutcome { dropped, lagging, disconnected: false })
     }
 
     pub(crate) fn front(&self) -> Option<&PreparedMessage> {
-        self.messages.front().map(|waiting| &waiting.message)
+        self.messages.front()
     }
 
     pub(crate) fn pop(&mut self) {
-        self.remove(0);
+        self.drop_oldest();
     }
 
     pub(crate) const fn bytes(&self) -> usize {
-        self.answers.bytes + self.others.bytes
+        self.bytes
     }
 
-    /// Drops the message that waits longest; tells whether there was one that may be.
+    /// Drops the message that waits longest. Returns `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
-        let oldest = self.messages.iter().position(|waiting| !waiting.answer);
-        oldest.inspect(|&at| self.remove(at)).is_some()
-    }
-
-    fn remove(&mut self, at: usize) {
-        let Some(Waiting { message, answer }) = self.messages.remove(at) else { return };
-        let total = if answer { &mut self.answers } else { &mut self.others };
-        total.messages -= 1;
-        total.bytes -= message.len();
+        let oldest = self.messages.pop_front();
+        self.bytes -= oldest.as_ref().map_or(0, PreparedMessage::len);
+        oldest.is_some()
     }
 
     fn fits(&self, message: &PreparedMessage, backlog: Backlog) -> bool {
-        let Total { messages, bytes } = self.others;
-        messages < backlog.messages && (messages == 0 || bytes.saturating_add(message.len()) <= backlog.bytes)
-    }
-}
-
-impl Total {
-    fn add(&mut self, message: &PreparedMessage) {
-        self.messages += 1;
-        self.bytes += message.len();
+        let messages = self.messages.len();
+        messages < backlog.messages
+            && (messages == 0 || self.bytes.saturating_add(message.len()) <= backlog.bytes)
     }
 }
 
@@ -219,11 +218,11 @@ mod tests {
     use super::*;
 
     /// Pushes messages of these lengths and gives what waits then, and what became of each push.
-    fn push_all(backlog: Backlog, lengths: &[usize]) -> (Vec<usize>, Vec<Posted>) {
+    fn push_all(backlog: Backlog, lengths: &[usize]) -> (Vec<usize>, Vec<SendOutcome>) {
         let mut outbox = Outbox::default();
         let push = |&len: &usize| outbox.push(PreparedMessage::new(vec![0; len]), backlog, false).unwrap();
         let posted = lengths.iter().map(push).collect();
-        let waiting = outbox.messages.iter().map(|waiting| waiting.message.len()).collect::<Vec<_>>();
+        let waiting = outbox.messages.iter().map(PreparedMessage::len).collect::<Vec<_>>();
         assert_eq!(outbox.bytes(), waiting.iter().sum::<usize>());
         (waiting, posted)
     }
@@ -232,7 +231,7 @@ mod tests {
         Backlog { messages, bytes, overflow }
     }
 
-    fn dropped(posted: &[Posted]) -> Vec<usize> {
+    fn dropped(posted: &[SendOutcome]) -> Vec<usize> {
         posted.iter().map(|posted| posted.dropped).collect()
     }
 
@@ -259,26 +258,7 @@ mod tests {
     #[test]
     fn who_must_miss_nothing_is_disconnected() {
         let (_, posted) = push_all(backlog(2, 100, Overflow::Disconnect), &[1, 2, 3]);
-        assert_eq!(posted[2], Posted { dropped: 3, lagging: true, disconnected: true });
-    }
-
-    #[test]
-    fn answers_are_never_dropped_and_take_no_room_from_others() {
-        for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::KeepLatest] {
-            let mut outbox = Outbox::default();
-            for len in 1..=9 {
-                outbox.push_answer(PreparedMessage::new(vec![0; len]));
-                outbox.push(PreparedMessage::new(vec![0; 50]), backlog(2, 100, overflow), false).unwrap();
-            }
-            let kept = outbox.messages.iter().filter(|waiting| waiting.answer).map(|it| it.message.len());
-            assert_eq!(Vec::from_iter(kept), Vec::from_iter(1..=9), "{overflow:?}");
-            let others = if overflow == Overflow::KeepLatest { 1 } else { 2 };
-            assert_eq!((outbox.others.messages, outbox.others.bytes), (others, others * 50), "{overflow:?}");
-            while outbox.front().is_some() {
-                outbox.pop();
-            }
-            assert_eq!((outbox.bytes(), outbox.has_answers()), (0, false), "{overflow:?}");
-        }
+        assert_eq!(posted[2], SendOutcome { dropped: 3, lagging: true, disconnected: true });
     }
 
     #[test]

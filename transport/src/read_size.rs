@@ -5,7 +5,7 @@ use ws_core::Message;
 /// How much is read at once. Of a message that is likely to be large, judging by the last one, only the header is:
 /// then the payload can be read to where it is put together.
 #[derive(Debug, Default)]
-pub enum Appetite {
+pub enum ReadSize {
     /// As much as there is room for.
     #[default]
     All,
@@ -15,7 +15,7 @@ pub enum Appetite {
     InPlace,
 }
 
-impl Appetite {
+impl ReadSize {
     /// The least that is worth a system call more, in bytes.
     const LARGE: usize = 32 << 10;
     /// A header with a long length and a masking key (RFC 6455 section 5.2), in bytes.
@@ -55,32 +55,32 @@ mod tests {
 
     #[test]
     fn only_a_header_is_read_after_a_large_binary_message_and_no_other() {
-        let large = [7; Appetite::LARGE];
-        let text = "x".repeat(Appetite::LARGE);
-        let mut appetite = Appetite::default();
+        let large = [7; ReadSize::LARGE];
+        let text = "x".repeat(ReadSize::LARGE);
+        let mut read_size = ReadSize::default();
         for (message, most) in [
             (Message::from(&large[..]), 14),
             (Message::from(&large[1..]), 4096),
             (Message::from(&*text), 4096),
             (Message::from(large.to_vec()), 4096),
         ] {
-            appetite.received(&message);
-            assert_eq!(appetite.most(4096), most);
-            assert_eq!(appetite.most(0), 0);
-            appetite.read();
-            assert_eq!(appetite.most(4096), 4096, "the payload comes next");
+            read_size.received(&message);
+            assert_eq!(read_size.most(4096), most);
+            assert_eq!(read_size.most(0), 0);
+            read_size.read();
+            assert_eq!(read_size.most(4096), 4096, "the payload comes next");
         }
     }
 
     #[test]
     fn a_message_that_was_read_in_place_was_large() {
-        let mut appetite = Appetite::default();
-        appetite.read_in_place();
-        appetite.read();
-        assert_eq!(appetite.most(4096), 4096, "the message has not ended");
-        appetite.received(&Message::from(vec![7; Appetite::LARGE]));
-        assert_eq!(appetite.most(4096), 14);
-        appetite.received(&Message::from(vec![7; Appetite::LARGE]));
-        assert_eq!(appetite.most(4096), 4096);
+        let mut read_size = ReadSize::default();
+        read_size.read_in_place();
+        read_size.read();
+        assert_eq!(read_size.most(4096), 4096, "the message has not ended");
+        read_size.received(&Message::from(vec![7; ReadSize::LARGE]));
+        assert_eq!(read_size.most(4096), 14);
+        read_size.received(&Message::from(vec![7; ReadSize::LARGE]));
+        assert_eq!(read_size.most(4096), 4096);
     }
 }

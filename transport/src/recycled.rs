@@ -5,11 +5,11 @@ use ws_core::Message;
 /// The memory of a small message that was sent, for the next one that is received: a loop that answers what it
 /// receives does not allocate.
 #[derive(Debug, Default)]
-pub struct Spare(Vec<u8>);
+pub struct RecycledBuffer(Vec<u8>);
 
-impl Spare {
+impl RecycledBuffer {
     /// The most that is kept, in bytes. Larger messages cost more to copy than to allocate.
-    pub const MOST: usize = 1024;
+    pub const MAX_LEN: usize = 1024;
 
     #[inline]
     pub(crate) fn keep(&mut self, memory: Vec<u8>) {

@@ -84,6 +84,12 @@ impl Transmit {
         }
     }
 
+    /// Returns the capacity of the block of copied bytes, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.copied.capacity()
+    }
+
     /// The end of the queue. It must only grow: the positions of shared payloads refer to it.
     #[inline]
     pub(crate) fn block(&mut self) -> &mut Vec<u8> {
@@ -94,7 +100,7 @@ impl Transmit {
     }
 
     /// Frees the memory that is not in use, and all of it if the queue is empty.
-    pub fn shrink_to_fit(&mut self) {
+    pub(crate) fn shrink_to_fit(&mut self) {
         self.compact();
         let len = self.copied.len();
         if len <= Self::MOVED && self.copied.capacity() / 2 >= len {

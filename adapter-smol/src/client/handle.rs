@@ -14,7 +14,7 @@ use futures_lite::future;
 use ws_core::{CloseCode, Response};
 use ws_sessions::{Attendance, Callbacks, Peer, Session};
 
-use crate::{Task, WebSocket, duplex::Duplex, waiting::Waiting};
+use crate::{Task, WebSocket, duplex::Duplex, waker_set::WakerSet};
 
 /// A client that runs in a task of its own, until the connection has ended. Dropping the handle does not
 /// end it.
@@ -28,7 +28,7 @@ pub struct ClientHandle {
 #[derive(Default)]
 struct Ended {
     ended: AtomicBool,
-    waiting: Waiting,
+    waiting: WakerSet,
 }
 
 /// Tells that it has, whatever became of the task.

@@ -18,7 +18,7 @@ use ws_core::{
 use ws_sessions::Callbacks;
 use ws_transport::{Clock, ConnectOptions, Deadline, Error, begin_connect, seed, tls::ClientTls};
 
-use crate::{Task, WebSocket, opening::Opening, socket::Socket, stream::Stream, stuck::WRITE_TIMEOUT};
+use crate::{Task, WebSocket, opening::Opening, socket::Socket, stream::Stream};
 
 pub use self::handle::ClientHandle;
 
@@ -47,7 +47,6 @@ pub struct Client {
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
     tls: ClientTls,
 }
 
@@ -60,7 +59,6 @@ impl Client {
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
-            write_timeout: Some(WRITE_TIMEOUT),
             tls: ClientTls::new(),
         }
     }
@@ -96,10 +94,10 @@ impl Client {
         self
     }
 
-    /// How long a write may wait for the peer to read anything at all; 30 s.
-    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.write_timeout = timeout;
-        self
+    /// Sets the maximum pause while the server reads nothing of what is sent to it, see
+    /// [`Config::write_timeout`]. Default: 30 seconds.
+    pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
+        self.configure(|config| config.write_timeout = timeout)
     }
 
     /// The address, and with it the network interface, to connect from.
@@ -202,7 +200,6 @@ impl Client {
         let opening = Opening::new(stream, clock, tls);
         let (connection, opening, response) = open(opening, &request, self.config, clock).await?;
         let duplex = opening.into_duplex(connection);
-        duplex.set_write_timeout(self.write_timeout);
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
 

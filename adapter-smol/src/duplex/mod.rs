@@ -1,118 +1,116 @@
-//! One connection, shared by the task that receives and those that send.
+//! One connection, shared by the task that receives and the tasks that send.
 //!
-//! All that there is lies behind one lock that is held while a task is polled, which never waits. So every
-//! future of this crate can be dropped at any point: what was read, and what is to be written, stays here.
+//! Everything lies behind one lock, which is held while a task is polled and never while it waits. So each future of this
+//! crate can be dropped at any point: what was read, and what is to be written, stays here. Tasks are woken when the lock
+//! has been released, because a waker may run its task at once.
 
 mod receiving;
 mod sending;
 
 use std::{
+    mem,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Waker},
     time::Duration,
 };
 
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Joiner, Wire};
+use ws_transport::{Clock, Driver, MessageAssembler};
 
-pub(crate) use self::receiving::{Joining, Wait};
+pub(crate) use self::receiving::{Assembling, Wait};
 use crate::{
-    alarm::Alarm,
     input::{self, Input},
+    lazy_timer::LazyTimer,
     stream::Stream,
-    stuck::{Stuck, WRITE_TIMEOUT},
-    waiting::Waiting,
+    waker_set::{WakerSet, Wakers},
 };
 
-/// How many bytes a task may read before others get their turn: what one read takes at most.
+/// How many bytes a task may read before other tasks get their turn: what one read takes at most.
 const BYTES_IN_TURN: usize = input::SIZE;
-/// How many messages or other events a task may take before others get their turn.
+/// How many messages or other events a task may receive before other tasks get their turn.
 const EVENTS_IN_TURN: usize = 256;
-/// As how many bytes a read counts at least.
-const LEAST_OF_READ: usize = BYTES_IN_TURN / 4;
+/// A read counts as at least so many bytes.
+const MIN_READ: usize = BYTES_IN_TURN / 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
     clock: Clock,
-    /// Those who wait for the stream to take more, since the first had to. The stream knows one waker for all of
+    /// Tasks that wait for the stream to accept more, since the first had to. The stream knows one waker for all of
     /// them: this, which does not keep the connection alive.
-    writers: OnceLock<Arc<Waiting>>,
+    writers: OnceLock<Arc<WakerSet>>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) wire: Wire,
+    pub(crate) driver: Driver,
     pub(crate) stream: Stream,
     input: Input,
+    /// Output that was taken from the driver and not accepted by the stream.
     pub(crate) output: Transmit,
-    /// Whether the stream was told to pass on what was written.
-    pub(crate) flushed: bool,
-    /// Whether the stream takes no more, and will wake the task that receives when it does.
+    /// Bytes that a stream of the application has accepted and not flushed: they are not written yet.
+    unflushed: usize,
+    /// Whether the stream accepts no more, and wakes `writers` when it does.
     pub(crate) blocked: bool,
-    /// What the stream has said of its end.
-    end: End,
+    /// Whether the stream is being closed, which may take several polls.
+    closing_stream: bool,
     /// The task that receives, while it waits.
     receiver: Option<Waker>,
-    alarm: Alarm,
-    /// Whether the stream was looked at since the time was told last.
-    looked: bool,
-    /// How many bytes were read in this turn.
-    came: usize,
-    /// How many events were taken in this turn.
-    taken: usize,
+    timer: LazyTimer,
+    /// Keeps the deadlines of output for tasks that send. Created when one has to wait.
+    write_timer: Option<Box<LazyTimer>>,
+    bytes_this_turn: usize,
+    events_this_turn: usize,
     read_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    /// Made when somebody who sends finds that the stream takes nothing; gone when it takes something.
-    pub(crate) stuck: Option<Box<Stuck>>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
     /// The chunks so far of the message that is received.
-    joiner: Option<Box<Joiner>>,
+    assembler: Option<Box<MessageAssembler>>,
+    /// Tasks to be woken when the lock is released.
+    wakers: Wakers,
 }
 
-/// How far a stream has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    None,
-    /// The peer sends nothing more.
-    Eof,
-    /// And hears nothing more.
-    Broken,
-}
+/// The lock of a connection. Tasks are woken when it has been released.
+pub(crate) struct Locked<'d>(Option<MutexGuard<'d, Inner>>);
 
 impl Duplex {
-    pub(crate) fn new(stream: Stream, clock: Clock, input: Input, alarm: Alarm, wire: Wire) -> Arc<Self> {
+    pub(crate) fn new(
+        stream: Stream,
+        clock: Clock,
+        input: Input,
+        timer: LazyTimer,
+        driver: Driver,
+    ) -> Arc<Self> {
         let inner = Inner {
-            wire,
+            driver,
             stream,
             input,
             output: Transmit::default(),
-            flushed: true,
+            unflushed: 0,
             blocked: false,
-            end: End::None,
+            closing_stream: false,
             receiver: None,
-            alarm,
-            looked: true,
-            came: 0,
-            taken: 0,
+            timer,
+            write_timer: None,
+            bytes_this_turn: 0,
+            events_this_turn: 0,
             read_timeout: None,
-            write_timeout: Some(WRITE_TIMEOUT),
-            stuck: None,
             stream_deadline: None,
-            joiner: None,
+            assembler: None,
+            wakers: Wakers::default(),
         };
         Arc::new(Self { clock, writers: OnceLock::new(), inner: Mutex::new(inner) })
     }
 
-    /// Asks the connection for something.
+    /// Returns what `question` finds in the connection.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
-        question(&self.lock().wire.connection)
+        question(&self.lock().driver.connection)
     }
 
     #[cfg(feature = "deflate")]
     pub(crate) fn set_compression(&self, enabled: bool) {
-        self.lock().wire.connection.set_compression(enabled);
+        self.lock().driver.connection.set_compression(enabled);
     }
 
     pub(crate) fn ask_stream<T>(&self, question: impl FnOnce(&Stream) -> T) -> T {
@@ -123,42 +121,81 @@ impl Duplex {
         self.lock().read_timeout = timeout;
     }
 
-    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) {
-        self.lock().write_timeout = timeout;
-    }
-
-    pub(crate) const fn clock(&self) -> Clock {
-        self.clock
-    }
-
     pub(crate) fn closure(&self) -> Option<Closure> {
         self.ask(Connection::closure)
     }
 
-    /// What the stream wakes when it takes more.
-    pub(crate) fn writers(&self) -> &Arc<Waiting> {
+    /// What the stream wakes when it accepts more.
+    fn writers(&self) -> &Arc<WakerSet> {
         self.writers.get_or_init(Arc::default)
     }
 
-    fn wake_writers(&self) {
+    /// Wakes the tasks that send, when the lock is released.
+    fn wake_writers(&self, inner: &mut Inner) {
         if let Some(writers) = self.writers.get() {
-            writers.wake_all();
+            inner.wakers.extend(writers.take());
         }
     }
 
-    /// Leaves the rest of the turn to others, if this task has had its share.
-    fn yields(&self, inner: &mut Inner, cx: &Context<'_>) -> bool {
-        let yields = inner.taken >= EVENTS_IN_TURN;
-        if yields {
-            inner.taken = 0;
-            cx.waker().wake_by_ref();
-        }
-        yields
+    /// Wakes all tasks that wait for anything, when the lock is released.
+    fn wake_all(&self, inner: &mut Inner) {
+        inner.wake_receiver();
+        self.wake_writers(inner);
     }
 
     /// No code of the application runs under this lock, so that a poisoned one is as good as new.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked(Some(self.inner.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Inner {
+    /// Leaves the rest of the turn to other tasks if this one has had its share. Returns `true` then.
+    fn yields(&mut self, cx: &Context<'_>) -> bool {
+        let yields = self.events_this_turn >= EVENTS_IN_TURN;
+        if yields {
+            self.events_this_turn = 0;
+            self.wakers.add(cx.waker());
+        }
+        yields
+    }
+
+    /// Wakes the task that receives, when the lock is released.
+    fn wake_receiver(&mut self) {
+        if let Some(receiver) = self.receiver.take() {
+            self.wakers.add(&receiver);
+        }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Inner;
+
+    #[inline]
+    fn deref(&self) -> &Inner {
+        self.0.as_ref().expect(Locked::HELD)
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Inner {
+        self.0.as_mut().expect(Locked::HELD)
+    }
+}
+
+impl Locked<'_> {
+    const HELD: &'static str = "the lock is held until it is dropped";
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.wakers.is_empty() {
+            let wakers = mem::take(&mut self.wakers);
+            self.0 = None;
+            wakers.wake_all();
+        }
     }
 }

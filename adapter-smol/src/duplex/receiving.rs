@@ -4,27 +4,37 @@ use std::{
     future::poll_fn,
     mem,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use futures_lite::Future;
-use ws_core::{Chunk, Event, Message, ProtocolError, State, Timestamp};
-use ws_transport::{Appetite, Deadline, Error, Joiner, Spare, Wire};
+use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
+use ws_transport::{
+    Deadline, Driver, Error, InputEnd, MessageAssembler, ReadSize, RecycledBuffer, Step, Turn,
+};
 
-use super::{BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, End, Inner, LEAST_OF_READ};
+use super::{BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
 use crate::stream::Stream;
 
-/// What came of waiting.
-#[derive(Debug, PartialEq, Eq)]
-enum Turn {
-    /// There may be something in the input.
-    Read,
-    /// The connection has ended as it should.
-    Ended,
+/// How a turn ended.
+#[derive(Debug)]
+enum Turned {
+    /// There may be events: in the input, or kept by the connection.
+    Received,
+    Ended(Result<(), Error>),
 }
 
-/// How long one waits to receive. It counts from when there is nothing to be had.
+/// What a task that takes turns waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// Events, or the end of the connection.
+    Receive,
+    /// The end of the peer's stream.
+    Drain,
+}
+
+/// How long a task waits to receive. It counts from the moment when there is nothing to receive.
 #[derive(Debug, Default)]
 pub(crate) struct Wait {
     until: Option<Option<Timestamp>>,
@@ -40,39 +50,39 @@ impl Wait {
     }
 }
 
-/// What messages are made of.
-pub(crate) struct Joining<'i> {
-    joiner: &'i mut Option<Box<Joiner>>,
-    spare: &'i mut Spare,
-    appetite: &'i mut Appetite,
+/// What it takes to make owned messages of events.
+pub(crate) struct Assembling<'i> {
+    assembler: &'i mut Option<Box<MessageAssembler>>,
+    recycled: &'i mut RecycledBuffer,
+    read_size: &'i mut ReadSize,
 }
 
-impl Joining<'_> {
-    /// The message that an event is or ends.
+impl Assembling<'_> {
+    /// Returns the message that an event is or ends.
     #[inline]
     pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
         match event {
             Event::Message(message) => {
-                self.appetite.received(&message);
-                Some(self.spare.own(message))
+                self.read_size.received(&message);
+                Some(self.recycled.own(message))
             }
-            Event::Chunk(chunk) => self.join(chunk.into_owned()),
+            Event::Chunk(chunk) => self.add(chunk.into_owned()),
             _ => None,
         }
     }
 
-    fn join(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
-        if chunk.last && self.joiner.is_none() {
+    fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        if chunk.last && self.assembler.is_none() {
             return Some(chunk.payload);
         }
-        let message = self.joiner.get_or_insert_default().add(chunk)?;
-        *self.joiner = None;
+        let message = self.assembler.get_or_insert_default().add(chunk)?;
+        *self.assembler = None;
         Some(message)
     }
 }
 
 impl Duplex {
-    /// When the wait ends that began with the first call since the last
+    /// Returns the wait that began with the first call since the last
     /// [`end_stream_wait`](Self::end_stream_wait).
     pub(crate) fn stream_wait(&self) -> Wait {
         let inner = &mut *self.lock();
@@ -86,54 +96,55 @@ impl Duplex {
         self.lock().stream_deadline = None;
     }
 
-    /// Waits for what `take` makes of an event, not longer than the read timeout; `None` when the connection has
+    /// Waits for what `take` makes of an event, not longer than the read timeout. Returns `None` when the connection has
     /// ended as it should.
     #[inline]
     pub(crate) fn receive<T>(
         self: &Arc<Self>,
-        mut take: impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
+        mut take: impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
     ) -> impl Future<Output = Result<Option<T>, Error>> {
         let mut wait = Wait::default();
         poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
     }
 
-    /// As [`receive`](Self::receive). All that lies ready is looked at under one lock.
+    /// As [`receive`](Self::receive). Everything that lies ready is received under one lock.
     pub(crate) fn poll_receive<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         wait: &mut Wait,
-        take: &mut impl FnMut(Event<'_>, Joining<'_>) -> Option<T>,
+        take: &mut impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        if self.yields(inner, cx) {
+        if inner.yields(cx) {
             return Poll::Pending;
         }
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
-                let Inner { wire, input, joiner, .. } = inner;
+                let Inner { driver, input, assembler, .. } = inner;
                 let received = input.consume(|input| {
-                    let Wire { connection, spare, appetite, .. } = wire;
+                    let Driver { connection, recycled, read_size, .. } = driver;
                     let event = connection.receive(input)?;
-                    Ok(event.and_then(|event| take(event, Joining { joiner, spare, appetite })))
+                    Ok(event.and_then(|event| take(event, Assembling { assembler, recycled, read_size })))
                 });
                 match received {
                     Ok(Some(taken)) => {
-                        inner.taken += 1;
+                        inner.events_this_turn += 1;
                         return Poll::Ready(Ok(Some(taken)));
                     }
                     Ok(None) => {}
-                    Err(error) => return Poll::Ready(Err(self.failed(inner, error))),
+                    Err(error) => return Poll::Ready(Err(self.fail(inner, error))),
                 }
             }
-            if ready!(self.poll_turn(inner, cx, wait, &mut registered))? == Turn::Ended {
-                return Poll::Ready(Ok(None));
+            let turned = self.poll_turn(inner, cx, Goal::Receive, wait, &mut registered);
+            if let Turned::Ended(ended) = ready!(turned)? {
+                return Poll::Ready(ended.map(|()| None));
             }
         }
     }
 
-    /// Lends every event to `handle`, until the connection has ended as it should.
+    /// Passes each event to `handle`, until the connection has ended as it should.
     pub(crate) fn poll_receive_each(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -141,16 +152,16 @@ impl Duplex {
     ) -> Poll<Result<(), Error>> {
         let mut registered = false;
         loop {
-            // Nobody else looks at the input, so that it can be lent without the lock.
+            // No other task receives, so that the input can be lent without the lock.
             let mut input = mem::take(&mut self.lock().input);
             let received = input.consume(|input| {
                 loop {
                     let mut inner = self.lock();
-                    if inner.wire.is_held_back() || inner.taken >= EVENTS_IN_TURN {
+                    if inner.events_this_turn >= EVENTS_IN_TURN {
                         return Ok(());
                     }
-                    let event = inner.wire.connection.receive(input)?;
-                    inner.taken += 1;
+                    let event = inner.driver.connection.receive(input)?;
+                    inner.events_this_turn += 1;
                     drop(inner);
                     let Some(event) = event else { return Ok(()) };
                     handle(event);
@@ -159,133 +170,172 @@ impl Duplex {
             let mut guard = self.lock();
             let inner = &mut *guard;
             inner.input = input;
-            received.map_err(|error: ProtocolError| self.failed(inner, error))?;
-            if self.yields(inner, cx) {
+            received.map_err(|error: ProtocolError| self.fail(inner, error))?;
+            if inner.yields(cx) {
+                // The connection may keep input that this turn has not received.
+                inner.input.receive_again();
                 return Poll::Pending;
             }
-            if ready!(self.poll_turn(inner, cx, &mut Wait::forever(), &mut registered))? == Turn::Ended {
-                return Poll::Ready(Ok(()));
+            let turned = self.poll_turn(inner, cx, Goal::Receive, &mut Wait::forever(), &mut registered);
+            if let Turned::Ended(ended) = ready!(turned)? {
+                return Poll::Ready(ended);
             }
         }
     }
 
-    /// Everything that is due between two looks at the input: reads, tells the time, writes. Pending when
-    /// all that is left is to wait. `registered` tells whether the stream will wake this task when there is
-    /// something to read.
+    /// Waits for the peer to close its side, so that no reset overtakes the last bytes that were written. What it sends
+    /// is dropped.
+    pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let mut registered = false;
+        loop {
+            let Inner { driver, input, .. } = inner;
+            input.consume(
+                |input| while driver.connection.receive(input).is_ok_and(|event| event.is_some()) {},
+            );
+            match ready!(self.poll_turn(inner, cx, Goal::Drain, &mut Wait::forever(), &mut registered)) {
+                Ok(Turned::Ended(_)) => return Poll::Ready(()),
+                // The next turn finds the end.
+                Ok(Turned::Received) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Does everything that is due between two looks at the input: reads, tells the time, writes. Pending when all that
+    /// is left is to wait. `registered` is set while the stream will wake this task when there is something to read.
     fn poll_turn(
         self: &Arc<Self>,
         inner: &mut Inner,
         cx: &mut Context<'_>,
+        goal: Goal,
         wait: &mut Wait,
         registered: &mut bool,
-    ) -> Poll<Result<Turn, Error>> {
+    ) -> Poll<Result<Turned, Error>> {
         loop {
             // After a read that found less than it could take, the next would find nothing: wait at once.
-            let connection = &inner.wire.connection;
-            let listens = connection.state() == State::Open || connection.wants_read();
-            let reads = !*registered && inner.input.is_empty() && listens;
-            let tired = inner.came >= BYTES_IN_TURN;
-            if reads && !tired && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
-                match self.poll_read(inner, cx)? {
-                    Poll::Ready(read) => {
-                        inner.came += read.max(LEAST_OF_READ);
-                        return Poll::Ready(Ok(Turn::Read));
-                    }
-                    Poll::Pending => inner.input.likely_more = false,
+            let listens = inner.input.is_empty() && inner.driver.wants_read();
+            let budget_spent = inner.bytes_this_turn >= BYTES_IN_TURN;
+            let reads = listens && !*registered && !budget_spent;
+            if reads && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
+                if let Poll::Ready(read) = self.poll_read(inner, cx) {
+                    inner.bytes_this_turn += read.max(MIN_READ);
+                    return Poll::Ready(Ok(Turned::Received));
                 }
+                inner.input.likely_more = false;
             }
-            *registered |= inner.input.is_empty() && !tired;
-            (inner.came, inner.taken) = (0, 0);
+            *registered |= listens && !budget_spent;
+            (inner.bytes_this_turn, inner.events_this_turn) = (0, 0);
 
             let now = self.clock.now();
-            let overdue = inner.wire.connection.poll_timeout().is_some_and(|due| due <= now);
-            if overdue && !inner.looked && !tired && inner.input.is_empty() {
-                // The application was away. What came meanwhile counts before any silence does.
-                inner.looked = true;
-                inner.input.likely_more = true;
-                *registered = false;
+            match inner.driver.begin_turn(now) {
+                Ok(Turn::Write) => {}
+                Ok(Turn::Look) => {
+                    inner.input.likely_more = true;
+                    *registered = false;
+                    continue;
+                }
+                Err(error) => {
+                    self.end_writing(inner);
+                    return Poll::Ready(Err(error));
+                }
+            }
+            // If it fails, the next read reports that, after everything that the peer sent before.
+            let _ = self.poll_flush(inner, cx);
+            let step = match goal {
+                Goal::Receive => inner.driver.next_step(),
+                Goal::Drain => inner.driver.next_drain_step(),
+            };
+            let (read, until) = match step {
+                Step::Receive => {
+                    inner.input.receive_again();
+                    return Poll::Ready(Ok(Turned::Received));
+                }
+                Step::Write => continue,
+                Step::Shutdown => {
+                    inner.closing_stream = true;
+                    inner.poll_close_stream(self.writers());
+                    continue;
+                }
+                Step::End(ended) => return Poll::Ready(Ok(Turned::Ended(ended))),
+                Step::Wait { read, until } => (read, until),
+            };
+            if read && !*registered && !budget_spent {
+                // It may read again, because replies were written.
                 continue;
             }
-            inner.looked = false;
-            inner.wire.connection.handle_timeout(now);
-            // If it fails, the next read will tell, after what the peer said before.
-            let _ = self.poll_flush(inner, cx);
-            if inner.wire.connection.is_finished() {
-                let ended = inner.wire.ended();
-                self.end_writing(inner);
-                return Poll::Ready(ended.map(|()| Turn::Ended));
+            if inner.closing_stream {
+                self.writers().add(cx.waker());
+                inner.poll_close_stream(self.writers());
             }
-            if !inner.input.is_empty() && !inner.wire.is_held_back() {
-                return Poll::Ready(Ok(Turn::Read));
-            }
-            if tired {
-                // Others get their turn, and what is due has not waited for the peer to fall silent.
-                cx.waker().wake_by_ref();
+            if budget_spent {
+                // Other tasks get their turn, and what is due has not waited for the peer to fall silent.
+                inner.wakers.add(cx.waker());
                 return Poll::Pending;
             }
             let deadline = wait.deadline(inner.read_timeout, now);
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
             }
-            let due = match (inner.wire.connection.poll_timeout(), deadline) {
-                (Some(due), Some(deadline)) => Some(due.min(deadline)),
-                (due, deadline) => due.or(deadline),
-            };
-            let known = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            // To look at it is needless where it knows this task and it is too early.
-            let alarm_waits = known && inner.alarm.is_set(due, now);
-            if alarm_waits || inner.alarm.poll(due, self.clock, cx).is_pending() {
-                if !known {
+            let due = until.into_iter().chain(deadline).min();
+            let same_waker = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            // The timer need not be polled where it knows this task and it is too early.
+            let timer_waits = same_waker && inner.timer.is_set(due, now);
+            if timer_waits || inner.timer.poll(due, self.clock, cx).is_pending() {
+                if !same_waker {
                     inner.receiver = Some(cx.waker().clone());
                 }
                 return Poll::Pending;
             }
             // Time has passed without a message.
-            inner.wire.spare.release();
+            inner.driver.recycled.release();
         }
     }
 
     #[cold]
-    fn failed(self: &Arc<Self>, inner: &mut Inner, error: ProtocolError) -> Error {
+    fn fail(self: &Arc<Self>, inner: &mut Inner, error: ProtocolError) -> Error {
         self.end_writing(inner);
         error.into()
     }
 
-    /// Reads once, and tells how many bytes came. An error is one only if the connection has not ended before.
-    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Result<Poll<usize>, Error> {
-        let Inner { wire, stream, input, .. } = inner;
+    /// Reads once. Returns how many bytes were read; how the input ended is noted by the driver.
+    fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<usize> {
+        let Inner { driver, stream, input, .. } = inner;
         let polled = match stream {
-            _ if wire.is_secure() => {
-                input.poll_fill_sealed(stream, cx, |sealed, plain| wire.decrypt(sealed, plain))
+            _ if driver.is_secure() => {
+                input.poll_fill_sealed(stream, cx, |sealed, plain| driver.decrypt(sealed, plain))
             }
             Stream::Socket(socket) => {
-                let Wire { connection, appetite, .. } = wire;
+                let Driver { connection, read_size, .. } = driver;
                 connection
-                    .receive_in_place(|message| input.poll_append(socket, message, appetite, cx))
-                    .unwrap_or_else(|| input.poll_fill_some(stream, appetite, cx))
-                    .map_err(Error::Io)
+                    .receive_in_place(|message| input.poll_append(socket, message, read_size, cx))
+                    .unwrap_or_else(|| input.poll_fill_some(stream, read_size, cx))
             }
-            Stream::Other(_) => input.poll_fill(stream, cx).map_err(Error::Io),
+            Stream::Other(_) => input.poll_fill(stream, cx),
         };
-        match polled {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Ok(0)) => {
+        match ready!(polled) {
+            Ok(0) => {
                 input.likely_more = false;
-                inner.end = End::Eof;
-                wire.receive_eof()?;
+                driver.end_input(InputEnd::Eof);
             }
-            Poll::Ready(Ok(read)) => return Ok(Poll::Ready(read)),
-            Poll::Ready(Err(Error::Io(error))) => {
+            Ok(read) => return Poll::Ready(read),
+            Err(error) => {
                 input.likely_more = false;
-                inner.end = End::Broken;
-                wire.failed(error)?;
-            }
-            Poll::Ready(Err(error)) => {
-                // Tells the peer what it did wrong.
-                self.end_writing(inner);
-                return Err(error);
+                driver.end_input(InputEnd::Failed(error));
             }
         }
-        Ok(Poll::Ready(0))
+        Poll::Ready(0)
+    }
+
+    /// Writes what is left, as far as goes at once, and shuts the writing direction down behind it.
+    fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
+        loop {
+            let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+            match inner.driver.next_shutdown_step() {
+                Some(Step::Write) => {}
+                Some(Step::Shutdown) => return inner.poll_close_stream(self.writers()),
+                _ => return,
+            }
+        }
     }
 }

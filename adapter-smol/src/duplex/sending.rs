@@ -2,23 +2,24 @@
 
 use std::{
     future::poll_fn,
-    io::IoSlice,
-    sync::{Arc, MutexGuard},
+    io::{self, IoSlice},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Buf;
-use ws_core::{CloseCode, Connection, Message, SendError, State, Transmit};
-use ws_transport::Error;
+use ws_core::{Cause, Chunk, CloseCode, Closure, Connection, Message, SendError, State, Timeout, Transmit};
+use ws_transport::{Deadline, Error};
 
-use super::{Duplex, End, Inner};
-use crate::stream::Stream;
+use super::{Duplex, Inner, Locked};
+use crate::{stream::Stream, waker_set::WakerSet};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
-/// Up to which capacity a block of output is given back as soon as it is written, in bytes.
+/// Up to which capacity a block of output is freed as soon as it is written, in bytes.
 const SMALL_BLOCK: usize = 1024;
 
+/// Queueing.
 impl Duplex {
     /// Queues a message, as soon as there is room for it.
     #[inline]
@@ -30,7 +31,7 @@ impl Duplex {
         poll_fn(move |cx| {
             let mut inner = ready!(self.poll_room(cx))?;
             let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-            Poll::Ready(inner.wire.send(message))
+            Poll::Ready(inner.driver.send(message))
         })
     }
 
@@ -40,16 +41,45 @@ impl Duplex {
         cx: &mut Context<'_>,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Poll<Result<T, Error>> {
-        Poll::Ready(ready!(self.poll_room(cx))?.wire.queue(send))
+        Poll::Ready(ready!(self.poll_room(cx))?.driver.queue(send))
+    }
+
+    /// Queues a chunk, as soon as there is room for it.
+    pub(crate) fn poll_send_chunk(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Chunk<'_>>,
+    ) -> Poll<Result<(), Error>> {
+        let Some(waiting) = chunk else { return Poll::Ready(Ok(())) };
+        let mut inner = match self.poll_room(cx)? {
+            Poll::Ready(inner) => inner,
+            Poll::Pending => {
+                // If the future is dropped now, another chunk in place of this one would leave a hole. So the
+                // connection has to know of this one.
+                let attempt = Chunk { payload: waiting.payload.as_borrowed(), last: waiting.last };
+                let _ = self.lock().driver.connection.send_chunk(attempt);
+                return Poll::Pending;
+            }
+        };
+        let Some(chunk) = chunk.take() else { return Poll::Ready(Ok(())) };
+        Poll::Ready(inner.driver.queue(|connection| connection.send_chunk(chunk)))
+    }
+
+    /// Gives up the message that is being sent in chunks, which closes the connection.
+    pub(crate) fn abort_message(self: &Arc<Self>) {
+        let inner = &mut *self.lock();
+        inner.driver.connection.abort_message();
+        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        self.tell_time(inner);
     }
 
     /// Waits until there is room to queue something.
     #[inline]
-    fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<MutexGuard<'_, Inner>, Error>> {
+    fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<Locked<'_>, Error>> {
         let mut inner = self.lock();
         if inner.is_full() {
             // When nothing more can be written there will be room.
-            let polled = self.poll_flush_patiently(&mut inner, cx);
+            let polled = self.poll_flush_in_time(&mut inner, cx);
             if inner.is_full() {
                 ready!(polled)?;
             }
@@ -63,7 +93,7 @@ impl Duplex {
         &self,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
-        self.lock().wire.queue(send)
+        self.lock().driver.queue(send)
     }
 
     /// Queues something to be sent, if there is room for it now.
@@ -73,19 +103,77 @@ impl Duplex {
     ) -> Result<T, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        let cx = &mut Context::from_waker(Waker::noop());
+        if inner.is_full() {
+            // The peer may have read meanwhile, and no other task may have noticed.
+            let _ = self.poll_flush(inner, cx);
+        }
         if inner.is_full() {
             return Err(Error::Send(SendError::BufferFull));
         }
-        let queued = inner.wire.queue(send);
-        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
+        let queued = inner.driver.queue(send);
+        let _ = self.poll_flush(inner, cx);
         queued
     }
+}
 
-    /// Writes what is queued.
-    pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush_patiently(&mut self.lock(), cx)
+/// Writing.
+impl Duplex {
+    /// Writes until the stream has all output that is queued now.
+    pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
+        let end = self.ask(Connection::total_queued);
+        poll_fn(|cx| self.poll_flush_until(cx, end)).await
     }
 
+    /// Writes everything that is queued.
+    #[cfg(feature = "sink")]
+    pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let end = self.ask(Connection::total_queued);
+        self.poll_flush_until(cx, end)
+    }
+
+    fn poll_flush_until(self: &Arc<Self>, cx: &mut Context<'_>, end: u64) -> Poll<Result<(), Error>> {
+        let inner = &mut *self.lock();
+        if inner.has_written(end) {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.poll_flush_in_time(inner, cx);
+        if inner.has_written(end) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(polled)?;
+        // What was queued was dropped.
+        Poll::Ready(Err(inner.driver.connection.closure().map_or(Error::Timeout(Deadline::Write), lost)))
+    }
+
+    /// As [`poll_flush`](Self::poll_flush), for a task that waits for it: it keeps the deadlines of output, since no task
+    /// may receive.
+    fn poll_flush_in_time(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if let Poll::Ready(flushed) = self.poll_flush(inner, cx) {
+                return Poll::Ready(flushed);
+            }
+            let Inner { driver, write_timer, .. } = inner;
+            // The timer knows one waker for all tasks that wait: this.
+            let waker = Waker::from(self.writers().clone());
+            let due = driver.connection.poll_output_timeout();
+            let timer = write_timer.get_or_insert_default();
+            ready!(timer.poll(due, self.clock, &mut Context::from_waker(&waker)));
+            driver.connection.handle_output_timeout(self.clock.now());
+            if driver.connection.is_finished() {
+                let closure = driver.connection.closure();
+                inner.discard_output();
+                self.wake_all(inner);
+                return Poll::Ready(Err(closure.map_or(Error::Timeout(Deadline::Write), lost)));
+            }
+        }
+    }
+
+    /// Writes what is queued. While the stream accepts no more, it wakes this task and the one that receives.
     pub(crate) fn poll_flush(
         self: &Arc<Self>,
         inner: &mut Inner,
@@ -95,34 +183,40 @@ impl Duplex {
             return Poll::Ready(Ok(()));
         }
         if !inner.blocked {
-            // Mostly the stream takes everything, and nobody has to be woken when it takes more.
+            // Mostly the stream accepts everything, and no task has to be woken when it accepts more.
             let written = inner.poll_write_out(&mut Context::from_waker(Waker::noop()));
             if written.is_ready() {
                 return written;
             }
         }
-        // Who waits together with others is noted before the stream is asked to wake them.
+        // A task that waits together with others is noted before the stream is asked to wake them.
         self.writers().add(cx.waker());
         let waker = Waker::from(self.writers().clone());
-        let written = inner.poll_write_out(&mut Context::from_waker(&waker));
+        let (written, woken) = self.writers().hold(|| inner.poll_write_out(&mut Context::from_waker(&waker)));
+        if let Some(wakers) = woken {
+            inner.wakers.extend(wakers);
+        }
         inner.blocked = written.is_pending();
         if inner.blocked {
             // The task that receives waits too: this one may be dropped and never look again.
-            if let Some(receiver) = inner.receiver.take_if(|waker| !waker.will_wake(cx.waker())) {
-                receiver.wake();
+            if inner.receiver.as_ref().is_some_and(|waker| !waker.will_wake(cx.waker())) {
+                inner.wake_receiver();
             }
         } else {
-            // Who waited for room has it, or an error to see.
-            self.wake_writers();
+            // There is room now, or an error to report.
+            self.wake_writers(inner);
         }
         written
     }
+}
 
-    /// Queues a Close and writes as much as the stream takes at once. Nothing happens if one was sent.
+/// Closing.
+impl Duplex {
+    /// Queues a Close and writes as much as the stream accepts at once. Does nothing if one was sent.
     pub(crate) fn begin_close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        match inner.wire.close(code, reason) {
+        match inner.driver.close(code, reason) {
             Err(SendError::Closed) => return Ok(()),
             result => result?,
         }
@@ -131,114 +225,117 @@ impl Duplex {
         Ok(())
     }
 
-    /// Tells a connection that is closing from now on the time. The task that receives has a new deadline to
-    /// keep.
+    /// Tells a connection that is closing from now on the time. Tasks that wait have a new deadline to keep.
     pub(crate) fn tell_time(&self, inner: &mut Inner) {
-        inner.wire.connection.handle_timeout(self.clock.now());
-        if let Some(receiver) = inner.receiver.take() {
-            receiver.wake();
-        }
+        inner.driver.connection.handle_output_timeout(self.clock.now());
+        self.wake_all(inner);
     }
 
-    /// Wakes all who wait for anything.
-    pub(crate) fn wake_all(&self, inner: &mut Inner) {
-        if let Some(receiver) = inner.receiver.take() {
-            receiver.wake();
-        }
-        self.wake_writers();
-    }
-
-    /// Reads and drops what comes until the peer's stream has ended.
-    pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        let _ = self.poll_flush(inner, cx);
-        if inner.end != End::None {
-            return Poll::Ready(());
-        }
-        inner.input.poll_drain(&mut inner.stream, cx)
-    }
-
-    /// Ends the connection without any ceremony. All tasks that wait for it wake up.
+    /// Ends the connection at once. All tasks that wait for it wake up.
     pub(crate) fn abandon(&self) {
-        let mut inner = self.lock();
-        inner.wire.connection.receive_eof();
+        let inner = &mut *self.lock();
+        inner.driver.connection.receive_eof();
+        inner.discard_output();
         if let Stream::Socket(socket) = &inner.stream {
             let _ = socket.get_ref().shutdown(std::net::Shutdown::Both);
         }
-        let receiver = inner.receiver.take();
-        drop(inner);
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
-        self.wake_writers();
-    }
-
-    /// Writes what is left, as far as goes at once, and says that nothing more will come.
-    pub(super) fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
-        inner.wire.end_output();
-        let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        if inner.end != End::Broken {
-            let _ = inner.stream.poll_close(&mut Context::from_waker(&Waker::from(self.writers().clone())));
-        }
+        self.wake_all(inner);
     }
 }
 
 impl Inner {
-    /// Whether there is nothing to write.
+    /// Returns `true` if there is nothing to write.
     fn is_flushed(&self) -> bool {
-        self.flushed && !self.output.has_remaining() && !self.wire.wants_write()
+        self.unflushed == 0 && !self.output.has_remaining() && !self.driver.wants_write()
     }
 
-    /// How many bytes were taken to be written and are not.
-    #[inline]
-    pub(crate) fn unwritten(&self) -> usize {
-        self.output.remaining()
+    fn has_written(&self, end: u64) -> bool {
+        self.driver.connection.total_written() >= end
     }
 
-    /// Whether what is to be sent next has to wait.
+    /// Returns `true` if the next message has to wait.
     #[inline]
     fn is_full(&self) -> bool {
-        let connection = &self.wire.connection;
-        let waiting = connection.buffered().saturating_add(self.unwritten());
-        waiting >= connection.config().write_buffer_size.max(1) && connection.state() == State::Open
+        let connection = &self.driver.connection;
+        connection.buffered() >= connection.config().write_buffer_size.max(1)
+            && connection.state() == State::Open
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
+            if !self.output.has_remaining() && (self.unflushed == 0 || !self.driver.is_secure()) {
+                self.driver.take_output(&mut self.output);
+            }
             if !self.output.has_remaining() {
-                self.wire.take_output(&mut self.output);
-                if !self.output.has_remaining() {
-                    if !self.flushed {
-                        ready!(self.stream.poll_flush(cx))?;
-                        self.flushed = true;
-                    }
+                if self.unflushed == 0 {
                     self.release();
                     return Poll::Ready(Ok(()));
+                }
+                match ready!(self.stream.poll_flush(cx)) {
+                    Ok(()) => {
+                        let flushed = std::mem::take(&mut self.unflushed);
+                        self.driver.written(flushed);
+                        continue;
+                    }
+                    Err(error) => return Poll::Ready(Err(self.fail_output(error))),
                 }
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = self.output.chunks_vectored(&mut slices);
             match ready!(self.stream.poll_write(cx, &slices[..filled])) {
+                Ok(0) => return Poll::Ready(Err(self.fail_output(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => {
-                    self.flushed = false;
-                    self.stuck = None;
                     self.output.advance(written);
+                    if self.stream.buffers() {
+                        self.unflushed += written;
+                        self.driver.connection.note_progress();
+                    } else {
+                        self.driver.written(written);
+                    }
                 }
-                Err(error) => {
-                    self.discard_output();
-                    let ended = self.wire.connection.closure().is_some();
-                    return Poll::Ready(if ended { Ok(()) } else { Err(error.into()) });
-                }
+                Err(error) => return Poll::Ready(Err(self.fail_output(error))),
             }
         }
     }
 
-    /// Gives back a small block: it is as easily had again, and an idle connection has no use for it. One
-    /// that carried much stays until the connection has been idle for a while.
+    #[cold]
+    fn fail_output(&mut self, error: io::Error) -> Error {
+        self.discard_output();
+        error.into()
+    }
+
+    /// Drops all output, because the peer is gone.
+    fn discard_output(&mut self) {
+        self.output = Transmit::default();
+        self.unflushed = 0;
+        self.blocked = false;
+        self.driver.fail_output();
+    }
+
+    /// Goes on closing the writing direction of the stream.
+    pub(super) fn poll_close_stream(&mut self, writers: &Arc<WakerSet>) {
+        let waker = Waker::from(writers.clone());
+        let (closed, woken) = writers.hold(|| self.stream.poll_close(&mut Context::from_waker(&waker)));
+        if let Some(wakers) = woken {
+            self.wakers.extend(wakers);
+        }
+        self.closing_stream &= closed.is_pending();
+    }
+
+    /// Frees a small block: it is as easily had again, and an idle connection has no use for it. A large one stays until
+    /// the connection has been idle for a while.
     fn release(&mut self) {
-        if self.output.block().capacity() <= SMALL_BLOCK {
+        if self.output.capacity() <= SMALL_BLOCK {
             self.output = Transmit::default();
         }
+    }
+}
+
+/// Returns what it means for a sender that its output was dropped.
+fn lost(closure: Closure) -> Error {
+    match closure.cause {
+        Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
+        Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
+        _ => Error::Closed(closure),
     }
 }

@@ -2,10 +2,9 @@
 
 use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
-use async_io::Timer;
-use futures_lite::{FutureExt as _, future};
+use futures_lite::FutureExt as _;
 use ws_core::{
-    Cause, CloseCode, Closure, Connection, HandshakeError, State,
+    CloseCode, Connection, HandshakeError, State,
     server::{Handshake, Request},
 };
 use ws_transport::{Clock, Error, tls::ServerTls};
@@ -32,7 +31,7 @@ pub(super) async fn serve(
     let returned = AssertUnwindSafe(handler).catch_unwind().await;
     let succeeded = matches!(returned, Ok(Ok(())));
     drop(returned);
-    Box::pin(close(server, duplex, succeeded)).await;
+    Box::pin(close(duplex, succeeded)).await;
 }
 
 /// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
@@ -70,13 +69,12 @@ async fn open(
     };
     server.monitor.count_accepted();
     let duplex = opening.into_duplex(connection);
-    duplex.set_write_timeout(server.settings.write_timeout);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
     // The response must not wait for a handler that first does something else. If it cannot be written, the
     // handler will see.
-    let _ = poll_fn(|cx| duplex.poll_flush_all(cx)).await;
+    let _ = duplex.flush().await;
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
     Some((duplex, handler(request, ws)))
 }
@@ -101,7 +99,7 @@ async fn receive_request(
 
 /// Closes, if the handler left the connection open, and waits for the peer to close its side, so that no
 /// reset overtakes the last bytes that were written.
-async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
+async fn close(duplex: Arc<Duplex>, succeeded: bool) {
     if duplex.ask(Connection::state) == State::Open {
         let (code, reason) = match succeeded {
             true => (CloseCode::NORMAL_CLOSURE, ""),
@@ -113,12 +111,7 @@ async fn close(server: &Server, duplex: Arc<Duplex>, succeeded: bool) {
     while let Ok(Some(_)) =
         poll_fn(|cx| duplex.poll_receive(cx, &mut Wait::forever(), &mut |_, _| Some(()))).await
     {}
-    if !matches!(duplex.closure(), Some(Closure { cause: Cause::Timeout(_), .. })) {
-        let patience = async {
-            Timer::after(server.config.close_timeout).await;
-        };
-        future::or(poll_fn(|cx| duplex.poll_drain(cx)), patience).await;
-    }
+    poll_fn(|cx| duplex.poll_drain(cx)).await;
     // A socket that nobody holds any more is closed with it.
     if let Err(duplex) = Arc::try_unwrap(duplex) {
         duplex.abandon();

@@ -20,7 +20,7 @@ pub use listener::{Handle, Listener};
 pub use route::{HandlerResult, Route};
 
 use self::route::Handler;
-use crate::{WebSocket, stuck::WRITE_TIMEOUT};
+use crate::WebSocket;
 
 /// A connection's task, for a spawner to run to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,7 +65,6 @@ pub struct Server {
 struct Settings {
     max_connections: usize,
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
     listen: ListenOptions,
 }
 
@@ -83,7 +82,6 @@ impl Server {
             settings: Settings {
                 max_connections: 65_536,
                 read_timeout: None,
-                write_timeout: Some(WRITE_TIMEOUT),
                 listen: ListenOptions::default(),
             },
             tls: None,
@@ -144,10 +142,10 @@ impl Server {
         self
     }
 
-    /// How long a write may wait for the peer to read anything at all; 30 s.
-    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.settings.write_timeout = timeout;
-        self
+    /// Sets the maximum pause while a peer reads nothing of what is sent to it, see
+    /// [`Config::write_timeout`]. Default: 30 seconds.
+    pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
+        self.configure(|config| config.write_timeout = timeout)
     }
 
     /// How to listen: the backlog, and who else may use the address; and `TCP_NODELAY`, which is on.

@@ -42,7 +42,6 @@ pub struct Client {
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
     tls: ClientTls,
 }
 
@@ -55,7 +54,6 @@ impl Client {
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
-            write_timeout: Some(Duration::from_secs(30)),
             tls: ClientTls::new(),
         }
     }
@@ -91,10 +89,10 @@ impl Client {
         self
     }
 
-    /// How long a write may wait for the peer to read anything at all; 30 s.
-    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.write_timeout = timeout;
-        self
+    /// Sets the maximum pause while the server reads nothing of what is sent to it, see [`Config::write_timeout`].
+    /// Default: 30 seconds.
+    pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
+        self.configure(|config| config.write_timeout = timeout)
     }
 
     /// The address, and with it the network interface, to connect from.
@@ -148,7 +146,7 @@ impl Client {
         connected.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
         })?;
-        let socket = Socket::new(socket, self.write_timeout)?;
+        let socket = Socket::new(socket)?;
         self.open(socket).map(|(ws, _)| ws)
     }
 
@@ -185,7 +183,7 @@ impl Client {
             false => None,
         };
         let clock = Clock::start();
-        let mut opening = Opening::new(Arc::new(socket), clock, tls);
+        let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
         let mut handshake = Handshake::new(&request, Arc::new(self.config), seed()?, clock.now())?;
         opening.write_all(&mut handshake.transmit())?;
         loop {
@@ -237,6 +235,6 @@ impl Client {
     fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
         let socket = self.options.socket(address)?;
         socket.connect_timeout(&address.into(), timeout)?;
-        Socket::new(socket, self.write_timeout)
+        Socket::new(socket)
     }
 }

@@ -1,15 +1,45 @@
-//! Queueing and writing.
+//! Queueing, writing and closing.
 
 use std::{
-    borrow::Cow,
-    sync::{MutexGuard, TryLockError, atomic::Ordering},
+    io,
+    net::Shutdown,
+    sync::{MutexGuard, TryLockError},
+    time::Duration,
 };
 
-use bytes::Buf;
-use ws_core::{Connection, Message, PreparedMessage, SendError, State, Transmit};
-use ws_transport::{Deadline, Error, Patience, Wire};
+use bytes::Buf as _;
+use rustix::event::PollFlags;
+use ws_core::{
+    Cause, CloseCode, Closure, Connection, Message, PreparedMessage, SendError, State, Timeout, Transmit,
+};
+use ws_transport::{Deadline, Driver, Error, Step};
 
-use super::{Duplex, Flushed, lock};
+use super::{Duplex, lock};
+
+/// How a flush without waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing is left to write, or another thread writes and will see what is.
+    Done,
+    /// The socket takes no more for the moment.
+    Blocked,
+}
+
+/// How writing ended.
+enum Written {
+    Flushed(Flushed),
+    Failed(io::Error),
+}
+
+impl Written {
+    /// An error is left to the next read, which reports it after everything that the peer sent before.
+    fn flushed(self) -> Flushed {
+        match self {
+            Self::Flushed(flushed) => flushed,
+            Self::Failed(_) => Flushed::Done,
+        }
+    }
+}
 
 impl Duplex {
     /// Queues a message, as soon as there is room for it.
@@ -27,126 +57,237 @@ impl Duplex {
     }
 
     #[inline]
-    fn wait_for_room(&self) -> Result<MutexGuard<'_, Wire>, Error> {
+    fn wait_for_room(&self) -> Result<MutexGuard<'_, Driver>, Error> {
         loop {
-            let wire = self.wire();
-            let connection = &wire.connection;
-            let full = connection.buffered() >= connection.config().write_buffer_size.max(1);
-            if !full || connection.state() != State::Open {
-                return Ok(wire);
+            let driver = self.driver();
+            let connection = &driver.connection;
+            let mark = connection.config().write_buffer_size.max(1);
+            if connection.buffered() < mark || connection.state() != State::Open {
+                return Ok(driver);
             }
-            drop(wire);
-            self.flush()?;
+            let room = connection.total_written() + (connection.buffered() - mark) as u64 + 1;
+            drop(driver);
+            self.flush_until(room)?;
         }
     }
 
-    /// Writes what is queued, and waits for the peer to take it.
+    /// Writes what is queued, and waits until the operating system has all of it.
     pub(crate) fn flush(&self) -> Result<(), Error> {
+        let end = self.ask(Connection::total_queued);
+        self.flush_until(end)
+    }
+
+    /// Writes until the operating system has all output up to this position.
+    fn flush_until(&self, end: u64) -> Result<(), Error> {
+        if self.ask(Connection::total_written) >= end {
+            return Ok(());
+        }
+        let mut writing = lock(&self.writing);
         loop {
-            let mut writing = lock(&self.writing);
-            if !self.write(&mut writing, self.wire(), Patience::Wait)? {
+            let (written, mut driver) = self.write(&mut writing, self.driver());
+            let connection = &driver.connection;
+            if connection.total_written() >= end {
                 drop(writing);
-                self.abandon();
-                return Err(Error::Timeout(Deadline::Write));
-            }
-            drop(writing);
-            // What was queued while this thread held the lock, its own thread may have left to this one.
-            if !self.wire().wants_write() {
                 return Ok(());
             }
+            if let Written::Failed(error) = written {
+                return Err(error.into());
+            }
+            if let (Written::Flushed(Flushed::Done), Some(closure)) = (written, connection.closure()) {
+                // What was queued was dropped.
+                return Err(lost(closure));
+            }
+            let due = connection.poll_output_timeout().map(|due| self.clock.until(due));
+            self.writer.announce();
+            drop(driver);
+            self.writer.wait(&self.socket, PollFlags::OUT, due)?;
+            driver = self.driver();
+            driver.connection.handle_output_timeout(self.clock.now());
+            if driver.connection.is_finished() {
+                let closure = driver.connection.closure();
+                drop(driver);
+                *writing = Transmit::default();
+                drop(writing);
+                self.abandon();
+                return Err(closure.map_or(Error::Timeout(Deadline::Write), lost));
+            }
         }
     }
 
-    /// Writes what is queued as far as the socket takes it at once; if another thread is writing, leaves it
-    /// to that. An error is left for the next read to tell, after what the peer said before.
+    /// Writes what is queued as far as the socket takes it at once. If another thread is writing, leaves it to that.
     pub(crate) fn flush_without_waiting(&self) -> Flushed {
-        self.flush_from(self.wire()).0
+        self.flush_from(self.driver()).0
     }
 
-    /// As [`flush_without_waiting`](Self::flush_without_waiting), for one who looks at the connection before and
+    /// As [`flush_without_waiting`](Self::flush_without_waiting), for a thread that looks at the connection before and
     /// after.
-    pub(super) fn flush_from<'w>(
-        &'w self,
-        mut wire: MutexGuard<'w, Wire>,
-    ) -> (Flushed, MutexGuard<'w, Wire>) {
-        loop {
-            let mut writing = match self.writing.try_lock() {
-                Ok(writing) => writing,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return (Flushed::Done, wire),
-            };
-            if !writing.has_remaining() && !wire.wants_write() {
-                return (Flushed::Done, wire);
-            }
-            let written = self.write(&mut writing, wire, Patience::Never);
-            drop(writing);
-            wire = self.wire();
-            if let Ok(false) = written {
-                return (Flushed::Blocked, wire);
-            }
-            if !wire.wants_write() {
-                return (Flushed::Done, wire);
-            }
+    pub(super) fn flush_from<'d>(
+        &'d self,
+        driver: MutexGuard<'d, Driver>,
+    ) -> (Flushed, MutexGuard<'d, Driver>) {
+        let mut writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // It sees what was queued, see the documentation of this module.
+            Err(TryLockError::WouldBlock) => return (Flushed::Done, driver),
+        };
+        if !writing.has_remaining() && !driver.wants_write() {
+            return (Flushed::Done, driver);
         }
+        let (written, driver) = self.write(&mut writing, driver);
+        (written.flushed(), driver)
     }
 
-    /// As [`flush_without_waiting`](Self::flush_without_waiting), but after another thread that is writing:
-    /// for a connection on which none waits for the peer meanwhile.
+    /// As [`flush_without_waiting`](Self::flush_without_waiting), but after another thread that is writing: for a
+    /// connection on which no thread waits for the peer meanwhile.
     pub(crate) fn flush_in_turn(&self) -> Flushed {
-        loop {
-            let written = self.write(&mut lock(&self.writing), self.wire(), Patience::Never);
-            if let Ok(false) = written {
-                return Flushed::Blocked;
-            }
-            if !self.wire().wants_write() {
-                return Flushed::Done;
-            }
-        }
+        let mut writing = lock(&self.writing);
+        let (written, _driver) = self.write(&mut writing, self.driver());
+        drop(writing);
+        written.flushed()
     }
 
-    /// Writes a message to many without queueing it, as is possible most of the time; tells whether it did.
-    /// What the socket does not take waits to be written next.
-    pub(crate) fn write_through(&self, message: &PreparedMessage) -> bool {
-        let Ok(mut writing) = self.writing.try_lock() else { return false };
+    /// Writes a message for many connections without queueing it, which is possible most of the time. Returns `None` if
+    /// it has to be queued. What the socket does not take is written next.
+    pub(crate) fn write_through(&self, message: &PreparedMessage) -> Option<Flushed> {
+        let mut writing = self.writing.try_lock().ok()?;
         if writing.has_remaining() {
-            return false;
+            return None;
         }
-        let Some(mut frame) = self.wire().ready_frame(message).map(Cow::into_owned) else { return false };
-        let written = self.socket.write_all(&mut frame, Patience::Never).is_ok();
-        if written {
-            writing.block().extend_from_slice(&frame);
-            self.unwritten.store(frame.len(), Ordering::Relaxed);
-        }
-        written
+        let mut frame = self.driver().take_prepared(message)?;
+        // An error comes again with the next write.
+        let count = self.socket.write(&frame).ok().flatten().unwrap_or(0);
+        frame.advance(count);
+        writing.push(frame);
+        let mut driver = self.driver();
+        driver.written(count);
+        let (written, _driver) = self.write(&mut writing, driver);
+        drop(writing);
+        Some(written.flushed())
     }
 
-    /// Writes what was taken to be written before, or else what the connection has to say, and tells whether all
-    /// of it was.
-    fn write(
-        &self,
+    /// Writes what was taken before, and what the driver has, until nothing is left or the socket takes no more. Only
+    /// then `driver` is held again; hold it until `writing` is released.
+    fn write<'d>(
+        &'d self,
         writing: &mut Transmit,
-        mut wire: MutexGuard<'_, Wire>,
-        patience: Patience,
-    ) -> Result<bool, Error> {
-        if !writing.has_remaining() {
-            wire.take_output(writing);
+        mut driver: MutexGuard<'d, Driver>,
+    ) -> (Written, MutexGuard<'d, Driver>) {
+        loop {
+            if !writing.has_remaining() {
+                driver.take_output(writing);
+                if !writing.has_remaining() {
+                    return (Written::Flushed(Flushed::Done), driver);
+                }
+            }
+            drop(driver);
+            let written = self.socket.write(writing);
+            driver = self.driver();
+            match written {
+                Ok(Some(count)) => {
+                    writing.advance(count);
+                    driver.written(count);
+                    self.receiver.wake();
+                }
+                Ok(None) => return (Written::Flushed(Flushed::Blocked), driver),
+                Err(error) => {
+                    *writing = Transmit::default();
+                    driver.fail_output();
+                    return (Written::Failed(error), driver);
+                }
+            }
         }
-        drop(wire);
-        let written = self.socket.write_all(writing, patience);
-        if written.is_err() {
-            // Nobody is there to read it.
-            writing.advance(usize::MAX);
-        }
-        self.unwritten.store(writing.remaining(), Ordering::Relaxed);
-        written.or_else(|error| {
-            let mut wire = self.wire();
-            wire.drop_output();
-            if wire.connection.closure().is_some() { Ok(true) } else { Err(error.into()) }
-        })
+    }
+}
+
+/// Closing.
+impl Duplex {
+    /// Queues a Close and writes it, not longer than the closing handshake may take. Does nothing if one was sent.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.begin_close(code, reason)?;
+        // A broken connection has nothing left to close.
+        let _ = self.flush();
+        Ok(())
     }
 
-    /// How many bytes were taken to be written and are not, for the last that wrote.
-    pub(crate) fn unwritten(&self) -> usize {
-        self.unwritten.load(Ordering::Relaxed)
+    /// Queues a Close and writes it as far as goes without waiting. Does nothing if one was sent.
+    pub(crate) fn close_without_waiting(&self, code: CloseCode, reason: &str) -> Result<Flushed, Error> {
+        self.begin_close(code, reason)?;
+        Ok(self.flush_without_waiting())
+    }
+
+    /// Gives up the message that is being sent in chunks, which closes the connection.
+    pub(crate) fn abort_message(&self) {
+        let mut driver = self.driver();
+        driver.connection.abort_message();
+        self.tell_time(&mut driver);
+        drop(driver);
+        self.flush_without_waiting();
+    }
+
+    fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let mut driver = self.driver();
+        match driver.close(code, reason) {
+            Err(SendError::Closed) => return Ok(()),
+            result => result?,
+        }
+        self.tell_time(&mut driver);
+        Ok(())
+    }
+
+    /// Tells a connection that is closing from now on the time. Threads that wait have a new deadline to keep.
+    pub(crate) fn tell_time(&self, driver: &mut Driver) {
+        driver.connection.handle_output_timeout(self.clock.now());
+        self.wake_all();
+    }
+
+    /// Ends the connection if a deadline of its output has passed. Returns how long it is until the next.
+    pub(crate) fn keep_output_deadline(&self) -> Option<Duration> {
+        let mut driver = self.driver();
+        driver.connection.handle_output_timeout(self.clock.now());
+        let (is_finished, due) = (driver.connection.is_finished(), driver.connection.poll_output_timeout());
+        drop(driver);
+        if is_finished {
+            self.abandon();
+        }
+        due.map(|due| self.clock.until(due))
+    }
+
+    /// Writes what is left, as far as goes without waiting, and shuts the writing direction down behind it.
+    pub(super) fn end_writing(&self) {
+        loop {
+            self.flush_without_waiting();
+            match self.driver().next_shutdown_step() {
+                Some(Step::Write) => {}
+                Some(Step::Shutdown) => return self.socket.shutdown(Shutdown::Write),
+                _ => return,
+            }
+        }
+    }
+
+    /// Ends the connection at once. All threads that wait for it wake up.
+    pub(crate) fn abandon(&self) {
+        {
+            let mut driver = self.driver();
+            driver.connection.receive_eof();
+            driver.fail_output();
+        }
+        self.socket.shutdown(Shutdown::Both);
+        self.wake_all();
+    }
+
+    /// Wakes the threads that wait, because the state of the connection has changed.
+    fn wake_all(&self) {
+        self.receiver.wake();
+        self.writer.wake();
+    }
+}
+
+/// Returns what it means for a sender that its output was dropped.
+fn lost(closure: Closure) -> Error {
+    match closure.cause {
+        Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
+        Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
+        _ => Error::Closed(closure),
     }
 }

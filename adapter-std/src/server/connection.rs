@@ -18,7 +18,7 @@ use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
     let Ok(tls) = server.tls_config.as_ref().map(ServerTls::session).transpose() else { return };
-    let mut opening = Opening::new(socket, clock, tls);
+    let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
     let answer = match receive_request(server, &mut opening, clock) {
         Ok(Some(mut request)) => {
             request.set_peer_addr(opening.socket().peer_addr());
@@ -71,7 +71,7 @@ fn run(
     registration: &Registration,
 ) {
     if !registration.opened(duplex) {
-        duplex.close_without_waiting(CloseCode::GOING_AWAY, "");
+        let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "");
     }
     // The response must not wait for a handler that first does something else.
     let opened = duplex.flush();
@@ -86,5 +86,5 @@ fn run(
         let _ = duplex.close(code, reason);
     }
     let _ = duplex.receive_to_end();
-    duplex.linger();
+    duplex.drain();
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 use ws_core::{CloseCode, Response};
-use ws_transport::{Error, Patience};
+use ws_transport::Error;
 
 use super::{Server, connection, pool::Pool};
 use crate::{
@@ -125,7 +125,7 @@ impl Listener {
         // It fails for a Unix-domain socket, which needs it not, and, as the next may, for a client that has gone
         // already.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
-        let Ok(socket) = Socket::new(socket, settings.write_timeout).map(Arc::new) else { return Ok(()) };
+        let Ok(socket) = Socket::new(socket).map(Arc::new) else { return Ok(()) };
         let (shared, served) = (self.shared.clone(), socket.clone());
         let run = self.shared.pool.run(move || {
             if let Some(registration) = shared.register(&served) {
@@ -166,7 +166,8 @@ impl Handle {
         let _ = (&self.shared.stop).write(&[1]);
         for (socket, duplex) in entries {
             match duplex {
-                Some(duplex) => duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops"),
+                // It cannot fail: this code and reason can be sent.
+                Some(duplex) => drop(duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops")),
                 None => socket.shutdown(Shutdown::Both),
             }
         }
@@ -270,7 +271,7 @@ impl Refused {
             .header("Retry-After", "5")
             .text("The server is busy; try again later.\n")
             .to_bytes();
-        let written = socket.write_all(&mut &response[..], Patience::Never);
+        let written = socket.write_all(&mut &response[..], Some(Duration::ZERO));
         socket.shutdown(Shutdown::Write);
         if matches!(written, Ok(true)) && self.0.len() < Self::MOST {
             self.0.push((socket, Instant::now() + Self::PATIENCE));

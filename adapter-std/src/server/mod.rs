@@ -58,7 +58,6 @@ struct Settings {
     /// How many there are at least, and at most: one for each connection.
     threads: RangeInclusive<usize>,
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
     listen: ListenOptions,
 }
 
@@ -73,12 +72,7 @@ impl Server {
     pub fn new() -> Self {
         Self {
             site: Site::new(),
-            settings: Settings {
-                threads: 0..=4096,
-                read_timeout: None,
-                write_timeout: Some(Duration::from_secs(30)),
-                listen: ListenOptions::default(),
-            },
+            settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
             tls: None,
             monitor: Monitor::default(),
             config: Arc::default(),
@@ -143,10 +137,10 @@ impl Server {
         self
     }
 
-    /// How long a write may wait for the peer to read anything at all; 30 s.
-    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.settings.write_timeout = timeout;
-        self
+    /// Sets the maximum pause while a peer reads nothing of what is sent to it, see
+    /// [`Config::write_timeout`]. Default: 30 seconds.
+    pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
+        self.configure(|config| config.write_timeout = timeout)
     }
 
     /// How to listen: the backlog, and who else may use the address; and `TCP_NODELAY`, which is on.

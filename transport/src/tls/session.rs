@@ -2,14 +2,15 @@ use std::io::{Read as _, Write as _};
 
 use bytes::Buf;
 use rustls::Connection;
+use ws_core::Transmit;
 
 use super::TlsError;
 
-/// One TLS connection as a function from bytes to bytes: no I/O, no waiting.
+/// One TLS connection as a function from bytes to bytes. It does no I/O and never waits.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
-    /// Whether the peer said that it will send nothing more.
+    /// Whether the peer sent `close_notify`: it will send nothing more.
     closed_by_peer: bool,
 }
 
@@ -18,49 +19,61 @@ impl Session {
         Self { connection, closed_by_peer: false }
     }
 
-    /// Takes received bytes and appends what they mean to `plain`. What is to be answered, such as the
-    /// rest of the handshake, comes from [`take_output`](Self::take_output).
+    /// Takes received bytes and appends the plaintext in them to `plain`. The answers of TLS itself, such as the rest of
+    /// the handshake, are returned by [`take_output`](Self::take_output).
     ///
     /// # Errors
     ///
-    /// The peer failed TLS. An alert that tells it why waits in the output.
+    /// Returns an error if the peer failed TLS. The plaintext before the broken record is in `plain`, and an alert for
+    /// the peer is in the output.
     pub fn decrypt(&mut self, mut received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
         while !received.is_empty() {
-            // It reads from memory, where nothing fails; it takes nothing more after the peer's close.
+            // It reads from memory, where nothing fails. It takes nothing more after the peer's `close_notify`.
             if self.connection.read_tls(&mut received).is_ok_and(|taken| taken == 0) {
                 return Ok(());
             }
-            let state = self.connection.process_new_packets()?;
-            self.closed_by_peer |= state.peer_has_closed();
-            let had = plain.len();
-            plain.resize(had + state.plaintext_bytes_to_read(), 0);
-            let mut filled = had;
-            while filled < plain.len() {
-                match self.connection.reader().read(&mut plain[filled..]) {
+            let processed = self.connection.process_new_packets();
+            let mut len = plain.len();
+            if let Ok(state) = &processed {
+                self.closed_by_peer |= state.peer_has_closed();
+                plain.resize(len + state.plaintext_bytes_to_read(), 0);
+            } else {
+                // The records before the broken one were decrypted. Their total size is not reported.
+                plain.resize(len + MAX_UNREAD, 0);
+            }
+            while len < plain.len() {
+                match self.connection.reader().read(&mut plain[len..]) {
                     Ok(0) | Err(_) => break,
-                    Ok(read) => filled += read,
+                    Ok(read) => len += read,
                 }
             }
-            plain.truncate(filled);
+            plain.truncate(len);
+            processed?;
         }
         Ok(())
     }
 
-    /// Takes bytes to be sent and appends what they become to `sealed`.
-    pub fn encrypt(&mut self, plain: &mut impl Buf, sealed: &mut Vec<u8>) {
+    /// Encrypts as much of `plain` as the session accepts, appends the records to `sealed`, and returns how much that
+    /// was. A session that has failed, or that is still in its handshake and has buffered much, accepts none.
+    pub fn encrypt(&mut self, plain: &[u8], sealed: &mut Transmit) -> usize {
+        // It writes to memory. Only its own limit makes it accept less than everything.
+        let accepted = self.connection.writer().write(plain).unwrap_or(0);
+        self.take_output(sealed);
+        accepted
+    }
+
+    /// As [`encrypt`](Self::encrypt), until everything in `plain` was accepted, or nothing more is.
+    pub fn encrypt_all(&mut self, plain: &mut impl Buf, sealed: &mut Transmit) {
         while plain.has_remaining() {
-            // It writes to memory. Only its own limit makes it take less than everything.
-            let taken = self.connection.writer().write(plain.chunk()).unwrap_or(0);
-            plain.advance(taken);
-            self.take_output(sealed);
-            if taken == 0 {
-                return;
+            match self.encrypt(plain.chunk(), sealed) {
+                0 => return,
+                accepted => plain.advance(accepted),
             }
         }
     }
 
-    /// Appends what is to be sent to `sealed`.
-    pub fn take_output(&mut self, sealed: &mut Vec<u8>) {
+    /// Appends the bytes that are to be written to `sealed`.
+    pub fn take_output(&mut self, sealed: &mut Transmit) {
         while self.connection.wants_write() {
             if self.connection.write_tls(sealed).is_err() {
                 return;
@@ -68,30 +81,39 @@ impl Session {
         }
     }
 
-    /// Whether [`take_output`](Self::take_output) has anything to give.
+    /// Returns `true` if [`take_output`](Self::take_output) has bytes.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// Says that nothing will be sent after what was encrypted: the next output ends with `close_notify`.
+    /// Queues `close_notify` behind everything that was encrypted: nothing will be sent after it.
     pub fn close(&mut self) {
         self.connection.send_close_notify();
     }
 
-    /// Whether the handshake goes on, so that nothing can be sent yet.
+    /// Returns `true` if the peer sent `close_notify` (RFC 8446 section 6.1): its stream ends there.
+    #[must_use]
+    pub const fn is_closed_by_peer(&self) -> bool {
+        self.closed_by_peer
+    }
+
+    /// Returns `true` during the handshake, when nothing can be sent yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// What the end of the peer's stream means: as it should be after its `close_notify`, otherwise an
-    /// error.
+    /// Checks that the peer has ended its stream as TLS demands.
     ///
     /// # Errors
     ///
-    /// [`TlsError::Truncated`].
+    /// Returns [`TlsError::Truncated`] if `close_notify` is missing: somebody on the way may have cut the stream.
     pub const fn end(&self) -> Result<(), TlsError> {
         if self.closed_by_peer { Ok(()) } else { Err(TlsError::Truncated) }
     }
 }
+
+/// The most plaintext that a session holds before it is read, in bytes: rustls takes at most one buffer of records
+/// before it processes them.
+const MAX_UNREAD: usize = 64 << 10;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Buf as _;
 use ws_core::{CloseCode, Config, Connection, Timestamp, Transmit, testing::drained};
 use ws_transport::{
-    Wire,
+    Driver,
     tls::{ClientTls, ServerTls, Session},
 };
 
@@ -26,9 +26,9 @@ fn sessions() -> (Session, Session) {
 
 /// Carries the output of one session to the other.
 fn pass(from: &mut Session, to: &mut Session) {
-    let (mut sealed, mut plain) = (Vec::new(), Vec::new());
+    let (mut sealed, mut plain) = (Transmit::default(), Vec::new());
     from.take_output(&mut sealed);
-    to.decrypt(&sealed, &mut plain).unwrap();
+    to.decrypt(&drained(&mut sealed), &mut plain).unwrap();
     assert!(plain.is_empty());
 }
 
@@ -36,14 +36,15 @@ fn pass(from: &mut Session, to: &mut Session) {
 fn output_that_tls_can_no_longer_send_is_dropped_at_once() {
     let (_, session) = sessions();
     let connection = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
-    let mut wire = Wire::new(connection, Some(Box::new(session)));
-    wire.connection.send("a reply that was queued before").unwrap();
-    wire.connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    let mut driver = Driver::new(connection, Some(Box::new(session)));
+    driver.connection.send("a reply that was queued before").unwrap();
+    driver.connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
 
-    wire.decrypt(&[0; 4096], &mut Vec::new()).expect_err("zeros are no TLS record");
+    driver.decrypt(&[0; 4096], &mut Vec::new());
+    driver.begin_turn(Timestamp::ZERO).expect_err("zeros are no TLS record");
     let mut alert = Transmit::default();
-    wire.take_output(&mut alert);
+    driver.take_output(&mut alert);
     assert!(alert.has_remaining(), "the peer learns why by an alert");
-    assert!(!wire.wants_write(), "a loop that writes until nothing waits would never end");
-    assert_eq!(drained(&mut wire.connection.transmit()), b"");
+    assert!(!driver.wants_write(), "a loop that writes until nothing waits would never end");
+    assert_eq!(drained(&mut driver.connection.transmit()), b"");
 }

@@ -1,0 +1,233 @@
+//! Queueing, and the account of the output that an adapter holds.
+
+use std::borrow::Cow;
+
+use bytes::{Buf as _, Bytes};
+use ws_core::{CloseCode, CloseFrame, Connection, Message, PreparedMessage, SendError, State, Transmit};
+
+use super::{Driver, Shutdown};
+use crate::{Error, Network, Outgoing, OutgoingKind, RecycledBuffer, SendOutcome, outbox::Full};
+
+/// Account of one batch of sealed bytes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Bytes of plaintext in it.
+    plain: usize,
+    /// Bytes of ciphertext in it.
+    sealed: usize,
+    /// How much of the ciphertext was written.
+    written: usize,
+    /// How much of the plaintext was reported as written.
+    reported: usize,
+}
+
+impl Batch {
+    /// The most plaintext that is sealed at once, in bytes. It bounds memory, and the next batch is sealed only when this
+    /// one was written, so that plaintext counts as written when it was.
+    pub(super) const LIMIT: usize = 256 << 10;
+
+    pub(super) const fn is_written(&self) -> bool {
+        self.written >= self.sealed
+    }
+
+    /// Records that more of the ciphertext was written. Returns how much plaintext that is, in proportion; the last byte
+    /// counts only when all was written.
+    fn record(&mut self, count: usize) -> usize {
+        self.written = self.sealed.min(self.written + count);
+        let reported = if self.is_written() {
+            self.plain
+        } else {
+            usize::try_from(self.plain as u128 * self.written as u128 / self.sealed as u128).unwrap_or(0)
+        };
+        let more = reported - self.reported;
+        self.reported = reported;
+        more
+    }
+}
+
+/// Output.
+impl Driver {
+    /// Moves output to the end of `output`, whose bytes were all written. With TLS, that is one batch of records. Where
+    /// this adds nothing, nothing can be written.
+    pub fn take_output(&mut self, output: &mut Transmit) {
+        self.move_outbox();
+        let Some(tls) = &mut self.tls else { return self.connection.take_transmit(output) };
+        let before = output.remaining();
+        let plain = self.connection.take_with(Batch::LIMIT, |piece| tls.encrypt(piece, output));
+        tls.take_output(output);
+        self.batch = Batch { plain, sealed: output.remaining() - before, ..Batch::default() };
+        if plain < Batch::LIMIT && self.connection.wants_write() {
+            // A session that has failed takes nothing more. Output that can never leave must not stay: a driver would try
+            // to write it for ever.
+            self.connection.discard_output();
+        }
+    }
+
+    /// Reports that the network has accepted the next `count` bytes of the output.
+    pub fn written(&mut self, count: usize) {
+        let count = if self.tls.is_some() { self.batch.record(count) } else { count };
+        self.connection.written(count);
+    }
+
+    /// Reports that the network accepts no more output. Drop what was taken.
+    pub fn fail_output(&mut self) {
+        self.outbox = None;
+        self.batch = Batch::default();
+        self.shutdown = Shutdown::Failed;
+        self.connection.discard_output();
+    }
+
+    /// Returns `true` if [`take_output`](Self::take_output) has bytes, as soon as those taken before were written.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+            || (self.outbox.is_some() && self.connection.can_send())
+            || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Returns how many bytes are queued and not written.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes()) + self.connection.buffered()
+    }
+
+    /// Takes the bytes of a message for many connections, if they can be written at once as they are; report them as
+    /// any other output.
+    pub fn take_prepared(&mut self, message: &PreparedMessage) -> Option<Bytes> {
+        let waits = self.tls.is_some() || self.outbox.is_some();
+        if waits { None } else { self.connection.take_prepared(message) }
+    }
+}
+
+/// Queueing.
+impl Driver {
+    /// Queues something to be sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `send`, or how the connection ended if it is closed.
+    pub fn queue<T>(
+        &mut self,
+        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+    ) -> Result<T, Error> {
+        send(&mut self.connection).map_err(|error| self.refused(error))
+    }
+
+    /// Queues a message. The memory of a small one, which is copied, is reused for the next that is received.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    #[inline]
+    pub fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+        let connection = &mut self.connection;
+        let sent = match message {
+            Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= RecycledBuffer::MAX_LEN => {
+                let sent = connection.send(&*bytes);
+                self.recycled.keep(bytes);
+                sent
+            }
+            Message::Text(Cow::Owned(text)) if text.capacity() <= RecycledBuffer::MAX_LEN => {
+                let sent = connection.send(&*text);
+                self.recycled.keep(text.into_bytes());
+                sent
+            }
+            message => connection.send(message),
+        };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, error: SendError) -> Error {
+        match (error, self.connection.closure()) {
+            (SendError::Closed, Some(closure)) => Error::Closed(closure),
+            (error, _) => Error::Send(error),
+        }
+    }
+
+    /// Queues a message of a session, which never waits for room: without room in the connection's write buffer, or
+    /// while the network refuses output, it is kept in an outbox that is bounded by the session's [`Backlog`]. A reply is
+    /// never dropped; it pauses receiving instead, as [`Connection::reply`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue). Returns [`SendError::BufferFull`] only for [`OutgoingKind::TrySend`].
+    ///
+    /// [`Backlog`]: crate::Backlog
+    pub fn post(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
+        if outgoing.kind == OutgoingKind::Reply {
+            // It must not overtake what was posted before.
+            self.force_outbox();
+            return self
+                .queue(|connection| outgoing.payload.reply(connection))
+                .map(|()| SendOutcome::default());
+        }
+        let may_wait =
+            self.connection.state() == State::Open && self.connection.config().write_buffer_size > 0;
+        if !may_wait || (network == Network::Accepts && !self.is_backed_up()) {
+            return self
+                .queue(|connection| outgoing.payload.send(connection))
+                .map(|()| SendOutcome::default());
+        }
+        let outbox = self.outbox.get_or_insert_default();
+        let refuses = outgoing.kind == OutgoingKind::TrySend;
+        match outbox.push(outgoing.payload.prepare(), (outgoing.backlog)(), refuses) {
+            Ok(outcome) if outcome.disconnected => {
+                self.outbox = None;
+                // It cannot fail: the connection is open, and this code and reason can be sent.
+                let _ = self.connection.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
+                Ok(outcome)
+            }
+            Ok(outcome) => Ok(outcome),
+            Err(Full) => Err(Error::Send(SendError::BufferFull)),
+        }
+    }
+
+    /// Returns `true` if a message of a session has to wait now.
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        let connection = &self.connection;
+        self.outbox.is_some() || connection.buffered() >= connection.config().write_buffer_size.max(1)
+    }
+
+    /// Begins the closing handshake, behind everything that was posted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::close`].
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        CloseFrame::new(code, reason)?;
+        self.force_outbox();
+        self.connection.close(code, reason)
+    }
+
+    /// Moves messages from the outbox into the connection as far as they fit.
+    fn move_outbox(&mut self) {
+        while let Some(outbox) = &mut self.outbox {
+            let Some(message) = outbox.front() else { break };
+            match self.connection.send_prepared(message) {
+                Ok(()) => outbox.pop(),
+                Err(SendError::Closed) => break,
+                Err(_) => return,
+            }
+        }
+        self.outbox = None;
+    }
+
+    /// Moves all messages from the outbox into the connection, whether they fit or not. They count as replies, so that
+    /// receiving pauses until they were written.
+    fn force_outbox(&mut self) {
+        while let Some(outbox) = &mut self.outbox {
+            let Some(message) = outbox.front() else { break };
+            match self.connection.reply_prepared(message) {
+                Ok(()) => outbox.pop(),
+                Err(SendError::MessageInProgress) => return,
+                Err(_) => break,
+            }
+        }
+        self.outbox = None;
+    }
+}
