@@ -1,7 +1,6 @@
 //! The account of written bytes, and the state that exists only while output waits for the network.
 
 use alloc::boxed::Box;
-use core::mem;
 
 use super::outgoing::Outgoing;
 use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
@@ -13,8 +12,8 @@ pub(super) struct Blocked {
     pong: Option<Pong>,
     /// Position of the end of the latest pong that was queued while much waited.
     pong_end: u64,
-    /// Set while the network refuses bytes.
-    refused: Option<Refused>,
+    /// Set while the network refuses bytes: time of the last progress, or since when bytes have waited.
+    refused_since: Option<Timestamp>,
     /// Fingerprint of the chunk that was refused in the middle of its message.
     refused_chunk: Option<u64>,
 }
@@ -23,15 +22,6 @@ pub(super) struct Blocked {
 struct Pong {
     payload: [u8; 125],
     len: u8,
-}
-
-/// A network that takes no more bytes for the moment.
-#[derive(Debug)]
-struct Refused {
-    /// Time of the last progress, or when the bytes that it refused were first seen.
-    since: Timestamp,
-    /// Value of `Outgoing::written` at the last look.
-    written: u64,
 }
 
 /// The account.
@@ -52,6 +42,7 @@ impl Outgoing {
     #[inline]
     pub(super) fn record_written(&mut self, count: usize) {
         self.written = self.written.saturating_add(count as u64);
+        self.accepted |= count > 0;
         if self.reply_bytes > 0 {
             let unwritten = u32::try_from(self.unwritten()).unwrap_or(u32::MAX);
             self.reply_bytes = self.reply_bytes.min(unwritten);
@@ -86,33 +77,24 @@ impl Outgoing {
     /// went straight into the operating system's buffer are none.
     #[inline]
     pub(super) fn look(&mut self, before: Timestamp, now: Timestamp) {
-        let now_at = (self.written, self.end());
-        let (written, end) = mem::replace(&mut self.looked, now_at);
-        let refused = self.written < end;
+        let refused = self.written < self.seen;
+        self.seen = self.end();
         if refused || self.blocked.is_some() {
-            // Without any progress the network has refused since the last look, at least.
-            let since = if self.written == written { before } else { now };
-            self.look_at_refusal(refused, since, now);
+            self.look_at_refusal(refused, before, now);
         }
-        self.accepted = false;
     }
 
     #[cold]
     #[inline(never)]
-    fn look_at_refusal(&mut self, refused: bool, since: Timestamp, now: Timestamp) {
-        let (written, accepted) = (self.written, self.accepted);
+    fn look_at_refusal(&mut self, refused: bool, before: Timestamp, now: Timestamp) {
+        let since = if self.accepted { now } else { before };
         if refused {
-            let blocked = self.blocked.get_or_insert_default();
-            match &mut blocked.refused {
-                Some(refused) if accepted || written > refused.written => {
-                    self.progressed = true;
-                    *refused = Refused { since: now, written };
-                }
-                Some(_) => {}
-                None => blocked.refused = Some(Refused { since, written }),
+            let refused_since = &mut self.blocked.get_or_insert_default().refused_since;
+            if self.accepted || refused_since.is_none() {
+                self.progressed |= refused_since.replace(since).is_some();
             }
         } else if let Some(blocked) = &mut self.blocked {
-            self.progressed |= blocked.refused.take().is_some();
+            self.progressed |= blocked.refused_since.take().is_some();
             self.drop_unused();
         }
     }
@@ -121,14 +103,14 @@ impl Outgoing {
     pub(super) fn drop_unused(&mut self) {
         let written = self.written;
         self.blocked.take_if(|blocked| {
-            let Blocked { pong, pong_end, refused, refused_chunk } = &**blocked;
-            pong.is_none() && *pong_end <= written && refused.is_none() && refused_chunk.is_none()
+            let Blocked { pong, pong_end, refused_since, refused_chunk } = &**blocked;
+            pong.is_none() && *pong_end <= written && refused_since.is_none() && refused_chunk.is_none()
         });
     }
 
     /// Returns the time since which the network has refused bytes without any progress.
     pub(super) fn refused_since(&self) -> Option<Timestamp> {
-        self.blocked.as_ref()?.refused.as_ref().map(|refused| refused.since)
+        self.blocked.as_ref()?.refused_since
     }
 }
 

@@ -54,8 +54,6 @@ struct Timer {
     phase: Phase,
     /// Time of the last progress.
     since: Timestamp,
-    /// Position up to which output was written at that time.
-    written: u64,
     /// Latest end of the phase, whatever the progress.
     end: Timestamp,
 }
@@ -111,9 +109,16 @@ impl Closing {
     }
 
     /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. A phase whose deadline does not count
-    /// yet has to be told the time at once.
-    pub(super) fn deadline(&self, phase: Phase, now: Timestamp, timeout: Duration) -> Option<Timestamp> {
-        match self.timer.filter(|timer| timer.phase == phase) {
+    /// yet, or has moved by progress, has to be told the time at once.
+    pub(super) fn deadline(
+        &self,
+        phase: Phase,
+        now: Timestamp,
+        output: &Outgoing,
+        timeout: Duration,
+    ) -> Option<Timestamp> {
+        let has_progressed = phase == Phase::Flushing && output.accepted;
+        match self.timer.filter(|timer| timer.phase == phase && !has_progressed) {
             _ if phase == Phase::Closed => None,
             Some(timer) => Some(timer.end.min(timer.since + timeout)),
             None => Some(now),
@@ -123,19 +128,18 @@ impl Closing {
     /// Counts the deadline of a phase. `close_timeout` is the longest pause while output is flushed, and the longest
     /// duration of each other phase.
     pub(super) fn tell_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
-        let written = output.written;
         match &mut self.timer {
             _ if phase == Phase::Closed => {}
             Some(timer) if timer.phase == phase => {
-                if written > timer.written {
-                    (timer.since, timer.written) = (now, written);
+                if phase == Phase::Flushing && output.accepted {
+                    timer.since = now;
                 }
                 self.expired = now >= timer.end.min(timer.since + timeout);
             }
             timer => {
                 let seconds = (output.unwritten() as u64).div_ceil(Timer::MIN_RATE);
                 let end = now + timeout + Duration::from_secs(seconds);
-                *timer = Some(Timer { phase, since: now, written, end });
+                *timer = Some(Timer { phase, since: now, end });
             }
         }
     }

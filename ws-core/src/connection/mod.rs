@@ -278,6 +278,7 @@ impl Connection {
         {
             self.give_up(Timeout::Write);
         }
+        self.outgoing.accepted = false;
     }
 }
 
@@ -311,6 +312,8 @@ impl Connection {
     /// Ends the connection's input: the peer sends nothing more.
     fn end_input(&mut self) {
         self.begin_closing(Side::Remote).eof = true;
+        // Queued now, so that the connection is not finished while it has something to write.
+        self.outgoing.push_waiting_pong();
         self.incoming.abandon();
     }
 

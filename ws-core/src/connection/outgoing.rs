@@ -28,15 +28,15 @@ pub(super) struct Outgoing {
     pub(super) in_flight: usize,
     /// Position up to which everything was written.
     pub(super) written: u64,
-    /// Values of `written` and of the end of the output when the time was told last.
-    pub(super) looked: (u64, u64),
+    /// Position of the end of the output when the time was told last.
+    pub(super) seen: u64,
     /// State that exists only while output waits.
     pub(super) blocked: Option<Box<Blocked>>,
     /// Upper bound of the unwritten bytes that were queued by `reply`.
     pub(super) reply_bytes: u32,
     /// Opcode of the message that is being sent in chunks, and whether it is compressed.
     pub(super) message: Option<(Opcode, bool)>,
-    /// Whether a transport that buffers has accepted bytes since the time was told.
+    /// Whether the transport has accepted bytes since the time was told.
     pub(super) accepted: bool,
     /// Whether the network has accepted bytes that it had refused before.
     pub(super) progressed: bool,
@@ -63,7 +63,7 @@ impl Outgoing {
             compressor,
             in_flight: 0,
             written: 0,
-            looked: (0, 0),
+            seen: 0,
             blocked: None,
             reply_bytes: 0,
             message: None,

@@ -110,12 +110,17 @@ impl Connection {
     }
 
     /// Returns the time at which [`handle_output_timeout`](Self::handle_output_timeout) has to be called, if output
-    /// waits or the connection closes.
+    /// waits or the connection closes. That is at once if the transport has accepted a part of the output since the
+    /// time was told: the deadline of the rest is counted from then.
     #[must_use]
     pub fn poll_output_timeout(&self) -> Option<Timestamp> {
         match &self.closing {
-            Some(closing) => closing.deadline(self.phase(), self.now, self.config.close_timeout),
+            Some(closing) => {
+                closing.deadline(self.phase(), self.now, &self.outgoing, self.config.close_timeout)
+            }
             None if self.outgoing.unwritten() == 0 => None,
+            // Every pause is counted from a time that was told after the bytes before it were accepted.
+            None if self.outgoing.accepted => Some(self.now),
             None => {
                 let since = self.outgoing.refused_since().unwrap_or(self.now);
                 self.config.write_timeout.map(|timeout| since + timeout)

@@ -322,3 +322,21 @@ fn every_missed_deadline_has_its_sentence() {
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Write), said);
     }
 }
+
+#[test]
+fn a_pong_that_waits_is_written_before_the_connection_is_finished() {
+    for role in ROLES {
+        let mut connection = open(role);
+        hear(&mut connection, &[Frame::ping("first")]);
+        connection.send(&[0; 5000]).unwrap();
+        hear(&mut connection, &[Frame::ping("second"), Frame::ping("third")]);
+        connection.receive_eof();
+        while !connection.is_finished() {
+            let mut output = connection.transmit();
+            bytes::Buf::advance(&mut output, 100);
+        }
+        assert!(!connection.wants_write());
+        assert_eq!(connection.buffered(), 0);
+        assert_eq!(connection.total_written(), connection.total_queued());
+    }
+}

@@ -19,6 +19,7 @@ mod keepalive;
 mod limits;
 mod pairs;
 mod pings;
+mod progress;
 mod replies;
 mod round_trip;
 mod sending;

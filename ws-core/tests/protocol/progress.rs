@@ -1,0 +1,348 @@
+//! Progress of output: how a peer that reads slowly is told from one that does not read, under virtual time.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, Timeout, Transmit};
+
+use crate::support::{
+    ROLES, at, at_millis, hear, open_with, secs, sent, text,
+    wire::{self, Frame, PING},
+    written,
+};
+
+/// Pings every 10 s, each to be answered within 4 s. No other deadlines.
+fn pinging(role: Role) -> Connection {
+    open_with(role, |config| {
+        let (interval, timeout) = (secs(10), secs(4));
+        config.keepalive = Some(Keepalive { interval, timeout, max_missed: 1 });
+        config.write_timeout = None;
+        config.stall_timeout = None;
+        config.write_buffer_size = usize::MAX;
+    })
+}
+
+/// A connection without keepalive.
+fn quiet(role: Role) -> Connection {
+    open_with(role, |config| config.keepalive = None)
+}
+
+/// Writes up to `count` bytes, as far as the transport accepts them.
+fn write(connection: &mut Connection, count: usize) {
+    let mut output = connection.transmit();
+    let count = count.min(output.remaining());
+    output.advance(count);
+}
+
+fn cause(connection: &Connection) -> Option<Cause> {
+    connection.closure().map(|closure| closure.cause)
+}
+
+const DEAD: Option<Cause> = Some(Cause::Timeout(Timeout::Keepalive));
+const STUCK: Option<Cause> = Some(Cause::Timeout(Timeout::Write));
+
+#[test]
+fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {
+    for role in ROLES {
+        // Every default: keepalive after 20 s, dead 20 s later.
+        let mut connection = open_with(role, |_| {});
+        connection.send(vec![7; 1 << 20]).unwrap();
+        let mut output = Transmit::default();
+        let mut pings = 0;
+        for tick in 0..1200 {
+            connection.handle_timeout(at_millis(100 * tick));
+            assert_eq!(cause(&connection), None, "after {tick} ticks");
+            connection.take_transmit(&mut output);
+            // 2,000 bytes in 100 ms. The end of the output is the ping.
+            let count = output.remaining().min(2000);
+            output.advance(count);
+            connection.written(count);
+            if count > 0 && connection.buffered() == 0 {
+                pings += 1;
+                let answer = Frame::pong(0_u64.to_be_bytes());
+                hear(&mut connection, &[answer]);
+            }
+        }
+        assert!(pings > 0, "the pings behind the message were written");
+    }
+}
+
+/// Lets 60 s pass in which this end sends something every 20 ms and the peer says nothing.
+fn broadcast(connection: &mut Connection, accepts: impl Fn(u64) -> usize) -> Option<u64> {
+    for tick in 0..3000 {
+        let _ = connection.send("a broadcast message");
+        connection.handle_timeout(at_millis(20 * tick));
+        write(connection, accepts(tick));
+        if connection.is_finished() {
+            assert_eq!(cause(connection), DEAD);
+            return Some(20 * tick);
+        }
+    }
+    None
+}
+
+#[test]
+fn bytes_that_are_accepted_at_once_are_no_sign_of_life() {
+    for role in ROLES {
+        assert_eq!(broadcast(&mut pinging(role), |_| usize::MAX), Some(14_020));
+    }
+}
+
+#[test]
+fn a_transport_that_refuses_at_some_time_does_not_hide_a_dead_peer() {
+    for role in ROLES {
+        for refuses_from in [0, 100, 400, 499, 500, 501, 600] {
+            let died = broadcast(&mut pinging(role), |tick| if tick < refuses_from { usize::MAX } else { 0 });
+            assert!(died.is_some_and(|died| died <= 14_020), "{refuses_from}: {died:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_accepted_after_a_refusal_are_a_sign_of_life() {
+    for role in ROLES {
+        // Every second the peer reads a little. The backlog grows, and the ping waits in it.
+        assert_eq!(broadcast(&mut pinging(role), |tick| if tick % 50 == 0 { 100 } else { 0 }), None);
+    }
+}
+
+#[test]
+fn progress_of_a_transport_that_buffers_counts_only_after_a_refusal() {
+    for role in ROLES {
+        for refuses in [false, true] {
+            let mut connection = pinging(role);
+            let mut output = Transmit::default();
+            connection.handle_timeout(at(10));
+            connection.take_transmit(&mut output);
+            if !refuses {
+                connection.written(output.remaining());
+            }
+            for second in 10..40 {
+                connection.handle_timeout(at(second));
+                connection.note_progress();
+            }
+            assert_eq!(cause(&connection), if refuses { None } else { DEAD });
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_ends_an_open_connection_after_the_write_timeout() {
+    for role in ROLES {
+        let mut connection = quiet(role);
+        connection.handle_timeout(at(100));
+        connection.send("unread").unwrap();
+        assert!(connection.poll_timeout().is_some_and(|due| due <= at(130)));
+        connection.handle_timeout(at(100));
+        assert_eq!(connection.poll_timeout(), Some(at(130)));
+        write(&mut connection, 1);
+        assert_eq!(connection.poll_timeout(), Some(at(100)), "its deadline starts now");
+        connection.handle_timeout(at(100));
+        assert_eq!(connection.poll_timeout(), Some(at(130)));
+        connection.handle_timeout(at_millis(129_999));
+        assert_eq!(connection.state(), State::Open);
+        connection.handle_timeout(at(130));
+        assert_eq!((connection.state(), cause(&connection)), (State::Closed, STUCK));
+        assert_eq!((connection.buffered(), connection.poll_timeout()), (0, None));
+    }
+}
+
+#[test]
+fn without_keepalive_a_peer_that_does_not_read_is_not_kept_for_a_day() {
+    for role in ROLES {
+        for taken in [false, true] {
+            let mut connection = quiet(role);
+            connection.send("unread").unwrap();
+            let mut output = Transmit::default();
+            if taken {
+                connection.take_transmit(&mut output);
+            }
+            let day = at(24 * 3600);
+            while let Some(due) = connection.poll_timeout().filter(|due| *due <= day) {
+                connection.handle_timeout(due);
+            }
+            assert_eq!(cause(&connection), STUCK);
+        }
+    }
+}
+
+#[test]
+fn an_idle_connection_without_keepalive_is_kept_for_a_day() {
+    for role in ROLES {
+        let mut connection = quiet(role);
+        connection.send("read at once").unwrap();
+        written(&mut connection);
+        connection.handle_timeout(at(24 * 3600));
+        connection.send("read at once").unwrap();
+        written(&mut connection);
+        connection.handle_timeout(at(48 * 3600));
+        assert_eq!((connection.state(), connection.poll_timeout()), (State::Open, None));
+    }
+}
+
+#[test]
+fn the_write_timeout_starts_again_with_each_accepted_byte_in_any_order_of_writing_and_telling() {
+    for role in ROLES {
+        for writes_first in [false, true] {
+            let mut connection = quiet(role);
+            connection.send(vec![0; 1000]).unwrap();
+            for turn in 0..20 {
+                if writes_first {
+                    write(&mut connection, 1);
+                }
+                connection.handle_timeout(at(29 * turn));
+                if !writes_first {
+                    write(&mut connection, 1);
+                }
+                assert_eq!(connection.state(), State::Open, "{turn}, {writes_first}");
+            }
+            // What was written after the time was told is seen when it is told next.
+            let last = at(29 * 19 + 29);
+            connection.handle_timeout(last);
+            connection.handle_timeout(last + secs(30));
+            assert_eq!(cause(&connection), STUCK);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_told_the_time_while_idle_is_not_judged_by_that() {
+    for role in ROLES {
+        let mut connection = quiet(role);
+        connection.handle_timeout(at(0));
+        // An hour later, something is sent. The deadline of an hour ago does not count.
+        connection.send("news").unwrap();
+        connection.handle_timeout(at(3600));
+        assert_eq!(connection.state(), State::Open);
+        assert_eq!(connection.poll_timeout(), Some(at(3630)));
+    }
+}
+
+#[test]
+fn while_replies_pause_receiving_silence_proves_nothing() {
+    for role in ROLES {
+        let mut connection = pinging(role);
+        let mut paused = open_with(role, |config| {
+            *config = (**connection.config()).clone();
+            config.write_buffer_size = 100;
+        });
+        for connection in [&mut connection, &mut paused] {
+            connection.reply(vec![0; 1000]).unwrap();
+            for second in 0..1000 {
+                connection.handle_timeout(at(second));
+            }
+        }
+        assert_eq!(cause(&connection), DEAD);
+        assert!(!paused.wants_read());
+        assert_eq!(cause(&paused), None);
+        // When this end reads again, the ping that waited has its whole time, and the peer's messages count.
+        assert!(sent(&mut paused).iter().any(|frame| frame.opcode == PING));
+        paused.handle_timeout(at(1000));
+        paused.handle_timeout(at_millis(1_003_999));
+        assert_eq!(hear(&mut paused, &[Frame::text("alive all the time")]), [text("alive all the time")]);
+        paused.handle_timeout(at(1004));
+        assert_eq!(cause(&paused), None);
+    }
+}
+
+#[test]
+fn own_messages_that_wait_do_not_keep_a_living_peer_from_being_heard() {
+    for role in ROLES {
+        let mut connection = open_with(role, |config| config.write_timeout = None);
+        connection.send(vec![0; 64 << 10]).unwrap();
+        // The peer reads nothing and sends something every second.
+        for second in 0..600 {
+            connection.handle_timeout(at(second));
+            assert!(connection.wants_read());
+            assert_eq!(hear(&mut connection, &[Frame::text("t")]), [text("t")]);
+        }
+        assert_eq!(connection.state(), State::Open);
+    }
+}
+
+#[test]
+fn while_closing_each_accepted_byte_starts_the_close_timeout_again() {
+    for role in ROLES {
+        for buffers in [false, true] {
+            let mut connection = quiet(role);
+            connection.send(vec![0; 100_000]).unwrap();
+            connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+            let mut output = Transmit::default();
+            if buffers {
+                connection.take_transmit(&mut output);
+            }
+            for turn in 0..20 {
+                connection.handle_timeout(at(4 * turn));
+                assert!(!connection.is_finished());
+                match buffers {
+                    // Encrypted bytes were written. Which messages they contain is reported at their end.
+                    true => connection.note_progress(),
+                    false => write(&mut connection, 1),
+                }
+            }
+            connection.handle_timeout(at(80));
+            connection.handle_timeout(at(85));
+            assert!(connection.is_finished());
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_one_byte_per_second_cannot_hold_a_closing_connection() {
+    for role in ROLES {
+        for size in [0, 1, 1000, 100_000] {
+            let mut connection = quiet(role);
+            connection.handle_timeout(at(100));
+            connection.send(vec![0; size]).unwrap();
+            connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+            let allowed = secs(5) + secs(connection.buffered().div_ceil(256) as u64);
+            let mut now = at(100);
+            while connection.buffered() > 0 {
+                connection.handle_timeout(now);
+                write(&mut connection, 1);
+                now = now + secs(1);
+            }
+            assert!(now <= at(100) + allowed + secs(1), "{size} bytes took until {now}");
+            if size >= 1000 {
+                assert_eq!(cause(&connection), Some(Cause::Timeout(Timeout::Close)));
+                assert!(connection.is_finished());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_wait_for_the_peers_close_is_not_extended_by_anything_accepted() {
+    let mut server = quiet(Role::Server);
+    server.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    assert_eq!(wire::frames(&written(&mut server)), [Frame::close(1000, "")]);
+    for millis in (0..5000).step_by(500) {
+        server.handle_timeout(at_millis(millis));
+        server.note_progress();
+    }
+    server.handle_timeout(at(5));
+    assert!(server.is_finished());
+}
+
+#[test]
+fn writing_makes_the_next_deadline_earlier_and_it_is_asked_for_afterwards() {
+    for role in ROLES {
+        let mut connection = pinging(role);
+        connection.handle_timeout(at(10));
+        assert_eq!(connection.poll_timeout(), Some(at(14)), "the ping waits");
+        sent(&mut connection);
+        // The deadline of the ping starts now, so the connection has to be told the time.
+        assert_eq!(connection.poll_timeout(), Some(at(10)));
+        connection.handle_timeout(at(12));
+        assert_eq!(connection.poll_timeout(), Some(at(16)));
+        // As do the pause of what waits, and the wait for the peer's Close.
+        connection.send("ab").unwrap();
+        write(&mut connection, 1);
+        assert_eq!(connection.poll_timeout(), Some(at(12)));
+        connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        connection.handle_timeout(at(12));
+        assert_eq!(connection.poll_timeout(), Some(at(12) + Duration::from_secs(5)));
+        written(&mut connection);
+        assert_eq!(connection.poll_timeout(), Some(at(12)));
+    }
+}
