@@ -87,8 +87,9 @@ impl Pings {
                 self.due = Some(after(pings.last_at));
                 self.unanswered = None;
             } else if pings.starts_deadline(written) {
+                // Signs of life before its deadline starts do not answer it.
                 pings.written_at = Some(now);
-                pings.alive = alive;
+                pings.alive = false;
                 self.due = Some(deadline);
             } else if pings.is_out && alive {
                 self.due = match pings.written_at {

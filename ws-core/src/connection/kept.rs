@@ -54,6 +54,7 @@ impl Incoming {
     #[cold]
     pub(super) fn leave_fast_path(&mut self) {
         self.partial.get_or_insert_default();
+        self.was_paused = true;
     }
 
     /// Keeps input while receiving is paused.

@@ -233,7 +233,8 @@ impl Connection {
         let now = self.now;
         let received = mem::take(&mut self.incoming.received);
         // While this end does not read, silence is not the peer's fault.
-        let listens = self.wants_read();
+        let was_paused = mem::replace(&mut self.incoming.was_paused, self.outgoing.is_paused(&self.config));
+        let listens = self.wants_read() && !was_paused;
         if received || !listens {
             self.incoming.note_heard(now);
         }

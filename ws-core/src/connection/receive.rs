@@ -28,11 +28,13 @@ pub(super) struct Incoming {
     proven: u32,
     /// Whether anything was received since the time was told last.
     pub(super) received: bool,
+    /// Whether receiving has been paused since the time was told last.
+    pub(super) was_paused: bool,
 }
 
 impl Incoming {
     pub(super) const fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
-        Self { expect_masked, inflater, partial: None, proven: 0, received: false }
+        Self { expect_masked, inflater, partial: None, proven: 0, received: false, was_paused: false }
     }
 
     /// Returns the role of this end. Servers expect masked frames, and clients do not (RFC 6455 section 5.1).

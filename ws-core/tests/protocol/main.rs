@@ -9,6 +9,7 @@ mod client_response;
 mod closing;
 mod deadlines;
 mod differential;
+mod draining;
 mod embedding;
 mod endings;
 mod errors;

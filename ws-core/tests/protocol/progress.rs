@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, Timeout, Transmit};
+use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, Timeout, Timestamp, Transmit};
 
 use crate::support::{
     ROLES, at, at_millis, hear, open_with, secs, sent, text,
@@ -47,20 +47,22 @@ fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {
         // Every default: keepalive after 20 s, dead 20 s later.
         let mut connection = open_with(role, |_| {});
         connection.send(vec![7; 1 << 20]).unwrap();
-        let mut output = Transmit::default();
+        let (mut output, mut arrived) = (Transmit::default(), Vec::new());
         let mut pings = 0;
         for tick in 0..1200 {
             connection.handle_timeout(at_millis(100 * tick));
             assert_eq!(cause(&connection), None, "after {tick} ticks");
             connection.take_transmit(&mut output);
-            // 2,000 bytes in 100 ms. The end of the output is the ping.
+            // 2,000 bytes in 100 ms.
             let count = output.remaining().min(2000);
-            output.advance(count);
+            arrived.extend_from_slice(&output.copy_to_bytes(count));
             connection.written(count);
-            if count > 0 && connection.buffered() == 0 {
-                pings += 1;
-                let answer = Frame::pong(0_u64.to_be_bytes());
-                hear(&mut connection, &[answer]);
+            if connection.buffered() == 0 {
+                for frame in wire::frames(&arrived).into_iter().filter(|frame| frame.opcode == PING) {
+                    pings += 1;
+                    hear(&mut connection, &[Frame::pong(frame.payload)]);
+                }
+                arrived.clear();
             }
         }
         assert!(pings > 0, "the pings behind the message were written");
@@ -261,70 +263,6 @@ fn own_messages_that_wait_do_not_keep_a_living_peer_from_being_heard() {
 }
 
 #[test]
-fn while_closing_each_accepted_byte_starts_the_close_timeout_again() {
-    for role in ROLES {
-        for buffers in [false, true] {
-            let mut connection = quiet(role);
-            connection.send(vec![0; 100_000]).unwrap();
-            connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-            let mut output = Transmit::default();
-            if buffers {
-                connection.take_transmit(&mut output);
-            }
-            for turn in 0..20 {
-                connection.handle_timeout(at(4 * turn));
-                assert!(!connection.is_finished());
-                match buffers {
-                    // Encrypted bytes were written. Which messages they contain is reported at their end.
-                    true => connection.note_progress(),
-                    false => write(&mut connection, 1),
-                }
-            }
-            connection.handle_timeout(at(80));
-            connection.handle_timeout(at(85));
-            assert!(connection.is_finished());
-        }
-    }
-}
-
-#[test]
-fn a_reader_of_one_byte_per_second_cannot_hold_a_closing_connection() {
-    for role in ROLES {
-        for size in [0, 1, 1000, 100_000] {
-            let mut connection = quiet(role);
-            connection.handle_timeout(at(100));
-            connection.send(vec![0; size]).unwrap();
-            connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-            let allowed = secs(5) + secs(connection.buffered().div_ceil(256) as u64);
-            let mut now = at(100);
-            while connection.buffered() > 0 {
-                connection.handle_timeout(now);
-                write(&mut connection, 1);
-                now = now + secs(1);
-            }
-            assert!(now <= at(100) + allowed + secs(1), "{size} bytes took until {now}");
-            if size >= 1000 {
-                assert_eq!(cause(&connection), Some(Cause::Timeout(Timeout::Close)));
-                assert!(connection.is_finished());
-            }
-        }
-    }
-}
-
-#[test]
-fn the_wait_for_the_peers_close_is_not_extended_by_anything_accepted() {
-    let mut server = quiet(Role::Server);
-    server.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-    assert_eq!(wire::frames(&written(&mut server)), [Frame::close(1000, "")]);
-    for millis in (0..5000).step_by(500) {
-        server.handle_timeout(at_millis(millis));
-        server.note_progress();
-    }
-    server.handle_timeout(at(5));
-    assert!(server.is_finished());
-}
-
-#[test]
 fn writing_makes_the_next_deadline_earlier_and_it_is_asked_for_afterwards() {
     for role in ROLES {
         let mut connection = pinging(role);
@@ -344,5 +282,73 @@ fn writing_makes_the_next_deadline_earlier_and_it_is_asked_for_afterwards() {
         assert_eq!(connection.poll_timeout(), Some(at(12) + Duration::from_secs(5)));
         written(&mut connection);
         assert_eq!(connection.poll_timeout(), Some(at(12)));
+    }
+}
+#[test]
+fn after_a_pause_the_peer_has_the_whole_stall_timeout_in_any_order_of_writing_and_telling() {
+    for role in ROLES {
+        for writes_first in [false, true] {
+            let mut connection = open_with(role, |config| {
+                config.keepalive = None;
+                config.write_timeout = None;
+            });
+            hear(&mut connection, &[Frame::text("begun").unfinished()]);
+            connection.handle_timeout(at(1));
+            connection.reply(vec![0; 100_000]).unwrap();
+            if !writes_first {
+                connection.handle_timeout(at(1000));
+            }
+            written(&mut connection);
+            connection.handle_timeout(at(1000));
+            assert_eq!(connection.state(), State::Open);
+            assert_eq!(connection.poll_timeout(), Some(at(1030)));
+        }
+    }
+}
+#[test]
+fn a_peer_that_vanishes_right_after_a_sign_of_life_is_noticed_in_time() {
+    // The timeout is longer than the interval, and the last byte comes together with the news that the ping was written.
+    let keepalive = Keepalive { interval: secs(1), timeout: secs(10), max_missed: 1 };
+    for role in ROLES {
+        let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
+        connection.handle_timeout(at(1));
+        sent(&mut connection);
+        hear(&mut connection, &[Frame::text("last words")]);
+        connection.handle_timeout(at(1));
+        let mut now = Timestamp::ZERO;
+        while let Some(due) = connection.poll_timeout() {
+            now = due;
+            connection.handle_timeout(due);
+            sent(&mut connection);
+        }
+        assert_eq!(cause(&connection), DEAD);
+        assert!(now <= at(1 + 1 + 10), "noticed at {now}");
+    }
+}
+
+#[test]
+fn the_deadline_of_a_ping_starts_when_its_last_byte_was_written() {
+    for role in ROLES {
+        let mut connection = pinging(role);
+        connection.send(vec![0; 200_000]).unwrap();
+        // The transport refuses some, and accepts more every second.
+        for second in 0..50 {
+            connection.handle_timeout(at(second));
+            write(&mut connection, 2000);
+        }
+        let mut output = Transmit::default();
+        connection.take_transmit(&mut output);
+        connection.written(output.remaining() - 1);
+        connection.handle_timeout(at(50));
+        assert_eq!(connection.poll_timeout(), Some(at(54)), "progress is waited for");
+        connection.handle_timeout(at(53));
+        connection.written(1);
+        assert_eq!(connection.poll_timeout(), Some(at(53)), "its deadline starts now");
+        connection.handle_timeout(at(53));
+        assert_eq!(connection.poll_timeout(), Some(at(57)));
+        connection.handle_timeout(at_millis(56_999));
+        assert_eq!(cause(&connection), None);
+        connection.handle_timeout(at(57));
+        assert_eq!(cause(&connection), DEAD);
     }
 }
