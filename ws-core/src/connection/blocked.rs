@@ -14,7 +14,7 @@ pub(super) struct Blocked {
     pong_end: u64,
     /// Set while the network refuses bytes: time of the last progress, or since when bytes have waited.
     refused_since: Option<Timestamp>,
-    /// Fingerprint of the chunk that was refused in the middle of its message.
+    /// Fingerprint of the chunk that was refused and has to be sent next.
     refused_chunk: Option<u64>,
 }
 
@@ -182,12 +182,10 @@ impl Outgoing {
 
 /// Refused chunks.
 impl Outgoing {
-    /// Remembers a chunk that was refused in the middle of its message.
+    /// Remembers a chunk that was refused.
     #[cold]
     pub(super) fn refuse_chunk(&mut self, chunk: &Chunk<'_>) {
-        if self.message.is_some() {
-            self.blocked.get_or_insert_with(Box::default).refused_chunk = Some(fingerprint(chunk));
-        }
+        self.blocked.get_or_insert_with(Box::default).refused_chunk = Some(fingerprint(chunk));
     }
 
     /// Returns `true` if `chunk` would leave a hole, because the one before it was refused. If it is the refused one,

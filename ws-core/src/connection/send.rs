@@ -92,10 +92,15 @@ impl Connection {
     /// - [`SendError::ChunkSkipped`] if the chunk before was refused and is not this one: the message would have a hole,
     /// - [`SendError::WrongKind`] if the message in progress is of the other kind, text or binary.
     pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), SendError> {
-        if self.outgoing.skips_chunk(&chunk) {
+        if self.closing.is_none() && self.outgoing.skips_chunk(&chunk) {
             return Err(SendError::ChunkSkipped);
         }
-        self.admit_data().inspect_err(|_| self.outgoing.refuse_chunk(&chunk))?;
+        if let Err(error) = self.admit_data() {
+            if error == SendError::BufferFull {
+                self.outgoing.refuse_chunk(&chunk);
+            }
+            return Err(error);
+        }
         let (kind, payload) = into_parts(chunk.payload);
         let (opcode, compressed) = match self.outgoing.message {
             None => (
@@ -119,8 +124,9 @@ impl Connection {
 
     /// Gives up the message that is being sent in chunks. WebSocket has no way to take a message back (RFC 6455 section
     /// 5.4), so this closes the connection with 1011, and the peer never sees the part of the message as a whole one.
-    /// Nothing happens if no message is being sent in chunks.
+    /// If not even the first chunk was accepted, the connection stays open.
     pub fn abort_message(&mut self) {
+        self.outgoing.forget_refused_chunk();
         if self.outgoing.message.take().is_some() {
             // The code and reason can be sent. If the connection is closing already, the message ends with it.
             let _ = self.close(CloseCode::INTERNAL_ERROR, "a message was aborted");

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod any_order;
+mod chunked_sending;
 mod client_refusal;
 mod client_request;
 mod client_response;
