@@ -31,5 +31,6 @@ mod server_upgrade;
 mod site;
 mod splitting;
 mod support;
+mod transmit;
 mod utf8;
 mod values;
