@@ -22,8 +22,8 @@
 //!   bytes read ────────► │ receive(&mut input) -> Event │ ────────► your application
 //!   end of stream ─────► │ receive_eof()                │
 //!                        │                              │
-//!   bytes to write ◄──── │ transmit() -> impl Buf       │ ◄──────── send, send_chunk, send_prepared,
-//!                        │                              │           ping, close, fail
+//!   bytes to write ◄──── │ transmit() -> impl Buf       │ ◄──────── reply, send, send_chunk,
+//!                        │                              │           send_prepared, ping, close, fail
 //!   the clock ─────────► │ handle_timeout(now)          │
 //!   wake me at ◄──────── │ poll_timeout()               │
 //!                        └──────────────────────────────┘
@@ -31,50 +31,52 @@
 //!
 //! # Driving a connection
 //!
-//! Three rules are all there is to know; see [`Connection`]. This is a whole driver, for a server's end of
-//! a connection that echoes, on a blocking socket:
+//! A driver moves bytes between a [`Connection`] and a transport, and tells it the time. It obeys these rules. They are
+//! all that there is to know, and each of them matters for a peer that is slow, silent or hostile:
+//!
+//! 1. **Read only while [`wants_read`].** It is `false` while too many replies wait to be written. A driver that reads
+//!    on is correct, but its memory is bounded by the peer alone.
+//! 2. **Call [`receive`] until it returns `None` or an error**, after each read, and also without new input while
+//!    [`wants_receive`]: the connection keeps input that it was given while receiving was paused.
+//! 3. **Answer with [`reply`]**, which is never refused for lack of room. [`send`] is for messages that the application
+//!    sends of its own accord. It returns `BufferFull` while too much waits, and the message has to be sent again later.
+//! 4. **After an error, go on**: the connection has failed, and its Close has to be written.
+//! 5. **Report the end of the stream, and a read error, with [`receive_eof`]**, and go on: output may still wait.
+//! 6. **Call [`handle_timeout`] each time you wake**, after everything that came was passed on. Otherwise a peer that
+//!    has answered in time may count as dead.
+//! 7. **Write while [`wants_write`]**, as much as the transport accepts, before you wait. A byte counts as written when
+//!    the transport has accepted it. [`advance`] the output by that, or take it and report with [`written`].
+//! 8. **After a write error, call [`discard_output`]**, and go on: the peer's last messages may still come.
+//! 9. **Wait for input only while `wants_read`, for room to write only while `wants_write`, and not beyond
+//!    [`poll_timeout`].** Ask for it after writing, because writing can make it earlier.
+//! 10. **When [`wants_shutdown`], close the writing direction once**, and go on reading. The connection drops what still
+//!     comes. A socket that is closed with unread input is reset, and the peer may lose the Close.
+//! 11. **Drop the transport when [`is_finished`]**, and not before.
+//!
+//! This is a whole program, `examples/driver.rs`. It is tested against slow, silent and hostile peers:
 //!
 //! ```no_run
-//! use std::{io::{self, ErrorKind, Read, Write}, net::TcpStream, time::{Duration, Instant}};
-//! use bytes::Buf;
-//! use ws_core::{Connection, Event, Timestamp};
-//!
-//! fn echo(connection: &mut Connection, socket: &mut TcpStream, epoch: Instant) -> io::Result<()> {
-//!     let now = || Timestamp::from(epoch.elapsed());
-//!     let mut buffer = vec![0; 64 * 1024]; // can be shared by all connections of a thread
-//!     loop {
-//!         connection.handle_timeout(now());
-//!         while connection.wants_write() {
-//!             let mut output = connection.transmit();
-//!             let written = socket.write(output.chunk())?;
-//!             output.advance(written);
-//!         }
-//!         if connection.is_finished() {
-//!             return Ok(());
-//!         }
-//!         let wait = connection.poll_timeout().map(|due| due.saturating_duration_since(now()));
-//!         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
-//!         match socket.read(&mut buffer) {
-//!             Ok(0) => connection.receive_eof(),
-//!             Ok(read) => {
-//!                 let mut input = &mut buffer[..read];
-//!                 // After an error there is nothing more to receive, but a Close to be written.
-//!                 while let Ok(Some(event)) = connection.receive(&mut input) {
-//!                     if let Event::Message(message) = event {
-//!                         connection.send(message).map_err(io::Error::other)?;
-//!                     }
-//!                 }
-//!             }
-//!             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-//!             Err(error) => return Err(error),
-//!         }
-//!     }
-//! }
+#![doc = include_str!("../examples/driver.rs")]
 //! ```
 //!
-//! Before it come the opening handshakes: [`server::Handshake`] and [`client::Handshake`] take bytes in the
+//! Before the connection come the opening handshakes: [`server::Handshake`] and [`client::Handshake`] take bytes in the
 //! same way and end in a [`Connection`]. A connection can also be made without them, after an upgrade by
 //! other means.
+//!
+//! [`advance`]: bytes::Buf::advance
+//! [`discard_output`]: Connection::discard_output
+//! [`handle_timeout`]: Connection::handle_timeout
+//! [`is_finished`]: Connection::is_finished
+//! [`poll_timeout`]: Connection::poll_timeout
+//! [`receive`]: Connection::receive
+//! [`receive_eof`]: Connection::receive_eof
+//! [`reply`]: Connection::reply
+//! [`send`]: Connection::send
+//! [`wants_read`]: Connection::wants_read
+//! [`wants_receive`]: Connection::wants_receive
+//! [`wants_shutdown`]: Connection::wants_shutdown
+//! [`wants_write`]: Connection::wants_write
+//! [`written`]: Connection::written
 //!
 //! # Messages
 //!

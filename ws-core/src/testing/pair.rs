@@ -10,7 +10,7 @@ use crate::{
 
 /// A client and a server joined by a network in memory, under a virtual clock.
 ///
-/// Each end is driven as the three rules of [`Connection`] demand. There are three ways to let things happen, to
+/// Each end is driven as the rules of [`Connection`] demand. There are three ways to let things happen, to
 /// be mixed at will: [`next_event`](Self::next_event) for a test that answers, [`settle`](Self::settle) and
 /// [`wait`](Self::wait) for one that looks at the result, and single steps ([`write`](Self::write),
 /// [`read`](Self::read), [`tell_time`](Self::tell_time)) for one that plays scheduler itself.

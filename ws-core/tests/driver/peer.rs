@@ -1,0 +1,119 @@
+//! A server that runs the program, and the socket of a client that a test plays by hand.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    net::{AddressFamily, SocketType, connect, socket, sockopt},
+};
+use ws_core::{
+    Closure, Config, Role,
+    testing::{Frame, Head, wire},
+};
+
+use crate::{LONG, driver};
+
+/// The program, serving one client.
+pub(crate) struct Server {
+    address: SocketAddr,
+    thread: JoinHandle<io::Result<Option<Closure>>>,
+}
+
+impl Server {
+    /// Starts it with a changed configuration, and perhaps a send buffer of so many bytes.
+    pub(crate) fn start(change: impl FnOnce(&mut Config), send_buffer: Option<usize>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        if let Some(size) = send_buffer {
+            // Connections inherit it.
+            sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
+        }
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::default();
+        change(&mut config);
+        let thread = thread::spawn(move || {
+            let (socket, _) = listener.accept()?;
+            driver::serve(socket, &Arc::new(config), Instant::now())
+        });
+        Self { address, thread }
+    }
+
+    /// Connects without an opening handshake, perhaps with a receive buffer of so many bytes.
+    pub(crate) fn connect_raw(&self, receive_buffer: Option<usize>) -> TcpStream {
+        let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        if let Some(size) = receive_buffer {
+            // The window of the connection is chosen when it is made.
+            sockopt::set_socket_recv_buffer_size(&client, size).unwrap();
+        }
+        connect(&client, &self.address).unwrap();
+        let client = TcpStream::from(client);
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client
+    }
+
+    /// Connects, and opens a WebSocket.
+    pub(crate) fn connect(&self, receive_buffer: Option<usize>) -> TcpStream {
+        let mut client = self.connect_raw(receive_buffer);
+        client.write_all(request().as_bytes()).unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"));
+        client
+    }
+
+    /// Waits until the thread of the connection has returned, and returns how the connection ended.
+    pub(crate) fn closure(self) -> Option<Closure> {
+        self.thread.join().unwrap().unwrap()
+    }
+}
+
+/// A request that opens a WebSocket.
+pub(crate) fn request() -> String {
+    String::from_utf8(Head::request().bytes()).unwrap()
+}
+
+/// Frames as a client sends them.
+pub(crate) fn masked<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Vec<u8> {
+    wire::stream(Role::Server, frames)
+}
+
+/// Frames that a server sent, without its keepalive pings.
+pub(crate) fn answers(bytes: &[u8]) -> Vec<Frame> {
+    wire::frames(bytes).into_iter().filter(|frame| frame.opcode != wire::PING).collect()
+}
+
+/// Reads to the end of the stream. A reset fails the test.
+pub(crate) fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Reads the next frame. What comes behind it stays in `received`.
+pub(crate) fn next_frame(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
+    let mut piece = [0; 1000];
+    loop {
+        if let Some((frame, rest)) = wire::split_frame(received) {
+            *received = rest.to_vec();
+            return frame;
+        }
+        let len = client.read(&mut piece).unwrap();
+        assert!(len > 0, "the stream has ended");
+        received.extend_from_slice(&piece[..len]);
+    }
+}
+
+/// Waits until the server has written something.
+pub(crate) fn wait_until_readable(client: &TcpStream) {
+    let mut sockets = [PollFd::new(client, PollFlags::IN)];
+    assert_eq!(poll(&mut sockets, None).unwrap(), 1);
+}
