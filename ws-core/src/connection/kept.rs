@@ -88,6 +88,12 @@ impl Incoming {
 
     /// Returns `true` if the end of the stream is all that is kept.
     pub(super) fn is_at_held_end(&self) -> bool {
-        self.has_held_end() && self.partial.as_ref().is_some_and(|partial| partial.held.is_drained())
+        let is_drained = self.partial.as_ref().is_some_and(|partial| partial.held.is_drained());
+        self.has_held_end() && is_drained && !self.is_frame_complete()
+    }
+
+    /// Returns `true` if there may be an event without new input.
+    pub(super) fn has_kept_event(&self) -> bool {
+        self.is_holding() || self.is_frame_complete()
     }
 }

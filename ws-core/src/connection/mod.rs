@@ -215,7 +215,7 @@ impl Connection {
     /// If the connection keeps input because receiving is paused, the end takes its place behind it: the connection
     /// stays open until [`receive`](Self::receive) has returned the events in it.
     pub fn receive_eof(&mut self) {
-        if self.incoming.is_holding() && !self.ignores_input() {
+        if self.incoming.has_kept_event() && !self.ignores_input() {
             self.incoming.hold_end();
         } else {
             self.end_input();

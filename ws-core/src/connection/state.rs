@@ -45,8 +45,7 @@ impl Connection {
     /// input that it was given while receiving was paused, and the pause is over.
     #[must_use]
     pub fn wants_receive(&self) -> bool {
-        let kept = self.incoming.is_holding() || self.incoming.is_frame_complete();
-        kept && !self.outgoing.is_paused(&self.config)
+        self.incoming.has_kept_event() && !self.outgoing.is_paused(&self.config)
     }
 
     /// Returns `true` if this end should close its direction of the transport now: everything is written, and nothing

@@ -224,6 +224,32 @@ fn a_large_message_is_not_read_in_place_while_receiving_is_paused() {
     assert_eq!(events(&mut server, &frame[150_000..]), [Event::Message(Message::from(vec![7; 200_000]))]);
 }
 
+#[test]
+fn a_message_that_was_read_in_place_comes_before_the_end_of_the_stream() {
+    for pauses in [false, true] {
+        let mut server = open(Role::Server);
+        let frame = Frame::binary(vec![7; 200_000]).encode_for(Role::Server);
+        assert_eq!(events(&mut server, &frame[..150_000]), []);
+        let mut rest = &frame[150_000..];
+        while !rest.is_empty() {
+            let read = server.receive_in_place(|payload| {
+                let (read, more) = rest.split_at(rest.len().min(payload.capacity() - payload.len()));
+                payload.extend_from_slice(read);
+                rest = more;
+            });
+            assert_eq!(read, Some(()));
+        }
+        if pauses {
+            server.reply(vec![0; MARK]).unwrap();
+        }
+        server.receive_eof();
+        assert_eq!(server.state(), State::Open);
+        written(&mut server);
+        assert_eq!(kept(&mut server), [Event::Message(Message::from(vec![7; 200_000]))]);
+        assert!(server.is_finished());
+    }
+}
+
 /// Every event of a stream, each message answered by itself, while the transport accepts `accepts` bytes after each
 /// read. Returns the events and the largest number of unwritten bytes.
 fn converse(
