@@ -1,8 +1,13 @@
-//! The program on the front page of the crate, over real sockets, against peers of every kind.
+//! Two programs over real sockets, against peers of every kind: the driver on the front page of the crate, here, and the
+//! event loop, in `loops`.
 
 #[path = "../../examples/driver.rs"]
 #[allow(dead_code, reason = "its `main` is for the command line")]
 mod driver;
+#[path = "../../examples/event_loop.rs"]
+#[allow(dead_code, reason = "its `main` is for the command line")]
+mod event_loop;
+mod loops;
 mod peer;
 
 use std::{

@@ -45,35 +45,44 @@ impl Server {
 
     /// Connects without an opening handshake, perhaps with a receive buffer of so many bytes.
     pub(crate) fn connect_raw(&self, receive_buffer: Option<usize>) -> TcpStream {
-        let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        if let Some(size) = receive_buffer {
-            // The window of the connection is chosen when it is made.
-            sockopt::set_socket_recv_buffer_size(&client, size).unwrap();
-        }
-        connect(&client, &self.address).unwrap();
-        let client = TcpStream::from(client);
-        client.set_read_timeout(Some(LONG)).unwrap();
-        client
+        connect_raw(self.address, receive_buffer)
     }
 
     /// Connects, and opens a WebSocket.
     pub(crate) fn connect(&self, receive_buffer: Option<usize>) -> TcpStream {
-        let mut client = self.connect_raw(receive_buffer);
-        client.write_all(request().as_bytes()).unwrap();
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            client.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"));
-        client
+        open(self.address, receive_buffer)
     }
 
     /// Waits until the thread of the connection has returned, and returns how the connection ended.
     pub(crate) fn closure(self) -> Option<Closure> {
         self.thread.join().unwrap().unwrap()
     }
+}
+
+fn connect_raw(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
+    let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    if let Some(size) = receive_buffer {
+        // The window of the connection is chosen when it is made.
+        sockopt::set_socket_recv_buffer_size(&client, size).unwrap();
+    }
+    connect(&client, &address).unwrap();
+    let client = TcpStream::from(client);
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client
+}
+
+/// Connects to a server, and opens a WebSocket.
+pub(crate) fn open(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
+    let mut client = connect_raw(address, receive_buffer);
+    client.write_all(request().as_bytes()).unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    client
 }
 
 /// A request that opens a WebSocket.
