@@ -41,6 +41,8 @@ pub struct Driver {
     input_end: Option<Box<InputEnd>>,
     /// Whether the socket was looked at since a deadline passed.
     caught_up: bool,
+    /// The time that was told last.
+    told: Timestamp,
     shutdown: Shutdown,
 }
 
@@ -113,6 +115,7 @@ impl Driver {
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
             caught_up: false,
+            told: Timestamp::ZERO,
             shutdown: Shutdown::Open,
         }
     }
@@ -163,12 +166,15 @@ impl Driver {
             return Ok(Turn::Look);
         }
         self.caught_up = false;
+        self.told = now;
         self.connection.handle_timeout(now);
         Ok(Turn::Write)
     }
 
+    /// Returns `true` if a deadline has passed. A connection that only wants to know the time, because a ping was written
+    /// for example, asks for the time that was told last.
     fn is_overdue(&self, now: Timestamp) -> bool {
-        self.connection.poll_timeout().is_some_and(|due| due <= now)
+        self.connection.poll_timeout().is_some_and(|due| self.told < due && due <= now)
     }
 
     fn apply_input_end(&mut self, end: InputEnd) -> Result<(), Error> {

@@ -20,11 +20,14 @@ pub struct ConnectOptions {
     pub local_address: Option<SocketAddr>,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
+    /// `TCP_NOTSENT_LOWAT`.
+    pub notsent_lowat: Option<u32>,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), local_address: None, nodelay: true }
+        let notsent_lowat = Some(NOTSENT_LOWAT);
+        Self { timeout: Duration::from_secs(10), local_address: None, nodelay: true, notsent_lowat }
     }
 }
 
@@ -40,8 +43,25 @@ impl ConnectOptions {
             socket.bind(&local.into())?;
         }
         socket.set_tcp_nodelay(self.nodelay)?;
+        limit_unsent(&socket, self.notsent_lowat);
         Ok(socket)
     }
+}
+
+/// Default of `TCP_NOTSENT_LOWAT`, in bytes. Without a limit the operating system takes megabytes ahead of a slow peer and
+/// then nothing for many seconds, which hides that the peer reads. With it, a peer that reads 100 KB/s is seen to do so
+/// every half second instead of every 14 seconds, and no throughput is lost.
+const NOTSENT_LOWAT: u32 = 128 << 10;
+
+/// Limits how many bytes a TCP socket takes that it cannot send yet. It is a hint: not all systems and sockets know it.
+fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Some(bytes) = bytes {
+        // It fails for a Unix-domain socket, which holds little anyway.
+        let _ = socket.set_tcp_notsent_lowat(bytes);
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (socket, bytes);
 }
 
 /// How a server's listening socket is made.
@@ -57,15 +77,30 @@ pub struct ListenOptions {
     pub reuse_port: bool,
     /// `TCP_NODELAY` of the connections that are accepted; yes by default.
     pub nodelay: bool,
+    /// `TCP_NOTSENT_LOWAT` of the connections that are accepted, on Linux: how many bytes the operating system takes that
+    /// it cannot send yet. A small value shows early whether a slow peer reads, and keeps little old data ahead of new
+    /// messages; a large one saves wake-ups. `None`: no limit. Default: 128 KiB.
+    pub notsent_lowat: Option<u32>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024, reuse_address: true, reuse_port: false, nodelay: true }
+        Self {
+            backlog: 1024,
+            reuse_address: true,
+            reuse_port: false,
+            nodelay: true,
+            notsent_lowat: Some(NOTSENT_LOWAT),
+        }
     }
 }
 
 impl ListenOptions {
+    /// Sets the options of a listening socket that accepted connections inherit on Linux.
+    pub fn prepare(&self, listener: &Socket) {
+        limit_unsent(listener, self.notsent_lowat);
+    }
+
     /// Listens on the first of the addresses that can be had.
     ///
     /// # Errors

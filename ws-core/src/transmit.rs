@@ -100,7 +100,7 @@ impl Transmit {
     }
 
     /// Frees the memory that is not in use, and all of it if the queue is empty.
-    pub(crate) fn shrink_to_fit(&mut self) {
+    pub fn shrink_to_fit(&mut self) {
         self.compact();
         let len = self.copied.len();
         if len <= Self::MOVED && self.copied.capacity() / 2 >= len {

@@ -86,6 +86,7 @@ struct Cancel {
 impl Listener {
     pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
         prepare_listener(&listener, server.settings.listen.nodelay);
+        server.settings.listen.prepare(&listener);
         let listener = Async::new(listener)?;
         Ok(Self { listener, shared: Arc::new(Shared { server, connections: Mutex::default() }) })
     }

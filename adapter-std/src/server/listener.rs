@@ -60,6 +60,7 @@ impl Listener {
     pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
         // The wait before `accept` can be in vain, if the client changes its mind in between.
         listener.set_nonblocking(true)?;
+        server.settings.listen.prepare(&listener);
         let (stop, stopped) = UnixStream::pair()?;
         let pool = Pool::new(&server.settings.threads);
         let shared = Arc::new(Shared { server, pool, connections: Mutex::default(), stop });

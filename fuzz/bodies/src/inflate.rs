@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use flate2::{Decompress, FlushDecompress, Status};
 use ws_core::{
-    Connection, Event, Message, ProtocolError, Role,
+    Connection, Delivery, Event, Message, ProtocolError, Role,
     testing::{self, Frame, assembled, receive_pieces, wire},
 };
 
@@ -43,7 +43,7 @@ fn frames(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
 
 fn stream_exceeds(config: &ws_core::Config, stream: &[u8]) -> bool {
     let frames = wire::frames(stream);
-    frames.len() > config.max_fragments
+    (frames.len() > config.max_fragments && config.delivery == Delivery::Messages)
         || frames.iter().any(|frame| frame.payload.len() > config.max_frame_size)
         || frames.iter().map(|frame| frame.payload.len()).sum::<usize>() > config.max_message_size
 }

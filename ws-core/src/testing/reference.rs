@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, str::from_utf8};
 
-use crate::{CloseCode, CloseFrame, Config, Event, Message, Role};
+use crate::{CloseCode, CloseFrame, Config, Delivery, Event, Message, Role};
 
 /// The events of a stream, and the code of the Close that answers the first broken rule, if one is. Extensions
 /// are unknown here.
@@ -115,7 +115,7 @@ fn frames(
         if is_over(header.len.into(), limits.max_frame_size) || is_over(size, limits.max_message_size) {
             return Err(1009);
         }
-        if count + 1 > limits.max_fragments {
+        if count + 1 > limits.max_fragments && limits.delivery == Delivery::Messages {
             return Err(1008);
         }
         bytes.extend(payload);
