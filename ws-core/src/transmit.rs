@@ -56,7 +56,8 @@ impl Transmit {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let shared = self.shared.as_ref().map_or(0, |shared| shared.len);
-        self.copied.len().saturating_sub(self.read).saturating_add(shared)
+        // What was read was copied before.
+        self.copied.len().wrapping_sub(self.read).wrapping_add(shared)
     }
 
     #[inline]
@@ -130,6 +131,21 @@ impl Transmit {
         self.reset();
     }
 
+    /// Advances by `count` bytes, or to the end. Returns the number of bytes that this was.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: usize) -> usize {
+        if self.shared.is_some() {
+            return self.advance_through_shared(count);
+        }
+        let left = self.copied.len().wrapping_sub(self.read);
+        if count < left {
+            self.read = self.read.wrapping_add(count);
+            return count;
+        }
+        self.reset();
+        left
+    }
+
     /// Drops the bytes that were read. Called only when they are at least half of the block, so that each byte is
     /// moved once at most on average.
     #[inline(never)]
@@ -165,7 +181,8 @@ impl Transmit {
     }
 
     #[inline(never)]
-    fn advance_through_shared(&mut self, mut count: usize) {
+    fn advance_through_shared(&mut self, mut count: usize) -> usize {
+        let before = self.len();
         loop {
             let step = self.copied_run().min(count);
             self.read = self.read.saturating_add(step);
@@ -183,9 +200,11 @@ impl Transmit {
                 shared.payloads.pop_front();
             }
         }
+        let skipped = before.saturating_sub(self.len());
         if self.is_empty() {
             self.reset();
         }
+        skipped
     }
 }
 
@@ -213,15 +232,7 @@ impl Buf for Transmit {
 
     #[inline]
     fn advance(&mut self, count: usize) {
-        if self.shared.is_some() {
-            return self.advance_through_shared(count);
-        }
-        let read = self.read.saturating_add(count);
-        if read < self.copied.len() {
-            self.read = read;
-        } else {
-            self.reset();
-        }
+        self.skip(count);
     }
 
     #[cfg(feature = "std")]

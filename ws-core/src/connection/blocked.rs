@@ -29,19 +29,19 @@ impl Outgoing {
     /// Returns the number of bytes that were queued and not written.
     #[inline]
     pub(super) fn unwritten(&self) -> usize {
-        self.queue.len().saturating_add(self.in_flight)
+        self.queue.len().wrapping_add(self.in_flight)
     }
 
     /// Returns the position of the end of the output.
     #[inline]
     pub(super) fn end(&self) -> u64 {
-        self.written.saturating_add(self.unwritten() as u64)
+        self.written.wrapping_add(self.unwritten() as u64)
     }
 
     /// Records that the next `count` bytes were written. They have left the queue already.
     #[inline]
     pub(super) fn record_written(&mut self, count: usize) {
-        self.written = self.written.saturating_add(count as u64);
+        self.written = self.written.wrapping_add(count as u64);
         self.accepted |= count > 0;
         if self.reply_bytes > 0 {
             let unwritten = u32::try_from(self.unwritten()).unwrap_or(u32::MAX);
@@ -70,6 +70,20 @@ impl Outgoing {
         self.reply_bytes = 0;
         self.blocked = None;
         self.message = None;
+    }
+
+    /// Returns `true` if the network has refused nothing.
+    #[inline]
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.written >= self.seen && self.blocked.is_none()
+    }
+
+    /// Notes a look at output of which the network has refused nothing.
+    #[inline]
+    pub(super) fn note_look(&mut self) {
+        self.seen = self.end();
+        self.accepted = false;
+        self.progressed = false;
     }
 
     /// Compares the output with the last look, which was `before`. Bytes that waited then and still do were refused by

@@ -63,7 +63,14 @@ impl Pings {
         Self { due: config.map(|config| now + config.interval.max(Self::SHORTEST)), ..Self::default() }
     }
 
+    /// Returns `true` if no ping is unanswered and none is due.
+    #[inline]
+    pub(super) fn is_quiet(&self, now: Timestamp) -> bool {
+        self.unanswered.is_none() && self.due.is_none_or(|due| now < due)
+    }
+
     /// Returns the time of the next look. Where a ping was written and the time not told since, that is at once.
+    #[inline]
     pub(super) fn due(&self, look: Look) -> Option<Timestamp> {
         match &self.unanswered {
             Some(pings) if pings.starts_deadline(look.written) => Some(look.now),

@@ -165,6 +165,10 @@ impl Connection {
     /// As [`receive`](Self::receive), for everything but a whole message.
     #[inline(never)]
     fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
+        // Most calls find that the input is drained.
+        if input.is_empty() && self.closing.is_none() && self.incoming.is_quiet() {
+            return Ok(None);
+        }
         loop {
             if self.ignores_input() {
                 *input = &mut [];
@@ -228,8 +232,23 @@ impl Connection {
     ///
     /// Pass on everything that was received until `now` before, and report what was written: a peer is judged by what
     /// this connection has seen. A driver that was away looks at its socket first.
+    #[inline]
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.handle_output_timeout(now);
+        let latest = self.now.max(now);
+        let before = mem::replace(&mut self.now, latest);
+        let is_quiet = self.outgoing.is_quiet() && self.incoming.is_quiet() && self.pings.is_quiet(self.now);
+        if is_quiet && self.closing.is_none() {
+            self.outgoing.note_look();
+            self.incoming.received = false;
+        } else {
+            self.handle_any_timeout(before);
+        }
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout), for a connection that waits for something.
+    #[inline(never)]
+    fn handle_any_timeout(&mut self, before: Timestamp) {
+        self.look_at_output(before);
         let now = self.now;
         let received = mem::take(&mut self.incoming.received);
         // While this end does not read, silence is not the peer's fault.
@@ -263,8 +282,12 @@ impl Connection {
     /// Tells the connection the time, for deadlines of output and closing alone: for a thread that waits to write while
     /// another one receives. Nothing is said about a peer that is silent, since this driver may not have looked.
     pub fn handle_output_timeout(&mut self, now: Timestamp) {
-        let before = self.now;
-        self.now = self.now.max(now);
+        let latest = self.now.max(now);
+        let before = mem::replace(&mut self.now, latest);
+        self.look_at_output(before);
+    }
+
+    fn look_at_output(&mut self, before: Timestamp) {
         let now = self.now;
         self.outgoing.look(before, now);
         let phase = self.phase();
@@ -289,7 +312,16 @@ impl Connection {
     /// queueing, closing and writing can make it earlier (the deadline of a ping begins when the ping was written), so
     /// ask again before you wait.
     #[must_use]
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.closing.is_none() && self.outgoing.unwritten() == 0 && self.incoming.is_quiet() {
+            return self.pings.due(self.look(false));
+        }
+        self.poll_any_timeout()
+    }
+
+    #[inline(never)]
+    fn poll_any_timeout(&self) -> Option<Timestamp> {
         let output = self.poll_output_timeout();
         if self.closing.is_some() {
             return output;
@@ -359,6 +391,7 @@ impl Connection {
         true
     }
 
+    #[inline]
     fn look(&self, alive: bool) -> Look {
         Look { now: self.now, alive, written: self.outgoing.written }
     }

@@ -78,7 +78,7 @@ impl Outgoing {
 
     /// Queues a message that is copied as it is. It has code of its own, because sending many short messages is what
     /// most applications do most.
-    #[inline]
+    #[inline(never)]
     pub(super) fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
         if self.masking.is_some() {
             return self.push_short_masked(opcode, payload);

@@ -150,8 +150,7 @@ impl Buf for Output<'_> {
 
     #[inline]
     fn advance(&mut self, count: usize) {
-        let count = count.min(self.0.queue.len());
-        self.0.queue.advance(count);
+        let count = self.0.queue.skip(count);
         self.0.record_written(count);
     }
 

@@ -42,6 +42,12 @@ impl Incoming {
         if self.expect_masked { Role::Server } else { Role::Client }
     }
 
+    /// Returns `true` if nothing has begun, nothing is kept and receiving is not paused.
+    #[inline]
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.partial.is_none() && !self.was_paused
+    }
+
     /// Returns `true` if a frame or message has begun and not ended.
     #[inline]
     pub(super) fn has_begun(&self) -> bool {

@@ -183,7 +183,7 @@ impl Connection {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue_message(&mut self, message: Message<'_>) {
         if self.outgoing.compressor.is_none() && message.len() < Outgoing::SHARED_FROM {
             self.outgoing.push_short(opcode_of(&message), message.as_bytes());

@@ -65,8 +65,9 @@ impl Connection {
     /// Before that, the closing handshake is done, or this end has given up, and the peer's stream has ended. Each
     /// phase takes at most [`close_timeout`](Config::close_timeout).
     #[must_use]
+    #[inline]
     pub fn is_finished(&self) -> bool {
-        self.phase() == Phase::Closed
+        self.closing.is_some() && self.phase() == Phase::Closed
     }
 
     fn has_input_ended(&self) -> bool {
