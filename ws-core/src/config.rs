@@ -31,9 +31,9 @@ pub struct Config {
     /// plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: from so many unwritten bytes
     /// of replies on, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
     pub write_buffer_size: usize,
-    /// The largest head of a request or response in the opening handshake, in bytes; 16 KiB.
+    /// Maximum size of the head of a request or response in the opening handshake, in bytes. Default: 16 KiB.
     pub max_head_size: usize,
-    /// The most header fields in the opening handshake; 64.
+    /// Maximum number of header fields in the opening handshake. Default: 128.
     pub max_headers: usize,
     /// How long the opening handshake may take as a whole; 10 s. `None` waits for ever.
     pub open_timeout: Option<Duration>,
@@ -65,7 +65,7 @@ impl Default for Config {
             delivery: Delivery::Messages,
             write_buffer_size: 64 << 10,
             max_head_size: 16 << 10,
-            max_headers: 64,
+            max_headers: 128,
             open_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(5),
             write_timeout: Some(Duration::from_secs(30)),

@@ -191,9 +191,16 @@ fn a_response_is_held_to_the_limits_of_a_head() {
     assert_eq!(conclude(|_| {}, &padded), Err(HandshakeError::HeadTooLarge { limit }));
     assert_eq!(conclude(|config| config.max_head_size = 30_000, &padded), Ok(true));
     assert_eq!(conclude(|_| {}, &vec![b'H'; 20_000]), Err(HandshakeError::FirstLineTooLong { limit }));
-    let many = (0..62).fold(opening(), |head, number| head.with(format!("X-{number}: x")));
-    assert_eq!(conclude(|_| {}, &many.bytes()), Err(HandshakeError::TooManyHeaders { limit: 64 }));
-    assert_eq!(conclude(|config| config.max_headers = 65, &many.bytes()), Ok(true));
+    let many = (0..126).fold(opening(), |head, number| head.with(format!("X-{number}: x")));
+    assert_eq!(conclude(|_| {}, &many.bytes()), Err(HandshakeError::TooManyHeaders { limit: 128 }));
+    assert_eq!(conclude(|config| config.max_headers = 129, &many.bytes()), Ok(true));
+}
+
+#[test]
+fn a_response_of_128_header_fields_opens_the_connection_by_default() {
+    let head = (3..128).fold(opening(), |head, number| head.with(format!("X-{number}: x")));
+    let (_, response) = conclude(&head).unwrap();
+    assert_eq!(response.headers().len(), 128);
 }
 
 #[test]

@@ -207,6 +207,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.max_fragments, 1024);
     assert_eq!(config.write_buffer_size, 64 << 10);
     assert_eq!(config.max_head_size, 16 << 10);
+    assert_eq!(config.max_headers, 128);
 }
 
 proptest! {

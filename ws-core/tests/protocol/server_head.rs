@@ -239,6 +239,18 @@ fn as_many_headers_as_allowed_pass_and_one_more_is_refused_with_431() {
 }
 
 #[test]
+fn a_request_of_128_header_fields_is_accepted_by_default() {
+    // Proxies, cookies and tracing add fields. Other servers take 100 to 128 of them.
+    let pad = |count: usize| {
+        (5..count).fold(Head::request(), |head, number| head.with(format!("X-Field-{number}: value")))
+    };
+    assert!(serve(&pad(128)).is_ok());
+    let (error, response) = refused(&pad(129));
+    assert_eq!(error, HandshakeError::TooManyHeaders { limit: 128 });
+    assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
+}
+
+#[test]
 fn headers_are_found_whatever_their_case_and_in_order() {
     let head = Head::request().with("X-One: 1").with("x-TWO:2").with("X-One:  \t3 \t");
     let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
