@@ -61,7 +61,13 @@ impl Extension {
 /// The extensions of a list, taken apart at commas and semicolons outside of quotation marks.
 fn parse(value: &[u8]) -> Option<Vec<Extension>> {
     let value = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
-    split(value, ',')?.iter().map(|item| extension(item)).collect()
+    let (empty, items): (Vec<_>, Vec<_>) =
+        split(value, ',')?.into_iter().partition(|item| item.trim_matches([' ', '\t']).is_empty());
+    // RFC 9110 5.6.1.2: empty elements are ignored, a reasonable number of them.
+    if empty.len() > 16 {
+        return None;
+    }
+    items.into_iter().map(extension).collect()
 }
 
 fn extension(item: &str) -> Option<Extension> {
@@ -163,6 +169,10 @@ fn chosen(config: &Arc<Config>, value: &[u8]) {
     match handshake.receive(&mut &mut head.bytes()[..]) {
         Ok(opened) => {
             let (connection, _) = opened.expect("a whole head");
+            if parsed.as_ref().is_some_and(Vec::is_empty) {
+                assert!(!connection.is_compressed(), "nothing was chosen");
+                return;
+            }
             let [chosen] = &parsed.expect("a legal list")[..] else { panic!("more than one extension") };
             assert!(connection.is_compressed() && chosen.name == "permessage-deflate");
             for (name, _) in &chosen.parameters {

@@ -98,7 +98,7 @@ fn obeys(bytes: &[u8]) -> Option<&[u8]> {
         && head.lists("upgrade", "websocket")
         && head.lists("connection", "upgrade")
         && head.single("sec-websocket-version") == Some(b"13")
-        && head.list("sec-websocket-protocol").iter().all(|name| is_token(name))
+        && head.list("sec-websocket-protocol").iter().all(|name| name.is_empty() || is_token(name))
         && head.values("transfer-encoding").next().is_none()
         && head.values("content-length").all(|value| value == b"0")
         && key.len() == 24;

@@ -4,7 +4,7 @@ use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use crate::{
     HandshakeError, Headers,
-    handshake::{is_token, is_token_byte},
+    handshake::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte},
 };
 
 const NAME: &str = "Sec-WebSocket-Extensions";
@@ -27,11 +27,16 @@ pub(super) struct Parameter<'h> {
 pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeError> {
     let mut extensions = Vec::new();
     let mut seen = 0;
+    let mut empty = 0;
     for value in headers.get_all(NAME) {
         seen = usize::saturating_add(seen, 1);
         let mut rest = Cursor { rest: value };
         loop {
-            extensions.push(rest.extension().ok_or(HandshakeError::InvalidHeader(NAME))?);
+            if rest.is_at_empty_element() {
+                empty = usize::saturating_add(empty, 1);
+            } else {
+                extensions.push(rest.extension().ok_or(HandshakeError::InvalidHeader(NAME))?);
+            }
             if rest.rest.is_empty() {
                 break;
             }
@@ -40,8 +45,8 @@ pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeEr
             }
         }
     }
-    if seen != headers.count(NAME) {
-        // One is not even text.
+    // A field that `get_all` leaves out is not even text.
+    if seen != headers.count(NAME) || empty > MAX_EMPTY_ELEMENTS {
         return Err(HandshakeError::InvalidHeader(NAME));
     }
     Ok(extensions)
@@ -52,6 +57,12 @@ struct Cursor<'h> {
 }
 
 impl<'h> Cursor<'h> {
+    /// Returns `true` if nothing stands before the next comma or the end.
+    fn is_at_empty_element(&mut self) -> bool {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+        self.rest.is_empty() || self.rest.starts_with(',')
+    }
+
     /// `extension = extension-token *( ";" extension-param )`
     fn extension(&mut self) -> Option<Extension<'h>> {
         let name = self.token()?;
@@ -132,17 +143,38 @@ mod tests {
     }
 
     #[test]
+    fn empty_elements_of_a_list_are_ignored() {
+        // RFC 9110 5.6.1.2: "a recipient MUST parse and ignore a reasonable number of empty list elements".
+        for value in ["", ",", " , ,\t,", &",".repeat(MAX_EMPTY_ELEMENTS - 1)] {
+            assert_eq!(parse(&headers(&[value])), Ok(vec![]), "{value:?}");
+        }
+        for value in ["a,", ",a", ", ,a ,\t,"] {
+            assert_eq!(parse(&headers(&[value])), Ok(vec![extension("a", &[])]), "{value:?}");
+        }
+        let two = Ok(vec![extension("a", &[]), extension("b", &[("c", None)])]);
+        assert_eq!(parse(&headers(&["a,,b;c"])), two);
+        assert_eq!(parse(&headers(&["", "a", ",", "b;c,"])), two);
+    }
+
+    #[test]
+    fn more_than_sixteen_empty_elements_are_refused() {
+        let refused = Err(HandshakeError::InvalidHeader(NAME));
+        assert_eq!(parse(&headers(&[&",".repeat(MAX_EMPTY_ELEMENTS)])), refused);
+        assert_eq!(parse(&headers(&[""; MAX_EMPTY_ELEMENTS + 1])), refused);
+        assert_eq!(parse(&headers(&[&format!("a{}b", ",".repeat(1000))])), refused);
+    }
+
+    #[test]
     fn what_is_no_list_of_extensions_is_refused() {
         for value in [
-            "",
-            ",",
-            "a,",
-            ",a",
-            "a,,b",
+            ";",
+            ",;",
             "a;",
             "a;;b",
+            "a;,b",
             "a b",
             "a;b=",
+            "a;b=,c",
             "a;b=\"",
             "a;b=\"\"",
             "a;b=\"x y\"",

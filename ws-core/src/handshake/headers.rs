@@ -133,6 +133,10 @@ impl PartialEq for Headers {
 
 impl Eq for Headers {}
 
+/// Number of empty elements that a list may have over all of its fields. RFC 9110 section 5.6.1.2: "a recipient
+/// MUST parse and ignore a reasonable number of empty list elements".
+pub(crate) const MAX_EMPTY_ELEMENTS: usize = 16;
+
 /// RFC 9110 section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)

@@ -12,7 +12,7 @@ mod url;
 
 pub use error::HandshakeError;
 pub use headers::Headers;
-pub(crate) use headers::{is_token, is_token_byte};
+pub(crate) use headers::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte};
 pub use response::Response;
 pub use url::{Url, UrlError};
 

@@ -28,7 +28,7 @@ pub use super::site::{Site, Terms};
 use super::{
     HandshakeError, Headers, Response, accept_value,
     head::{Head, HeadReader, parse_request},
-    headers::{is_token, write_field},
+    headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
 };
 use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, extension};
 
@@ -169,12 +169,26 @@ impl Request {
         self.headers.get(name)
     }
 
-    /// The subprotocols that the client offers, those that it prefers first.
+    /// Returns the subprotocols that the client offers, those that it prefers first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.subprotocol_elements().filter(|name| !name.is_empty())
+    }
+
+    /// The elements of the list of subprotocols, empty ones included.
+    fn subprotocol_elements(&self) -> impl Iterator<Item = &str> {
         self.headers
             .get_all("Sec-WebSocket-Protocol")
             .flat_map(|value| value.split(','))
             .map(|name| name.trim_matches([' ', '\t']))
+    }
+
+    /// RFC 6455 4.1: the offered subprotocols are tokens, each once; RFC 9110 5.6.1.2: a few elements may be empty.
+    fn offers_subprotocols_legally(&self) -> bool {
+        let is_text = |value| core::str::from_utf8(value).is_ok();
+        let empty = self.subprotocol_elements().filter(|name| name.is_empty()).count();
+        self.headers.values("Sec-WebSocket-Protocol").all(is_text)
+            && empty <= MAX_EMPTY_ELEMENTS
+            && are_subprotocols(self.subprotocols())
     }
 
     /// Whether the client asks for a WebSocket, rightly or wrongly. What else it may ask for, such as a
@@ -217,11 +231,7 @@ impl Request {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
         }
         origin.check(&self.headers)?;
-        let is_text =
-            self.headers.values("Sec-WebSocket-Protocol").all(|value| core::str::from_utf8(value).is_ok());
-        if self.headers.contains("Sec-WebSocket-Protocol")
-            && !(is_text && are_subprotocols(self.subprotocols()))
-        {
+        if !self.offers_subprotocols_legally() {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
         }
         Ok(Upgrade { request: self, key })

@@ -138,10 +138,22 @@ fn any_extension_is_refused_because_none_was_offered() {
         let head = opening().with(format!("Sec-WebSocket-Extensions: {value}"));
         assert_error(&head, &HandshakeError::UnofferedExtension);
     }
-    for value in ["", ",", ";", "foo;", "\u{fe}\u{ff}"] {
+    for value in [";", "foo;", "\u{fe}\u{ff}"] {
         let head = opening().with(format!("Sec-WebSocket-Extensions: {value}"));
         assert_error(&head, &HandshakeError::InvalidHeader("Sec-WebSocket-Extensions"));
     }
+}
+
+#[test]
+fn empty_elements_in_the_list_of_chosen_extensions_are_ignored() {
+    // RFC 9110 5.6.1.2.
+    for value in ["", ",", ", ,"] {
+        assert_open(&opening().with(format!("Sec-WebSocket-Extensions: {value}")));
+    }
+    let foo = opening().with("Sec-WebSocket-Extensions: ,foo,");
+    assert_error(&foo, &HandshakeError::UnofferedExtension);
+    let commas = opening().with(format!("Sec-WebSocket-Extensions: {}", ",".repeat(17)));
+    assert_error(&commas, &HandshakeError::InvalidHeader("Sec-WebSocket-Extensions"));
 }
 
 #[test]

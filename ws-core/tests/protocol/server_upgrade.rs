@@ -183,24 +183,46 @@ fn subprotocols_are_offered_in_one_list_over_any_number_of_headers() {
 #[test]
 fn a_malformed_list_of_subprotocols_is_refused_and_nothing_in_it_chosen() {
     let error = HandshakeError::InvalidHeader("Sec-WebSocket-Protocol");
-    for list in [
-        "",
-        ",",
-        "chat,",
-        ",chat",
-        "chat,,superchat",
-        "chat superchat",
-        "chat; q=1",
-        "\"chat\"",
-        "ch@t",
-        "chat/1",
-        "chät",
-        "chat, chat",
-    ] {
+    for list in ["chat superchat", "chat; q=1", "\"chat\"", "ch@t", "chat/1", "chät", "chat, chat"] {
         assert_refused(&Head::request().with(format!("Sec-WebSocket-Protocol: {list}")), 400, &error);
     }
     let twice = Head::request().with("Sec-WebSocket-Protocol: a, b").with("Sec-WebSocket-Protocol: b");
     assert_refused(&twice, 400, &error);
+}
+
+#[test]
+fn empty_elements_in_a_list_of_subprotocols_are_ignored() {
+    // RFC 9110 5.6.1.2: "a recipient MUST parse and ignore a reasonable number of empty list elements".
+    let offer = |list: &str| Head::request().with(format!("Sec-WebSocket-Protocol: {list}"));
+    for list in ["", ",", " , ,", &",".repeat(15)] {
+        assert_eq!(subprotocols(&offer(list)), [""; 0], "{list:?}");
+    }
+    for list in ["chat,", ",chat", ",, chat ,\t,", &format!("{}chat", ",".repeat(16))] {
+        assert_eq!(subprotocols(&offer(list)), ["chat"], "{list:?}");
+    }
+    assert_eq!(subprotocols(&offer("chat,,superchat")), ["chat", "superchat"]);
+    assert_eq!(subprotocols(&offer("").with("Sec-WebSocket-Protocol: chat")), ["chat"]);
+}
+
+#[test]
+fn a_list_of_more_than_sixteen_empty_elements_is_refused() {
+    for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
+        let error = HandshakeError::InvalidHeader(name);
+        for list in [",".repeat(16), format!("{}chat", ",".repeat(17)), ",".repeat(10_000)] {
+            assert_refused(&Head::request().with(format!("{name}: {list}")), 400, &error);
+        }
+        let spread = (0..17).fold(Head::request(), |head, _| head.with(format!("{name}:")));
+        assert_refused(&spread, 400, &error);
+    }
+}
+
+#[test]
+fn an_empty_list_of_extensions_offers_none() {
+    for list in ["", ",", " ,\t, "] {
+        let mut server = serve(&Head::request().with(format!("Sec-WebSocket-Extensions: {list}"))).unwrap();
+        let response = String::from_utf8(crate::support::written(&mut server)).unwrap();
+        assert!(response.starts_with("HTTP/1.1 101 ") && !response.contains("Extensions"));
+    }
 }
 
 #[test]
@@ -238,21 +260,7 @@ fn extensions_may_be_offered_and_are_declined() {
 #[test]
 fn a_malformed_list_of_extensions_is_refused() {
     let error = HandshakeError::InvalidHeader("Sec-WebSocket-Extensions");
-    for list in [
-        "",
-        ",",
-        "foo,",
-        ",foo",
-        "foo,,bar",
-        "foo;",
-        ";a",
-        "foo; =1",
-        "foo; a=",
-        "foo; a=\"b",
-        "foo bar",
-        "f(o",
-        "f\u{f6}o",
-    ] {
+    for list in ["foo;", "foo,;", ";a", "foo; =1", "foo; a=", "foo; a=\"b", "foo bar", "f(o", "f\u{f6}o"] {
         assert_refused(&Head::request().with(format!("Sec-WebSocket-Extensions: {list}")), 400, &error);
     }
     let second = Head::request().with("Sec-WebSocket-Extensions: foo").with("Sec-WebSocket-Extensions: ;");
