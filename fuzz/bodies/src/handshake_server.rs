@@ -90,7 +90,7 @@ fn refused(config: &Config, bytes: &[u8], error: &HandshakeError) {
 
 /// RFC 6455 4.2.1: the key, if the request obeys what a server that accepts it must have checked.
 fn obeys(bytes: &[u8]) -> Option<&[u8]> {
-    let (head, _) = Head::parse(bytes)?;
+    let (head, _) = Head::parse(without_empty_line(bytes))?;
     let target = head.first.strip_prefix(b"GET ")?.strip_suffix(b" HTTP/1.1")?;
     let key = head.single("sec-websocket-key")?;
     let obeys = !target.is_empty()
@@ -105,11 +105,16 @@ fn obeys(bytes: &[u8]) -> Option<&[u8]> {
     obeys.then_some(key)
 }
 
+/// RFC 9112 2.2: a server should ignore one empty line before the request.
+fn without_empty_line(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
+}
+
 /// Whether a request is beyond doubt: nothing in it but what has to be.
 fn is_plain(config: &Config, bytes: &[u8]) -> bool {
     const FIELDS: [&str; 6] =
         ["host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "x-more"];
-    let Some((head, rest)) = Head::parse(bytes) else { return false };
+    let Some((head, rest)) = Head::parse(without_empty_line(bytes)) else { return false };
     let target = head.first.strip_prefix(b"GET /").and_then(|rest| rest.strip_suffix(b" HTTP/1.1"));
     obeys(bytes).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
         && head.has_only(&FIELDS)

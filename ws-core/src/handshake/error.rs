@@ -7,7 +7,7 @@ use super::Response;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is not HTTP/1.1; with what is wrong.
+    /// The peer's head is not a head of HTTP/1.x; with what is wrong.
     MalformedHead(&'static str),
     /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
     FirstLineTooLong {
@@ -38,6 +38,9 @@ pub enum HandshakeError {
     MethodNotAllowed,
     /// A client asked for something else than a WebSocket.
     NotAnUpgrade,
+    /// A client asked for a WebSocket in HTTP/1.0, which cannot upgrade. The usual cause is a proxy that speaks HTTP/1.0
+    /// to the server.
+    UpgradeInHttp10,
     /// A client asked for another version than 13.
     UnsupportedVersion,
     /// A client announced a body with its request.
@@ -70,7 +73,7 @@ impl HandshakeError {
             Self::HeadTooLarge { .. } | Self::TooManyHeaders { .. } => 431,
             Self::Timeout => 408,
             Self::MethodNotAllowed => 405,
-            Self::NotAnUpgrade | Self::UnsupportedVersion => 426,
+            Self::NotAnUpgrade | Self::UpgradeInHttp10 | Self::UnsupportedVersion => 426,
             Self::OriginRefused => 403,
             Self::UnsendableHeader | Self::UnsendableSubprotocol | Self::SubprotocolNotOffered => 500,
             _ => 400,
@@ -84,14 +87,17 @@ impl HandshakeError {
         let response = match self {
             Self::MethodNotAllowed => response.header("Allow", "GET"),
             // RFC 6455 4.4 and RFC 9110 15.5.22.
-            Self::NotAnUpgrade | Self::UnsupportedVersion => {
+            Self::NotAnUpgrade | Self::UpgradeInHttp10 | Self::UnsupportedVersion => {
                 response.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13")
             }
             _ => response,
         };
         match self {
             Self::NotAnUpgrade => {
-                response.text("This is a WebSocket endpoint: connect to it with ws:// or wss://.\n")
+                response.text(
+                    "This is a WebSocket endpoint: connect to it with ws:// or wss://. A proxy in front of it has to \
+                     forward the headers Upgrade and Connection.\n",
+                )
             }
             // What went wrong inside the server is for its own log.
             _ if self.status() == 500 => response.text("The server failed to answer this request.\n"),
@@ -120,6 +126,10 @@ impl fmt::Display for HandshakeError {
             Self::Eof => f.write_str("the peer closed the stream during the opening handshake"),
             Self::MethodNotAllowed => f.write_str("the client's request is not a GET"),
             Self::NotAnUpgrade => f.write_str("the client did not ask for a WebSocket"),
+            Self::UpgradeInHttp10 => f.write_str(
+                "the client asked for a WebSocket in HTTP/1.0, which cannot upgrade; probably a proxy in between speaks \
+                 HTTP/1.0 to this server and has to be set to HTTP/1.1 (nginx: proxy_http_version 1.1)",
+            ),
             Self::UnsupportedVersion => f.write_str("the client asked for a WebSocket version other than 13"),
             Self::UnexpectedBody => f.write_str("the client announced a body with its request for a WebSocket"),
             Self::OriginRefused => f.write_str("the client's origin may not connect to this server"),

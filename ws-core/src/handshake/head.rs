@@ -16,11 +16,19 @@ pub(super) struct HeadReader {
     searched: usize,
     line_start: usize,
     lines: usize,
+    /// Whether an empty line before the first one is skipped.
+    skips_empty_line: bool,
 }
 
 impl HeadReader {
     /// How much is taken at once. Few heads have more bytes.
     const USUAL: usize = 1024;
+
+    /// Creates a reader of a request. RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF)
+    /// received prior to the request-line", which old clients send behind the body of their request before.
+    pub(super) fn for_request() -> Self {
+        Self { skips_empty_line: true, ..Self::default() }
+    }
 
     /// Takes bytes off `input` up to the end of the head; `None` asks for more.
     pub(super) fn receive(
@@ -56,9 +64,9 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Whether any byte has come.
+    /// Returns `true` if any byte has come, apart from an empty line that is skipped.
     pub(super) fn has_begun(&self) -> bool {
-        !self.bytes.is_empty()
+        self.lines > 0 || self.bytes.len() > self.line_start
     }
 
     /// Where the next line ends, behind its line feed.
@@ -78,10 +86,14 @@ impl HeadReader {
             return Err(HandshakeError::MalformedHead("a line does not end in CR LF"));
         };
         if line.is_empty() {
-            return match self.lines {
-                0 => Err(HandshakeError::MalformedHead("the first line is blank")),
-                _ => Ok(true),
-            };
+            if self.lines > 0 {
+                return Ok(true);
+            }
+            if !mem::take(&mut self.skips_empty_line) {
+                return Err(HandshakeError::MalformedHead("the first line is blank"));
+            }
+            self.line_start = end;
+            return Ok(false);
         }
         // The first line is not a field.
         if self.lines > config.max_headers {
@@ -103,6 +115,8 @@ pub(super) struct Head {
 pub(super) struct RequestHead {
     pub(super) method: Range<usize>,
     pub(super) target: Range<usize>,
+    /// 0 or 1, for HTTP/1.0 or HTTP/1.1.
+    pub(super) minor_version: u8,
     pub(super) headers: Headers,
 }
 
@@ -113,28 +127,35 @@ pub(super) fn parse_request(head: Head) -> Result<RequestHead, HandshakeError> {
     if !request.parse(&head).map_err(malformed)?.is_complete() {
         return Err(HandshakeError::MalformedHead("it ends too early"));
     }
-    if request.version != Some(1) {
-        return Err(HandshakeError::MalformedHead("it is not HTTP/1.1"));
-    }
+    let minor_version = request.version.unwrap_or_default();
     let method = range_in(&head, request.method.unwrap_or_default().as_bytes());
     let target = range_in(&head, request.path.unwrap_or_default().as_bytes());
     let fields = ranges(&head, request.headers);
-    Ok(RequestHead { method, target, headers: Headers::received(head, fields) })
+    Ok(RequestHead { method, target, minor_version, headers: Headers::received(head, fields) })
 }
 
 pub(super) fn parse_response(head: Head) -> Result<(u16, Headers), HandshakeError> {
     let mut fields = vec![httparse::EMPTY_HEADER; head.lines];
-    let head = head.bytes;
+    let mut head = head.bytes;
+    let minor_version = take_minor_version(&mut head);
     let mut response = httparse::Response::new(&mut fields);
     if !response.parse(&head).map_err(malformed)?.is_complete() {
         return Err(HandshakeError::MalformedHead("it ends too early"));
     }
-    if response.version != Some(1) {
-        return Err(HandshakeError::MalformedHead("it is not HTTP/1.1"));
-    }
     let status = response.code.unwrap_or_default();
+    // RFC 9110 7.8: only HTTP/1.1 can upgrade. A refusal means the same in every version.
+    if status == 101 && minor_version != Some(1) {
+        return Err(HandshakeError::MalformedHead("it switches protocols in another version than HTTP/1.1"));
+    }
     let fields = ranges(&head, response.headers);
     Ok((status, Headers::received(head, fields)))
+}
+
+/// Returns the minor version of a status line and writes 1 in its place, because the parser takes 0 and 1 only. RFC
+/// 9110 section 2.5: a recipient processes a message of a higher minor version as if it were of its own.
+fn take_minor_version(head: &mut [u8]) -> Option<u8> {
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', digit @ b'0'..=b'9', ..] = head else { return None };
+    Some(mem::replace(digit, b'1').saturating_sub(b'0'))
 }
 
 /// Where the first line feed is, looked for in blocks, which the compiler makes vector instructions of.
@@ -172,6 +193,6 @@ fn malformed(error: httparse::Error) -> HandshakeError {
         httparse::Error::Status => "the status is invalid",
         httparse::Error::Token => "the first line is invalid",
         httparse::Error::TooManyHeaders => "there are too many headers",
-        httparse::Error::Version => "it is not HTTP/1.1",
+        httparse::Error::Version => "it is neither HTTP/1.0 nor HTTP/1.1",
     })
 }

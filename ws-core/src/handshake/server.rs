@@ -45,7 +45,7 @@ impl Handshake {
     #[must_use]
     pub fn new(config: Arc<Config>, now: Timestamp) -> Self {
         let deadline = config.open_timeout.map(|timeout| now + timeout);
-        Self { config, head: HeadReader::default(), deadline }
+        Self { config, head: HeadReader::for_request(), deadline }
     }
 
     /// Takes received bytes off `input`, up to the end of the request's head. `None` asks for more; what
@@ -92,6 +92,8 @@ pub struct Request {
     method: Range<usize>,
     target: Range<usize>,
     path: Range<usize>,
+    /// 0 or 1, for HTTP/1.0 or HTTP/1.1.
+    minor_version: u8,
     pub(super) parameters: Parameters,
     peer_addr: Option<SocketAddr>,
 }
@@ -99,7 +101,11 @@ pub struct Request {
 impl Request {
     fn parse(head: Head) -> Result<Self, HandshakeError> {
         let head = parse_request(head)?;
-        single(&head.headers, "Host")?;
+        match single(&head.headers, "Host") {
+            // RFC 9112 3.2: only a request in HTTP/1.1 must have one.
+            Err(HandshakeError::MissingHeader(_)) if head.minor_version == 0 => {}
+            host => _ = host?,
+        }
         let path = path_of(head.headers.text(&head.target), head.target.start)
             .ok_or(HandshakeError::MalformedHead("the request target is no path"))?;
         Ok(Self {
@@ -107,6 +113,7 @@ impl Request {
             method: head.method,
             target: head.target,
             path,
+            minor_version: head.minor_version,
             parameters: Parameters::default(),
             peer_addr: None,
         })
@@ -205,6 +212,10 @@ impl Request {
     ///
     /// What is wrong with it. Answer with [`HandshakeError::response`] and close.
     pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
+        // RFC 9110 7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
+        if self.minor_version == 0 && self.is_upgrade() {
+            return Err(HandshakeError::UpgradeInHttp10);
+        }
         if !self.headers.list_contains("Upgrade", "websocket") {
             return Err(HandshakeError::NotAnUpgrade);
         }

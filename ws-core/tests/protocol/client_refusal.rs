@@ -3,7 +3,7 @@
 
 use ws_core::{HandshakeError, Response};
 
-use crate::support::http::{Head, answered, client_request};
+use crate::support::http::{Head, answered, client_request, opening};
 
 /// Cuts of the input under which everything has to be the same.
 const CUTS: [&[usize]; 4] = [&[usize::MAX], &[1], &[2, 3], &[1000]];
@@ -139,6 +139,34 @@ fn any_status_but_101_refuses() {
         let response =
             refusal_with(&format!("{status} Something"), &["Upgrade: websocket", "Content-Length: 0"], b"");
         assert_eq!(response.status(), status);
+    }
+}
+
+#[test]
+fn a_refusal_keeps_its_status_in_every_version_of_http_1() {
+    // RFC 9110 2.5. Load balancers answer in HTTP/1.0 while no server is there.
+    for version in ["HTTP/1.0", "HTTP/1.1", "HTTP/1.2", "HTTP/1.9"] {
+        for status in [302, 401, 503] {
+            let head = Head::new([format!("{version} {status} Some Phrase"), "X-Why: because".to_owned()]);
+            let response = refusal(&[&head.bytes()[..], b"no server"].concat());
+            assert_eq!((response.status(), response.body_bytes()), (status, &b"no server"[..]));
+            assert_eq!(response.header_value("X-Why"), Some("because"));
+        }
+    }
+    for version in ["HTTP/2", "HTTP/2.0", "HTTP/1.", "HTTP/1.x", "HTTP/1.10", "http/1.0"] {
+        let head = Head::new([format!("{version} 503 Some Phrase")]).bytes();
+        let error = answered(&client_request(), &head, &[1]).map(drop).unwrap_err();
+        assert!(matches!(error, HandshakeError::MalformedHead(_)), "{version}: {error:?}");
+    }
+}
+
+#[test]
+fn only_http_1_1_opens_a_websocket() {
+    for version in ["HTTP/1.0", "HTTP/1.2"] {
+        let head = opening().first_line(format!("{version} 101 Switching Protocols"));
+        let error = answered(&client_request(), &head.bytes(), &[1]).map(drop).unwrap_err();
+        assert!(matches!(error, HandshakeError::MalformedHead(_)), "{version}: {error:?}");
+        assert!(error.to_string().contains("HTTP/1.1"), "{error}");
     }
 }
 

@@ -88,9 +88,9 @@ fn a_header_value_holds_no_control_characters() {
 }
 
 #[test]
-fn a_request_is_http_1_1() {
+fn a_request_is_http_1_1_or_1_0() {
     for line in [
-        "GET /chat HTTP/1.0",
+        "GET /chat HTTP/0.9",
         "GET /chat HTTP/1.2",
         "GET /chat HTTP/2.0",
         "GET /chat HTTP/2",
@@ -106,6 +106,37 @@ fn a_request_is_http_1_1() {
         "\u{16}\u{3}\u{1}",
     ] {
         assert_malformed(line, &Head::request().first_line(line));
+    }
+}
+
+#[test]
+fn a_page_may_be_asked_for_in_http_1_0_without_a_host() {
+    // RFC 9112 3.2 and 2.3. Load balancers check the health of a server so.
+    for lines in [&["GET /health HTTP/1.0"][..], &["GET /health HTTP/1.0", "Host: example.com"]] {
+        let (request, _) = ask(&config(|_| {}), &Head::new(lines).bytes(), &[1]).unwrap().unwrap();
+        assert!(!request.is_upgrade() && request.path() == "/health");
+        let answer = request.respond(&ws_core::Response::new(200).text("fine"));
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\nConnection: close\r\n"));
+    }
+    let twice = Head::new(["GET / HTTP/1.0", "Host: a", "Host: b"]).bytes();
+    assert_eq!(ask(&config(|_| {}), &twice, &[1]).unwrap_err(), HandshakeError::DuplicateHeader("Host"));
+}
+
+#[test]
+fn an_upgrade_in_http_1_0_is_refused_with_the_cure_for_the_proxy() {
+    let old = Head::request().first_line("GET /chat HTTP/1.0");
+    // A proxy that knows nothing of WebSockets forwards the key alone.
+    for head in [old.clone(), old.clone().without("Host"), old.without("Upgrade").set("Connection", "close")]
+    {
+        let (error, response) = refused(&head);
+        assert_eq!(error, HandshakeError::UpgradeInHttp10);
+        assert!(response.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{response}");
+        assert!(response.contains("\r\nUpgrade: websocket\r\n"), "{response}");
+        let body = String::from_utf8(error.response().body_bytes().to_vec()).unwrap();
+        for words in ["HTTP/1.0", "proxy", "HTTP/1.1", "proxy_http_version 1.1"] {
+            assert!(body.contains(words), "{body}");
+        }
     }
 }
 
@@ -126,9 +157,24 @@ fn the_first_line_has_single_spaces_and_nothing_before_it() {
     ] {
         assert_malformed(line, &Head::request().first_line(line));
     }
-    let blank = [b"\r\n", &Head::request().bytes()[..]].concat();
-    assert_malformed_bytes("a blank line first", &blank);
-    assert_malformed_bytes("nothing but a blank line", b"\r\n");
+    let blank = [b"\r\n\r\n", &Head::request().bytes()[..]].concat();
+    assert_malformed_bytes("two empty lines first", &blank);
+    assert_malformed_bytes("nothing but empty lines", b"\r\n\r\n");
+    assert_malformed_bytes("an empty line that ends in LF", &[b"\n", &Head::request().bytes()[..]].concat());
+}
+
+#[test]
+fn one_empty_line_before_a_request_is_skipped() {
+    // RFC 9112 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
+    let bytes = [b"\r\n", &Head::request().bytes()[..]].concat();
+    for sizes in [&[usize::MAX][..], &[1], &[2], &[3]] {
+        let (request, rest) = ask(&config(|_| {}), &[&bytes[..], b"rest"].concat(), sizes).unwrap().unwrap();
+        assert_eq!((request.method(), request.target(), &rest[..]), ("GET", "/chat", &b"rest"[..]));
+        assert!(request.upgrade(&config(|_| {}).origin).is_ok());
+    }
+    let mut handshake = ws_core::server::Handshake::new(config(|_| {}), ws_core::Timestamp::ZERO);
+    assert!(handshake.receive(&mut &mut b"\r\n".to_vec()[..]).unwrap().is_none());
+    assert!(!handshake.has_begun(), "an empty line is no part of a request");
 }
 
 #[test]
