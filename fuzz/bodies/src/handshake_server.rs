@@ -83,7 +83,9 @@ fn refused(config: &Config, bytes: &[u8], error: &HandshakeError) {
     assert!((400..500).contains(&error.status()), "{error}");
     let response = error.response().to_bytes();
     let (head, body) = Head::parse(&response).expect("a legal head");
-    assert_eq!(head.single("connection"), Some(&b"close"[..]));
+    assert!(head.single("connection").is_some() && head.lists("connection", "close"));
+    // RFC 9110 7.8.
+    assert_eq!(head.lists("connection", "upgrade"), head.single("upgrade").is_some());
     assert_eq!(head.single("content-length"), Some(body.len().to_string().as_bytes()));
     assert!(!is_plain(config, bytes), "{error}, though every rule is obeyed");
 }
@@ -119,7 +121,7 @@ fn is_plain(config: &Config, bytes: &[u8]) -> bool {
     obeys(bytes).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
         && head.has_only(&FIELDS)
         && target.is_some_and(|target| target.iter().all(u8::is_ascii_alphanumeric))
-        && head.single("host").is_some_and(|host| host.iter().all(u8::is_ascii_lowercase))
+        && head.single("host").is_some_and(|host| !host.is_empty() && host.iter().all(u8::is_ascii_lowercase))
         && head.len() <= config.max_headers
         && bytes.len() - rest.len() <= config.max_head_size
 }

@@ -23,10 +23,14 @@ pub struct Response {
 }
 
 impl Response {
-    /// An empty response with this status, such as 404.
+    /// Creates an empty response with this status, such as 404. A status that is no final answer (RFC 9110 section 15:
+    /// below 200, or of more than three digits) becomes 500: an interim response would leave the client waiting, and
+    /// only [`Upgrade::accept`](crate::server::Upgrade::accept) sends a 101.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Headers::default(), body: Vec::new(), unsendable: false }
+        let unsendable = !matches!(status, 200..=999);
+        let status = if unsendable { 500 } else { status };
+        Self { status, headers: Headers::default(), body: Vec::new(), unsendable }
     }
 
     /// Adds a header. `Connection` and `Content-Length` are sent by themselves. A header that cannot be
@@ -34,9 +38,7 @@ impl Response {
     /// response into a 500 when it is sent.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        const OWN: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
-        let own = OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
-        self.unsendable |= own || !self.headers.push(name, value);
+        self.unsendable |= frames_the_response(name) || !self.headers.push(name, value);
         self
     }
 
@@ -94,26 +96,48 @@ impl Response {
         Self { status, headers, body: Vec::new(), unsendable: false }
     }
 
-    /// The bytes to be written; without the body for an answer to HEAD.
+    /// Returns the bytes to be written, without the body for an answer to HEAD.
     pub(super) fn encode(&self, with_body: bool) -> Vec<u8> {
-        if self.unsendable {
+        // One that was received may be a 101.
+        if self.unsendable || self.status < 200 {
             return Self::new(500).text("The server failed to answer this request.\n").encode(with_body);
         }
         let mut out = Vec::new();
         let status_line = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         out.extend_from_slice(status_line.as_bytes());
-        for (name, value) in self.headers.iter() {
+        // One that was received has fields about its own stream.
+        for (name, value) in self.headers.iter().filter(|(name, _)| !frames_the_response(name)) {
             write_field(&mut out, name, value);
         }
-        // What follows on this stream was sent in the hope of a WebSocket; it must not be taken for a request.
-        write_field(&mut out, "Connection", b"close");
-        write_field(&mut out, "Content-Length", format!("{}", self.body.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        if with_body {
-            out.extend_from_slice(&self.body);
+        // RFC 9110 15.5.22: "The server MUST send an Upgrade header field in a 426 response".
+        let upgrades = self.headers.contains("Upgrade");
+        if self.status == 426 && !upgrades {
+            write_field(&mut out, "Upgrade", b"websocket");
         }
+        // What follows on this stream was sent in the hope of a WebSocket; it must not be taken for a request. RFC 9110
+        // 7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+        let options: &[u8] = if upgrades || self.status == 426 { b"close, Upgrade" } else { b"close" };
+        write_field(&mut out, "Connection", options);
+        let body = match self.status {
+            // RFC 9110 8.6 and 15.4.5: there is no content, and no length of it.
+            204 | 304 => None,
+            // RFC 9110 15.3.6: "a server MUST NOT generate content in a 205 response".
+            205 => Some(&[][..]),
+            _ => Some(&self.body[..]),
+        };
+        if let Some(body) = body {
+            write_field(&mut out, "Content-Length", format!("{}", body.len()).as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body.filter(|_| with_body).unwrap_or_default());
         out
     }
+}
+
+/// Returns `true` for headers that say where a response ends and what becomes of its stream.
+fn frames_the_response(name: &str) -> bool {
+    const OWN: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// The status, and the beginning of the body if that is text, as one line.
@@ -140,6 +164,7 @@ const fn reason_phrase(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         204 => "No Content",
+        205 => "Reset Content",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",

@@ -5,7 +5,10 @@ use ws_core::{Connection, HandshakeError, OriginPolicy, Response, Role, State, T
 
 use crate::support::{
     at, config, hear,
-    http::{Head, SAMPLE_ACCEPT, SAMPLE_KEY, ask, header_value, refused, serve, serve_with},
+    http::{
+        Head, SAMPLE_ACCEPT, SAMPLE_KEY, answered, ask, client_request, conclude, header_value, opening,
+        refused, serve, serve_with,
+    },
     receive, secs, text,
     wire::Frame,
     written,
@@ -161,9 +164,8 @@ fn a_pipelined_second_request_stays_in_the_input() {
         let (request, rest) = ask(&config(|_| {}), &both, sizes).unwrap().unwrap();
         assert_eq!(rest, Head::request().bytes());
         let error = request.upgrade(&OriginPolicy::Any).unwrap_err();
-        assert!(
-            String::from_utf8(error.response().to_bytes()).unwrap().contains("\r\nConnection: close\r\n")
-        );
+        let response = String::from_utf8(error.response().to_bytes()).unwrap();
+        assert!(response.contains("\r\nConnection: close, Upgrade\r\n"), "{response}");
     }
 }
 
@@ -234,4 +236,65 @@ fn a_response_with_a_header_that_cannot_be_sent_is_a_500() {
         assert!(response.starts_with("HTTP/1.1 500 "), "{name:?}: {value:?}");
         assert!(!response.contains("secret") && !response.contains("evil"), "{response}");
     }
+}
+
+#[test]
+fn a_426_names_the_upgrade_in_connection_beside_close() {
+    // RFC 9110 15.5.22 and 7.8: whoever sends Upgrade, or has to, names it in Connection.
+    for response in [
+        HandshakeError::NotAnUpgrade.response(),
+        HandshakeError::UnsupportedVersion.response(),
+        HandshakeError::UpgradeInHttp10.response(),
+        Response::new(426),
+        Response::new(426).header("upgrade", "websocket"),
+        Response::new(400).header("Upgrade", "h2c, websocket"),
+    ] {
+        let answer = respond("GET", &response).to_ascii_lowercase();
+        assert_eq!(header_value(&answer, "connection"), Some("close, upgrade"), "{answer}");
+        assert!(
+            header_value(&answer, "upgrade").is_some_and(|value| value.contains("websocket")),
+            "{answer}"
+        );
+    }
+    assert_eq!(header_value(&respond("GET", &Response::new(404)), "Connection"), Some("close"));
+}
+
+#[test]
+fn a_response_without_content_has_neither_a_length_nor_a_body() {
+    for status in [204, 304] {
+        for response in [Response::new(status), Response::new(status).text("a body that must not be sent")] {
+            let answer = respond("GET", &response);
+            assert!(!answer.contains("Content-Length") && answer.ends_with("\r\n\r\n"), "{answer}");
+            assert_eq!(header_value(&answer, "Connection"), Some("close"));
+        }
+    }
+    let reset = respond("GET", &Response::new(205).text("a body that must not be sent"));
+    assert_eq!(header_value(&reset, "Content-Length"), Some("0"));
+    assert!(reset.ends_with("\r\n\r\n"), "{reset}");
+}
+
+#[test]
+fn a_status_that_is_no_final_answer_becomes_500() {
+    for status in [0, 1, 99, 100, 101, 103, 199, 1000, u16::MAX] {
+        let response = Response::new(status).header("X-A", "1").text("secret");
+        assert_eq!(response.status(), 500, "{status}");
+        let answer = respond("GET", &response);
+        assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{answer}");
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+}
+
+#[test]
+fn a_received_response_that_is_passed_on_has_one_framing() {
+    let head =
+        Head::new(["HTTP/1.1 503 x", "Connection: keep-alive", "Transfer-Encoding: chunked", "X-A: 1"]);
+    let bytes = [&head.bytes()[..], b"5\r\nHello\r\n0\r\n\r\n"].concat();
+    let error = answered(&client_request(), &bytes, &[1]).map(drop).unwrap_err();
+    let HandshakeError::Refused(response) = error else { panic!("{error:?}") };
+    let passed_on = String::from_utf8(response.to_bytes()).unwrap();
+    let expected =
+        "HTTP/1.1 503 Service Unavailable\r\nX-A: 1\r\nConnection: close\r\nContent-Length: 5\r\n\r\nHello";
+    assert_eq!(passed_on, expected);
+    let (_, opening) = conclude(&opening()).unwrap();
+    assert!(opening.to_bytes().starts_with(b"HTTP/1.1 500 "), "a 101 answers one key only");
 }
