@@ -98,7 +98,10 @@ impl<H> Site<H> {
     }
 
     fn open(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Response> {
-        let ((terms, handler), parameters) = self.routes.find(request.path()).ok_or_else(not_found)?;
+        let Some(((terms, handler), parameters)) = self.routes.find(request.path()) else {
+            let has_page = self.pages.find(request.path()).is_some();
+            return Err(if has_page { only_a_page() } else { not_found() });
+        };
         request.parameters = parameters;
         let opened = match request.upgrade(&terms.config.origin) {
             Ok(upgrade) => {
@@ -127,6 +130,11 @@ impl<H> Site<H> {
 
 fn not_found() -> Response {
     Response::new(404).text("Nothing is served on this path.\n")
+}
+
+/// RFC 6455 section 4.2.2, item 4: 404 where the service that is asked for is not available.
+fn only_a_page() -> Response {
+    Response::new(404).text("This path serves a page and no WebSocket: ask for it without an upgrade.\n")
 }
 
 impl<H> fmt::Debug for Site<H> {

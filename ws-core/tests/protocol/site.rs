@@ -73,6 +73,21 @@ fn a_path_that_nothing_is_served_on_is_404_be_it_for_a_websocket_or_a_page() {
 }
 
 #[test]
+fn an_upgrade_on_a_path_that_only_has_a_page_is_told_so() {
+    let mut site = Site::<&str>::new();
+    site.page("/", |_| Response::new(200));
+    site.page("/users/:name", |_| Response::new(200));
+    site.mount("/echo", Terms::default(), "echo");
+    let site = settled(site);
+    for path in ["/", "/users/ann?x"] {
+        let answer = answered(&site, request(&upgrade(path)));
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!(answer.contains("serves a page and no WebSocket"), "{answer}");
+    }
+    assert!(answered(&site, request(&upgrade("/users"))).contains("Nothing is served on this path"));
+}
+
+#[test]
 fn an_ordinary_request_for_a_websocket_is_told_to_upgrade() {
     let mut site = Site::new();
     site.mount("/echo", Terms::default(), "echo");
