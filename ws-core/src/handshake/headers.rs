@@ -96,6 +96,18 @@ impl Headers {
         })
     }
 
+    /// Gives the first field of this name, or a new one, a part of the received head as its value.
+    pub(super) fn set(&mut self, name: &str, value: Range<usize>) {
+        let place = self.fields.iter().position(|field| self.text(&field.name).eq_ignore_ascii_case(name));
+        match place.and_then(|place| self.fields.get_mut(place)) {
+            Some(field) => field.value = value,
+            None => {
+                let name = self.append(name);
+                self.fields.push(Field { name, value });
+            }
+        }
+    }
+
     /// A part of the received head.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         str::from_utf8(self.slice(range)).unwrap_or_default()

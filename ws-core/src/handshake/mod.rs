@@ -4,10 +4,12 @@ pub mod client;
 mod error;
 mod head;
 mod headers;
+mod host;
 mod origin;
 mod response;
 pub mod server;
 mod site;
+mod target;
 mod url;
 
 pub use error::HandshakeError;

@@ -27,8 +27,10 @@ use core::{net::SocketAddr, ops::Range};
 pub use super::site::{Site, Terms};
 use super::{
     HandshakeError, Headers, Response, accept_value,
-    head::{Head, HeadReader, parse_request},
+    head::{Head, HeadReader, RequestHead, parse_request},
     headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
+    host::is_host,
+    target::TargetParts,
 };
 use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, extension};
 
@@ -100,23 +102,23 @@ pub struct Request {
 
 impl Request {
     fn parse(head: Head) -> Result<Self, HandshakeError> {
-        let head = parse_request(head)?;
-        match single(&head.headers, "Host") {
+        let RequestHead { method, target, minor_version, mut headers } = parse_request(head)?;
+        match single(&headers, "Host") {
+            Ok(host) if is_host(host) => {}
+            Ok(_) => return Err(HandshakeError::InvalidHeader("Host")),
             // RFC 9112 3.2: only a request in HTTP/1.1 must have one.
-            Err(HandshakeError::MissingHeader(_)) if head.minor_version == 0 => {}
-            host => _ = host?,
+            Err(HandshakeError::MissingHeader(_)) if minor_version == 0 => {}
+            Err(error) => return Err(error),
         }
-        let path = path_of(head.headers.text(&head.target), head.target.start)
-            .ok_or(HandshakeError::MalformedHead("the request target is no path"))?;
-        Ok(Self {
-            headers: head.headers,
-            method: head.method,
-            target: head.target,
-            path,
-            minor_version: head.minor_version,
-            parameters: Parameters::default(),
-            peer_addr: None,
-        })
+        let parts =
+            TargetParts::parse(headers.text(&target), target.start).map_err(HandshakeError::MalformedHead)?;
+        // RFC 9112 3.2.2: a server "MUST ignore the received Host header field (if any) and instead use the host
+        // information of the request-target".
+        if let Some(authority) = parts.authority {
+            headers.set("Host", authority);
+        }
+        let parameters = Parameters::default();
+        Ok(Self { headers, method, target, path: parts.path, minor_version, parameters, peer_addr: None })
     }
 
     /// The method, such as `GET`.
@@ -164,7 +166,8 @@ impl Request {
         self.peer_addr = address;
     }
 
-    /// All header fields.
+    /// Returns all header fields. If the request target is a whole address, `Host` is the host of that address (RFC 9112
+    /// section 3.2.2).
     #[must_use]
     pub const fn headers(&self) -> &Headers {
         &self.headers
@@ -384,23 +387,4 @@ fn is_key(key: &str) -> bool {
                 .bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'/'))
     })
-}
-
-/// Where the path lies in a target of origin form or absolute form (RFC 9112 section 3.2).
-fn path_of(target: &str, start: usize) -> Option<Range<usize>> {
-    let before = match target.split_once("://") {
-        _ if target.starts_with('/') => 0,
-        Some((scheme, rest))
-            if scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) =>
-        {
-            let authority = rest.find(['/', '?']).unwrap_or(rest.len());
-            scheme.len().saturating_add(3).saturating_add(authority)
-        }
-        _ => return None,
-    };
-    let path = target.get(before..)?;
-    let len = path.find('?').unwrap_or(path.len());
-    let begin = start.saturating_add(before);
-    Some(begin..begin.saturating_add(len))
 }
