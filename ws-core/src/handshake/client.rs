@@ -21,6 +21,7 @@ use super::{
     HandshakeError, Headers, Response, Url, accept_value,
     head::{HeadReader, parse_response},
     headers::write_field,
+    host::is_host,
     server::{are_subprotocols, belongs_to_handshake, single},
 };
 use crate::{
@@ -44,10 +45,17 @@ impl Request {
     }
 
     /// Adds a header. `Host` and `Authorization` replace what follows from the URL. A header that cannot
-    /// be sent, or that belongs to the handshake itself, makes [`Handshake::new`] fail.
+    /// be sent, that belongs to the handshake itself, or a second `Host`, `Origin` or `Authorization` makes
+    /// [`Handshake::new`] fail.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.unsendable |= belongs_to_handshake(name) || !self.headers.push(name, value);
+        // RFC 9110 5.3: a sender must not repeat a field that is no list. Servers refuse a second Host (RFC 9112 3.2).
+        const SINGLE: [&str; 3] = ["Host", "Origin", "Authorization"];
+        let is_single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(name));
+        let is_second = is_single && self.headers.contains(name);
+        let is_invalid = name.eq_ignore_ascii_case("Host") && !is_host(value.trim_matches([' ', '\t']));
+        let is_own = belongs_to_handshake(name);
+        self.unsendable |= is_own || is_second || is_invalid || !self.headers.push(name, value);
         self
     }
 

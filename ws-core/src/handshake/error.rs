@@ -55,8 +55,8 @@ pub enum HandshakeError {
     UnofferedExtension,
     /// A server sent one interim response (1xx) after the other.
     TooManyInterimResponses,
-    /// The application gave a header that cannot be sent: its name is not a token or belongs to the
-    /// handshake itself, or its value holds control characters.
+    /// The application gave a header that cannot be sent: its name is not a token or belongs to the handshake
+    /// itself, its value holds control characters or is no valid `Host`, or it may be there once and is there twice.
     UnsendableHeader,
     /// The application gave a subprotocol that is not a token, or the same one twice.
     UnsendableSubprotocol,
@@ -138,8 +138,8 @@ impl fmt::Display for HandshakeError {
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),
             Self::TooManyInterimResponses => f.write_str("the server sent too many interim responses"),
             Self::UnsendableHeader => f.write_str(
-                "a header cannot be sent: its name is no token or belongs to the handshake, or its value holds \
-                 control characters",
+                "a header cannot be sent: its name is no token or belongs to the handshake, its value holds control \
+                 characters or is no valid Host, or it may be there once and is there twice",
             ),
             Self::UnsendableSubprotocol => f.write_str("a subprotocol cannot be offered: it is no token or there twice"),
             Self::SubprotocolNotOffered => f.write_str("a subprotocol was accepted that the client did not offer"),

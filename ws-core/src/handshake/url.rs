@@ -117,7 +117,8 @@ impl FromStr for Url {
             host,
             port: port.unwrap_or_else(|| default_port(secure)),
             target: format!("{slash}{}", utf8_percent_encode(tail, ESCAPED)),
-            authorization: user.map(basic),
+            // Neither a user nor a password is no reason to authenticate.
+            authorization: user.filter(|user| !matches!(*user, "" | ":")).map(basic),
         })
     }
 }

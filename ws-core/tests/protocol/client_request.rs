@@ -135,6 +135,34 @@ fn user_and_password_of_the_url_become_an_authorization_and_show_nowhere_else() 
 }
 
 #[test]
+fn a_url_with_neither_user_nor_password_sends_no_authorization() {
+    for url in ["ws://@host/", "ws://:@host/", "wss://@host:443"] {
+        let request = encoded(&request_to(url));
+        assert!(!request.contains("Authorization"), "{url}: {request}");
+        assert_eq!(header_value(&request, "Host"), Some("host"));
+    }
+}
+
+#[test]
+fn a_header_that_may_be_there_once_cannot_be_sent_twice() {
+    for (name, again) in [("Host", "host"), ("Origin", "ORIGIN"), ("Authorization", "authorization")] {
+        let request = client_request().header(name, "one.example").header(again, "two.example");
+        assert_eq!(error_of(&request), HandshakeError::UnsendableHeader, "{name}");
+    }
+    let same = client_request().header("Host", "host").header("Host", "host");
+    assert_eq!(error_of(&same), HandshakeError::UnsendableHeader);
+}
+
+#[test]
+fn a_host_that_servers_must_refuse_cannot_be_sent() {
+    for host in ["", " ", "a b", "user@host", "host/path", "host:port", "http://host"] {
+        let error = error_of(&client_request().header("Host", host));
+        assert_eq!(error, HandshakeError::UnsendableHeader, "{host:?}");
+    }
+    assert!(encoded(&client_request().header("Host", " [::1]:80 ")).contains("\r\nHost: [::1]:80\r\n"));
+}
+
+#[test]
 fn an_application_may_authorize_otherwise_than_the_url() {
     let request = encoded(&request_to("ws://user:pw@host/").header("AUTHORIZATION", "Bearer token"));
     assert_eq!(header_value(&request, "AUTHORIZATION"), Some("Bearer token"));
