@@ -118,15 +118,37 @@ pub struct CloseFrame<'a> {
 }
 
 impl<'a> CloseFrame<'a> {
-    /// The longest reason, in bytes.
+    /// Maximum length of a reason, in bytes (RFC 6455 section 5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// What a Close to be sent says.
+    /// Returns the longest beginning of `reason` that a Close can carry: at most 123 bytes, cut between two characters.
+    ///
+    /// [`close`](crate::Connection::close) and [`fail`](crate::Connection::fail) refuse a longer reason. Call this for a
+    /// text whose length the application does not control, such as that of an error.
+    ///
+    /// ```
+    /// use ws_core::{CloseCode, CloseFrame};
+    ///
+    /// let error = "the database answered: ".repeat(10);
+    /// let reason = CloseFrame::truncate_reason(&error);
+    /// assert_eq!(reason.len(), 123);
+    /// assert!(CloseFrame::new(CloseCode::INTERNAL_ERROR, reason).is_ok());
+    /// ```
+    #[must_use]
+    pub fn truncate_reason(reason: &str) -> &str {
+        // A character has at most four bytes, so one of these is where one ends.
+        let is_end = |len: &usize| reason.is_char_boundary(*len);
+        let len = (0..=reason.len().min(Self::MAX_REASON)).rev().find(is_end).unwrap_or(0);
+        reason.get(..len).unwrap_or_default()
+    }
+
+    /// Creates the content of a Close to be sent.
     ///
     /// # Errors
     ///
-    /// A code that must not be sent, or a reason of more than 123 bytes. It is not cut: a cut might fall
-    /// into a character.
+    /// Returns [`SendError::InvalidCloseCode`] if the code must not be sent, and [`SendError::CloseReasonTooLong`] if
+    /// the reason has more than 123 bytes. It is not cut here, because a part may mean something else; see
+    /// [`truncate_reason`](Self::truncate_reason).
     pub fn new(code: CloseCode, reason: impl Into<Cow<'a, str>>) -> Result<Self, SendError> {
         let reason = reason.into();
         if !code.is_sendable() {

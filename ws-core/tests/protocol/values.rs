@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ws_core::{
-    HandshakeError, Message, PreparedMessage, Response, RouteError, Routes, Timestamp, Url, UrlError, client,
+    CloseCode, CloseFrame, HandshakeError, Message, PreparedMessage, Response, RouteError, Routes, Timestamp,
+    Url, UrlError, client,
 };
 
 #[test]
@@ -133,4 +134,20 @@ fn a_time_is_shown_as_the_duration_that_it_is() {
     let time = Timestamp::from(Duration::from_millis(1500));
     assert_eq!((time.to_string(), format!("{time:?}")), ("1.5s".to_owned(), "Timestamp(1.5s)".to_owned()));
     assert_eq!(Timestamp::default(), Timestamp::ZERO);
+}
+
+#[test]
+fn a_reason_is_cut_to_what_a_close_can_carry_between_two_characters() {
+    for reason in ["", "short", &"a".repeat(123)] {
+        assert_eq!(CloseFrame::truncate_reason(reason), reason);
+    }
+    for (character, len) in [("a", 123), ("ü", 122), ("€", 123), ("😀", 120)] {
+        for before in 0..4 {
+            let reason = "x".repeat(before) + &character.repeat(200);
+            let cut = CloseFrame::truncate_reason(&reason);
+            assert!(reason.starts_with(cut) && cut.len() <= 123 && cut.len() > 123 - character.len());
+            assert!(before > 0 || cut.len() == len, "{cut}");
+            assert!(CloseFrame::new(CloseCode::INTERNAL_ERROR, cut).is_ok());
+        }
+    }
 }
