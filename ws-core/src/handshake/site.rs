@@ -33,6 +33,8 @@ pub struct Site<H> {
     config: Config,
     /// The first route that could not be added.
     error: Option<RouteError>,
+    /// Whether each route has the configuration that it was given.
+    is_settled: bool,
 }
 
 impl<H> Default for Site<H> {
@@ -45,11 +47,18 @@ impl<H> Site<H> {
     /// Serves nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { routes: Routes::new(), pages: Routes::new(), config: Config::default(), error: None }
+        Self {
+            routes: Routes::new(),
+            pages: Routes::new(),
+            config: Config::default(),
+            error: None,
+            is_settled: false,
+        }
     }
 
     /// Serves WebSockets on a path; see [`Routes`] for its form.
     pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
+        self.is_settled = false;
         let added = self.routes.insert(path, (terms, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
@@ -66,23 +75,26 @@ impl<H> Site<H> {
         &self.config
     }
 
-    /// The same, to be changed before [`settle`](Self::settle).
+    /// Returns the same, to be changed before [`settle`](Self::settle).
     pub const fn config_mut(&mut self) -> &mut Config {
+        self.is_settled = false;
         &mut self.config
     }
 
-    /// Works out each route's configuration. Call it when all is said and before the first answer.
+    /// Works out each route's configuration. Call it after all changes and before the first answer: until then, every
+    /// upgrade is answered with 500.
     ///
     /// # Errors
     ///
-    /// The first route that is malformed or there twice.
+    /// Returns an error if a route is malformed or there twice: that of the first such route, at every call.
     pub fn settle(&mut self) -> Result<(), RouteError> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         for (terms, _) in self.routes.iter_mut() {
             terms.inherit(&self.config);
         }
+        self.is_settled = true;
         Ok(())
     }
 
@@ -102,6 +114,10 @@ impl<H> Site<H> {
             let has_page = self.pages.find(request.path()).is_some();
             return Err(if has_page { only_a_page() } else { not_found() });
         };
+        // Without its configuration, a route would open connections with limits that it was not given.
+        if !self.is_settled {
+            return Err(Response::new(500).text("The server failed to answer this request.\n"));
+        }
         request.parameters = parameters;
         let opened = match request.upgrade(&terms.config.origin) {
             Ok(upgrade) => {

@@ -171,10 +171,27 @@ fn the_first_route_that_is_malformed_or_there_twice_is_told_before_serving() {
     site.mount("/a", Terms::default(), "first");
     site.mount("/a", Terms::default(), "second");
     site.page("no slash", |_| Response::new(200));
-    assert_eq!(site.settle(), Err(RouteError::Duplicate("/a".into())));
+    for _ in 0..2 {
+        assert_eq!(site.settle(), Err(RouteError::Duplicate("/a".into())), "however often it is asked");
+    }
 
     let mut site = Site::<&str>::new();
     site.page("no slash", |_| Response::new(200));
     let error = site.settle().unwrap_err();
     assert!(error.to_string().contains("no slash"), "{error}");
+}
+
+#[test]
+fn a_site_that_was_not_settled_opens_no_connection() {
+    // Its routes would have default limits instead of their own.
+    let mut site = Site::new();
+    site.mount("/", Terms::default().configure(|config| config.max_message_size = 10), "small");
+    assert!(answered(&site, request(&upgrade("/"))).starts_with("HTTP/1.1 500 "));
+    let mut site = settled(site);
+    assert_eq!(opened(&site, &mut request(&upgrade("/"))).1.config().max_message_size, 10);
+    site.config_mut().max_fragments = 7;
+    assert!(answered(&site, request(&upgrade("/"))).starts_with("HTTP/1.1 500 "), "changed since");
+    let site = settled(site);
+    let (_, connection) = opened(&site, &mut request(&upgrade("/")));
+    assert_eq!((connection.config().max_message_size, connection.config().max_fragments), (10, 7));
 }
