@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 /// What belongs to which path.
 ///
 /// A pattern is a path whose segments may be names to be filled: `/rooms/:room` matches one segment,
-/// `/files/*path` or `/files/*` all that follow. Where several match, the first segment in which they
+/// `/files/*path` all that follow. Neither is filled with nothing: `/rooms/` and `/files/` match only as a literal
+/// or by a wildcard without a name, such as `/files/*`. Where several patterns match, the first segment in which they
 /// differ decides: a literal before a name before a wildcard. Segments are compared percent-decoded.
 ///
 /// ```
@@ -30,7 +31,12 @@ use percent_encoding::percent_decode_str;
 pub struct Routes<T> {
     /// The most specific first.
     routes: Vec<(Vec<Segment>, T)>,
+    /// Number of segments of the longest pattern.
+    longest: usize,
 }
+
+/// A wildcard without a name, and its name among the parameters.
+const UNNAMED: &str = "*";
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
@@ -56,18 +62,19 @@ impl<T> Default for Routes<T> {
 }
 
 impl<T> Routes<T> {
-    /// No routes.
+    /// Creates an empty set of routes.
     #[must_use]
     pub const fn new() -> Self {
-        Self { routes: Vec::new() }
+        Self { routes: Vec::new(), longest: 0 }
     }
 
     /// Adds a route.
     ///
     /// # Errors
     ///
-    /// The pattern does not begin with a slash, has a wildcard before its last segment, a name twice or a
-    /// name without letters; or another route matches just the same paths.
+    /// Returns [`RouteError::Malformed`] if the pattern does not begin with a slash, has a wildcard before its last
+    /// segment, or a name that is empty, there twice (even if one is of a wildcard) or holds a colon or asterisk.
+    /// Returns [`RouteError::Duplicate`] if another route matches just the same paths.
     pub fn insert(&mut self, pattern: &str, target: T) -> Result<(), RouteError> {
         let segments = parse(pattern)?;
         if self.routes.iter().any(|(existing, _)| same_paths(existing, &segments)) {
@@ -76,18 +83,20 @@ impl<T> Routes<T> {
         let ranks = |segments: &[Segment]| segments.iter().map(Segment::rank).collect::<Vec<_>>();
         let new = ranks(&segments);
         let place = self.routes.partition_point(|(existing, _)| ranks(existing) <= new);
+        self.longest = self.longest.max(segments.len());
         self.routes.insert(place, (segments, target));
         Ok(())
     }
 
-    /// The route that a path takes, and what fills the names in its pattern.
+    /// Returns the target of the route that a path takes, and the parameters in its pattern.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<(&T, Parameters)> {
-        let segments = path.strip_prefix('/')?.split('/').map(decode).collect::<Option<Vec<_>>>()?;
-        self.routes.iter().find_map(|(pattern, target)| Some((target, fill(pattern, &segments)?)))
+        let path = SplitPath::new(path.strip_prefix('/')?, self.longest);
+        let (pattern, target) = self.routes.iter().find(|(pattern, _)| path.matches(pattern))?;
+        Some((target, path.parameters(pattern)))
     }
 
-    /// All targets.
+    /// Returns all targets.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.routes.iter_mut().map(|(_, target)| target)
     }
@@ -98,13 +107,13 @@ impl<T> Routes<T> {
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// The value of the name, written without its colon or asterisk; that of a bare `*` is `*`.
+    /// Returns the value of the name, written without its colon or asterisk; that of a bare `*` is `*`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|&(found, _)| found == name).map(|(_, value)| value)
     }
 
-    /// Names and values in the order of the pattern.
+    /// Returns names and values in the order of the pattern.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -142,18 +151,23 @@ fn parse(pattern: &str) -> Result<Vec<Segment>, RouteError> {
     let mut names: Vec<&str> = Vec::new();
     let mut segments = Vec::new();
     for part in pattern.strip_prefix('/').ok_or_else(malformed)?.split('/') {
-        let segment = match (part.strip_prefix(':'), part.strip_prefix('*')) {
-            (Some(""), _) => return Err(malformed()),
-            (Some(name), _) => Segment::Name(name.to_owned()),
-            (_, Some(name)) => Segment::Rest(if name.is_empty() { "*" } else { name }.to_owned()),
-            _ => Segment::Literal(decode(part).ok_or_else(malformed)?.into_owned()),
-        };
-        let after_rest = matches!(segments.last(), Some(Segment::Rest(_)));
-        if after_rest || (segment.rank() > 0 && names.contains(&part)) {
+        if matches!(segments.last(), Some(Segment::Rest(_))) {
             return Err(malformed());
         }
-        names.push(part);
-        segments.push(segment);
+        let name = part.strip_prefix([':', '*']);
+        if let Some(name) = name {
+            let is_unnamed = part == UNNAMED;
+            if names.contains(&name) || name.contains([':', '*']) || (name.is_empty() && !is_unnamed) {
+                return Err(malformed());
+            }
+            names.push(name);
+        }
+        segments.push(match name {
+            Some("") => Segment::Rest(UNNAMED.to_owned()),
+            Some(name) if part.starts_with('*') => Segment::Rest(name.to_owned()),
+            Some(name) => Segment::Name(name.to_owned()),
+            None => Segment::Literal(decode(part).ok_or_else(malformed)?.into_owned()),
+        });
     }
     Ok(segments)
 }
@@ -162,23 +176,63 @@ fn same_paths(a: &[Segment], b: &[Segment]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.rank() == b.rank() && (a.rank() > 0 || a == b))
 }
 
-fn fill(pattern: &[Segment], path: &[Cow<'_, str>]) -> Option<Parameters> {
-    let mut parameters = Vec::new();
-    let mut rest = path;
-    for segment in pattern {
-        let (first, others) = rest.split_first()?;
-        match segment {
-            Segment::Literal(literal) if literal == first => {}
-            Segment::Literal(_) => return None,
-            Segment::Name(name) => parameters.push((name.clone(), first.clone().into_owned())),
-            Segment::Rest(name) => {
-                parameters.push((name.clone(), rest.join("/")));
-                return Some(Parameters(parameters));
+/// The beginning of a path, split only as far as patterns can look: the rest may be as long as the head of a request.
+struct SplitPath<'p> {
+    pieces: Vec<Piece<'p>>,
+    /// Whether no segment follows the last piece.
+    is_whole: bool,
+}
+
+struct Piece<'p> {
+    /// The segment, percent-decoded; `None` if that is no text.
+    segment: Option<Cow<'p, str>>,
+    /// The path from this segment on, as it was sent.
+    tail: &'p str,
+}
+
+impl<'p> SplitPath<'p> {
+    fn new(path: &'p str, most: usize) -> Self {
+        let mut pieces = Vec::new();
+        let mut rest = Some(path);
+        while pieces.len() < most
+            && let Some(tail) = rest
+        {
+            let (segment, behind) = match tail.split_once('/') {
+                Some((segment, behind)) => (segment, Some(behind)),
+                None => (tail, None),
+            };
+            pieces.push(Piece { segment: decode(segment), tail });
+            rest = behind;
+        }
+        Self { pieces, is_whole: rest.is_none() }
+    }
+
+    fn matches(&self, pattern: &[Segment]) -> bool {
+        for (at, segment) in pattern.iter().enumerate() {
+            let Some(Piece { segment: Some(text), tail }) = self.pieces.get(at) else { return false };
+            let matches = match segment {
+                Segment::Literal(literal) => literal == text,
+                Segment::Name(_) => !text.is_empty(),
+                Segment::Rest(name) => {
+                    return (name == UNNAMED || !tail.is_empty()) && decode(tail).is_some();
+                }
+            };
+            if !matches {
+                return false;
             }
         }
-        rest = others;
+        self.is_whole && self.pieces.len() == pattern.len()
     }
-    rest.is_empty().then_some(Parameters(parameters))
+
+    /// The parameters in a pattern that matches.
+    fn parameters(&self, pattern: &[Segment]) -> Parameters {
+        let value = |(segment, piece): (&Segment, &Piece<'p>)| match segment {
+            Segment::Literal(_) => None,
+            Segment::Name(name) => Some((name.clone(), piece.segment.clone()?.into_owned())),
+            Segment::Rest(name) => Some((name.clone(), decode(piece.tail)?.into_owned())),
+        };
+        Parameters(pattern.iter().zip(&self.pieces).filter_map(value).collect())
+    }
 }
 
 fn decode(segment: &str) -> Option<Cow<'_, str>> {
@@ -205,7 +259,7 @@ mod tests {
                 ("/other", "/:a"),
                 ("/other/x", "/:a/x"),
                 ("/echo/x", "/echo/:b"),
-                ("/echo/", "/echo/:b"),
+                ("/echo/", "/*"),
                 ("/echo/x/y", "/echo/*rest"),
                 ("/other/y", "/*"),
             ] {
@@ -234,7 +288,9 @@ mod tests {
     fn malformed_and_duplicate_patterns_are_refused() {
         let mut routes = Routes::new();
         routes.insert("/a/:b", ()).unwrap();
-        for pattern in ["", "a", "/:", "/*/a", "/*a/*b", "/:a/:a"] {
+        for pattern in
+            ["", "a", "/:", "/*/a", "/*a/*b", "/:a/:a", "/:a/*a", "/:*", "/:*/*", "/**", "/:a:b", "/a/%FF"]
+        {
             assert!(matches!(routes.insert(pattern, ()), Err(RouteError::Malformed(_))), "{pattern}");
         }
         assert!(matches!(routes.insert("/a/:c", ()), Err(RouteError::Duplicate(_))));

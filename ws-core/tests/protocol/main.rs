@@ -24,6 +24,7 @@ mod pings;
 mod progress;
 mod replies;
 mod round_trip;
+mod routes;
 mod sending;
 mod server_answer;
 mod server_head;
