@@ -56,17 +56,20 @@ enum Meaning {
     Invalid,
 }
 
-/// RFC 7692 7.2.2, all at once: four bytes are appended, and the result is inflated.
+/// RFC 7692 7.2.2, all at once: four bytes are appended, and the result is inflated. Of a message that is whole, a block
+/// ends with them: another one that follows means what it says.
 fn whole(payload: &[u8], limit: usize) -> Meaning {
-    let mut inflated = Vec::with_capacity(limit + 1);
+    const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
+    const STORED_X: [u8; 6] = [0, 1, 0, 0xFE, 0xFF, b'X'];
+    let mut inflated = Vec::with_capacity(limit + 16);
     let mut codec = Decompress::new_with_window_bits(false, 15);
     let mut ended = payload.is_empty();
     let mut before_tail = 0;
-    for (part, is_tail) in [(payload, false), (&[0, 0, 0xFF, 0xFF][..], true)] {
+    for (part, is_tail) in [(payload, false), (&[&TAIL[..], &STORED_X].concat()[..], true)] {
         if is_tail {
             before_tail = inflated.len();
             if ended {
-                break;
+                return Meaning::Bytes(inflated);
             }
         }
         let mut rest = part;
@@ -75,7 +78,7 @@ fn whole(payload: &[u8], limit: usize) -> Meaning {
             let status = codec.decompress_vec(rest, &mut inflated, FlushDecompress::Sync);
             let consumed = (codec.total_in() - before) as usize;
             rest = &rest[consumed..];
-            if inflated.len() > limit {
+            if !is_tail && inflated.len() > limit {
                 return Meaning::TooLarge;
             }
             match status {
@@ -90,7 +93,8 @@ fn whole(payload: &[u8], limit: usize) -> Meaning {
             }
         }
     }
-    if inflated.len() == before_tail { Meaning::Bytes(inflated) } else { Meaning::Invalid }
+    let is_whole = inflated.pop() == Some(b'X') && inflated.len() == before_tail;
+    if is_whole { Meaning::Bytes(inflated) } else { Meaning::Invalid }
 }
 
 fn compare(expected: &Meaning, events: &[Event<'_>], error: Option<ProtocolError>) {

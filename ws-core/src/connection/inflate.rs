@@ -5,6 +5,10 @@ use core::mem;
 use super::partial::{OpenFrame, OpenMessage, Payload, take};
 use crate::{Chunk, Config, Delivery, Event, Message, ProtocolError, extension::Inflater};
 
+/// Maximum length of a message in memory, in bytes: no allocation has more than `isize::MAX`, and text needs room for
+/// one more character.
+const MAX_LEN: usize = isize::MAX.unsigned_abs() - 4;
+
 /// Inflates the next piece of a compressed message.
 pub(super) fn inflated_piece<'a>(
     frame: &mut OpenFrame,
@@ -19,10 +23,11 @@ pub(super) fn inflated_piece<'a>(
     let in_chunks = config.delivery == Delivery::Chunks;
     let piece = take(frame, input, if in_chunks { len.min(STEP) } else { len });
     let last = frame.fin && frame.remaining == 0;
-    let limit = config.max_message_size;
+    let limit = if in_chunks { config.max_message_size } else { config.max_message_size.min(MAX_LEN) };
+    let announced = message.size;
     let payload = match &mut message.payload {
         Payload::Binary(bytes) => {
-            inflater.inflate(piece, last, limit, |block| {
+            inflater.inflate(piece, last, limit, announced, |block| {
                 bytes.reserve_exact(bounded_growth(bytes.capacity(), bytes.len(), block.len(), limit));
                 bytes.extend_from_slice(block);
                 Ok(())
@@ -30,7 +35,7 @@ pub(super) fn inflated_piece<'a>(
             (last || (in_chunks && !bytes.is_empty())).then(|| Message::from(mem::take(bytes)))
         }
         Payload::Text { text, decoder } => {
-            inflater.inflate(piece, last, limit, |block| {
+            inflater.inflate(piece, last, limit, announced, |block| {
                 let (completed, more) = decoder.decode(block)?;
                 let len = more.len().saturating_add(4);
                 text.reserve_exact(bounded_growth(text.capacity(), text.len(), len, limit));
@@ -57,4 +62,22 @@ fn bounded_growth(capacity: usize, len: usize, block: usize, limit: usize) -> us
         return 0;
     }
     len.min(limit.saturating_sub(len)).max(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_growth_of_a_message_exceeds_what_can_be_allocated() {
+        let limit = MAX_LEN;
+        for len in [0, 1 << 20, MAX_LEN / 2, MAX_LEN / 2 + 1, MAX_LEN - (16 << 10), MAX_LEN - 1] {
+            // As much as fits is given to the message, and text asks for room for a character more.
+            let block = (limit - len).min(16 << 10);
+            for block in [block, block + 4] {
+                let growth = bounded_growth(len, len, block, limit);
+                assert!(growth >= block && len + growth <= isize::MAX.unsigned_abs(), "{len} and {growth}");
+            }
+        }
+    }
 }

@@ -4,15 +4,13 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Compression, FlushCompress};
+use zlib_rs::Inflate;
 
 use super::negotiation::Direction;
-use crate::ProtocolError;
 
 /// What every compressed message ends with and none carries (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
-/// How much is inflated at a time.
-const BLOCK: usize = 16 << 10;
 
 /// Whether and how to compress messages: permessage-deflate (RFC 7692).
 ///
@@ -40,7 +38,8 @@ pub struct Deflate {
     /// Messages of fewer bytes are sent as they are; 128.
     pub threshold: usize,
     /// Whether the server's compressor may refer to earlier messages; no. It makes messages that are like
-    /// each other smaller and costs a compressor for each connection of the server.
+    /// each other smaller and costs a compressor for each connection of the server. A client asks the server not to do
+    /// so, but also connects to one that does.
     pub server_context_takeover: bool,
     /// Whether the client's compressor may refer to earlier messages; yes. It costs a compressor for each
     /// connection of the client, and an inflater for each of the server.
@@ -52,10 +51,10 @@ pub struct Deflate {
     /// Whether a compressor with a context is dropped when the connection is idle, which is looked at with
     /// every keepalive ping; no. The next message then begins without a context.
     pub release_when_idle: bool,
-    /// How many times its compressed size a message may have, beyond the first 64 KiB; no limit. The
-    /// message's own limit holds in any case.
+    /// How many times its compressed size a message may have, beyond the first 64 KiB; no limit. The compressed size
+    /// is what the headers of its frames have announced so far. The message's own limit holds in any case.
     pub max_ratio: Option<u32>,
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 impl Default for Deflate {
@@ -76,12 +75,14 @@ impl Default for Deflate {
 
 /// Codecs between two messages of connections that keep no context, with their windows.
 #[derive(Clone, Default)]
-struct Pool(Arc<Mutex<Codecs>>);
+pub(super) struct Pool(Arc<Mutex<Codecs>>);
 
 #[derive(Default)]
 struct Codecs {
+    /// With their level and window, those used last at the end.
     compressors: Vec<(u8, u8, Compress)>,
-    inflaters: Vec<(u8, Decompress)>,
+    /// With the largest window, which can do without a smaller one.
+    inflaters: Vec<Inflate>,
 }
 
 impl Pool {
@@ -96,14 +97,29 @@ impl Pool {
         let compressors = &mut self.lock().compressors;
         let at = compressors
             .iter()
-            .position(|&(has_level, has_bits, _)| (has_level, has_bits) == (level, bits))?;
-        Some(compressors.swap_remove(at).2)
+            .rposition(|&(has_level, has_bits, _)| (has_level, has_bits) == (level, bits))?;
+        Some(compressors.remove(at).2)
     }
 
-    fn inflater(&self, bits: u8) -> Option<Decompress> {
+    /// Keeps a compressor instead of the one whose last use is longest ago: whatever windows the first peers chose, those
+    /// of the peers that are here now are in stock.
+    fn keep_compressor(&self, level: u8, bits: u8, codec: Compress) {
+        let compressors = &mut self.lock().compressors;
+        if compressors.len() >= Self::KEPT {
+            compressors.remove(0);
+        }
+        compressors.push((level, bits, codec));
+    }
+
+    pub(super) fn inflater(&self) -> Option<Inflate> {
+        self.lock().inflaters.pop()
+    }
+
+    pub(super) fn keep_inflater(&self, codec: Inflate) {
         let inflaters = &mut self.lock().inflaters;
-        let at = inflaters.iter().position(|&(has, _)| has == bits)?;
-        Some(inflaters.swap_remove(at).1)
+        if inflaters.len() < Self::KEPT {
+            inflaters.push(codec);
+        }
     }
 }
 
@@ -199,10 +215,7 @@ impl Compressor {
             self.codec = Some(codec);
         } else {
             codec.reset();
-            let compressors = &mut self.settings.pool.lock().compressors;
-            if compressors.len() < Pool::KEPT {
-                compressors.push((level, bits, codec));
-            }
+            self.settings.pool.keep_compressor(level, bits, codec);
         }
         out
     }
@@ -211,123 +224,5 @@ impl Compressor {
         if self.settings.release_when_idle && self.direction.context_takeover {
             self.codec = None;
         }
-    }
-}
-
-/// Inflates the messages of the other end.
-#[derive(Debug)]
-pub(crate) struct Inflater {
-    direction: Direction,
-    settings: Deflate,
-    /// Made for the first message; between messages it is here only if it keeps its context.
-    codec: Option<Decompress>,
-    /// Of the message in progress, in bytes.
-    received: u64,
-    inflated: usize,
-    /// Whether the latest block said that it was the final one, and nothing came after it.
-    ended: bool,
-}
-
-impl Inflater {
-    /// What a message may inflate to before its ratio counts.
-    const RATIO_FREE: u64 = 64 << 10;
-
-    pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
-        Self { direction, settings, codec: None, received: 0, inflated: 0, ended: false }
-    }
-
-    /// Inflates a piece of a message and gives the result to `take`, block by block; the last piece ends
-    /// it. The message must not have more than `limit` bytes.
-    pub(crate) fn inflate(
-        &mut self,
-        piece: &[u8],
-        last: bool,
-        limit: usize,
-        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
-        let bits = self.direction.window_bits.clamp(9, 15);
-        let mut codec = self
-            .codec
-            .take()
-            .or_else(|| self.settings.pool.inflater(bits))
-            .unwrap_or_else(|| Decompress::new_with_window_bits(false, bits));
-        self.received = self.received.saturating_add(piece.len() as u64);
-        let mut block = Vec::with_capacity(BLOCK);
-        self.run(&mut codec, piece, limit, &mut block, &mut take)?;
-        if last {
-            let before = self.inflated;
-            // Neither a payload without any byte, which some send for an empty message, nor one that ends with
-            // a final block waits for more.
-            if self.received > 0 && !self.ended {
-                self.run(&mut codec, &TAIL, limit, &mut block, &mut take)?;
-            }
-            // Of a message that is whole, nothing is left to say when its end comes.
-            if self.inflated != before {
-                return Err(ProtocolError::InvalidCompression);
-            }
-            (self.received, self.inflated, self.ended) = (0, 0, false);
-        }
-        if self.direction.context_takeover || !last {
-            self.codec = Some(codec);
-        } else {
-            codec.reset(false);
-            let inflaters = &mut self.settings.pool.lock().inflaters;
-            if inflaters.len() < Pool::KEPT {
-                inflaters.push((bits, codec));
-            }
-        }
-        Ok(())
-    }
-
-    fn run(
-        &mut self,
-        codec: &mut Decompress,
-        mut input: &[u8],
-        limit: usize,
-        block: &mut Vec<u8>,
-        take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
-        while !input.is_empty() || !self.ended {
-            block.clear();
-            let before = codec.total_in();
-            let status = codec.decompress_vec(input, block, FlushDecompress::Sync);
-            let consumed = usize::try_from(codec.total_in().saturating_sub(before)).unwrap_or(usize::MAX);
-            input = input.get(consumed..).unwrap_or_default();
-            // First what came before a mistake, so that the verdict is that of a message in single bytes: where
-            // the network cuts has no meaning.
-            let space = limit.saturating_sub(self.inflated);
-            let fitting = block.get(..space).unwrap_or(block);
-            if !fitting.is_empty() {
-                take(fitting)?;
-            }
-            self.inflated = self.inflated.saturating_add(block.len());
-            self.check(limit)?;
-            let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
-            self.ended = status == Status::StreamEnd;
-            if self.ended {
-                // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
-                codec.reset(false);
-            } else if input.is_empty() && block.len() < block.capacity() {
-                break;
-            } else if consumed == 0 && block.is_empty() {
-                return Err(ProtocolError::InvalidCompression);
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, limit: usize) -> Result<(), ProtocolError> {
-        if self.inflated > limit {
-            // How much more it would be is not known yet.
-            let size = (limit as u64).saturating_add(1);
-            return Err(ProtocolError::MessageTooLarge { size, limit });
-        }
-        let size = self.inflated as u64;
-        if let Some(ratio) = self.settings.max_ratio
-            && size > self.received.saturating_mul(u64::from(ratio)).max(Self::RATIO_FREE)
-        {
-            return Err(ProtocolError::CompressionRatio { limit: ratio });
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,8 @@ mod header;
 #[cfg(feature = "deflate")]
 mod deflate;
 #[cfg(feature = "deflate")]
+mod inflate;
+#[cfg(feature = "deflate")]
 mod negotiation;
 #[cfg(not(feature = "deflate"))]
 mod none;
@@ -13,7 +15,8 @@ mod none;
 pub use deflate::Deflate;
 #[cfg(feature = "deflate")]
 pub(crate) use {
-    deflate::{Compressor, Inflater},
+    deflate::Compressor,
+    inflate::Inflater,
     negotiation::{Agreed, accept, confirm, offer},
 };
 

@@ -3,8 +3,9 @@
 use alloc::{format, string::String};
 
 use super::{
-    deflate::{Compressor, Deflate, Inflater},
+    deflate::{Compressor, Deflate},
     header::{self, Extension, Parameter},
+    inflate::Inflater,
 };
 use crate::{Config, HandshakeError, Headers, Role};
 

@@ -44,6 +44,7 @@ impl Inflater {
         _piece: &[u8],
         _last: bool,
         _limit: usize,
+        _announced: u64,
         _take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
         match *self {}

@@ -1,7 +1,9 @@
 //! permessage-deflate (RFC 7692): negotiation, round trips, hostile input, memory.
 
+mod cuts;
 mod hostile;
 mod negotiation;
+mod pool;
 mod round_trip;
 
 use std::sync::Arc;

@@ -1,0 +1,158 @@
+//! Inflating of messages (RFC 7692 section 7.2.2).
+
+use alloc::{vec, vec::Vec};
+use core::fmt;
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::{deflate::Deflate, negotiation::Direction};
+use crate::ProtocolError;
+
+/// What every compressed message ends with and none carries (RFC 7692 section 7.2.1), and one byte of a next block,
+/// which shows whether a block ends in between.
+const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xFF, 0xFF, 0x00];
+/// Length of the tail alone.
+const TAIL_LEN: u64 = 4;
+/// How much is inflated at a time.
+const BLOCK: usize = 16 << 10;
+
+/// Inflates the messages of the other end.
+pub(crate) struct Inflater {
+    direction: Direction,
+    settings: Deflate,
+    /// Made for the first message; between messages it is here only if it keeps its context.
+    codec: Option<Inflate>,
+    /// Whether the message in progress has any byte.
+    is_begun: bool,
+    /// Size of the message in progress, in bytes.
+    inflated: usize,
+    /// Whether the latest block said that it was the final one, and nothing came after it.
+    ended: bool,
+}
+
+/// What a message may inflate to, and the error beyond.
+#[derive(Clone, Copy)]
+struct Bound {
+    size: usize,
+    error: ProtocolError,
+}
+
+impl Inflater {
+    /// What a message may inflate to before its ratio counts, in bytes.
+    const RATIO_FREE: u64 = 64 << 10;
+
+    pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
+        Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
+    }
+
+    /// Inflates a piece of a message and gives the result to `take`, block by block; the last piece ends it. The message
+    /// must not have more than `limit` bytes; its frames have announced `announced` compressed bytes so far.
+    pub(crate) fn inflate(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        limit: usize,
+        announced: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        let bound = self.bound(limit, announced);
+        let mut codec = self.codec.take().unwrap_or_else(|| self.make_codec());
+        self.is_begun |= !piece.is_empty();
+        self.run(&mut codec, piece, bound, &mut take)?;
+        if last {
+            // Neither a payload without any byte, which some send for an empty message, nor one that ends with a final
+            // block waits for more.
+            if self.is_begun && !self.ended && !ends_at_a_block(&mut codec) {
+                return Err(ProtocolError::InvalidCompression);
+            }
+            (self.is_begun, self.inflated, self.ended) = (false, 0, false);
+        }
+        if self.direction.context_takeover || !last {
+            self.codec = Some(codec);
+        } else {
+            codec.reset(false);
+            self.settings.pool.keep_inflater(codec);
+        }
+        Ok(())
+    }
+
+    /// A codec without context.
+    fn make_codec(&self) -> Inflate {
+        if self.direction.context_takeover {
+            return Inflate::new(false, self.direction.window_bits.clamp(9, 15));
+        }
+        self.settings.pool.inflater().unwrap_or_else(|| Inflate::new(false, 15))
+    }
+
+    /// The smaller of both limits. Both are sizes of what comes out and not of what has come, so that the verdict is the
+    /// same wherever the network cuts.
+    fn bound(&self, limit: usize, announced: u64) -> Bound {
+        // How much more it would be is not known yet.
+        let size = (limit as u64).saturating_add(1);
+        let message = Bound { size: limit, error: ProtocolError::MessageTooLarge { size, limit } };
+        let Some(ratio) = self.settings.max_ratio else { return message };
+        let most = announced.saturating_mul(u64::from(ratio)).max(Self::RATIO_FREE);
+        match usize::try_from(most) {
+            Ok(size) if size < limit => {
+                Bound { size, error: ProtocolError::CompressionRatio { limit: ratio } }
+            }
+            _ => message,
+        }
+    }
+
+    fn run(
+        &mut self,
+        codec: &mut Inflate,
+        mut input: &[u8],
+        bound: Bound,
+        take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        let mut block: Vec<u8> = vec![0; BLOCK];
+        while !input.is_empty() || !self.ended {
+            let before = (codec.total_in(), codec.total_out());
+            let status = codec.decompress(input, &mut block, InflateFlush::SyncFlush);
+            let consumed = progress(before.0, codec.total_in());
+            let inflated = block.get(..progress(before.1, codec.total_out())).unwrap_or_default();
+            input = input.get(consumed..).unwrap_or_default();
+            // First what came before a mistake, so that the verdict is that of a message in single bytes: where
+            // the network cuts has no meaning.
+            let fitting = inflated.get(..bound.size.saturating_sub(self.inflated)).unwrap_or(inflated);
+            if !fitting.is_empty() {
+                take(fitting)?;
+            }
+            self.inflated = self.inflated.saturating_add(inflated.len());
+            if self.inflated > bound.size {
+                return Err(bound.error);
+            }
+            let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
+            self.ended = status == Status::StreamEnd;
+            if self.ended {
+                // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
+                codec.reset(false);
+            } else if input.is_empty() && inflated.len() < block.len() {
+                break;
+            } else if consumed == 0 && inflated.is_empty() {
+                return Err(ProtocolError::InvalidCompression);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends the tail (RFC 7692 section 7.2.2) and returns `true` if a block ends with it: a message that was cut ends
+/// within a block, or within the header of one, and then the tail is taken for something else.
+fn ends_at_a_block(codec: &mut Inflate) -> bool {
+    let before = (codec.total_in(), codec.total_out());
+    let status = codec.decompress(&TAIL_AND_MORE, &mut [0], InflateFlush::Block);
+    status.is_ok() && codec.total_in().saturating_sub(before.0) == TAIL_LEN && codec.total_out() == before.1
+}
+
+fn progress(before: u64, after: u64) -> usize {
+    usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX)
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").field("direction", &self.direction).finish_non_exhaustive()
+    }
+}
