@@ -191,6 +191,9 @@ fn chosen(config: &Arc<Config>, value: &[u8]) {
             assert!(chosen.bits("client_max_window_bits").is_some());
         }
         Err(HandshakeError::InvalidHeader(_) | HandshakeError::UnofferedExtension) => {}
+        Err(HandshakeError::ExtensionParameter { value, parameter, .. }) => {
+            assert!(!value.is_empty() && !parameter.is_empty());
+        }
         Err(error) => panic!("{error}"),
     }
 }

@@ -1,5 +1,7 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1).
 
+#[cfg(feature = "deflate")]
+use alloc::boxed::Box;
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use crate::{
@@ -50,6 +52,14 @@ pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeEr
         return Err(HandshakeError::InvalidHeader(NAME));
     }
     Ok(extensions)
+}
+
+/// Returns the list as it was sent, for an error; the beginning of a long one.
+#[cfg(feature = "deflate")]
+pub(super) fn shown(headers: &Headers) -> Box<str> {
+    const MAX_CHARS: usize = 200;
+    let values: Vec<_> = headers.get_all(NAME).collect();
+    values.join(", ").chars().take(MAX_CHARS).collect::<String>().into_boxed_str()
 }
 
 struct Cursor<'h> {

@@ -1,6 +1,6 @@
 //! Which parameters of permessage-deflate two ends agree on (RFC 7692 section 7.1).
 
-use alloc::{format, string::String};
+use alloc::{boxed::Box, format, string::String};
 
 use super::{
     deflate::{Compressor, Deflate},
@@ -47,12 +47,13 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// `None` for an unknown, repeated or malformed parameter.
-    fn parse(extension: &Extension<'_>) -> Option<Self> {
+    /// Returns the name of a parameter that is unknown, repeated or malformed as an error, and what is wrong with it.
+    fn parse<'h>(extension: &Extension<'h>) -> Result<Self, (&'h str, &'static str)> {
         let mut parameters = Self::default();
         for Parameter { name, value } in &extension.parameters {
-            let bits = value.as_deref().map(window_bits);
-            let set_before = match (&*name.to_ascii_lowercase(), bits) {
+            let bits =
+                value.as_deref().map(|value| window_bits(value).ok_or((*name, "has an invalid value")));
+            let is_repeated = match (&*name.to_ascii_lowercase(), bits) {
                 ("server_no_context_takeover", None) => {
                     core::mem::replace(&mut parameters.server_no_context_takeover, true)
                 }
@@ -66,13 +67,17 @@ impl Parameters {
                 ("client_max_window_bits", Some(bits)) => {
                     parameters.client_max_window_bits.replace(Some(bits?)).is_some()
                 }
-                _ => return None,
+                ("server_max_window_bits", None) => return Err((name, "has no value")),
+                ("server_no_context_takeover" | "client_no_context_takeover", Some(_)) => {
+                    return Err((name, "has a value"));
+                }
+                _ => return Err((name, "is unknown")),
             };
-            if set_before {
-                return None;
+            if is_repeated {
+                return Err((name, "is repeated"));
             }
         }
-        Some(parameters)
+        Ok(parameters)
     }
 }
 
@@ -89,8 +94,10 @@ fn is_deflate(extension: &Extension<'_>) -> bool {
 pub(crate) fn accept(headers: &Headers, config: &Config) -> Result<Option<(Agreed, String)>, HandshakeError> {
     let extensions = header::parse(headers)?;
     let Some(settings) = &config.deflate else { return Ok(None) };
-    let mut offers =
-        extensions.iter().filter(|extension| is_deflate(extension)).filter_map(Parameters::parse);
+    let mut offers = extensions
+        .iter()
+        .filter(|extension| is_deflate(extension))
+        .filter_map(|offer| Parameters::parse(offer).ok());
     Ok(offers.find_map(|offer| accept_offer(&offer, settings)))
 }
 
@@ -130,13 +137,18 @@ fn accept_offer(offer: &Parameters, settings: &Deflate) -> Option<(Agreed, Strin
     Some((Agreed { server, client }, response))
 }
 
-/// What a client offers.
+/// Returns what a client offers, best first. Some servers answer without any parameter, whatever was asked for: that a
+/// server keeps no context is therefore a wish, in the first offer alone.
 pub(crate) fn offer(config: &Config) -> Option<String> {
     let settings = config.deflate.as_ref()?;
-    let mut offer = String::from(NAME);
-    if !settings.server_context_takeover {
-        offer.push_str("; server_no_context_takeover");
+    if settings.server_context_takeover {
+        return Some(one_offer(settings, ""));
     }
+    Some(format!("{}, {}", one_offer(settings, "; server_no_context_takeover"), one_offer(settings, "")))
+}
+
+fn one_offer(settings: &Deflate, wish: &str) -> String {
+    let mut offer = format!("{NAME}{wish}");
     if !settings.client_context_takeover {
         offer.push_str("; client_no_context_takeover");
     }
@@ -147,7 +159,7 @@ pub(crate) fn offer(config: &Config) -> Option<String> {
     if settings.client_max_window_bits < 15 {
         offer.push_str(&format!("={}", settings.client_max_window_bits.clamp(8, 15)));
     }
-    Some(offer)
+    offer
 }
 
 /// Holds a server's response against the offer.
@@ -159,19 +171,25 @@ pub(crate) fn confirm(headers: &Headers, config: &Config) -> Result<Option<Agree
     if !is_deflate(chosen) {
         return Err(HandshakeError::UnofferedExtension);
     }
-    let invalid = HandshakeError::InvalidHeader("Sec-WebSocket-Extensions");
-    let Some(response) = Parameters::parse(chosen) else { return Err(invalid) };
+    let invalid = |(parameter, problem)| HandshakeError::ExtensionParameter {
+        value: header::shown(headers),
+        parameter: Box::from(parameter),
+        problem,
+    };
+    let response = Parameters::parse(chosen).map_err(invalid)?;
     let server_bits = response.server_max_window_bits.unwrap_or(15);
     let client_bits = match response.client_max_window_bits {
         None => 15,
         Some(Some(bits)) => bits,
-        Some(None) => return Err(invalid),
+        Some(None) => return Err(invalid(("client_max_window_bits", "has no value"))),
     };
-    // RFC 7692 7.1.1.1 and 7.1.2.1: a server accepts these by repeating them, the window as it is or smaller.
-    if (!settings.server_context_takeover && !response.server_no_context_takeover)
-        || server_bits > settings.server_max_window_bits.clamp(8, 15)
-    {
-        return Err(invalid);
+    // RFC 7692 7.1.2.1: a server accepts this one by repeating it, as it is or smaller.
+    if server_bits > settings.server_max_window_bits.clamp(8, 15) {
+        let problem = match response.server_max_window_bits {
+            None => "was demanded and is missing",
+            Some(_) => "is larger than was demanded",
+        };
+        return Err(invalid(("server_max_window_bits", problem)));
     }
     Ok(Some(Agreed {
         server: Direction {

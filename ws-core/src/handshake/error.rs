@@ -53,6 +53,16 @@ pub enum HandshakeError {
     UnofferedSubprotocol,
     /// A server chose an extension that it was not offered.
     UnofferedExtension,
+    /// A server chose permessage-deflate with a parameter that does not fit what was offered, or without one that was
+    /// demanded.
+    ExtensionParameter {
+        /// Value of the server's `Sec-WebSocket-Extensions`; of a long one, the beginning.
+        value: Box<str>,
+        /// Name of the parameter.
+        parameter: Box<str>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A server sent one interim response (1xx) after the other.
     TooManyInterimResponses,
     /// The application gave a header that cannot be sent: its name is not a token or belongs to the handshake
@@ -136,6 +146,11 @@ impl fmt::Display for HandshakeError {
             Self::Refused(response) => write!(f, "the server refused the WebSocket and answered {response}"),
             Self::UnofferedSubprotocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),
+            Self::ExtensionParameter { value, parameter, problem } => write!(
+                f,
+                "the server chose the extension {value:?}, but the parameter {parameter} {problem}; compression can be \
+                 switched off or asked for with other settings"
+            ),
             Self::TooManyInterimResponses => f.write_str("the server sent too many interim responses"),
             Self::UnsendableHeader => f.write_str(
                 "a header cannot be sent: its name is no token or belongs to the handshake, its value holds control \

@@ -1,7 +1,7 @@
 //! What two ends agree on (RFC 7692 section 7.1).
 
 use proptest::prelude::*;
-use ws_core::{Event, HandshakeError, Message, Timestamp, client};
+use ws_core::{Connection, Event, HandshakeError, Message, Timestamp, client, testing::Head};
 
 use super::{Config, compressing, drain, open, receive, server_for_offer};
 
@@ -76,26 +76,90 @@ fn a_server_that_does_not_compress_answers_no_offer() {
 }
 
 /// What a client with this configuration makes of this response.
-fn client_for_response(response: &str, config: &std::sync::Arc<Config>) -> Result<bool, HandshakeError> {
+fn client_for_response(
+    response: &str,
+    config: &std::sync::Arc<Config>,
+) -> Result<Connection, HandshakeError> {
     let request = client::Request::new("ws://host/".parse().unwrap());
     let mut handshake = client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO)?;
+    let request = drain(&mut handshake.transmit());
+    let head = Head::response_to(&request).with(format!("Sec-WebSocket-Extensions: {response}"));
+    let (connection, _) = handshake.receive(&mut &mut head.bytes()[..])?.unwrap();
+    Ok(connection)
+}
+
+/// What a client with this configuration offers.
+fn offer_of(config: &std::sync::Arc<Config>) -> String {
+    let request = client::Request::new("ws://host/".parse().unwrap());
+    let mut handshake = client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
     let request = String::from_utf8(drain(&mut handshake.transmit())).unwrap();
-    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-    // A server that knows nothing of extensions accepts; what it did not say is added.
-    let mut accepting = ws_core::server::Handshake::new(Config::default().into(), Timestamp::ZERO);
-    let mut head = format!(
-        "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n"
-    )
-    .into_bytes();
-    let request = accepting.receive(&mut &mut head[..]).unwrap().unwrap();
-    let upgrade = request.upgrade(&Config::default().origin).unwrap();
-    let accept = ws_core::server::Accept::new();
-    let mut accepted = upgrade.accept(&accept, Config::default().into(), Timestamp::ZERO).unwrap();
-    let head = String::from_utf8(drain(&mut accepted.transmit())).unwrap();
-    let head = head.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Extensions: {response}\r\n\r\n"));
-    let (connection, _) = handshake.receive(&mut &mut head.into_bytes()[..])?.unwrap();
-    Ok(connection.is_compressed())
+    let offer = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+    offer.expect("an offer").to_owned()
+}
+
+#[test]
+fn a_client_prefers_a_server_without_context_and_also_offers_to_do_with_one() {
+    assert_eq!(
+        offer_of(&compressing(|_, _| {})),
+        "permessage-deflate; server_no_context_takeover; client_max_window_bits, \
+         permessage-deflate; client_max_window_bits"
+    );
+    assert_eq!(
+        offer_of(&compressing(|_, deflate| {
+            deflate.server_max_window_bits = 10;
+            deflate.client_context_takeover = false;
+        })),
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; \
+         client_max_window_bits, permessage-deflate; client_no_context_takeover; server_max_window_bits=10; \
+         client_max_window_bits"
+    );
+    let with_context = compressing(|_, deflate| deflate.server_context_takeover = true);
+    assert_eq!(offer_of(&with_context), "permessage-deflate; client_max_window_bits");
+}
+
+#[test]
+fn a_client_opens_with_a_server_that_answers_without_parameters() {
+    let mut client = client_for_response("permessage-deflate", &compressing(|_, _| {})).unwrap();
+    // RFC 7692 7.2.3.2: the second message refers to the first.
+    for payload in [&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..], &[0xf2, 0x00, 0x11, 0x00, 0x00]] {
+        let frame = [&[0xC1, payload.len() as u8][..], payload].concat();
+        let events = receive(&mut client, &frame, usize::MAX).unwrap();
+        assert_eq!(events, [Event::Message(Message::from("Hello"))]);
+    }
+}
+
+#[test]
+fn an_error_about_compression_quotes_the_answer_and_the_parameter() {
+    let small = compressing(|_, deflate| deflate.server_max_window_bits = 10);
+    for (answer, parameter, problem) in [
+        ("permessage-deflate", "server_max_window_bits", "was demanded and is missing"),
+        (
+            "permessage-deflate; server_max_window_bits=11",
+            "server_max_window_bits",
+            "is larger than was demanded",
+        ),
+        ("permessage-deflate; server_max_window_bits", "server_max_window_bits", "has no value"),
+        ("permessage-deflate; server_max_window_bits=99", "server_max_window_bits", "has an invalid value"),
+        ("permessage-deflate; client_max_window_bits", "client_max_window_bits", "has no value"),
+        ("permessage-deflate; Server_No_Context_Takeover=1", "Server_No_Context_Takeover", "has a value"),
+        ("permessage-deflate; mystery=1", "mystery", "is unknown"),
+        ("permessage-deflate; a; a", "a", "is unknown"),
+        (
+            "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+            "client_no_context_takeover",
+            "is repeated",
+        ),
+    ] {
+        let error = client_for_response(answer, &small).map(drop).unwrap_err();
+        let expected =
+            HandshakeError::ExtensionParameter { value: answer.into(), parameter: parameter.into(), problem };
+        assert_eq!(error, expected);
+        let text = error.to_string();
+        assert!([answer, parameter, problem].iter().all(|part| text.contains(part)), "{text}");
+    }
+    let long = format!("permessage-deflate; {}", "x".repeat(10_000));
+    let error = client_for_response(&long, &small).map(drop).unwrap_err();
+    assert!(matches!(&error, HandshakeError::ExtensionParameter { value, .. } if value.len() == 200));
 }
 
 #[test]
@@ -122,15 +186,15 @@ fn a_client_takes_only_answers_to_what_it_offered() {
         (&strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=10", true),
         (&strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11", false),
         (&strict, "permessage-deflate; server_no_context_takeover", false),
-        (&strict, "permessage-deflate; server_max_window_bits=10", false),
+        // The second offer does not ask the server to keep no context.
+        (&strict, "permessage-deflate; server_max_window_bits=10", true),
     ] {
         let result = client_for_response(response, config);
         assert_eq!(result.is_ok(), taken, "{response}: {result:?}");
+        assert!(result.map_or(true, |connection| connection.is_compressed()));
     }
-    assert_eq!(
-        client_for_response("permessage-deflate", &Config::default().into()),
-        Err(HandshakeError::UnofferedExtension)
-    );
+    let error = client_for_response("permessage-deflate", &Config::default().into()).map(drop).unwrap_err();
+    assert_eq!(error, HandshakeError::UnofferedExtension);
 }
 
 proptest! {
