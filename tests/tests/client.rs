@@ -91,7 +91,7 @@ fn a_text_that_is_no_url_says_what_is_wrong_with_it() {
     for (url, expected) in [
         ("", UrlError::Scheme),
         ("localhost:9001", UrlError::Scheme),
-        ("http://localhost/", UrlError::Scheme),
+        ("ftp://localhost/", UrlError::Scheme),
         ("ws://", UrlError::Host),
         ("ws://localhost:99999/", UrlError::Port),
         ("ws://localhost/#top", UrlError::Fragment),
@@ -102,7 +102,7 @@ fn a_text_that_is_no_url_says_what_is_wrong_with_it() {
             other => panic!("{url:?}: {other:?}"),
         }
     }
-    assert!(ws_std::connect("http://localhost/").unwrap_err().to_string().contains("ws://"));
+    assert!(ws_std::connect("ftp://localhost/").unwrap_err().to_string().contains("ws://"));
 }
 
 #[test]

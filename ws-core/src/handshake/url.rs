@@ -2,7 +2,7 @@ use alloc::{format, string::String, vec::Vec};
 use core::{error::Error, fmt, net::Ipv6Addr, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What a path or query cannot hold as it is; percent signs stay, so that what is escaped already is not
 /// escaped again.
@@ -18,7 +18,11 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The address of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3).
+/// What cannot stand for itself in the zone of an IPv6 address (RFC 6874 section 2).
+const ZONE_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The address of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3). `http://` and `https://` mean the same, as
+/// in the `WebSocket` of browsers.
 ///
 /// ```
 /// use ws_core::Url;
@@ -31,6 +35,10 @@ const ESCAPED: &AsciiSet = &CONTROLS
 ///
 /// let url: Url = "ws://[::1]:9001".parse()?;
 /// assert_eq!((url.host(), url.port(), url.target()), ("::1", 9001, "/"));
+///
+/// let url: Url = "https://[fe80::1%25eth0]/".parse()?; // an address of one link
+/// assert_eq!((url.host(), url.server_name()), ("fe80::1%eth0", "fe80::1"));
+/// assert_eq!(url.to_string(), "wss://[fe80::1%25eth0]/");
 /// # Ok::<(), ws_core::UrlError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -43,25 +51,33 @@ pub struct Url {
 }
 
 impl Url {
-    /// Whether this is `wss://`: TLS below the WebSocket.
+    /// Returns `true` for `wss://`: TLS below the WebSocket.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host in lower case: a name, or an IP address without brackets.
+    /// Returns the host to connect to: a name in lower case, or an IP address without brackets. Behind the `%` of an IPv6
+    /// address is its zone, such as the network interface, as name resolution of the operating system takes it.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port; by default 80 for `ws://` and 443 for `wss://`.
+    /// Returns the host without the zone of an IPv6 address, which has a meaning on this machine alone (RFC 6874 section
+    /// 4): the name that the server's certificate is valid for.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        self.host.split_once('%').map_or(&self.host, |(address, _)| address)
+    }
+
+    /// Returns the port; by default 80 for `ws://` and 443 for `wss://`.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Path and query as the request sends them: beginning with a slash, escaped where necessary.
+    /// Returns path and query as the request sends them: beginning with a slash, escaped where necessary.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -74,8 +90,12 @@ impl Url {
 
     /// The host, and the port if it is not the default one, as the `Host` header wants it.
     pub(super) fn authority(&self) -> String {
-        let brackets = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        let mut authority = format!("{}{}{}", brackets.0, self.host, brackets.1);
+        self.with_port(self.server_name())
+    }
+
+    fn with_port(&self, host: &str) -> String {
+        let brackets = if host.contains(':') { ("[", "]") } else { ("", "") };
+        let mut authority = format!("{}{host}{}", brackets.0, brackets.1);
         if self.port != default_port(self.secure) {
             authority.push_str(&format!(":{}", self.port));
         }
@@ -92,8 +112,8 @@ impl FromStr for Url {
         }
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
         let secure = match scheme {
-            _ if scheme.eq_ignore_ascii_case("ws") => false,
-            _ if scheme.eq_ignore_ascii_case("wss") => true,
+            _ if ["ws", "http"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) => false,
+            _ if ["wss", "https"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) => true,
             _ => return Err(UrlError::Scheme),
         };
         // RFC 6455 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
@@ -135,7 +155,11 @@ impl TryFrom<&str> for Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+        let host = match self.host.split_once('%') {
+            Some((address, zone)) => format!("{address}%25{}", utf8_percent_encode(zone, ZONE_ESCAPED)),
+            None => self.host.clone(),
+        };
+        write!(f, "{scheme}://{}{}", self.with_port(&host), self.target)
     }
 }
 
@@ -153,11 +177,18 @@ fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(UrlError::Host)?;
+            let (address, zone) = match address.split_once('%') {
+                Some((address, zone)) => (address, Some(parse_zone(zone).ok_or(UrlError::Host)?)),
+                None => (address, None),
+            };
             let address: Ipv6Addr = address.parse().map_err(|_| UrlError::Host)?;
             if !port.is_empty() && !port.starts_with(':') {
                 return Err(UrlError::Host);
             }
-            (format!("{address}"), port.strip_prefix(':').unwrap_or_default())
+            (
+                zone.map_or_else(|| format!("{address}"), |zone| format!("{address}%{zone}")),
+                port.strip_prefix(':').unwrap_or_default(),
+            )
         }
         None => {
             let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
@@ -179,6 +210,16 @@ fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     }
 }
 
+/// RFC 6874 section 2: `"%25" ZoneID`, of which the first percent sign is gone.
+fn parse_zone(escaped: &str) -> Option<String> {
+    let escaped = escaped.strip_prefix("25")?;
+    let is_written = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    let zone = percent_decode_str(escaped).decode_utf8().ok()?;
+    let is_zone = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+    let is_valid = !zone.is_empty() && escaped.bytes().all(is_written) && zone.bytes().all(is_zone);
+    is_valid.then(|| zone.into_owned())
+}
+
 /// Basic authentication (RFC 7617).
 fn basic(user_and_password: &str) -> String {
     let (user, password) = user_and_password.split_once(':').unwrap_or((user_and_password, ""));
@@ -192,7 +233,7 @@ fn basic(user_and_password: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It does not begin with `ws://` or `wss://`.
+    /// It does not begin with `ws://`, `wss://`, `http://` or `https://`.
     Scheme,
     /// The host is missing, or is neither a name in ASCII nor an IP address.
     Host,
@@ -207,7 +248,9 @@ pub enum UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "the URL does not begin with ws:// or wss://",
+            Self::Scheme => {
+                "the URL does not begin with ws:// or wss:// (or http:// or https://, which mean the same)"
+            }
             Self::Host => {
                 "the URL's host is missing, or is neither a name in ASCII (use punycode) nor an IP address"
             }
@@ -245,6 +288,11 @@ mod tests {
             ("ws://[::1]", "[::1]", 80, "/"),
             ("ws://[2001:DB8::1]:8080/", "[2001:db8::1]:8080", 8080, "/"),
             ("ws://a_b.example/", "a_b.example", 80, "/"),
+            ("http://example.com/a", "example.com", 80, "/a"),
+            ("HTTPS://example.com", "example.com", 443, "/"),
+            ("http://example.com:443", "example.com:443", 443, "/"),
+            ("ws://[fe80::1%25lo]/", "[fe80::1]", 80, "/"),
+            ("wss://[FE80::1%25eth0.1]:8443/", "[fe80::1]:8443", 8443, "/"),
             ("ws://user@host/", "host", 80, "/"),
             ("ws://host/@not-a-user", "host", 80, "/@not-a-user"),
         ] {
@@ -257,7 +305,8 @@ mod tests {
         for (url, error) in [
             ("", UrlError::Scheme),
             ("example.com", UrlError::Scheme),
-            ("http://example.com", UrlError::Scheme),
+            ("ftp://example.com", UrlError::Scheme),
+            ("httpx://example.com", UrlError::Scheme),
             ("ws:/example.com", UrlError::Scheme),
             ("ws://", UrlError::Host),
             ("ws:///path", UrlError::Host),
@@ -268,6 +317,16 @@ mod tests {
             ("ws://[::g]/", UrlError::Host),
             ("ws://[::1]80/", UrlError::Host),
             ("ws://::1/", UrlError::Host),
+            ("ws://[fe80::1%lo]/", UrlError::Host),
+            ("ws://[fe80::1%25]/", UrlError::Host),
+            ("ws://[fe80::1%2]/", UrlError::Host),
+            ("ws://[fe80::1%25a b]/", UrlError::Host),
+            ("ws://[fe80::1%25a/b]/", UrlError::Host),
+            ("ws://[fe80::1%25%0A]/", UrlError::Host),
+            ("ws://[fe80::1%25%]/", UrlError::Host),
+            ("ws://[%25lo]/", UrlError::Host),
+            ("ws://host%25lo/", UrlError::Host),
+            ("ws://127.0.0.1%25lo/", UrlError::Host),
             ("ws://host:0/", UrlError::Port),
             ("ws://host:65536/", UrlError::Port),
             ("ws://host:+80/", UrlError::Port),
@@ -277,6 +336,23 @@ mod tests {
         ] {
             assert_eq!(parts(url), Err(error), "{url:?}");
         }
+    }
+
+    #[test]
+    fn a_zone_is_part_of_the_host_and_of_nothing_that_is_sent() {
+        for (url, host, shown) in [
+            ("ws://[fe80::1%25lo]/", "fe80::1%lo", "ws://[fe80::1%25lo]/"),
+            ("ws://[fe80::1%251]:9001/", "fe80::1%1", "ws://[fe80::1%251]:9001/"),
+            ("https://[FE80::1%25Eth%30%2F1]", "fe80::1%Eth0/1", "wss://[fe80::1%25Eth0%2F1]/"),
+        ] {
+            let url: Url = url.parse().unwrap();
+            assert_eq!((url.host(), url.server_name()), (host, "fe80::1"));
+            assert!(!url.authority().contains('%'));
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(url));
+        }
+        let url: Url = "ws://example.com".parse().unwrap();
+        assert_eq!((url.host(), url.server_name()), ("example.com", "example.com"));
     }
 
     #[test]

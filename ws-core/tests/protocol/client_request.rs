@@ -214,7 +214,7 @@ fn subprotocols_that_are_no_tokens_or_there_twice_cannot_be_offered() {
 #[test]
 fn what_is_no_address_of_a_websocket_never_becomes_a_request() {
     for (url, error) in [
-        ("http://host/", UrlError::Scheme),
+        ("ftp://host/", UrlError::Scheme),
         ("//host/", UrlError::Scheme),
         ("ws:host", UrlError::Scheme),
         (" ws://host/", UrlError::Scheme),
@@ -234,6 +234,29 @@ fn what_is_no_address_of_a_websocket_never_becomes_a_request() {
     ] {
         assert_eq!(url.parse::<Url>().map(|url| url.to_string()), Err(error), "{url:?}");
     }
+}
+
+#[test]
+fn an_http_address_means_the_websocket_of_the_same_place() {
+    // WHATWG HTML 9.3.1: "If urlRecord's scheme is "http", then set urlRecord's scheme to "ws"".
+    for (url, same) in [
+        ("http://host/chat?x", "ws://host/chat?x"),
+        ("https://host/", "wss://host/"),
+        ("HTTP://host:80", "ws://host/"),
+        ("https://user:pw@host:443", "wss://host/"),
+        ("http://host:443/", "ws://host:443/"),
+    ] {
+        let url: Url = url.parse().unwrap();
+        assert_eq!((url.to_string(), url.is_secure()), (same.to_owned(), same.starts_with("wss")));
+    }
+}
+
+#[test]
+fn the_zone_of_an_address_is_not_sent() {
+    // RFC 6874 4: it "has only local significance at the sending host".
+    let request = encoded(&request_to("ws://[fe80::1%25lo]:8080/"));
+    assert_eq!(header_value(&request, "Host"), Some("[fe80::1]:8080"));
+    assert!(!request.contains("%25") && !request.contains("lo"), "{request}");
 }
 
 #[test]

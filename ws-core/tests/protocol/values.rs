@@ -123,7 +123,7 @@ fn a_url_shows_itself_and_what_is_none_says_why() {
         ("example.com", 9001, "/a%20b?c", true)
     );
     assert_eq!(client::Request::new(url.clone()).url(), &url);
-    let errors = ["http://x", "ws://", "ws://x:99999", "ws://x/#part", "nothing"]
+    let errors = ["ftp://x", "ws://", "ws://x:99999", "ws://x/#part", "nothing"]
         .map(|text| text.parse::<Url>().unwrap_err());
     let texts = errors.iter().map(UrlError::to_string).collect::<Vec<_>>();
     assert!(texts.iter().all(|text| text.len() > 10), "{texts:?}");
