@@ -23,7 +23,10 @@ fn libraries_choose_their_instruction_sets_at_run_time_for_users_too() {
         for library in ["zlib-rs", "simdutf8", "httparse"] {
             let line = tree.lines().find(|line| line.starts_with(&format!("{library} v")));
             let (_, features) = line.and_then(|line| line.split_once('|')).expect(library);
-            assert!(features.split(',').any(|feature| feature == "std"), "{package}: {library} has {features:?}");
+            assert!(
+                features.split(',').any(|feature| feature == "std"),
+                "{package}: {library} has {features:?}"
+            );
         }
     }
 }

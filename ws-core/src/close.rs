@@ -1,7 +1,7 @@
 use alloc::{borrow::Cow, string::String};
 use core::fmt;
 
-use crate::{ProtocolError, SendError};
+use crate::{ProtocolError, SendError, excerpt::Excerpt};
 
 /// Why a connection closes (RFC 6455 section 7.4).
 ///
@@ -109,7 +109,7 @@ impl fmt::Debug for CloseCode {
 }
 
 /// What a Close says: a code, and a reason for the people who read logs (RFC 6455 section 5.5.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CloseFrame<'a> {
     /// Why.
     pub code: CloseCode,
@@ -188,6 +188,14 @@ impl fmt::Display for CloseFrame<'_> {
             write!(f, " ({})", self.reason.escape_debug())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for CloseFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An application can put any text into it.
+        let reason = Excerpt(self.reason.as_bytes());
+        f.debug_struct("CloseFrame").field("code", &self.code).field("reason", &reason).finish()
     }
 }
 

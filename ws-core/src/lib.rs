@@ -117,6 +117,7 @@ mod config;
 mod connection;
 mod entropy;
 mod error;
+mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;

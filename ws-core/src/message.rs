@@ -5,7 +5,7 @@ use alloc::{
 };
 use core::fmt;
 
-use crate::CloseFrame;
+use crate::{CloseFrame, excerpt::Excerpt};
 
 /// A whole message, received or to be sent: text or binary (RFC 6455 section 5.6).
 ///
@@ -118,19 +118,8 @@ impl fmt::Display for Message<'_> {
 /// The kind and at most the first 64 bytes, so that a log line stays a line.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 64;
-        match self {
-            Self::Text(text) => match text.char_indices().nth(SHOWN) {
-                None => write!(f, "Text({text:?})"),
-                Some((cut, _)) => {
-                    write!(f, "Text({:?}.. {} bytes)", text.get(..cut).unwrap_or_default(), text.len())
-                }
-            },
-            Self::Binary(bytes) => match bytes.get(..SHOWN) {
-                None => write!(f, "Binary({bytes:?})"),
-                Some(shown) => write!(f, "Binary({shown:?}.. {} bytes)", bytes.len()),
-            },
-        }
+        let kind = if self.is_text() { "Text" } else { "Binary" };
+        write!(f, "{kind}({:?})", Excerpt(self.as_bytes()))
     }
 }
 
@@ -249,7 +238,7 @@ impl<'a> Chunk<'a> {
 ///
 /// Pings and closes are already answered when they are handed out: the answer waits in
 /// [`transmit`](crate::Connection::transmit).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A whole message.
@@ -275,6 +264,18 @@ impl Event<'_> {
             Self::Ping(payload) => Event::Ping(Cow::Owned(payload.as_ref().to_owned())),
             Self::Pong(payload) => Event::Pong(Cow::Owned(payload.as_ref().to_owned())),
             Self::Close(frame) => Event::Close(frame.map(CloseFrame::into_owned)),
+        }
+    }
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => f.debug_tuple("Message").field(message).finish(),
+            Self::Chunk(chunk) => f.debug_tuple("Chunk").field(chunk).finish(),
+            Self::Ping(payload) => f.debug_tuple("Ping").field(&Excerpt(payload)).finish(),
+            Self::Pong(payload) => f.debug_tuple("Pong").field(&Excerpt(payload)).finish(),
+            Self::Close(frame) => f.debug_tuple("Close").field(frame).finish(),
         }
     }
 }

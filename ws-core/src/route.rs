@@ -7,6 +7,8 @@ use core::{error::Error, fmt};
 
 use percent_encoding::percent_decode_str;
 
+use crate::excerpt::Excerpt;
+
 /// What belongs to which path.
 ///
 /// A pattern is a path whose segments may be names to be filled: `/rooms/:room` matches one segment,
@@ -103,7 +105,7 @@ impl<T> Routes<T> {
 }
 
 /// What fills the names in a route's pattern, percent-decoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
@@ -116,6 +118,12 @@ impl Parameters {
     /// Returns names and values in the order of the pattern.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, Excerpt(value.as_bytes())))).finish()
     }
 }
 

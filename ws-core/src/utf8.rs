@@ -1,8 +1,10 @@
 //! UTF-8 in one piece and in many (RFC 6455 section 8.1).
 
+use core::fmt;
+
 use ascii::AsAsciiStr;
 
-use crate::ProtocolError;
+use crate::{ProtocolError, excerpt::Excerpt};
 
 /// The text in `bytes`, all of it.
 #[inline]
@@ -32,10 +34,18 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
 /// assert!(decoder.decode(b"\xed\xa0").is_err());
 /// # Ok::<(), ws_core::ProtocolError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Utf8Decoder {
     pending: [u8; 4],
     len: u8,
+}
+
+/// The bytes of the character that has begun.
+impl fmt::Debug for Utf8Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pending = self.pending.get(..usize::from(self.len)).unwrap_or_default();
+        f.debug_struct("Utf8Decoder").field("pending", &Excerpt(pending)).finish()
+    }
 }
 
 impl Utf8Decoder {

@@ -14,6 +14,7 @@
 //! ```
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::fmt;
 
 use bytes::Buf;
 
@@ -110,7 +111,6 @@ impl Request {
 }
 
 /// Sends a request and judges the response.
-#[derive(Debug)]
 pub struct Handshake {
     config: Arc<Config>,
     queue: Transmit,
@@ -126,7 +126,6 @@ pub struct Handshake {
 }
 
 /// A response other than 101, whose body is still coming.
-#[derive(Debug)]
 struct Refusal {
     response: Response,
     body: Vec<u8>,
@@ -275,6 +274,19 @@ impl Handshake {
             }
         }
         Ok(None)
+    }
+}
+
+/// Without the request that waits to be written: it may hold cookies and credentials.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refusal = self.refusal.as_ref().map(|refusal| &refusal.response);
+        f.debug_struct("Handshake")
+            .field("to_write", &self.queue.remaining())
+            .field("received", &self.head)
+            .field("refusal", &refusal)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 

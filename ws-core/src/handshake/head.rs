@@ -1,5 +1,5 @@
 use alloc::{vec, vec::Vec};
-use core::{mem, ops::Range};
+use core::{fmt, mem, ops::Range};
 
 use super::{
     HandshakeError,
@@ -9,7 +9,7 @@ use crate::Config;
 
 /// Collects a request's or response's head up to its blank line. Each byte is looked at once, whatever the
 /// pieces that it comes in; limits hold before bytes are kept.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct HeadReader {
     bytes: Vec<u8>,
     /// Up to where lines were looked for.
@@ -102,6 +102,13 @@ impl HeadReader {
         self.lines = self.lines.saturating_add(1);
         self.line_start = end;
         Ok(false)
+    }
+}
+
+/// How much has come, and none of it: cookies and credentials may be among it.
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes in {} lines", self.bytes.len(), self.lines)
     }
 }
 

@@ -1,5 +1,7 @@
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::{fmt, ops::Range, str};
+
+use crate::excerpt::Excerpt;
 
 /// The header fields of a request or response, in order. Names are compared without regard to case.
 ///
@@ -124,17 +126,23 @@ impl Headers {
     }
 }
 
+/// Names with the beginnings of their values; without those that look like secrets, which have no place in a log.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Secrets have no place in a log.
-        const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
         f.debug_map()
             .entries(self.iter().map(|(name, value)| {
-                let secret = SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret));
-                (name, if secret { "..".into() } else { String::from_utf8_lossy(value) })
+                (Excerpt(name.as_bytes()), Excerpt(if is_secret(name) { b".." } else { value }))
             }))
             .finish()
     }
+}
+
+/// Returns `true` if the value of this header is one by which a client shows who it is.
+fn is_secret(name: &str) -> bool {
+    const PARTS: [&str; 8] =
+        ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "x-auth"];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
 }
 
 impl PartialEq for Headers {

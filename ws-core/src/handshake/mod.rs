@@ -33,3 +33,13 @@ pub(crate) fn accept_value(key: &str) -> [u8; 28] {
     let _ = STANDARD.encode_slice(hash.finalize(), &mut value);
     value
 }
+
+/// Whether this is 16 bytes in base64 (RFC 6455 section 4.2.1, item 5).
+fn is_key(key: &str) -> bool {
+    key.strip_suffix("==").is_some_and(|digits| {
+        digits.len() == 22
+            && digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'/'))
+    })
+}

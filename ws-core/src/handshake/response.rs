@@ -2,6 +2,7 @@ use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::fmt;
 
 use super::{Headers, headers::write_field};
+use crate::excerpt::Excerpt;
 
 /// An HTTP response: what a server answers instead of opening a WebSocket, or what a client got so
 /// answered.
@@ -13,7 +14,7 @@ use super::{Headers, headers::write_field};
 /// assert_eq!(response.header_value("www-authenticate"), Some("Bearer"));
 /// assert_eq!(response.to_string(), "401 Unauthorized (\"Who are you?\")");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     headers: Headers,
@@ -155,6 +156,17 @@ impl fmt::Display for Response {
         }
         let shown: Cow<'_, str> = line.lines().next().unwrap_or_default().into();
         write!(f, " ({shown:?})")
+    }
+}
+
+/// Status, headers without secrets, and the beginning of the body.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &Excerpt(&self.body))
+            .finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,7 @@
 //! ```
 
 use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
-use core::{net::SocketAddr, ops::Range};
+use core::{fmt, net::SocketAddr, ops::Range};
 
 pub use super::site::{Site, Terms};
 use super::{
@@ -30,9 +30,13 @@ use super::{
     head::{Head, HeadReader, RequestHead, parse_request},
     headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
     host::is_host,
+    is_key,
     target::TargetParts,
 };
-use crate::{Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, extension};
+use crate::{
+    Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, excerpt::Excerpt,
+    extension,
+};
 
 /// Collects a client's request.
 #[derive(Debug)]
@@ -88,7 +92,7 @@ impl Handshake {
 }
 
 /// A client's HTTP request, be it for a WebSocket or for something else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     headers: Headers,
     method: Range<usize>,
@@ -205,8 +209,7 @@ impl Request {
     /// page, can be answered with [`respond`](Self::respond).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
-        let names_websocket = self.headers.list_contains("Upgrade", "websocket");
-        names_websocket || self.headers.contains("Sec-WebSocket-Key")
+        self.headers.list_contains("Upgrade", "websocket") || self.headers.contains("Sec-WebSocket-Key")
     }
 
     /// Holds the request against the rules of RFC 6455 section 4.2.1 and against the policy for origins.
@@ -255,6 +258,17 @@ impl Request {
     #[must_use]
     pub fn respond(&self, response: &Response) -> Vec<u8> {
         response.encode(self.method() != "HEAD")
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &Excerpt(self.method().as_bytes()))
+            .field("target", &Excerpt(self.target().as_bytes()))
+            .field("headers", &self.headers)
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -377,14 +391,4 @@ pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h
         return Err(HandshakeError::DuplicateHeader(name));
     }
     core::str::from_utf8(value).map_err(|_| HandshakeError::InvalidHeader(name))
-}
-
-/// Whether this is 16 bytes in base64 (RFC 6455 section 4.2.1, item 5).
-fn is_key(key: &str) -> bool {
-    key.strip_suffix("==").is_some_and(|digits| {
-        digits.len() == 22
-            && digits
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'/'))
-    })
 }

@@ -9,6 +9,7 @@ mod client_request;
 mod client_response;
 mod closing;
 mod deadlines;
+mod debug_output;
 mod differential;
 mod draining;
 mod embedding;

@@ -1,0 +1,141 @@
+//! `Debug` output is for logs: no secrets, no megabytes, and no payload as a list of numbers.
+
+use std::{fmt::Debug, sync::Arc};
+
+use ws_core::{
+    Cause, Chunk, CloseCode, CloseFrame, Config, Event, HandshakeError, Headers, Message, PreparedMessage,
+    Response, Routes, Timestamp, Url, Utf8Decoder, client, server,
+};
+
+use crate::support::{SEED, http::Head, open, receive, wire::Frame};
+
+/// What must show nowhere.
+const SECRET: &str = "hush4711";
+/// Headers that carry it.
+const SECRETS: [(&str, &str); 7] = [
+    ("Authorization", "Bearer hush4711"),
+    ("Proxy-Authorization", "Basic hush4711"),
+    ("Cookie", "a=b; session=hush4711"),
+    ("Set-Cookie", "session=hush4711"),
+    ("X-Auth-Token", "hush4711"),
+    ("X-API-Key", "hush4711"),
+    ("X-Client-Secret", "hush4711"),
+];
+
+fn assert_fit_for_a_log(what: &str, value: &dyn Debug) {
+    for shown in [format!("{value:?}"), format!("{value:#?}")] {
+        assert!(!shown.contains(SECRET), "{what} tells a secret: {shown}");
+        assert!(shown.len() <= 4096, "{what} has {} bytes: {}", shown.len(), &shown[..200]);
+        let spaced = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let numbers = spaced.split(", ").map(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_list =
+            numbers.collect::<Vec<_>>().windows(3).any(|run| run.iter().all(|is_number| *is_number));
+        assert!(!is_list, "{what} shows a payload as numbers: {shown}");
+    }
+}
+
+fn with_secrets(head: Head) -> Vec<u8> {
+    let head = SECRETS.iter().fold(head, |head, (name, value)| head.with(format!("{name}: {value}")));
+    head.with(format!("X-Long: {}", "x".repeat(10_000))).bytes()
+}
+
+fn big_text() -> String {
+    "a long text ".repeat(100_000)
+}
+
+#[test]
+fn a_server_shows_no_secret_of_a_request() {
+    let config = Arc::new(Config::default());
+    let target = format!("GET /{} HTTP/1.1", "long/".repeat(500));
+    let mut bytes = with_secrets(Head::request().first_line(target));
+    for len in [0, 10, bytes.len() - 1] {
+        let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+        assert!(handshake.receive(&mut &mut bytes.clone()[..len]).unwrap().is_none());
+        assert_fit_for_a_log("a server's handshake", &handshake);
+    }
+    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let request = handshake.receive(&mut &mut bytes[..]).unwrap().unwrap();
+    assert_fit_for_a_log("a request", &request);
+    assert_fit_for_a_log("its headers", request.headers());
+    let upgrade = request.upgrade(&config.origin).unwrap();
+    assert_fit_for_a_log("an upgrade", &upgrade);
+    let accept =
+        SECRETS.iter().fold(server::Accept::new(), |accept, (name, value)| accept.header(name, value));
+    assert_fit_for_a_log("an acceptance", &accept);
+    let mut site = server::Site::new();
+    site.mount("/", server::Terms::default(), SECRET);
+    assert_fit_for_a_log("a site", &site);
+    assert_fit_for_a_log("terms", &server::Terms::default().subprotocols(["chat"]));
+}
+
+#[test]
+fn a_client_shows_no_secret_of_its_own_or_of_a_response() {
+    let url: Url = "ws://user:hush4711@host/".parse().unwrap();
+    assert_fit_for_a_log("a URL", &url);
+    let request =
+        SECRETS.iter().fold(client::Request::new(url), |request, (name, value)| request.header(name, value));
+    let request = request.header("X-Long", &"x".repeat(1 << 20));
+    assert_fit_for_a_log("a client's request", &request);
+    let mut handshake =
+        client::Handshake::new(&request, Arc::new(Config::default()), SEED, Timestamp::ZERO).unwrap();
+    assert_fit_for_a_log("a client's handshake", &handshake);
+    let mut response = with_secrets(Head::new(["HTTP/1.1 403 Forbidden"]));
+    let (head, end) = response.split_at_mut(500);
+    assert!(handshake.receive(&mut &mut head[..]).unwrap().is_none());
+    assert_fit_for_a_log("a handshake in the middle of a response", &handshake);
+    assert!(handshake.receive(&mut &mut end[..]).unwrap().is_none());
+    assert!(handshake.receive(&mut &mut b"a body that goes on".to_vec()[..]).unwrap().is_none());
+    assert_fit_for_a_log("a handshake in the middle of a refusal", &handshake);
+    let error = handshake.receive_eof();
+    assert!(matches!(error, HandshakeError::Refused(_)));
+    assert_fit_for_a_log("a refusal", &error);
+}
+
+#[test]
+fn values_show_the_beginning_of_what_they_hold() {
+    let headers = SECRETS.iter().fold(Headers::default(), |mut headers, (name, value)| {
+        assert!(headers.push(name, value) && headers.push("X-Long", &big_text()));
+        headers
+    });
+    assert_fit_for_a_log("headers", &headers);
+    let response = SECRETS
+        .iter()
+        .fold(Response::new(200).text(big_text()), |all, (name, value)| all.header(name, value));
+    assert_fit_for_a_log("a response", &response);
+    let bytes: Vec<u8> = (0..1 << 20).map(|at| at as u8).collect();
+    for message in [Message::from(big_text()), Message::from(&bytes), Message::from(&[200, 201, 202, 203])] {
+        assert_fit_for_a_log("a message", &message);
+        assert_fit_for_a_log("a chunk", &Chunk::new(&message));
+        assert_fit_for_a_log("an event", &Event::Message(message.as_borrowed()));
+        assert_fit_for_a_log("an event of a chunk", &Event::Chunk(Chunk::last(&message)));
+        assert_fit_for_a_log("a prepared message", &PreparedMessage::new(&message));
+    }
+    let frame = CloseFrame { code: CloseCode::NORMAL_CLOSURE, reason: big_text().into() };
+    for event in
+        [Event::Ping(bytes.clone().into()), Event::Pong(bytes.into()), Event::Close(Some(frame.clone()))]
+    {
+        assert_fit_for_a_log("an event", &event);
+    }
+    assert_fit_for_a_log("a close frame", &frame);
+    let mut decoder = Utf8Decoder::default();
+    assert!(decoder.decode(b"\xF0\x9F\x98").is_ok());
+    assert_fit_for_a_log("a decoder", &decoder);
+    let mut routes = Routes::new();
+    routes.insert("/users/:user", 1).unwrap();
+    assert_fit_for_a_log("routes", &routes);
+    let long = format!("/users/{}", "u".repeat(10_000));
+    assert_fit_for_a_log("parameters", &routes.find(&long).unwrap().1);
+    assert_fit_for_a_log("a configuration", &Config::default());
+    assert_eq!(format!("{:?}", Message::from("Hello")), "Text(\"Hello\")");
+    assert_eq!(format!("{:?}", Event::Ping(b"\x01\xFF"[..].into())), "Ping(b\"\\x01\\xff\")");
+}
+
+#[test]
+fn the_end_of_a_connection_is_shown_in_a_line() {
+    let mut server = open(ws_core::Role::Server);
+    let close = Frame::close(1008, &"r".repeat(123)).encode_for(ws_core::Role::Server);
+    receive(&mut server, &close);
+    let closure = server.closure().unwrap();
+    assert_eq!(closure.cause, Cause::Close);
+    assert_fit_for_a_log("a closure", &closure);
+}
