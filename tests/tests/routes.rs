@@ -89,7 +89,7 @@ fn an_ordinary_request_for_a_route_is_told_to_upgrade() {
         assert_eq!(reply.status, 426, "{}", reply.head);
         assert_eq!(wire::header(&reply.head, "Upgrade"), Some("websocket"));
         assert_eq!(wire::header(&reply.head, "Sec-WebSocket-Version"), Some("13"));
-        assert_eq!(wire::header(&reply.head, "Connection"), Some("close"));
+        assert_eq!(wire::header(&reply.head, "Connection"), Some("close, Upgrade"));
         assert!(reply.body.contains("ws://"), "{}", reply.body);
     });
 }
