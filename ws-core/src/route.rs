@@ -187,12 +187,12 @@ fn same_paths(a: &[Segment], b: &[Segment]) -> bool {
 /// The beginning of a path, split only as far as patterns can look: the rest may be as long as the head of a request.
 struct SplitPath<'p> {
     pieces: Vec<Piece<'p>>,
-    /// Whether no segment follows the last piece.
+    /// `true` if no segment follows the last piece.
     is_whole: bool,
 }
 
 struct Piece<'p> {
-    /// The segment, percent-decoded; `None` if that is no text.
+    /// The segment, percent-decoded, or `None` if that is not UTF-8.
     segment: Option<Cow<'p, str>>,
     /// The path from this segment on, as it was sent.
     tail: &'p str,

@@ -72,7 +72,7 @@ mod tests {
     fn no_growth_of_a_message_exceeds_what_can_be_allocated() {
         let limit = MAX_LEN;
         for len in [0, 1 << 20, MAX_LEN / 2, MAX_LEN / 2 + 1, MAX_LEN - (16 << 10), MAX_LEN - 1] {
-            // As much as fits is given to the message, and text asks for room for a character more.
+            // The message receives as much as fits, and text needs room for one more character.
             let block = (limit - len).min(16 << 10);
             for block in [block, block + 4] {
                 let growth = bounded_growth(len, len, block, limit);

@@ -38,8 +38,8 @@ pub struct Deflate {
     /// Messages of fewer bytes are sent as they are; 128.
     pub threshold: usize,
     /// Whether the server's compressor may refer to earlier messages; no. It makes messages that are like
-    /// each other smaller and costs a compressor for each connection of the server. A client asks the server not to do
-    /// so, but also connects to one that does.
+    /// each other smaller and costs a compressor for each connection of the server. A client prefers a server that
+    /// does not, but also connects to one that does.
     pub server_context_takeover: bool,
     /// Whether the client's compressor may refer to earlier messages; yes. It costs a compressor for each
     /// connection of the client, and an inflater for each of the server.
@@ -51,8 +51,9 @@ pub struct Deflate {
     /// Whether a compressor with a context is dropped when the connection is idle, which is looked at with
     /// every keepalive ping; no. The next message then begins without a context.
     pub release_when_idle: bool,
-    /// How many times its compressed size a message may have, beyond the first 64 KiB; no limit. The compressed size
-    /// is what the headers of its frames have announced so far. The message's own limit holds in any case.
+    /// Maximum ratio of a message's size to its compressed size. Sizes up to 64 KiB pass in any case. The compressed size
+    /// is the sum that the headers of its frames have announced so far. Default: no limit but
+    /// [`max_message_size`](crate::Config::max_message_size).
     pub max_ratio: Option<u32>,
     pub(super) pool: Pool,
 }
@@ -81,7 +82,7 @@ pub(super) struct Pool(Arc<Mutex<Codecs>>);
 struct Codecs {
     /// With their level and window, those used last at the end.
     compressors: Vec<(u8, u8, Compress)>,
-    /// With the largest window, which can do without a smaller one.
+    /// With the largest window, which serves for all smaller ones.
     inflaters: Vec<Inflate>,
 }
 
@@ -101,8 +102,8 @@ impl Pool {
         Some(compressors.remove(at).2)
     }
 
-    /// Keeps a compressor instead of the one whose last use is longest ago: whatever windows the first peers chose, those
-    /// of the peers that are here now are in stock.
+    /// Keeps a compressor, and drops the least recently used one if the pool is full: peers choose the window sizes, so the
+    /// first ones would otherwise stay for ever.
     fn keep_compressor(&self, level: u8, bits: u8, codec: Compress) {
         let compressors = &mut self.lock().compressors;
         if compressors.len() >= Self::KEPT {

@@ -8,12 +8,12 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 use super::{deflate::Deflate, negotiation::Direction};
 use crate::ProtocolError;
 
-/// What every compressed message ends with and none carries (RFC 7692 section 7.2.1), and one byte of a next block,
-/// which shows whether a block ends in between.
+/// The end of each compressed message, which its sender leaves out (RFC 7692 section 7.2.1), and the first byte of a next
+/// block.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xFF, 0xFF, 0x00];
 /// Length of the tail alone.
 const TAIL_LEN: u64 = 4;
-/// How much is inflated at a time.
+/// Number of bytes that are inflated at a time.
 const BLOCK: usize = 16 << 10;
 
 /// Inflates the messages of the other end.
@@ -22,15 +22,15 @@ pub(crate) struct Inflater {
     settings: Deflate,
     /// Made for the first message; between messages it is here only if it keeps its context.
     codec: Option<Inflate>,
-    /// Whether the message in progress has any byte.
+    /// `true` if a byte of the message in progress has arrived.
     is_begun: bool,
     /// Size of the message in progress, in bytes.
     inflated: usize,
-    /// Whether the latest block said that it was the final one, and nothing came after it.
+    /// `true` if the latest block was marked as the final one and nothing came after it.
     ended: bool,
 }
 
-/// What a message may inflate to, and the error beyond.
+/// Maximum size of an inflated message, and the error of a larger one.
 #[derive(Clone, Copy)]
 struct Bound {
     size: usize,
@@ -38,15 +38,15 @@ struct Bound {
 }
 
 impl Inflater {
-    /// What a message may inflate to before its ratio counts, in bytes.
+    /// Size up to which no ratio is checked, in bytes.
     const RATIO_FREE: u64 = 64 << 10;
 
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
         Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
     }
 
-    /// Inflates a piece of a message and gives the result to `take`, block by block; the last piece ends it. The message
-    /// must not have more than `limit` bytes; its frames have announced `announced` compressed bytes so far.
+    /// Inflates a piece of a message and passes the result to `take`, block by block. The last piece ends the message. Its
+    /// size is at most `limit` bytes, and its frames have announced `announced` compressed bytes so far.
     pub(crate) fn inflate(
         &mut self,
         piece: &[u8],
@@ -84,7 +84,7 @@ impl Inflater {
         self.settings.pool.inflater().unwrap_or_else(|| Inflate::new(false, 15))
     }
 
-    /// The smaller of both limits. Both are sizes of what comes out and not of what has come, so that the verdict is the
+    /// Returns the smaller of both limits. Both bound the output and are known from frame headers, so that the verdict is the
     /// same wherever the network cuts.
     fn bound(&self, limit: usize, announced: u64) -> Bound {
         // How much more it would be is not known yet.
@@ -114,8 +114,7 @@ impl Inflater {
             let consumed = progress(before.0, codec.total_in());
             let inflated = block.get(..progress(before.1, codec.total_out())).unwrap_or_default();
             input = input.get(consumed..).unwrap_or_default();
-            // First what came before a mistake, so that the verdict is that of a message in single bytes: where
-            // the network cuts has no meaning.
+            // Pass on the output before an error first, so that the verdict is that of a message in single bytes.
             let fitting = inflated.get(..bound.size.saturating_sub(self.inflated)).unwrap_or(inflated);
             if !fitting.is_empty() {
                 take(fitting)?;
@@ -127,7 +126,7 @@ impl Inflater {
             let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
             if self.ended {
-                // RFC 7692 7.2.3.4: a block may say that it is the final one; others can follow it.
+                // RFC 7692 7.2.3.4: blocks can follow one that is marked as the final one.
                 codec.reset(false);
             } else if input.is_empty() && inflated.len() < block.len() {
                 break;

@@ -47,7 +47,9 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// Returns the name of a parameter that is unknown, repeated or malformed as an error, and what is wrong with it.
+    /// # Errors
+    ///
+    /// Returns the name and the problem of a parameter that is unknown, repeated or malformed.
     fn parse<'h>(extension: &Extension<'h>) -> Result<Self, (&'h str, &'static str)> {
         let mut parameters = Self::default();
         for Parameter { name, value } in &extension.parameters {
@@ -137,8 +139,8 @@ fn accept_offer(offer: &Parameters, settings: &Deflate) -> Option<(Agreed, Strin
     Some((Agreed { server, client }, response))
 }
 
-/// Returns what a client offers, best first. Some servers answer without any parameter, whatever was asked for: that a
-/// server keeps no context is therefore a wish, in the first offer alone.
+/// Returns the offers of a client, the preferred one first. Some servers answer every offer without parameters. So a
+/// server without context is preferred but not required: only the first offer has the parameter.
 pub(crate) fn offer(config: &Config) -> Option<String> {
     let settings = config.deflate.as_ref()?;
     if settings.server_context_takeover {

@@ -7,7 +7,7 @@ use super::Response;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is not a head of HTTP/1.x; with what is wrong.
+    /// The peer's head is not a head of HTTP/1.x, with the reason.
     MalformedHead(&'static str),
     /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
     FirstLineTooLong {
@@ -60,7 +60,7 @@ pub enum HandshakeError {
         value: Box<str>,
         /// Name of the parameter.
         parameter: Box<str>,
-        /// What is wrong with it.
+        /// The problem, such as "is unknown".
         problem: &'static str,
     },
     /// A server sent one interim response (1xx) after the other.

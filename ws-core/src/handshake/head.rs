@@ -16,7 +16,7 @@ pub(super) struct HeadReader {
     searched: usize,
     line_start: usize,
     lines: usize,
-    /// Whether an empty line before the first one is skipped.
+    /// `true` if an empty line before the first one is skipped.
     skips_empty_line: bool,
 }
 
@@ -105,7 +105,7 @@ impl HeadReader {
     }
 }
 
-/// How much has come, and none of it: cookies and credentials may be among it.
+/// Sizes alone: the bytes may hold cookies and credentials.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes in {} lines", self.bytes.len(), self.lines)

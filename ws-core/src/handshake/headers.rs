@@ -98,7 +98,7 @@ impl Headers {
         })
     }
 
-    /// Gives the first field of this name, or a new one, a part of the received head as its value.
+    /// Sets the value of the first field of this name, or of a new one, to a part of the received head.
     pub(super) fn set(&mut self, name: &str, value: Range<usize>) {
         let place = self.fields.iter().position(|field| self.text(&field.name).eq_ignore_ascii_case(name));
         match place.and_then(|place| self.fields.get_mut(place)) {
@@ -137,7 +137,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Returns `true` if the value of this header is one by which a client shows who it is.
+/// Returns `true` if the value of this header is a credential, as far as its name shows.
 fn is_secret(name: &str) -> bool {
     const PARTS: [&str; 8] =
         ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "x-auth"];

@@ -34,7 +34,7 @@ pub(crate) fn accept_value(key: &str) -> [u8; 28] {
     value
 }
 
-/// Whether this is 16 bytes in base64 (RFC 6455 section 4.2.1, item 5).
+/// Returns `true` for 16 bytes in base64 (RFC 6455 section 4.2.1, item 5).
 fn is_key(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| {
         digits.len() == 22

@@ -135,7 +135,7 @@ impl Response {
     }
 }
 
-/// Returns `true` for headers that say where a response ends and what becomes of its stream.
+/// Returns `true` for headers that control the end of a response and the reuse of its stream.
 fn frames_the_response(name: &str) -> bool {
     const OWN: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))

@@ -33,7 +33,7 @@ pub struct Site<H> {
     config: Config,
     /// The first route that could not be added.
     error: Option<RouteError>,
-    /// Whether each route has the configuration that it was given.
+    /// `true` if each route has its configuration.
     is_settled: bool,
 }
 
@@ -148,7 +148,7 @@ fn not_found() -> Response {
     Response::new(404).text("Nothing is served on this path.\n")
 }
 
-/// RFC 6455 section 4.2.2, item 4: 404 where the service that is asked for is not available.
+/// RFC 6455 section 4.2.2, item 4: 404 if the requested service is not available.
 fn only_a_page() -> Response {
     Response::new(404).text("This path serves a page and no WebSocket: ask for it without an upgrade.\n")
 }

@@ -18,19 +18,19 @@ impl TargetParts {
             return Err("the request target has a fragment");
         }
         let at = |offset: usize| start.saturating_add(offset);
-        let (authority, path_start) = match target.split_once("://") {
-            _ if target.starts_with('/') => (None, 0),
-            Some((scheme, rest)) if is_scheme(scheme) => {
-                let begin = scheme.len().saturating_add(3);
-                let len = rest.find(['/', '?']).unwrap_or(rest.len());
-                // RFC 9110 4.2.1 and 4.2.4: an empty host is invalid, a user before it an error.
-                if !rest.get(..len).is_some_and(is_host) {
-                    return Err("the host of the request target is missing or invalid");
-                }
-                let end = begin.saturating_add(len);
-                (Some(at(begin)..at(end)), end)
+        let (authority, path_start) = if target.starts_with('/') {
+            (None, 0)
+        } else {
+            let (scheme, rest) =
+                target.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).ok_or(NO_PATH)?;
+            let begin = scheme.len().saturating_add(3);
+            let len = rest.find(['/', '?']).unwrap_or(rest.len());
+            // RFC 9110 4.2.1 and 4.2.4: an empty host is invalid, a user before it an error.
+            if !rest.get(..len).is_some_and(is_host) {
+                return Err("the host of the request target is missing or invalid");
             }
-            _ => return Err(NO_PATH),
+            let end = begin.saturating_add(len);
+            (Some(at(begin)..at(end)), end)
         };
         let path = target.get(path_start..).ok_or(NO_PATH)?;
         let path_end = path_start.saturating_add(path.find('?').unwrap_or(path.len()));

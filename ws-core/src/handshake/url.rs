@@ -18,7 +18,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// What cannot stand for itself in the zone of an IPv6 address (RFC 6874 section 2).
+/// Characters that are escaped in the zone of an IPv6 address (RFC 6874 section 2).
 const ZONE_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The address of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3). `http://` and `https://` mean the same, as
