@@ -244,6 +244,10 @@ impl<'p> SplitPath<'p> {
 }
 
 fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    // Most segments have nothing to decode, and a search for one byte is much faster than decoding.
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
     percent_decode_str(segment).decode_utf8().ok()
 }
 
