@@ -105,7 +105,8 @@ impl Closing {
 
     /// Returns `true` if nothing that the peer could send would change anything. Only the end of its stream would.
     pub(super) fn is_settled(&self) -> bool {
-        self.is_clean() || self.failure.is_some()
+        // Where nothing can be written, the peer's Close stays without an answer.
+        self.is_clean() || self.failure.is_some() || (self.broken && self.received.is_some())
     }
 
     /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. A phase whose deadline does not count
