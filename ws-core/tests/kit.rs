@@ -86,6 +86,134 @@ fn a_link_cuts_as_it_is_told_and_then_no_more() {
     assert_eq!(lens, [1, 1, 3, 5]);
 }
 
+#[test]
+fn bytes_take_the_time_of_the_bandwidth() {
+    for role in ROLES {
+        let mut config = Config::default();
+        config.keepalive = None;
+        let mut pair = Pair::open(Arc::new(config));
+        pair.link(role).bandwidth(1000).delay(millis(500));
+        let header = if role == Role::Client { 8 } else { 4 };
+        pair.end(role).connection.send(vec![7; 2000 - header]).unwrap();
+        pair.wait(millis(2499));
+        assert_eq!(pair.end(other(role)).events().len(), 0);
+        pair.wait(millis(1));
+        assert_eq!(pair.end(other(role)).take_events().len(), 1);
+        // A link that was idle does not catch up.
+        pair.wait(millis(60_000));
+        pair.end(role).connection.send(vec![7; 1000 - header]).unwrap();
+        pair.wait(millis(1499));
+        assert_eq!(pair.end(other(role)).events().len(), 0);
+        pair.wait(millis(1));
+        assert_eq!(pair.end(other(role)).take_events().len(), 1);
+    }
+}
+
+#[test]
+fn a_link_refuses_what_is_beyond_its_capacity_until_bytes_were_read() {
+    let mut pair = pair();
+    pair.link(Role::Server).capacity(100);
+    pair.server().send(vec![7; 246]).unwrap();
+    assert_eq!(pair.server().buffered(), 250);
+    for (room, left) in [(100, 150), (0, 150)] {
+        assert_eq!(pair.link(Role::Server).room(), room);
+        assert_eq!(pair.write(Role::Server, usize::MAX), room > 0);
+        assert_eq!(pair.server().buffered(), left);
+    }
+    assert!(pair.read(Role::Client, 30));
+    assert_eq!(pair.link(Role::Server).room(), 30);
+    assert!(pair.write(Role::Server, usize::MAX));
+    assert_eq!((pair.server().buffered(), pair.link(Role::Server).under_way()), (120, 100));
+    pair.settle();
+    assert_eq!(pair.end(Role::Client).take_events().len(), 1);
+}
+
+#[test]
+fn what_is_taken_is_in_flight_until_it_was_written() {
+    let mut pair = pair();
+    pair.server().send("first").unwrap();
+    pair.take(Role::Server);
+    pair.server().send("second").unwrap();
+    assert!(pair.write(Role::Server, 3));
+    assert_eq!((pair.server().buffered(), pair.server().total_written()), (12, 3));
+    pair.settle();
+    let event = |text: &'static str| Event::Message(Message::from(text));
+    assert_eq!(pair.end(Role::Client).take_events(), [event("first"), event("second")]);
+    assert_eq!(pair.server().buffered(), 0);
+}
+
+#[test]
+fn a_pause_holds_back_what_is_under_way_and_what_follows() {
+    let mut pair = pair();
+    pair.link(Role::Server).delay(millis(10));
+    pair.server().send("a").unwrap();
+    pair.write(Role::Server, usize::MAX);
+    pair.link(Role::Server).pause_until(Timestamp::from(millis(100)));
+    pair.server().send("b").unwrap();
+    pair.wait(millis(99));
+    assert_eq!(pair.end(Role::Client).events(), []);
+    pair.wait(millis(11));
+    assert_eq!(pair.end(Role::Client).take_events().len(), 2);
+}
+
+#[test]
+fn a_half_closed_stream_ends_behind_what_was_written_and_still_receives() {
+    for role in ROLES {
+        let mut pair = pair();
+        pair.link(role).delay(millis(10));
+        pair.end(role).connection.send("question").unwrap();
+        pair.write(role, usize::MAX);
+        pair.half_close(role);
+        let answerer = other(role);
+        pair.end(answerer).connection.send("answer").unwrap();
+        pair.settle();
+        assert_eq!(pair.end(answerer).take_events(), [Event::Message(Message::from("question"))]);
+        assert_eq!(pair.end(answerer).connection.closure().unwrap().cause, Cause::Eof);
+        assert_eq!(pair.end(role).take_events(), [Event::Message(Message::from("answer"))]);
+        assert!(pair.end(answerer).connection.is_finished());
+    }
+}
+
+#[test]
+fn a_reset_drops_what_is_under_way_and_ends_both_streams() {
+    let mut pair = pair();
+    pair.link(Role::Client).reset_after(3);
+    pair.link(Role::Server).delay(millis(10));
+    pair.server().send("never arrives").unwrap();
+    pair.write(Role::Server, usize::MAX);
+    pair.client().send("never whole").unwrap();
+    pair.settle();
+    for role in ROLES {
+        assert_eq!(pair.end(role).events(), []);
+        assert_eq!(pair.link(role).under_way(), 0);
+        assert_eq!(pair.end(role).connection.closure().unwrap().cause, Cause::Eof);
+        assert!(pair.end(role).connection.is_finished());
+    }
+}
+
+#[test]
+fn an_end_that_has_paused_receives_the_rest_when_its_replies_were_written() {
+    let mut config = Config::default();
+    config.write_buffer_size = 100;
+    let mut pair = Pair::open(Arc::new(config));
+    pair.link(Role::Server).capacity(50).bandwidth(1000);
+    for number in 0..20_u8 {
+        pair.client().reply(vec![number; 50]).unwrap();
+    }
+    let mut answers = 0;
+    while let Some((role, event)) = pair.next_event() {
+        match (role, event) {
+            (Role::Server, Event::Message(message)) => pair.server().reply(message).unwrap(),
+            (Role::Client, Event::Message(message)) => {
+                assert_eq!(message.as_bytes(), [answers; 50]);
+                answers += 1;
+            }
+            (_, event) => panic!("{event:?}"),
+        }
+    }
+    assert_eq!(answers, 20);
+}
+
 fn len_of_chunk(event: &Event<'_>) -> usize {
     match event {
         Event::Chunk(chunk) => chunk.payload.len(),

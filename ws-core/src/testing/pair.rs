@@ -275,6 +275,7 @@ impl Pair {
     pub fn read(&mut self, role: Role, most: usize) -> bool {
         let now = self.now;
         let (to, link) = self.arriving(role);
+        let received_kept = to.receive_kept();
         let mut left = most;
         while to.connection.wants_read()
             && let Some(bytes) = link.read(now, left)
@@ -287,7 +288,7 @@ impl Pair {
         let ends = match link.lost() {
             Some(loss) => {
                 link.drop_all();
-                return self.lose(role, loss) || left < most;
+                return self.lose(role, loss) || left < most || received_kept;
             }
             None => link.has_ended(now) && !link.end_told && to.connection.wants_read(),
         };
@@ -295,7 +296,7 @@ impl Pair {
             link.end_told = true;
             to.connection.receive_eof();
         }
-        ends || left < most
+        ends || left < most || received_kept
     }
 
     /// The end of this role, and the link that carries to it.
@@ -334,6 +335,18 @@ impl End {
             output: Vec::new(),
             taken: Transmit::default(),
         }
+    }
+
+    /// Receives the input that the connection kept while receiving was paused. Returns `true` if there was any.
+    fn receive_kept(&mut self) -> bool {
+        let keeps = self.connection.wants_receive();
+        while self.connection.wants_receive() {
+            match self.connection.receive(&mut &mut [][..]) {
+                Ok(event) => self.events.extend(event.map(Event::into_owned)),
+                Err(error) => self.error = self.error.or(Some(error)),
+            }
+        }
+        keeps
     }
 
     /// The events that have come and were not taken, oldest first.

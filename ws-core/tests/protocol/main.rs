@@ -21,6 +21,7 @@ mod heads;
 mod in_place;
 mod keepalive;
 mod limits;
+mod networks;
 mod pairs;
 mod pings;
 mod progress;
