@@ -24,6 +24,10 @@ struct Network {
     delay: u8,
     pieces: Vec<u8>,
     loss: Option<(bool, u16)>,
+    /// Bytes per second.
+    bandwidth: Option<u16>,
+    /// Number of bytes from which on it refuses more.
+    capacity: Option<u16>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -40,10 +44,21 @@ enum Operation {
     Wait(u16),
     Settle,
     Release,
+    Reply(Message<'static>),
+    /// The driver takes the output into its own buffer. It is in flight until it was written.
+    Take,
+    /// Writes bytes that were taken.
+    WriteTaken(u16),
+    /// A transport that buffers has accepted bytes.
+    Progress,
+    /// Gives up the message that is being sent in chunks.
+    Abort,
+    /// The transport is broken for what is written.
+    Discard,
 }
 
 /// Two ends under virtual time: what arrives is what was sent, no end blames the other, states only go forward,
-/// refusals change nothing, and closing ends in bounded time.
+/// refusals change nothing, the accounts of output agree, and closing ends in bounded time.
 pub fn operations(data: &[u8]) {
     let Ok(conversation) = Conversation::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let mut watched = Watched::new(&conversation);
@@ -60,6 +75,8 @@ struct Watched {
     sent: [Vec<Message<'static>>; 2],
     begun: [Option<Message<'static>>; 2],
     received: [Vec<Event<'static>>; 2],
+    /// Whether the server answers each message with itself.
+    answers: bool,
 }
 
 impl Watched {
@@ -82,27 +99,46 @@ impl Watched {
         for (role, network) in ROLES.into_iter().zip(&conversation.links) {
             let pieces: Vec<_> = network.pieces.iter().map(|size| usize::from(*size)).collect();
             let link = pair.link(role).delay(Duration::from_millis(network.delay.into())).pieces(pieces);
+            if let Some(bandwidth) = network.bandwidth {
+                link.bandwidth(bandwidth.into());
+            }
+            if let Some(capacity) = network.capacity {
+                // A link that holds few bytes moves them one by one, which takes a fuzzer's time and finds nothing.
+                link.capacity(64 + usize::from(capacity));
+            }
             match network.loss {
                 Some((true, bytes)) => drop(link.reset_after(bytes.into())),
                 Some((false, bytes)) => drop(link.silence_after(bytes.into())),
                 None => {}
             }
         }
-        Self { pair, sent: Default::default(), begun: [None, None], received: Default::default() }
+        let answers = conversation.settings & 16 != 0;
+        Self { pair, sent: Default::default(), begun: [None, None], received: Default::default(), answers }
     }
 
     fn apply(&mut self, role: Role, operation: &Operation) {
         let before = ROLES.map(|role| Facts::of(&self.pair.end(role).connection));
         let refused = self.perform(role, operation).is_err();
         for (role, before) in ROLES.into_iter().zip(before) {
-            let connection = &self.pair.end(role).connection;
+            let end = self.pair.end(role);
+            let connection = &end.connection;
             before.check(&Facts::of(connection), refused);
-            assert!(connection.buffered() == 0 || connection.wants_write());
+            assert!(connection.buffered() <= end.in_flight() || connection.wants_write());
+            assert!(!(connection.is_finished() && connection.wants_write()));
         }
         for role in ROLES {
             let end = self.pair.end(role);
             assert_eq!(end.error(), None, "{role:?} finds that the other end broke a rule");
             let events = end.take_events();
+            if self.answers && role == Role::Server {
+                for event in &events {
+                    if let Event::Message(message) = event
+                        && end.connection.reply(message).is_ok()
+                    {
+                        self.sent[role as usize].push(message.clone());
+                    }
+                }
+            }
             self.received[role as usize].extend(events);
         }
     }
@@ -142,6 +178,21 @@ impl Watched {
             Operation::Wait(millis) => self.pair.wait(Duration::from_millis(u64::from(*millis))),
             Operation::Settle => self.pair.settle(),
             Operation::Release => connection.release(),
+            Operation::Reply(message) => {
+                connection.reply(message)?;
+                self.sent[index].push(message.clone());
+            }
+            Operation::Take => self.pair.take(role),
+            Operation::WriteTaken(most) => {
+                let most = self.pair.end(role).in_flight().min(usize::from(*most));
+                self.pair.write(role, most);
+            }
+            Operation::Progress => connection.note_progress(),
+            Operation::Abort => {
+                connection.abort_message();
+                self.begun[index] = None;
+            }
+            Operation::Discard => self.pair.discard(role),
         }
         Ok(())
     }
@@ -170,7 +221,11 @@ impl Watched {
             let _ = self.pair.end(role).connection.close(CloseCode::NORMAL_CLOSURE, "");
             assert_ne!(self.pair.end(role).connection.state(), State::Open);
         }
-        let limit = self.pair.client().config().close_timeout + Duration::from_secs(1);
+        // A deadline for each of the three phases, and a second more for each 256 bytes that wait.
+        let waiting =
+            ROLES.map(|role| self.pair.end(role).connection.buffered()).into_iter().max().unwrap_or(0);
+        let flushing = Duration::from_secs(waiting.div_ceil(256) as u64 + 1);
+        let limit = 3 * self.pair.client().config().close_timeout + flushing;
         self.pair.wait(limit);
         for role in ROLES {
             let end = self.pair.end(role);
@@ -194,6 +249,7 @@ struct Facts {
     state: State,
     closure: Option<Closure>,
     buffered: usize,
+    written: u64,
 }
 
 impl Facts {
@@ -201,11 +257,14 @@ impl Facts {
         let (state, closure) = (connection.state(), connection.closure());
         assert_eq!(state == State::Open, closure.is_none());
         assert_eq!(state == State::Closed, connection.is_finished());
-        Self { state, closure, buffered: connection.buffered() }
+        let (buffered, written) = (connection.buffered(), connection.total_written());
+        assert_eq!(connection.total_queued(), written + buffered as u64);
+        Self { state, closure, buffered, written }
     }
 
     fn check(&self, after: &Self, refused: bool) {
         assert!(after.state as u8 >= self.state as u8, "a connection never opens again");
+        assert!(after.written >= self.written, "what was written stays so");
         if self.state == State::Closed {
             assert_eq!(self.closure, after.closure, "a closure is final");
         }

@@ -236,6 +236,13 @@ impl Pair {
         connection.take_transmit(taken);
     }
 
+    /// Breaks the transport for what this end writes: everything that was not written is dropped.
+    pub fn discard(&mut self, role: Role) {
+        let End { connection, taken, .. } = self.end(role);
+        taken.advance(usize::MAX);
+        connection.discard_output();
+    }
+
     /// Writes at most `most` bytes of the output of this end, as far as the link accepts them: those that were
     /// [taken](Self::take) first. Shuts the stream down when the connection asks for it. Returns `true` if anything
     /// happened.
@@ -335,6 +342,12 @@ impl End {
             output: Vec::new(),
             taken: Transmit::default(),
         }
+    }
+
+    /// Returns the number of bytes that were [taken](Pair::take) and not written.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.taken.remaining()
     }
 
     /// Receives the input that the connection kept while receiving was paused. Returns `true` if there was any.

@@ -115,6 +115,7 @@ fn frames(
         if is_over(header.len.into(), limits.max_frame_size) || is_over(size, limits.max_message_size) {
             return Err(1009);
         }
+        // The limit bounds the work of assembly.
         if count + 1 > limits.max_fragments && limits.delivery == Delivery::Messages {
             return Err(1008);
         }
