@@ -64,7 +64,8 @@ impl Wakers {
     }
 
     pub(crate) fn extend(&mut self, others: Self) {
-        others.first.iter().chain(&others.more).for_each(|waker| self.add(waker));
+        let Self { first, more } = others;
+        first.into_iter().chain(more).for_each(|waker| self.add(&waker));
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use ws_core::{Cause, Connection, Timeout, Timestamp};
 
 use self::output::Batch;
 use crate::{
-    Error, ReadSize, RecycledBuffer,
+    Deadline, Error, ReadSize, RecycledBuffer,
     outbox::Outbox,
     tls::{Session, TlsError},
 };
@@ -245,6 +245,17 @@ impl Driver {
         }
         self.shutdown = Shutdown::Done;
         Some(Step::Shutdown)
+    }
+
+    /// Returns what it means for a sender that its output was dropped.
+    #[must_use]
+    pub fn lost_output(&self) -> Error {
+        let Some(closure) = self.connection.closure() else { return Error::Timeout(Deadline::Write) };
+        match closure.cause {
+            Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
+            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
+            _ => Error::Closed(closure),
+        }
     }
 
     /// Returns how the connection has ended for the application that waits for a message: as it should, or not.

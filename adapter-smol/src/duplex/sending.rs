@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Cause, Chunk, CloseCode, Closure, Connection, Message, SendError, State, Timeout, Transmit};
-use ws_transport::{Deadline, Error};
+use ws_core::{Chunk, CloseCode, Connection, Message, SendError, State, Transmit};
+use ws_transport::Error;
 
 use super::{Duplex, Inner, Locked};
 use crate::{stream::Stream, waker_set::WakerSet};
@@ -143,7 +143,7 @@ impl Duplex {
         }
         ready!(polled)?;
         // What was queued was dropped.
-        Poll::Ready(Err(inner.driver.connection.closure().map_or(Error::Timeout(Deadline::Write), lost)))
+        Poll::Ready(Err(inner.driver.lost_output()))
     }
 
     /// As [`poll_flush`](Self::poll_flush), for a task that waits for it: it keeps the deadlines of output, since no task
@@ -165,10 +165,10 @@ impl Duplex {
             ready!(timer.poll(due, self.clock, &mut Context::from_waker(&waker)));
             driver.connection.handle_output_timeout(self.clock.now());
             if driver.connection.is_finished() {
-                let closure = driver.connection.closure();
+                let lost = driver.lost_output();
                 inner.discard_output();
                 self.wake_all(inner);
-                return Poll::Ready(Err(closure.map_or(Error::Timeout(Deadline::Write), lost)));
+                return Poll::Ready(Err(lost));
             }
         }
     }
@@ -328,14 +328,5 @@ impl Inner {
         if self.output.capacity() <= SMALL_BLOCK {
             self.output = Transmit::default();
         }
-    }
-}
-
-/// Returns what it means for a sender that its output was dropped.
-fn lost(closure: Closure) -> Error {
-    match closure.cause {
-        Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
-        Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
-        _ => Error::Closed(closure),
     }
 }

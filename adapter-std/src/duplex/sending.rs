@@ -9,10 +9,8 @@ use std::{
 
 use bytes::Buf as _;
 use rustix::event::PollFlags;
-use ws_core::{
-    Cause, CloseCode, Closure, Connection, Message, PreparedMessage, SendError, State, Timeout, Transmit,
-};
-use ws_transport::{Deadline, Driver, Error, Step};
+use ws_core::{CloseCode, Connection, Message, PreparedMessage, SendError, State, Transmit};
+use ws_transport::{Driver, Error, Step};
 
 use super::{Duplex, lock};
 
@@ -93,9 +91,9 @@ impl Duplex {
             if let Written::Failed(error) = written {
                 return Err(error.into());
             }
-            if let (Written::Flushed(Flushed::Done), Some(closure)) = (written, connection.closure()) {
+            if let Written::Flushed(Flushed::Done) = written {
                 // What was queued was dropped.
-                return Err(lost(closure));
+                return Err(driver.lost_output());
             }
             let due = connection.poll_output_timeout().map(|due| self.clock.until(due));
             self.writer.announce();
@@ -104,12 +102,12 @@ impl Duplex {
             driver = self.driver();
             driver.connection.handle_output_timeout(self.clock.now());
             if driver.connection.is_finished() {
-                let closure = driver.connection.closure();
+                let lost = driver.lost_output();
                 drop(driver);
                 *writing = Transmit::default();
                 drop(writing);
                 self.abandon();
-                return Err(closure.map_or(Error::Timeout(Deadline::Write), lost));
+                return Err(lost);
             }
         }
     }
@@ -280,14 +278,5 @@ impl Duplex {
     fn wake_all(&self) {
         self.receiver.wake();
         self.writer.wake();
-    }
-}
-
-/// Returns what it means for a sender that its output was dropped.
-fn lost(closure: Closure) -> Error {
-    match closure.cause {
-        Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
-        Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
-        _ => Error::Closed(closure),
     }
 }
