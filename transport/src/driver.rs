@@ -190,9 +190,10 @@ impl Driver {
                 if cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
             }
             (InputEnd::FailedTls(error), _) => {
+                let was_clean = self.connection.closure().is_some_and(|closure| closure.clean);
                 // The session still has an alert to send, which tells the peer why.
                 self.connection.discard_output();
-                Err(error.into())
+                if was_clean { Ok(()) } else { Err(error.into()) }
             }
         }
     }
