@@ -241,7 +241,8 @@ impl Driver {
             return Some(Step::Write);
         }
         // When nothing is waited for any more, not for room to write either.
-        if !finished && !self.batch.is_written() {
+        let is_written = self.batch.is_written() && self.tls.as_ref().is_none_or(|tls| !tls.wants_write());
+        if !finished && !is_written {
             return Some(Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() });
         }
         self.shutdown = Shutdown::Done;
