@@ -6,10 +6,7 @@ use ws_core::{CloseCode, Closure, State};
 use ws_sessions::SessionBackend;
 use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
 
-use crate::{
-    duplex::{Duplex, Flushed},
-    flusher,
-};
+use crate::duplex::{Duplex, Flushed};
 
 impl Duplex {
     /// Writes as much as goes at once, and leaves the rest to the flusher.
@@ -30,8 +27,8 @@ impl Duplex {
     }
 
     fn flush_or_watch(self: &Arc<Self>, flush: fn(&Self) -> Flushed) {
-        if !self.blocked.get() && flush(self) == Flushed::Blocked {
-            flusher::watch(self);
+        if !self.blocked.get() {
+            self.watch_if_blocked(flush(self));
         }
     }
 }
@@ -43,25 +40,24 @@ impl SessionBackend for Duplex {
             && !is_reply
             && let Some(flushed) = self.write_through(message)
         {
-            if flushed == Flushed::Blocked {
-                flusher::watch(&self);
-            }
+            self.watch_if_blocked(flushed);
             return Ok(SendOutcome::default());
         }
         self.make_room();
         let outcome = {
             let network = if self.blocked.get() { Network::Refuses } else { Network::Accepts };
             let mut driver = self.driver();
-            let outcome = driver.post(outgoing, network)?;
-            if outcome.disconnected {
+            let outcome = driver.post(outgoing, network);
+            if outcome.as_ref().is_ok_and(|outcome| outcome.disconnected) {
                 self.tell_time(&mut driver);
             }
             outcome
         };
+        // Also if it was refused: another thread may have left its output to `write_through`.
         if !is_reply {
             self.flush_soon();
         }
-        Ok(outcome)
+        outcome
     }
 
     fn ping(self: Arc<Self>, payload: &[u8]) -> Result<(), Error> {
@@ -71,10 +67,7 @@ impl SessionBackend for Duplex {
     }
 
     fn close(self: Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if self.close_without_waiting(code, reason)? == Flushed::Blocked {
-            flusher::watch(&self);
-        }
-        Ok(())
+        self.close_without_waiting(code, reason)
     }
 
     fn end(&self) -> Closure {

@@ -109,12 +109,12 @@ fn wait_for(woken: &UnixStream, blocked: &[Arc<Duplex>], timeout: Option<Duratio
 /// Writes as much as goes. Returns `true` if that was all.
 fn flush(duplex: &Duplex) -> bool {
     loop {
-        if duplex.flush_without_waiting() == Flushed::Blocked {
+        if duplex.flush_without_waiting() != Flushed::Done {
             return false;
         }
         duplex.blocked.0.store(false, Ordering::SeqCst);
-        // Who posted until now has left it to this thread.
-        if !duplex.driver().wants_write() {
+        // Who posted until now has left it to this thread, and so has a thread that was refused by the socket.
+        if duplex.driver().is_written() {
             return true;
         }
         if duplex.blocked.0.swap(true, Ordering::SeqCst) {

@@ -7,7 +7,8 @@
 //! receiver.
 //!
 //! A thread that leaves its output to the holder of `writing` relies on this rule: `writing` is released while `driver`
-//! is held, after a look that found nothing more to write.
+//! is held, after a look at what is left. Either nothing is, or the holder flushes once more, or it waits for the socket
+//! to take more, or it leaves that to the flusher.
 
 mod sending;
 
@@ -250,9 +251,8 @@ impl Duplex {
             wait = wait.min(left);
         }
         // Only input can end the wait, unless another thread writes what a closing connection waits for.
-        let is_written =
-            connection.state() == State::Open || (driver.buffered() == 0 && !driver.wants_write());
-        if read && flushed == Flushed::Done && is_written {
+        let is_written = connection.state() == State::Open || driver.is_written();
+        if read && flushed != Flushed::Blocked && is_written {
             drop(driver);
             self.read(reading, Some(wait));
             return Ok(Turned::Received);

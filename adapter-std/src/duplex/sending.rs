@@ -3,7 +3,7 @@
 use std::{
     io,
     net::Shutdown,
-    sync::{MutexGuard, TryLockError},
+    sync::{Arc, MutexGuard, TryLockError},
     time::Duration,
 };
 
@@ -13,12 +13,15 @@ use ws_core::{CloseCode, Connection, Message, PreparedMessage, SendError, State,
 use ws_transport::{Driver, Error, Step};
 
 use super::{Duplex, lock};
+use crate::flusher;
 
 /// How a flush without waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// Nothing is left to write, or another thread writes and will see what is.
+    /// Nothing is left to write.
     Done,
+    /// Another thread writes, and will see what is left.
+    LeftToAnother,
     /// The socket takes no more for the moment.
     Blocked,
 }
@@ -42,20 +45,20 @@ impl Written {
 impl Duplex {
     /// Queues a message, as soon as there is room for it.
     #[inline]
-    pub(crate) fn feed(&self, message: Message<'_>) -> Result<(), Error> {
+    pub(crate) fn feed(self: &Arc<Self>, message: Message<'_>) -> Result<(), Error> {
         self.wait_for_room()?.send(message)
     }
 
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn queue<T>(
-        &self,
+        self: &Arc<Self>,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
     ) -> Result<T, Error> {
         self.wait_for_room()?.queue(send)
     }
 
     #[inline]
-    fn wait_for_room(&self) -> Result<MutexGuard<'_, Driver>, Error> {
+    fn wait_for_room(self: &Arc<Self>) -> Result<MutexGuard<'_, Driver>, Error> {
         loop {
             let driver = self.driver();
             let connection = &driver.connection;
@@ -70,13 +73,13 @@ impl Duplex {
     }
 
     /// Writes what is queued, and waits until the operating system has all of it.
-    pub(crate) fn flush(&self) -> Result<(), Error> {
+    pub(crate) fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
         self.flush_until(end)
     }
 
     /// Writes until the operating system has all output up to this position.
-    fn flush_until(&self, end: u64) -> Result<(), Error> {
+    fn flush_until(self: &Arc<Self>, end: u64) -> Result<(), Error> {
         if self.ask(Connection::total_written) >= end {
             return Ok(());
         }
@@ -86,6 +89,9 @@ impl Duplex {
             let connection = &driver.connection;
             if connection.total_written() >= end {
                 drop(writing);
+                drop(driver);
+                // Other threads may have left more to this one, which does not wait for it.
+                self.watch_if_blocked(written.flushed());
                 return Ok(());
             }
             if let Written::Failed(error) = written {
@@ -127,7 +133,7 @@ impl Duplex {
             Ok(writing) => writing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // It sees what was queued, see the documentation of this module.
-            Err(TryLockError::WouldBlock) => return (Flushed::Done, driver),
+            Err(TryLockError::WouldBlock) => return (Flushed::LeftToAnother, driver),
         };
         if !writing.has_remaining() && !driver.wants_write() {
             return (Flushed::Done, driver);
@@ -145,14 +151,26 @@ impl Duplex {
         written.flushed()
     }
 
+    /// Leaves the rest to the flusher if the socket takes no more.
+    pub(crate) fn watch_if_blocked(self: &Arc<Self>, flushed: Flushed) {
+        if flushed == Flushed::Blocked {
+            flusher::watch(self);
+        }
+    }
+
     /// Writes a message for many connections without queueing it, which is possible most of the time. Returns `None` if
-    /// it has to be queued. What the socket does not take is written next.
+    /// it has to be queued; flush then in any case. What the socket does not take is written next.
     pub(crate) fn write_through(&self, message: &PreparedMessage) -> Option<Flushed> {
         let mut writing = self.writing.try_lock().ok()?;
-        if writing.has_remaining() {
+        let mut driver = self.driver();
+        let frame = if writing.has_remaining() { None } else { driver.take_prepared(message) };
+        let Some(mut frame) = frame else {
+            // In this order: another thread may have left its output to this one. The caller flushes.
+            drop(writing);
+            drop(driver);
             return None;
-        }
-        let mut frame = self.driver().take_prepared(message)?;
+        };
+        drop(driver);
         // An error comes again with the next write.
         let count = self.socket.write(&frame).ok().flatten().unwrap_or(0);
         frame.advance(count);
@@ -201,7 +219,7 @@ impl Duplex {
 /// Closing.
 impl Duplex {
     /// Queues a Close and writes it, not longer than the closing handshake may take. Does nothing if one was sent.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+    pub(crate) fn close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.begin_close(code, reason)?;
         // A broken connection has nothing left to close.
         let _ = self.flush();
@@ -209,18 +227,23 @@ impl Duplex {
     }
 
     /// Queues a Close and writes it as far as goes without waiting. Does nothing if one was sent.
-    pub(crate) fn close_without_waiting(&self, code: CloseCode, reason: &str) -> Result<Flushed, Error> {
+    pub(crate) fn close_without_waiting(
+        self: &Arc<Self>,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Error> {
         self.begin_close(code, reason)?;
-        Ok(self.flush_without_waiting())
+        self.watch_if_blocked(self.flush_without_waiting());
+        Ok(())
     }
 
     /// Gives up the message that is being sent in chunks, which closes the connection.
-    pub(crate) fn abort_message(&self) {
+    pub(crate) fn abort_message(self: &Arc<Self>) {
         let mut driver = self.driver();
         driver.connection.abort_message();
         self.tell_time(&mut driver);
         drop(driver);
-        self.flush_without_waiting();
+        self.watch_if_blocked(self.flush_without_waiting());
     }
 
     fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {

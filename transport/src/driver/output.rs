@@ -85,6 +85,12 @@ impl Driver {
             || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
+    /// Returns `true` if everything was written, apart from messages that wait for the end of one in chunks.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.batch.is_written() && self.connection.buffered() == 0 && !self.wants_write()
+    }
+
     /// Returns how many bytes are queued and not written.
     #[must_use]
     pub fn buffered(&self) -> usize {
