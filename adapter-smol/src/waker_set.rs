@@ -64,8 +64,7 @@ impl Wakers {
     }
 
     pub(crate) fn extend(&mut self, others: Self) {
-        let Self { first, more } = others;
-        first.into_iter().chain(more).for_each(|waker| self.add(&waker));
+        others.first.into_iter().chain(others.more).for_each(|waker| self.add(&waker));
     }
 
     #[inline]

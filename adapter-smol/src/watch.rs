@@ -91,20 +91,23 @@ impl Watch {
 
     /// Wakes those who wait for a socket. Ends with an error only.
     pub(crate) async fn drive(self: Arc<Self>) -> io::Result<()> {
+        let mut wakers = Vec::new();
         loop {
             self.epoll.readable().await?;
             for _ in 0..ASKED_IN_TURN {
-                if self.tell()? == 0 {
+                if self.learn(&mut wakers)? == 0 {
                     break;
                 }
+                // No lock is held: a waker may run its task at once.
+                wakers.drain(..).for_each(Waker::wake);
                 // Those who were woken have their turn. By then more may have happened.
                 future::yield_now().await;
             }
         }
     }
 
-    /// Wakes those to whose sockets something has happened, and says how many they are.
-    fn tell(&self) -> io::Result<usize> {
+    /// Appends the wakers of tasks to whose sockets something has happened. Returns how many sockets there are.
+    fn learn(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];
         // Before the epoll is asked: what it says is about those that are here now.
         let slots = self.slots();
@@ -114,7 +117,7 @@ impl Watch {
         };
         for event in &*events {
             if let Some(slot) = slots.get(event.data.u64() as usize) {
-                slot.tell(event.flags);
+                slot.note(event.flags, wakers);
             }
         }
         Ok(events.len())
@@ -126,8 +129,8 @@ impl Watch {
 }
 
 impl Slot {
-    /// Notes what has happened, and wakes those who wait for it.
-    fn tell(&self, happened: EventFlags) {
+    /// Notes what has happened, and appends the wakers of tasks that wait for it.
+    fn note(&self, happened: EventFlags, wakers: &mut Vec<Waker>) {
         let ended = happened.intersects(ENDED);
         let mut tasks = self.tasks();
         if ended {
@@ -136,11 +139,11 @@ impl Slot {
         if ended || happened.contains(EventFlags::IN) {
             self.readable.store(true, Ordering::SeqCst);
             if mem::take(&mut tasks.reader_waits) {
-                tasks.reader.iter().for_each(Waker::wake_by_ref);
+                wakers.extend(tasks.reader.clone());
             }
         }
         if (ended || happened.contains(EventFlags::OUT)) && mem::take(&mut tasks.writer_waits) {
-            tasks.writer.iter().for_each(Waker::wake_by_ref);
+            wakers.extend(tasks.writer.clone());
         }
     }
 

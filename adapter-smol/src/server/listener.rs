@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::poll_fn,
     io::{self, ErrorKind},
+    mem,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -222,12 +223,12 @@ impl Handle {
     /// A handler notices when it receives or sends.
     pub async fn stop(&self, timeout: Duration) -> bool {
         let stop_by = Instant::now() + timeout;
-        let entries = {
+        let (entries, waiting) = {
             let mut connections = self.shared.connections();
             connections.stop_by = Some(stop_by);
-            connections.changed();
-            connections.entries()
+            (connections.entries(), mem::take(&mut connections.waiting))
         };
+        waiting.into_iter().for_each(Waker::wake);
         for (cancel, duplex) in entries {
             match duplex {
                 // It cannot fail: this code and reason can be sent.
@@ -338,19 +339,14 @@ impl Connections {
         let duplex = |entry: &Entry| entry.duplex.as_ref().and_then(Weak::upgrade);
         self.begun.iter().map(|(_, entry)| (entry.cancel.clone(), duplex(entry))).collect()
     }
-
-    /// Lets those who wait look again.
-    fn changed(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
-    }
 }
 
 impl Cancel {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
-        if let Some(task) = self.task().take() {
-            task.wake();
-        }
+        // The lock is released first: a waker may run its task at once.
+        let task = self.task().take();
+        task.into_iter().for_each(Waker::wake);
     }
 
     fn task(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -400,9 +396,11 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.server.monitor.count_ended();
         let mut connections = self.shared.connections();
-        connections.begun.remove(self.id);
-        if connections.stop_by.is_some() {
-            connections.changed();
-        }
+        let entry = connections.begun.remove(self.id);
+        let waiting =
+            if connections.stop_by.is_some() { mem::take(&mut connections.waiting) } else { Vec::new() };
+        drop(connections);
+        drop(entry);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
