@@ -257,16 +257,18 @@ impl Duplex {
                     inner.poll_close_stream(self.writers());
                     continue;
                 }
-                Step::End(ended) => return Poll::Ready(Ok(Turned::Ended(ended))),
-                Step::Wait { read, until } => (read, until),
+                Step::End(ended) if !inner.keeps_closing_stream(cx, self.writers()) => {
+                    return Poll::Ready(Ok(Turned::Ended(ended)));
+                }
+                Step::End(_) => (inner.driver.wants_read(), inner.driver.connection.poll_timeout()),
+                Step::Wait { read, until } => {
+                    let _ = inner.keeps_closing_stream(cx, self.writers());
+                    (read, until)
+                }
             };
             if read && !*registered && !budget_spent {
                 // It may read again, because replies were written.
                 continue;
-            }
-            if inner.closing_stream {
-                self.writers().add(cx.waker());
-                inner.poll_close_stream(self.writers());
             }
             if budget_spent {
                 // Other tasks get their turn, and what is due has not waited for the peer to fall silent.

@@ -322,6 +322,16 @@ impl Inner {
         self.closing_stream &= closed.is_pending();
     }
 
+    /// Goes on closing the writing direction of the stream for a task that waits for it. Returns `true` if that takes
+    /// longer. A stream that buffers may still have to send its last bytes, such as `close_notify`.
+    pub(super) fn keeps_closing_stream(&mut self, cx: &Context<'_>, writers: &Arc<WakerSet>) -> bool {
+        if self.closing_stream {
+            writers.add(cx.waker());
+            self.poll_close_stream(writers);
+        }
+        self.closing_stream && !self.driver.connection.is_finished()
+    }
+
     /// Frees a small block: it is as easily had again, and an idle connection has no use for it. A large one stays until
     /// the connection has been idle for a while.
     fn release(&mut self) {
