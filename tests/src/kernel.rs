@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, SocketAddrV4},
+    time::Duration,
 };
 
 /// How many file descriptors are open, that of the look included.
@@ -21,6 +22,12 @@ pub fn peak_memory() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kib << 10
+}
+
+/// Returns the processor time that this process has used, in user and system mode.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("a time that is not negative")
 }
 
 /// Makes [`peak_memory`] begin with what is resident now.

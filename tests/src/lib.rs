@@ -10,6 +10,7 @@ pub mod deflating;
 pub mod either;
 mod folder;
 pub mod kernel;
+pub mod link;
 mod peer;
 pub mod pipe;
 mod process;

@@ -39,12 +39,20 @@ impl Raw {
 
     /// Connects and opens a WebSocket.
     pub fn open(address: SocketAddr, path: &str) -> Self {
-        let mut raw = Self::connect(address);
-        raw.write(wire::request(path, &[]));
-        let head = raw.head();
+        Self::connect(address).opened(path)
+    }
+
+    /// As [`open`](Self::open), over a connection that is there already.
+    pub fn open_over(stream: TcpStream, path: &str) -> Self {
+        Self::new(stream).opened(path)
+    }
+
+    fn opened(mut self, path: &str) -> Self {
+        self.write(wire::request(path, &[]));
+        let head = self.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert_eq!(wire::header(&head, "Sec-WebSocket-Accept"), Some(&*wire::accept(wire::KEY)));
-        raw
+        self
     }
 
     fn new(stream: TcpStream) -> Self {
@@ -100,6 +108,13 @@ impl Raw {
     /// Reads some bytes; zero at the end of the stream.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer)
+    }
+
+    /// Reads so many bytes.
+    pub fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("more bytes");
+        bytes
     }
 
     /// Sends a frame as a client does.

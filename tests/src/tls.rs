@@ -29,6 +29,10 @@ impl RawTls {
     /// A client of a server of the shared [`Authority`], which proposes these application protocols. The
     /// handshake is done with the first write or read.
     pub fn connect(address: SocketAddr, protocols: &[&str]) -> Self {
+        Self::connect_over(TcpStream::connect(address).expect("a connection"), protocols)
+    }
+
+    fn connect_over(socket: TcpStream, protocols: &[&str]) -> Self {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(Authority::shared().pem().as_bytes());
         roots.add(authority.expect("PEM")).expect("an authority");
@@ -38,12 +42,17 @@ impl RawTls {
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a configuration");
-        Self::new(connection.into(), TcpStream::connect(address).expect("a connection"))
+        Self::new(connection.into(), socket)
     }
 
     /// Connects and opens a WebSocket.
     pub fn open(address: SocketAddr) -> Self {
-        let mut raw = Self::connect(address, &["http/1.1"]);
+        Self::open_over(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// As [`open`](Self::open), over a connection that is there already.
+    pub fn open_over(socket: TcpStream) -> Self {
+        let mut raw = Self::connect_over(socket, &["http/1.1"]);
         raw.write(wire::request("/", &[]));
         let head = raw.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -94,6 +103,19 @@ impl RawTls {
         }
     }
 
+    /// Returns the records that carry these bytes, which have to be written next.
+    pub fn seal(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.handshake().expect("a handshake");
+        let mut sealed = Vec::new();
+        for record in bytes.as_ref().chunks(16 << 10) {
+            self.connection.writer().write_all(record).expect("a write");
+            while self.connection.wants_write() {
+                self.connection.write_tls(&mut sealed).expect("a write");
+            }
+        }
+        sealed
+    }
+
     fn flush(&mut self) {
         while self.connection.wants_write() {
             self.connection.write_tls(&mut self.socket).expect("a write");
@@ -116,11 +138,16 @@ impl RawTls {
         Frame::read(self).expect("a frame or a clean end")
     }
 
+    /// Sends `close_notify` and leaves TCP open.
+    pub fn notify(&mut self) {
+        self.connection.send_close_notify();
+        self.flush();
+    }
+
     /// Says that nothing more will be sent, or only ends the stream.
     pub fn end(&mut self, close_notify: bool) {
         if close_notify {
-            self.connection.send_close_notify();
-            self.flush();
+            self.notify();
         }
         self.socket.shutdown(Shutdown::Write).expect("an end");
     }

@@ -42,6 +42,11 @@ impl WebSocket {
         either!(self, ws => ws.feed(message), async ws.feed(message))
     }
 
+    /// As `WebSocket::flush`.
+    pub fn flush(&self) -> Result<(), Error> {
+        either!(self, ws => ws.flush(), async ws.flush())
+    }
+
     /// As `WebSocket::send_chunk`.
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         either!(self, ws => ws.send_chunk(chunk), async ws.send_chunk(chunk))
@@ -124,6 +129,26 @@ impl Sender {
     /// As `Sender::send`.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         either!(self, sender => sender.send(message), async sender.send(message))
+    }
+
+    /// As `Sender::feed`.
+    pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        either!(self, sender => sender.feed(message), async sender.feed(message))
+    }
+
+    /// As `Sender::flush`.
+    pub fn flush(&self) -> Result<(), Error> {
+        either!(self, sender => sender.flush(), async sender.flush())
+    }
+
+    /// As `Sender::send_chunk`.
+    pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        either!(self, sender => sender.send_chunk(chunk), async sender.send_chunk(chunk))
+    }
+
+    /// As `Sender::abort_message`.
+    pub fn abort_message(&self) {
+        either!(self, sender => sender.abort_message());
     }
 
     /// As `Sender::close`.

@@ -1,0 +1,153 @@
+//! Raw clients of `ws://` and `wss://` alike, small buffers in the kernel, and slow readers.
+
+use std::{
+    io::{self, Read, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::{Raw, eventually, kernel, let_pass, tls::RawTls, wire::Frame};
+
+/// Size of the kernel's buffers where a test wants small ones, in bytes.
+pub const SMALL_BUFFER: usize = 8 << 10;
+
+/// A raw client of `ws://` or `wss://`.
+#[derive(Debug)]
+pub enum Link {
+    /// Of `ws://`.
+    Plain(Raw),
+    /// Of `wss://`.
+    Tls(Box<RawTls>),
+}
+
+impl Link {
+    /// Connects and opens a WebSocket.
+    pub fn open(address: SocketAddr, secure: bool) -> Self {
+        Self::open_over(TcpStream::connect(address).expect("a connection"), secure)
+    }
+
+    /// As [`open`](Self::open), with a small receive buffer in the kernel.
+    pub fn open_with_small_buffer(address: SocketAddr, secure: bool) -> Self {
+        Self::open_over(connect_with_small_buffer(address), secure)
+    }
+
+    fn open_over(stream: TcpStream, secure: bool) -> Self {
+        if secure {
+            Self::Tls(Box::new(RawTls::open_over(stream)))
+        } else {
+            Self::Plain(Raw::open_over(stream, "/"))
+        }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(raw) => raw.socket(),
+            Self::Tls(raw) => raw.socket(),
+        }
+    }
+
+    /// Writes bytes, with one call where the kernel takes them.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.write_with_rubbish(bytes, []);
+    }
+
+    /// Writes bytes, and others behind them that are not encrypted.
+    pub fn write_with_rubbish(&mut self, bytes: impl AsRef<[u8]>, rubbish: impl AsRef<[u8]>) {
+        let mut bytes = match self {
+            Self::Plain(_) => bytes.as_ref().to_vec(),
+            Self::Tls(raw) => raw.seal(bytes),
+        };
+        bytes.extend_from_slice(rubbish.as_ref());
+        self.socket().write_all(&bytes).expect("a write");
+    }
+
+    /// Sends a frame as a client does.
+    pub fn send(&mut self, frame: Frame) {
+        self.write(frame.masked().encode());
+    }
+
+    /// Reads a frame.
+    pub fn frame(&mut self) -> Frame {
+        self.next_frame().expect("a frame before the end of the stream")
+    }
+
+    /// Reads a frame; `None` at the end of the stream, which has to be one without a reset, and one with
+    /// `close_notify`.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        Frame::read(self).expect("a frame, or the end without a reset")
+    }
+
+    /// Reads, and drops what comes, until the stream ends or fails.
+    pub fn drain(&mut self) {
+        let _ = io::copy(self, &mut io::sink());
+    }
+
+    /// Waits until the kernel's queue of what this has to read has stopped growing: the peer has written what it can.
+    pub fn wait_until_full(&self) {
+        let here = self.socket().local_addr().expect("an address");
+        let there = self.socket().peer_addr().expect("an address");
+        let mut last = (0, Instant::now());
+        eventually("the peer has written what it can", || {
+            let unread = kernel::unread(here, there).expect("the socket");
+            if unread != last.0 || unread == 0 {
+                last = (unread, Instant::now());
+            }
+            last.1.elapsed() > Duration::from_millis(200)
+        });
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(raw) => raw.read(buffer),
+            Self::Tls(raw) => raw.read(buffer),
+        }
+    }
+}
+
+/// Reads at a steady rate.
+#[derive(Debug)]
+pub struct Slow<R> {
+    inner: R,
+    /// In bytes per second.
+    rate: u32,
+    began: Instant,
+    read: u32,
+}
+
+impl<R: Read> Slow<R> {
+    /// Begins to read at so many bytes per second.
+    pub fn new(inner: R, rate: u32) -> Self {
+        Self { inner, rate, began: Instant::now(), read: 0 }
+    }
+}
+
+impl<R: Read> Read for Slow<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let due = Duration::from_secs(1) * self.read / self.rate;
+        let_pass(due.saturating_sub(self.began.elapsed()));
+        let most = buffer.len().min(SMALL_BUFFER);
+        let read = self.inner.read(&mut buffer[..most])?;
+        self.read += u32::try_from(read).expect("a small read");
+        Ok(read)
+    }
+}
+
+/// Connects with a small receive buffer in the kernel.
+pub fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(SMALL_BUFFER).expect("SO_RCVBUF");
+    socket.connect(&address.into()).expect("a connection");
+    socket.into()
+}
+
+/// A listening socket on a free port of the loopback interface, whose connections have a small send buffer.
+pub fn listen_with_small_buffer() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    socket2::SockRef::from(&listener).set_send_buffer_size(SMALL_BUFFER).expect("SO_SNDBUF");
+    listener
+}

@@ -1,0 +1,148 @@
+//! Keepalive, with a peer that reads slowly and one that has vanished.
+
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ws_std::{Callbacks, Config, Keepalive, Sessions};
+use ws_tests::{
+    either::{Adapter, Pairing, Route, Running},
+    eventually, let_pass,
+    link::{Link, SMALL_BUFFER, Slow, listen_with_small_buffer},
+    wire::Frame,
+    with_both_adapters,
+};
+
+with_both_adapters! {
+    a_client_that_reads_slowly_gets_a_large_answer
+    a_client_that_reads_slowly_gets_a_large_answer_by_tls
+    a_client_that_reads_slowly_gets_a_large_answer_of_a_callback
+    a_client_that_reads_slowly_gets_a_large_answer_of_a_callback_by_tls
+    a_client_that_vanishes_ends_during_broadcasts
+    a_client_that_vanishes_ends_during_broadcasts_by_tls
+    a_client_that_vanishes_ends_when_the_network_refuses_broadcasts
+    a_client_that_vanishes_ends_when_the_network_refuses_broadcasts_by_tls
+}
+
+/// Interval and timeout of keepalive, and the write timeout: a fortieth of the default.
+const SHORT: Duration = Duration::from_millis(500);
+/// Size of the answer. At [`RATE`] it takes longer than an interval and a timeout.
+const MUCH: usize = 2 << 20;
+/// What the client reads in a second, in bytes.
+const RATE: u32 = 1_500_000;
+
+fn configure(config: &mut Config) {
+    config.keepalive = Some(keepalive());
+    config.write_timeout = Some(SHORT);
+}
+
+fn keepalive() -> Keepalive {
+    let mut keepalive = Keepalive::default();
+    (keepalive.interval, keepalive.timeout) = (SHORT, SHORT);
+    keepalive
+}
+
+fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
+    let pairing = Pairing { client: adapter, server: adapter, secure };
+    pairing.serve(route.configure(configure)).bind_socket(listen_with_small_buffer()).unwrap()
+}
+
+fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
+    let server = serve(adapter, secure, route);
+    let mut link = Link::open_with_small_buffer(server.address(), secure);
+    link.send(Frame::text("all"));
+    let answer = Frame::read(&mut Slow::new(&mut link, RATE)).unwrap();
+    assert!(answer == Some(Frame::new(Frame::BINARY, vec![7; MUCH])), "another answer");
+    link.send(Frame::close(1000, ""));
+    let close = loop {
+        let frame = link.frame();
+        if frame.opcode != Frame::PING {
+            break frame;
+        }
+    };
+    assert_eq!(close.code_and_reason().0, 1000);
+    assert_eq!(link.next_frame(), None);
+}
+
+fn answer_much(adapter: Adapter) -> Route {
+    match adapter {
+        Adapter::Std => Route::Std(ws_std::Route::new(|_, mut ws| {
+            while ws.receive()?.is_some() {
+                ws.feed(vec![7; MUCH])?;
+            }
+            Ok(())
+        })),
+        Adapter::Smol => Route::Smol(ws_smol::Route::new(|_, mut ws| async move {
+            while ws.receive().await?.is_some() {
+                ws.feed(vec![7; MUCH]).await?;
+            }
+            Ok(())
+        })),
+    }
+}
+
+fn answer_much_by_callback(adapter: Adapter) -> Route {
+    let answer = Callbacks::new().on_message(|session, _| session.send(vec![7; MUCH]).unwrap());
+    Route::callbacks(adapter, answer)
+}
+
+fn a_client_that_reads_slowly_gets_a_large_answer(adapter: Adapter) {
+    expect_large_answer(adapter, false, answer_much(adapter));
+}
+
+fn a_client_that_reads_slowly_gets_a_large_answer_by_tls(adapter: Adapter) {
+    expect_large_answer(adapter, true, answer_much(adapter));
+}
+
+fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback(adapter: Adapter) {
+    expect_large_answer(adapter, false, answer_much_by_callback(adapter));
+}
+
+fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback_by_tls(adapter: Adapter) {
+    expect_large_answer(adapter, true, answer_much_by_callback(adapter));
+}
+
+/// What a busy machine may add.
+const LATE: Duration = Duration::from_millis(700);
+
+/// Broadcasts messages of this size to a client that neither reads nor writes, until it is given up.
+fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
+    let everyone = Sessions::new();
+    let (end, ended) = mpsc::channel();
+    let callbacks = Callbacks::new()
+        .sessions(&everyone)
+        .on_disconnect(move |_, closure| end.send((closure.clone(), Instant::now())).unwrap());
+    let server = serve(adapter, secure, Route::callbacks(adapter, callbacks));
+    let _vanished = Link::open_with_small_buffer(server.address(), secure);
+    eventually("it is there", || everyone.len() == 1);
+    let began = Instant::now();
+    let broadcasting = thread::spawn(move || {
+        while !everyone.is_empty() {
+            everyone.broadcast(vec![7; size]);
+            let_pass(Duration::from_millis(10));
+        }
+    });
+    let (closure, end) = ended.recv_timeout(4 * SHORT + LATE).expect("an end");
+    let took = end - began;
+    assert!(took < 2 * SHORT + LATE, "{closure} after {took:?}");
+    assert!(!closure.clean, "{closure}");
+    broadcasting.join().unwrap();
+}
+
+fn a_client_that_vanishes_ends_during_broadcasts(adapter: Adapter) {
+    expect_given_up(adapter, false, 10);
+}
+
+fn a_client_that_vanishes_ends_during_broadcasts_by_tls(adapter: Adapter) {
+    expect_given_up(adapter, true, 10);
+}
+
+fn a_client_that_vanishes_ends_when_the_network_refuses_broadcasts(adapter: Adapter) {
+    expect_given_up(adapter, false, SMALL_BUFFER);
+}
+
+fn a_client_that_vanishes_ends_when_the_network_refuses_broadcasts_by_tls(adapter: Adapter) {
+    expect_given_up(adapter, true, SMALL_BUFFER);
+}

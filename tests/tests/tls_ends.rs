@@ -1,0 +1,161 @@
+//! How a connection ends when TLS ends before TCP does: by `close_notify`, or by a broken record.
+
+use std::{
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ws_std::{Callbacks, CloseCode, Error};
+use ws_tests::{
+    certificates::Authority,
+    either::{Adapter, Client, Handed, Pairing, Route, Running, WebSocket},
+    kernel, let_pass,
+    link::Link,
+    tls::RawTls,
+    wire::Frame,
+    with_both_adapters,
+};
+
+with_both_adapters! {
+    close_does_not_wait_for_tcp_after_close_notify
+    a_server_ends_at_once_after_a_close_and_close_notify
+    receive_ends_at_once_after_close_notify_without_a_close
+    a_message_before_a_broken_record_is_received
+    a_close_before_a_broken_record_ends_cleanly
+    a_broken_record_behind_a_close_leaves_the_server_idle
+    a_broken_record_behind_a_broken_rule_leaves_the_server_idle
+}
+
+/// The close timeout, which a missed end would cost, is ten times as long.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// The head of a TLS record whose content is no ciphertext of the session.
+const BROKEN_RECORD: [u8; 37] = {
+    let mut record = [0; 37];
+    (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);
+    record
+};
+
+fn prompt<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = run();
+    let took = began.elapsed();
+    assert!(took < AT_ONCE, "{what} took {took:?}");
+    result
+}
+
+fn hand_over(adapter: Adapter) -> (Running, Handed, Link) {
+    let (route, take) = Route::hand_over(adapter);
+    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let server = pairing.serve(route).start();
+    let link = Link::open(server.address(), true);
+    (server, take(), link)
+}
+
+/// A client of a raw server.
+fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("wss://{}/", listener.local_addr().unwrap());
+    let accepting = thread::spawn(move || RawTls::accept(&listener, &Authority::shared().server()));
+    let ws = Client::new(adapter, &url).tls(Authority::shared().trusted()).connect().unwrap();
+    (ws, accepting.join().unwrap())
+}
+
+fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
+    let (mut ws, mut raw) = client_of_raw(adapter);
+    // As aiohttp, libwebsockets and others do: TCP stays open until the client's `close_notify` has come.
+    let answering = thread::spawn(move || {
+        assert_eq!(raw.frame().unwrap().code_and_reason().0, 1000);
+        raw.write(Frame::close(1000, "").encode());
+        raw.notify();
+        assert_eq!(raw.frame(), None);
+    });
+    prompt("closing", || ws.close(CloseCode::NORMAL_CLOSURE, "")).unwrap();
+    assert!(ws.closure().clean);
+    prompt("the client's `close_notify`", || answering.join()).unwrap();
+}
+
+fn a_server_ends_at_once_after_a_close_and_close_notify(adapter: Adapter) {
+    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let callbacks = Route::callbacks(adapter, Callbacks::new());
+    for server in [pairing.serve(Route::echo(adapter)).start(), pairing.serve(callbacks).start()] {
+        let mut raw = RawTls::open(server.address());
+        prompt("the end", || {
+            raw.write(Frame::close(1000, "").masked().encode());
+            raw.notify();
+            assert_eq!(raw.frame().unwrap().code_and_reason().0, 1000);
+            assert_eq!(raw.frame(), None);
+            while server.handle().connections() > 0 {
+                thread::yield_now();
+            }
+        });
+    }
+}
+
+fn receive_ends_at_once_after_close_notify_without_a_close(adapter: Adapter) {
+    let (_server, mut handed, link) = hand_over(adapter);
+    let Link::Tls(mut raw) = link else { unreachable!("it is secure") };
+    raw.notify();
+    let error = prompt("the end", || handed.ws.receive()).unwrap_err();
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
+
+    let (mut ws, mut raw) = client_of_raw(adapter);
+    raw.notify();
+    let error = prompt("the end", || ws.receive()).unwrap_err();
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
+    assert_eq!(raw.frame(), None);
+}
+
+fn a_message_before_a_broken_record_is_received(adapter: Adapter) {
+    let (_server, mut handed, mut link) = hand_over(adapter);
+    link.write_with_rubbish(Frame::text("whole").masked().encode(), BROKEN_RECORD);
+    assert_eq!(handed.ws.message(), "whole");
+    let error = handed.ws.receive().unwrap_err();
+    assert!(matches!(error, Error::Tls(_)), "{error:?}");
+    // Again without a wait in between, and so probably in one read.
+    let (_server, mut handed, mut link) = hand_over(adapter);
+    let messages = Frame::text("whole").masked().encode().repeat(1000);
+    link.write_with_rubbish(messages, BROKEN_RECORD);
+    for _ in 0..1000 {
+        assert_eq!(handed.ws.message(), "whole");
+    }
+    let error = handed.ws.receive().unwrap_err();
+    assert!(matches!(error, Error::Tls(_)), "{error:?}");
+}
+
+fn a_close_before_a_broken_record_ends_cleanly(adapter: Adapter) {
+    let (_server, mut handed, mut link) = hand_over(adapter);
+    link.write_with_rubbish(Frame::close(1000, "").masked().encode(), BROKEN_RECORD);
+    let received = prompt("the end", || handed.ws.receive());
+    let closure = handed.ws.closure();
+    assert_eq!(closure.code, CloseCode::NORMAL_CLOSURE, "{received:?}");
+    assert_eq!(received.unwrap(), None);
+}
+
+/// Ends many connections with these frames and bytes behind them that are not TLS, and checks that the server is idle
+/// afterwards.
+fn expect_idle(adapter: Adapter, frame: &Frame) {
+    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let server = pairing.serve(Route::echo(adapter)).start();
+    let last = frame.clone().masked().encode();
+    let mut links = Vec::new();
+    for _ in 0..200 {
+        let mut link = Link::open(server.address(), true);
+        link.write_with_rubbish(&last, [0; 4096]);
+        links.push(link);
+    }
+    links.iter_mut().for_each(Link::drain);
+    let (used, time) = (kernel::cpu_time(), Duration::from_millis(300));
+    let_pass(time);
+    let used = kernel::cpu_time() - used;
+    assert!(used < time / 2, "the idle server used {used:?} of {time:?}");
+}
+
+fn a_broken_record_behind_a_close_leaves_the_server_idle(adapter: Adapter) {
+    expect_idle(adapter, &Frame::close(1000, ""));
+}
+
+fn a_broken_record_behind_a_broken_rule_leaves_the_server_idle(adapter: Adapter) {
+    expect_idle(adapter, &Frame::new(3, ""));
+}
