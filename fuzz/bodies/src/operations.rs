@@ -100,7 +100,8 @@ impl Watched {
             let pieces: Vec<_> = network.pieces.iter().map(|size| usize::from(*size)).collect();
             let link = pair.link(role).delay(Duration::from_millis(network.delay.into())).pieces(pieces);
             if let Some(bandwidth) = network.bandwidth {
-                link.bandwidth(bandwidth.into());
+                // Over a link of few bytes per second a keepalive ping is always under way, and nothing ever settles.
+                link.bandwidth(1024 + u64::from(bandwidth));
             }
             if let Some(capacity) = network.capacity {
                 // A link that holds few bytes moves them one by one, which takes a fuzzer's time and finds nothing.

@@ -162,7 +162,8 @@ impl Pair {
     }
 
     /// Moves bytes, and the clock as far as they need it, until nothing moves any more. Without delays no time
-    /// passes.
+    /// passes. Where bytes are always under way, because keepalive pings need longer than their interval, it does not
+    /// end: use [`wait`](Self::wait) there.
     pub fn settle(&mut self) {
         while self.step() {}
     }

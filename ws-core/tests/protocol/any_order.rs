@@ -36,6 +36,10 @@ pub(crate) enum Call {
     WriteTaken(usize),
     /// The transport accepts no more.
     Discard,
+    /// A transport that buffers has accepted bytes.
+    Progress,
+    /// Gives up the message that is being sent in chunks.
+    Abort,
     /// The deadlines of output alone.
     TellOutput(u64),
     Release,
@@ -67,6 +71,8 @@ pub(crate) fn any_call(role: Role) -> impl Strategy<Value = Call> {
         3 => Just(Call::Take),
         3 => (0..3000_usize).prop_map(Call::WriteTaken),
         1 => Just(Call::Discard),
+        1 => Just(Call::Progress),
+        1 => Just(Call::Abort),
         2 => (0..40_000_u64).prop_map(Call::TellOutput),
         1 => Just(Call::Release),
     ]
@@ -177,6 +183,8 @@ impl Watched {
                 connection.written(most);
             }
             Call::Discard => connection.discard_output(),
+            Call::Progress => connection.note_progress(),
+            Call::Abort => connection.abort_message(),
             Call::TellOutput(pause) => {
                 self.now += Duration::from_millis(*pause);
                 connection.handle_output_timeout(self.now.into());
@@ -207,7 +215,7 @@ impl Watched {
         if before.finished {
             assert!(connection.is_finished(), "what is finished stays so: {call:?}");
             assert_eq!(closure, before.closure, "a closure is final: {call:?}");
-            assert!(!connection.wants_read(), "{call:?}");
+            assert!(!connection.wants_read() && !connection.wants_write(), "{call:?}");
         }
         if refused {
             assert_eq!(connection.buffered(), before.buffered, "{call:?}");
@@ -215,6 +223,8 @@ impl Watched {
         }
         let in_flight = self.driver.remaining();
         assert!(connection.buffered() <= in_flight || connection.wants_write(), "{call:?}");
+        let account = connection.total_queued() - connection.total_written();
+        assert_eq!(account, connection.buffered() as u64, "{call:?}");
     }
 
     /// What holds of all that was ever written: legal frames, one Close at most, and nothing behind it.
