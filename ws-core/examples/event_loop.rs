@@ -291,10 +291,8 @@ impl Peer {
         };
         connection.handle_timeout(now);
         write_out(&mut self.stream, connection, now);
-        // Receiving may have paused until these bytes were written.
-        while connection.wants_receive() {
-            answer_all(&mut self.stream, connection, &mut &mut [][..], &mut shared.broadcast);
-            write_out(&mut self.stream, connection, now);
+        if connection.wants_receive() {
+            catch_up(&mut self.stream, connection, &mut shared.broadcast, now);
         }
         if connection.wants_shutdown() {
             // To do it again changes nothing, and remembering it would take a word for each idle connection.
@@ -314,7 +312,23 @@ impl Peer {
     }
 }
 
+/// Receives the rest, for which receiving has paused until replies were written.
+#[cold]
+#[inline(never)]
+fn catch_up(
+    stream: &mut TcpStream,
+    connection: &mut Connection,
+    broadcast: &mut Option<Vec<PreparedMessage>>,
+    now: Timestamp,
+) {
+    while connection.wants_receive() {
+        answer_all(stream, connection, &mut &mut [][..], broadcast);
+        write_out(stream, connection, now);
+    }
+}
+
 /// Receives all messages, and answers or collects them.
+#[inline(always)]
 fn answer_all(
     stream: &mut TcpStream,
     connection: &mut Connection,
@@ -332,6 +346,7 @@ fn answer_all(
 }
 
 /// Writes until the socket accepts no more.
+#[inline(always)]
 fn write_out(stream: &mut TcpStream, connection: &mut Connection, now: Timestamp) {
     while connection.wants_write() {
         let mut output = connection.transmit();

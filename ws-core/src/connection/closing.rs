@@ -197,6 +197,7 @@ impl Connection {
 
 impl Connection {
     /// Returns what the connection waits for.
+    #[inline]
     pub(super) fn phase(&self) -> Phase {
         let Some(closing) = &self.closing else { return Phase::Open };
         if closing.expired {

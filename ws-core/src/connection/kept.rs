@@ -82,6 +82,7 @@ impl Incoming {
     }
 
     /// Returns `true` if the stream has ended behind the input that is kept.
+    #[inline]
     pub(super) fn has_held_end(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| partial.held.ended)
     }
@@ -93,6 +94,7 @@ impl Incoming {
     }
 
     /// Returns `true` if there may be an event without new input.
+    #[inline]
     pub(super) fn has_kept_event(&self) -> bool {
         self.is_holding() || self.is_frame_complete()
     }

@@ -281,6 +281,7 @@ impl Connection {
 
     /// Tells the connection the time, for deadlines of output and closing alone: for a thread that waits to write while
     /// another one receives. Nothing is said about a peer that is silent, since this driver may not have looked.
+    #[inline]
     pub fn handle_output_timeout(&mut self, now: Timestamp) {
         let latest = self.now.max(now);
         let before = mem::replace(&mut self.now, latest);

@@ -113,6 +113,7 @@ impl Connection {
     /// waits or the connection closes. That is at once if the transport has accepted a part of the output since the
     /// time was told: the deadline of the rest is counted from then.
     #[must_use]
+    #[inline]
     pub fn poll_output_timeout(&self) -> Option<Timestamp> {
         match &self.closing {
             Some(closing) => {

@@ -36,6 +36,7 @@ impl Connection {
     /// Returns `true` if the driver should read from the network. It is `false` after the end of the stream, and while
     /// receiving is paused because the peer does not read the replies to its messages, see [`reply`](Self::reply).
     #[must_use]
+    #[inline]
     pub fn wants_read(&self) -> bool {
         let ended = self.closing.is_some() && (self.has_input_ended() || self.is_finished());
         !ended && !self.incoming.has_held_end() && !self.outgoing.is_paused(&self.config)
@@ -44,6 +45,7 @@ impl Connection {
     /// Returns `true` if [`receive`](Self::receive) may return an event without new input, because the connection keeps
     /// input that it was given while receiving was paused, and the pause is over.
     #[must_use]
+    #[inline]
     pub fn wants_receive(&self) -> bool {
         self.incoming.has_kept_event() && !self.outgoing.is_paused(&self.config)
     }
@@ -53,6 +55,7 @@ impl Connection {
     /// reading until [`is_finished`](Self::is_finished): the connection drops what still comes. A transport that is
     /// closed while input lies unread is reset, and the reset may overtake the Close.
     #[must_use]
+    #[inline]
     pub fn wants_shutdown(&self) -> bool {
         let Some(closing) = &self.closing else { return false };
         // RFC 6455 7.1.1: a client waits for the server to close the stream, unless something is wrong.
