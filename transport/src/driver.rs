@@ -200,6 +200,10 @@ impl Driver {
 
     /// Returns what to do next, after output was written as far as the network accepts it.
     pub fn next_step(&mut self) -> Step {
+        // A connection whose output was just written wants to know the time once more, and no turn is needed for that.
+        if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
+            self.connection.handle_timeout(self.told);
+        }
         if self.connection.wants_receive() {
             return Step::Receive;
         }
