@@ -12,22 +12,25 @@ pub struct Session {
     connection: Connection,
     /// Whether the peer sent `close_notify`: it will send nothing more.
     closed_by_peer: bool,
+    /// Whether this end sent `close_notify`: it is interested in nothing more.
+    closed: bool,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, closed_by_peer: false }
+        Self { connection, closed_by_peer: false, closed: false }
     }
 
     /// Takes received bytes and appends the plaintext in them to `plain`. The answers of TLS itself, such as the rest of
-    /// the handshake, are returned by [`take_output`](Self::take_output).
+    /// the handshake, are returned by [`take_output`](Self::take_output). After [`close`](Self::close) it drops all bytes.
     ///
     /// # Errors
     ///
     /// Returns an error if the peer failed TLS. The plaintext before the broken record is in `plain`, and an alert for
     /// the peer is in the output.
     pub fn decrypt(&mut self, mut received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
-        while !received.is_empty() {
+        // A broken record would make rustls send an alert after `close_notify`, for which it panics in debug builds.
+        while !received.is_empty() && !self.closed {
             // It reads from memory, where nothing fails. It takes nothing more after the peer's `close_notify`.
             if self.connection.read_tls(&mut received).is_ok_and(|taken| taken == 0) {
                 return Ok(());
@@ -89,6 +92,7 @@ impl Session {
 
     /// Queues `close_notify` behind everything that was encrypted: nothing will be sent after it.
     pub fn close(&mut self) {
+        self.closed = true;
         self.connection.send_close_notify();
     }
 
