@@ -179,7 +179,10 @@ impl Driver {
 
     fn apply_input_end(&mut self, end: InputEnd) -> Result<(), Error> {
         self.connection.receive_eof();
-        let cause = self.connection.closure().map(|closure| closure.cause);
+        let closure = self.connection.closure();
+        let cause = closure.as_ref().map(|closure| closure.cause);
+        // A connection that has failed for another reason ends with that one, see `ended`.
+        let has_failed = matches!(cause, Some(Cause::Protocol(_)));
         match (end, &self.tls) {
             // Without a Close and without `close_notify`, somebody on the way may have cut the stream.
             (InputEnd::Eof, Some(tls)) if cause == Some(Cause::Eof) => Ok(tls.end()?),
@@ -187,13 +190,13 @@ impl Driver {
             (InputEnd::Failed(error), _) => {
                 self.fail_output();
                 // After a Close it is no more than the end of the stream.
-                if cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
+                if has_failed || cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
             }
             (InputEnd::FailedTls(error), _) => {
-                let was_clean = self.connection.closure().is_some_and(|closure| closure.clean);
                 // The session still has an alert to send, which tells the peer why.
                 self.connection.discard_output();
-                if was_clean { Ok(()) } else { Err(error.into()) }
+                let was_clean = closure.is_some_and(|closure| closure.clean);
+                if has_failed || was_clean { Ok(()) } else { Err(error.into()) }
             }
         }
     }
