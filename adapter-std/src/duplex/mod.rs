@@ -20,7 +20,7 @@ use std::{
 };
 
 use rustix::event::PollFlags;
-use ws_core::{Chunk, Closure, Connection, Event, Message, ProtocolError, State, Transmit};
+use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
 use ws_transport::{Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn};
 
 pub(crate) use self::sending::Flushed;
@@ -141,15 +141,14 @@ impl Duplex {
         let mut reading = lock(&self.reading);
         loop {
             while !reading.is_empty() {
-                let received = reading.consume(|input| {
+                let taken = reading.consume(|input| {
                     let mut driver = self.driver();
-                    let event = driver.connection.receive(input)?;
-                    Ok(event.and_then(|event| take(event, Owner(driver))))
+                    // After an error, the turns that follow write what is left, the Close at its end, and return it.
+                    let event = driver.connection.receive(input).ok()??;
+                    take(event, Owner(driver))
                 });
-                match received {
-                    Ok(Some(taken)) => return Ok(Some(taken)),
-                    Ok(None) => {}
-                    Err(error) => return Err(self.fail(error)),
+                if taken.is_some() {
+                    return Ok(taken);
                 }
             }
             if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, deadline)? {
@@ -162,16 +161,16 @@ impl Duplex {
     pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
         let mut reading = lock(&self.reading);
         loop {
-            let received = reading.consume(|input| {
+            reading.consume(|input| {
                 loop {
                     let mut driver = self.driver();
-                    let event = driver.connection.receive(input)?;
+                    let event = driver.connection.receive(input);
                     drop(driver);
-                    let Some(event) = event else { return Ok(()) };
+                    // The turns that follow return an error, as in `receive`.
+                    let Ok(Some(event)) = event else { return };
                     handle(event);
                 }
             });
-            received.map_err(|error: ProtocolError| self.fail(error))?;
             if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, None)? {
                 return ended;
             }
@@ -250,12 +249,25 @@ impl Duplex {
             }
             wait = wait.min(left);
         }
+        self.park(reading, driver, flushed, read, wait)?;
+        Ok(Turned::Received)
+    }
+
+    /// Waits for input if `read`, for room to write, and for other threads that write. Reads the input.
+    fn park(
+        &self,
+        reading: &mut ReadBuffer,
+        driver: MutexGuard<'_, Driver>,
+        flushed: Flushed,
+        read: bool,
+        wait: Duration,
+    ) -> Result<(), Error> {
         // Only input can end the wait, unless another thread writes what a closing connection waits for.
-        let is_written = connection.state() == State::Open || driver.is_written();
+        let is_written = driver.connection.state() == State::Open || driver.is_written();
         if read && flushed != Flushed::Blocked && is_written {
             drop(driver);
             self.read(reading, Some(wait));
-            return Ok(Turned::Received);
+            return Ok(());
         }
         // More than input can end this wait: room to write, or another thread that writes.
         self.receiver.announce();
@@ -266,13 +278,7 @@ impl Duplex {
         if self.receiver.wait(&self.socket, events, Some(wait))? && read {
             self.read(reading, Some(Duration::ZERO));
         }
-        Ok(Turned::Received)
-    }
-
-    #[cold]
-    fn fail(&self, error: ProtocolError) -> Error {
-        self.end_writing();
-        error.into()
+        Ok(())
     }
 
     fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) {
