@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_lite::Future;
-use ws_core::{Chunk, Event, Message, ProtocolError, Timestamp};
+use ws_core::{Chunk, Event, Message, Timestamp};
 use ws_transport::{
     Deadline, Driver, Error, InputEnd, MessageAssembler, ReadSize, RecycledBuffer, Step, Turn,
 };
@@ -23,6 +23,16 @@ enum Turned {
     /// There may be events: in the input, or kept by the connection.
     Received,
     Ended(Result<(), Error>),
+}
+
+/// What to do after a step of the driver.
+enum Next {
+    /// The turn has ended.
+    Turned(Turned),
+    /// One more turn.
+    Turn,
+    /// Wait.
+    Wait { read: bool, until: Option<Timestamp> },
 }
 
 /// What a task that takes turns waits for.
@@ -123,18 +133,15 @@ impl Duplex {
         loop {
             while !inner.input.is_empty() {
                 let Inner { driver, input, assembler, .. } = inner;
-                let received = input.consume(|input| {
+                let taken = input.consume(|input| {
                     let Driver { connection, recycled, read_size, .. } = driver;
-                    let event = connection.receive(input)?;
-                    Ok(event.and_then(|event| take(event, Assembling { assembler, recycled, read_size })))
+                    // After an error, the turns that follow write what is left, the Close at its end, and return it.
+                    let event = connection.receive(input).ok()??;
+                    take(event, Assembling { assembler, recycled, read_size })
                 });
-                match received {
-                    Ok(Some(taken)) => {
-                        inner.events_this_turn += 1;
-                        return Poll::Ready(Ok(Some(taken)));
-                    }
-                    Ok(None) => {}
-                    Err(error) => return Poll::Ready(Err(self.fail(inner, error))),
+                if taken.is_some() {
+                    inner.events_this_turn += 1;
+                    return Poll::Ready(Ok(taken));
                 }
             }
             let turned = self.poll_turn(inner, cx, Goal::Receive, wait, &mut registered);
@@ -154,23 +161,23 @@ impl Duplex {
         loop {
             // No other task receives, so that the input can be lent without the lock.
             let mut input = mem::take(&mut self.lock().input);
-            let received = input.consume(|input| {
+            input.consume(|input| {
                 loop {
                     let mut inner = self.lock();
                     if inner.events_this_turn >= EVENTS_IN_TURN {
-                        return Ok(());
+                        return;
                     }
-                    let event = inner.driver.connection.receive(input)?;
+                    let event = inner.driver.connection.receive(input);
                     inner.events_this_turn += 1;
                     drop(inner);
-                    let Some(event) = event else { return Ok(()) };
+                    // The turns that follow return an error, as in `poll_receive`.
+                    let Ok(Some(event)) = event else { return };
                     handle(event);
                 }
             });
             let mut guard = self.lock();
             let inner = &mut *guard;
             inner.input = input;
-            received.map_err(|error: ProtocolError| self.fail(inner, error))?;
             if inner.yields(cx) {
                 // The connection may keep input that this turn has not received.
                 inner.input.receive_again();
@@ -216,13 +223,8 @@ impl Duplex {
             // After a read that found less than it could take, the next would find nothing: wait at once.
             let listens = inner.input.is_empty() && inner.driver.wants_read();
             let budget_spent = inner.bytes_this_turn >= BYTES_IN_TURN;
-            let reads = listens && !*registered && !budget_spent;
-            if reads && (inner.input.likely_more || inner.stream.poll_readable(cx).is_ready()) {
-                if let Poll::Ready(read) = self.poll_read(inner, cx) {
-                    inner.bytes_this_turn += read.max(MIN_READ);
-                    return Poll::Ready(Ok(Turned::Received));
-                }
-                inner.input.likely_more = false;
+            if listens && !*registered && !budget_spent && self.poll_input(inner, cx).is_ready() {
+                return Poll::Ready(Ok(Turned::Received));
             }
             *registered |= listens && !budget_spent;
             (inner.bytes_this_turn, inner.events_this_turn) = (0, 0);
@@ -242,29 +244,10 @@ impl Duplex {
             }
             // If it fails, the next read reports that, after everything that the peer sent before.
             let _ = self.poll_flush(inner, cx);
-            let step = match goal {
-                Goal::Receive => inner.driver.next_step(),
-                Goal::Drain => inner.driver.next_drain_step(),
-            };
-            let (read, until) = match step {
-                Step::Receive => {
-                    inner.input.receive_again();
-                    return Poll::Ready(Ok(Turned::Received));
-                }
-                Step::Write => continue,
-                Step::Shutdown => {
-                    inner.closing_stream = true;
-                    inner.poll_close_stream(self.writers());
-                    continue;
-                }
-                Step::End(ended) if !inner.keeps_closing_stream(cx, self.writers()) => {
-                    return Poll::Ready(Ok(Turned::Ended(ended)));
-                }
-                Step::End(_) => (inner.driver.wants_read(), inner.driver.connection.poll_timeout()),
-                Step::Wait { read, until } => {
-                    let _ = inner.keeps_closing_stream(cx, self.writers());
-                    (read, until)
-                }
+            let (read, until) = match self.take_step(inner, cx, goal) {
+                Next::Turned(turned) => return Poll::Ready(Ok(turned)),
+                Next::Turn => continue,
+                Next::Wait { read, until } => (read, until),
             };
             if read && !*registered && !budget_spent {
                 // It may read again, because replies were written.
@@ -275,29 +258,78 @@ impl Duplex {
                 inner.wakers.add(cx.waker());
                 return Poll::Pending;
             }
-            let deadline = wait.deadline(inner.read_timeout, now);
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
-            }
-            let due = until.into_iter().chain(deadline).min();
-            let same_waker = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            // The timer need not be polled where it knows this task and it is too early.
-            let timer_waits = same_waker && inner.timer.is_set(due, now);
-            if timer_waits || inner.timer.poll(due, self.clock, cx).is_pending() {
-                if !same_waker {
-                    inner.receiver = Some(cx.waker().clone());
-                }
-                return Poll::Pending;
-            }
+            ready!(self.poll_deadline(inner, cx, until, now, wait))?;
             // Time has passed without a message.
             inner.driver.recycled.release();
         }
     }
 
-    #[cold]
-    fn fail(self: &Arc<Self>, inner: &mut Inner, error: ProtocolError) -> Error {
-        self.end_writing(inner);
-        error.into()
+    /// Reads once, if there may be something.
+    fn poll_input(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
+        if inner.input.likely_more || inner.stream.poll_readable(cx).is_ready() {
+            if let Poll::Ready(read) = self.poll_read(inner, cx) {
+                inner.bytes_this_turn += read.max(MIN_READ);
+                return Poll::Ready(());
+            }
+            inner.input.likely_more = false;
+        }
+        Poll::Pending
+    }
+
+    /// Takes the next step of the driver.
+    fn take_step(self: &Arc<Self>, inner: &mut Inner, cx: &Context<'_>, goal: Goal) -> Next {
+        let step = match goal {
+            Goal::Receive => inner.driver.next_step(),
+            Goal::Drain => inner.driver.next_drain_step(),
+        };
+        match step {
+            Step::Receive => {
+                inner.input.receive_again();
+                Next::Turned(Turned::Received)
+            }
+            Step::Write => Next::Turn,
+            Step::Shutdown => {
+                inner.closing_stream = true;
+                inner.poll_close_stream(self.writers());
+                Next::Turn
+            }
+            Step::End(ended) if !inner.keeps_closing_stream(cx, self.writers()) => {
+                Next::Turned(Turned::Ended(ended))
+            }
+            Step::End(_) => {
+                Next::Wait { read: inner.driver.wants_read(), until: inner.driver.connection.poll_timeout() }
+            }
+            Step::Wait { read, until } => {
+                let _ = inner.keeps_closing_stream(cx, self.writers());
+                Next::Wait { read, until }
+            }
+        }
+    }
+
+    /// Waits until the next deadline. Everything else that ends the wait wakes this task, too.
+    fn poll_deadline(
+        &self,
+        inner: &mut Inner,
+        cx: &mut Context<'_>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        wait: &mut Wait,
+    ) -> Poll<Result<(), Error>> {
+        let deadline = wait.deadline(inner.read_timeout, now);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
+        }
+        let due = until.into_iter().chain(deadline).min();
+        let same_waker = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        // The timer need not be polled where it knows this task and it is too early.
+        let timer_waits = same_waker && inner.timer.is_set(due, now);
+        if timer_waits || inner.timer.poll(due, self.clock, cx).is_pending() {
+            if !same_waker {
+                inner.receiver = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads once. Returns how many bytes were read; how the input ended is noted by the driver.
