@@ -257,6 +257,36 @@ pub struct Closure {
     pub cause: Cause,
 }
 
+impl Closure {
+    /// Returns `true` if the connection ended normally: the peer closed it with 1000, with 1001 or without a code, or the
+    /// peer answered the Close of this end, whatever the code.
+    ///
+    /// Every other end is abnormal: a Close of the peer with another code, such as 1011, a stream that ended without a
+    /// Close, a missed deadline, and a connection that this end has failed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ws_core::{CloseCode, Config, Connection, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// connection.close(CloseCode::NORMAL_CLOSURE, "")?;
+    /// connection.receive_eof();
+    /// let closure = connection.closure().unwrap();
+    /// assert!(!closure.is_normal(), "the peer did not answer the Close");
+    /// # Ok::<(), ws_core::SendError>(())
+    /// ```
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        const NORMAL: [CloseCode; 3] =
+            [CloseCode::NORMAL_CLOSURE, CloseCode::GOING_AWAY, CloseCode::NO_STATUS_RECEIVED];
+        self.cause == Cause::Close
+            && match self.initiator {
+                Side::Local => self.clean,
+                Side::Remote => NORMAL.contains(&self.code),
+            }
+    }
+}
+
 impl fmt::Display for Closure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.initiator) {
