@@ -12,7 +12,8 @@ fn main() -> Result<(), Error> {
 async fn run() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
     let mut ws = ws_smol::connect(&url).await?;
-    while let Some(message) = ws.receive().await? {
+    // An abnormal close is an error, and `closure` returns both kinds.
+    while let Ok(Some(message)) = ws.receive().await {
         println!("received: {message}");
         if message == "bye" {
             // Waits for the peer's Close.

@@ -23,7 +23,8 @@ impl futures_core::Stream for WebSocket {
 }
 
 /// Messages as they come. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks) the pieces of one message
-/// are put together.
+/// are put together. An error that ends the connection is the last item before `None`. After [`Error::Timeout`], which
+/// ends nothing, the stream goes on.
 impl futures_core::Stream for Receiver {
     type Item = Result<Message<'static>, Error>;
 

@@ -8,7 +8,8 @@ use ws_std::{CloseCode, Error};
 fn main() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
     let mut ws = ws_std::connect(&url)?;
-    while let Some(message) = ws.receive()? {
+    // An abnormal close is an error, and `closure` returns both kinds.
+    while let Ok(Some(message)) = ws.receive() {
         println!("received: {message}");
         if message == "bye" {
             // Waits for the peer's Close.

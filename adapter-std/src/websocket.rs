@@ -34,14 +34,20 @@ impl WebSocket {
         self.receiver.duplex
     }
 
-    /// Waits for the next message. `None` means that the connection was closed, as it should be.
+    /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
+    /// closed it with 1000, with 1001 or without a code, or answered the Close of this end.
     ///
     /// While it waits, pings are answered, keepalive pings sent and deadlines kept.
     ///
     /// # Errors
     ///
-    /// The connection ended in another way: [`Error::Disconnected`], [`Error::Protocol`] or
-    /// [`Error::Io`]. Or, and then it goes on, nothing came within the read timeout.
+    /// Every other end of the connection is an error, which is returned once. Later calls return `None`.
+    ///
+    /// - Returns [`Error::Closed`] if the peer closed the connection with another code, such as 1011, or if this
+    ///   application has failed it.
+    /// - Returns [`Error::Disconnected`] if the stream ended without a Close, or if the peer missed a deadline.
+    /// - Returns [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the peer broke a rule or the network failed.
+    /// - Returns [`Error::Timeout`] if no message came within the read timeout. The connection is as it was.
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receiver.receive()
     }
@@ -129,16 +135,17 @@ impl WebSocket {
     }
 
     /// Closes the connection: sends a Close, drops what the peer still sends, and waits for its Close, not
-    /// longer than [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) tells how
-    /// it went. Closing a connection that has ended is no error.
+    /// longer than [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) returns how
+    /// it went. It is no error if the connection has ended already, if the peer closes it at the same time, or if the
+    /// peer does not answer in time.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] for a code or reason that cannot be sent; and whatever ends the connection in
-    /// another way meanwhile.
+    /// Returns [`Error::Send`] if the code or reason cannot be sent. Returns [`Error::Disconnected`],
+    /// [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the connection ends in another way meanwhile.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason)?;
-        self.receiver.duplex.receive_to_end()
+        Error::of_close(self.receiver.duplex.receive_to_end())
     }
 
     /// Parts it into a half that receives and one that sends, for different threads.

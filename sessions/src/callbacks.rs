@@ -82,14 +82,15 @@ impl Callbacks {
     }
 
     /// A connection has ended: cleanly, broken off, given up, or by a panic. Called exactly once for each
-    /// session that was opened, after everything else; it has left all its sets by then.
+    /// session that was opened, after everything else. The session has left all its sets by then.
+    /// [`Closure::is_normal`] returns `true` if nothing went wrong.
     pub fn on_disconnect(mut self, callback: impl Fn(&Session, &Closure) + Send + Sync + 'static) -> Self {
         self.on_disconnect = Some(Box::new(callback));
         self
     }
 
-    /// Something ended a connection that should not have: the peer broke a rule, vanished, or the network
-    /// failed. [`on_disconnect`](Self::on_disconnect) follows.
+    /// A connection did not end [normally](Closure::is_normal): the peer broke a rule, closed with a code such as 1011,
+    /// or vanished, or the network failed. [`on_disconnect`](Self::on_disconnect) follows.
     pub fn on_error(mut self, callback: impl Fn(&Session, &Error) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(callback));
         self

@@ -260,7 +260,7 @@ fn a_close_by_another_thread_ends_a_parked_receive_after_the_close_timeout() {
         told.recv_timeout(PATIENCE).unwrap();
         let began = Instant::now();
         sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-        assert!(matches!(receiving.join().unwrap(), Ok(None)));
+        assert!(matches!(receiving.join().unwrap(), Err(Error::Disconnected(_))));
         assert!(began.elapsed() < SHORT + SLACK, "{:?}", began.elapsed());
         expect_close_timeout(sender.closure());
     });

@@ -1,6 +1,6 @@
 //! How a server's handlers end, and what they know.
 
-use ws_std::{Client, CloseCode, Route, Server, WebSocket};
+use ws_std::{Client, CloseCode, Error, Route, Server, WebSocket};
 use ws_tests::{Raw, Running, bounded, echo, hand_over, wire::Frame};
 
 /// A server whose handlers end in every way, and a connection to its echo that must not notice.
@@ -62,7 +62,7 @@ fn a_hundred_panics_leave_the_server_serving() {
         let (server, mut bystander) = server();
         for _ in 0..100 {
             let mut ws = ws_std::connect(&server.url("/panics")).unwrap();
-            assert!(ws.receive().unwrap().is_none());
+            assert!(matches!(ws.receive(), Err(Error::Closed(_))));
             assert_eq!(ws.closure().unwrap().code, CloseCode::INTERNAL_ERROR);
         }
         still_echoes(&mut bystander);
@@ -76,7 +76,7 @@ fn what_was_fed_before_a_handler_failed_arrives_before_the_close() {
         let mut ws = ws_std::connect(&server.url("/fails-in-the-middle")).unwrap();
         ws.send("go").unwrap();
         assert_eq!(ws.receive().unwrap().unwrap(), "a reply that is not lost");
-        assert!(ws.receive().unwrap().is_none());
+        assert!(matches!(ws.receive(), Err(Error::Closed(_))));
         assert_eq!(ws.closure().unwrap().code, CloseCode::INTERNAL_ERROR);
     });
 }

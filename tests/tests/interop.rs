@@ -229,7 +229,8 @@ fn a_close_of_the_peer_is_seen_with_code_and_reason(language: Language, role: Ro
     let mut pair = Pair::plain(language, role);
     let mut ws = pair.ws;
     let receiving = thread::spawn(move || {
-        Pair::receive_to_end(&mut ws).unwrap();
+        let ended = Pair::receive_to_end(&mut ws);
+        assert!(matches!(ended, Err(Error::Closed(_))), "{ended:?}");
         ws.closure().unwrap()
     });
     let (code, _) = pair.peer.close(3999, "adieu, 世界");

@@ -34,7 +34,7 @@ fn code(code: u16) -> CloseCode {
 fn a_close_of_the_client_is_seen_with_code_and_reason(pairing: Pairing) {
     let (_server, mut handed, mut client) = pairing.open();
     let receiving = thread::spawn(move || {
-        assert_eq!(handed.ws.receive().unwrap(), None);
+        handed.ws.receive_to_abnormal_close();
         handed.ws.closure()
     });
     client.close(code(4321), "no reason, really").unwrap();
@@ -48,7 +48,7 @@ fn a_close_of_the_client_is_seen_with_code_and_reason(pairing: Pairing) {
 fn a_close_of_the_server_is_seen_with_code_and_reason(pairing: Pairing) {
     let (_server, mut handed, mut client) = pairing.open();
     let receiving = thread::spawn(move || {
-        assert_eq!(client.receive().unwrap(), None);
+        client.receive_to_abnormal_close();
         client.closure()
     });
     handed.ws.close(code(3000), "Schluß").unwrap();
@@ -84,9 +84,10 @@ fn expect_closed_by_handler(pairing: Pairing, then: fn() -> ws_std::HandlerResul
     for _ in 0..3 {
         let mut client = pairing.client(&server, "/").connect().unwrap();
         client.send("go").unwrap();
-        client.receive_to_end().unwrap();
+        let ended = client.receive_to_end();
         let closure = client.closure();
         assert_eq!((closure.code, closure.clean), (expected, true), "{closure}");
+        assert_eq!(ended.is_ok(), expected == CloseCode::NORMAL_CLOSURE, "{ended:?}");
     }
 }
 
@@ -144,8 +145,7 @@ fn a_message_that_is_too_big_is_answered_with_1009(pairing: Pairing) {
     client.send(vec![7; 1000]).unwrap();
     assert_eq!(client.message(), [7; 1000][..]);
     client.send(vec![7; 1001]).unwrap();
-    client.receive_to_end().unwrap();
-    assert_eq!(client.closure().code, CloseCode::MESSAGE_TOO_BIG);
+    assert_eq!(client.receive_to_abnormal_close().code, CloseCode::MESSAGE_TOO_BIG);
 
     let (route, take) = Route::hand_over(pairing.server);
     let server = pairing.serve(route).start();
@@ -155,8 +155,7 @@ fn a_message_that_is_too_big_is_answered_with_1009(pairing: Pairing) {
     handed.ws.send("ten bytes and more").unwrap();
     let error = client.receive().unwrap_err();
     assert!(matches!(error, Error::Protocol(ProtocolError::MessageTooLarge { .. })), "{error:?}");
-    handed.ws.receive_to_end().unwrap();
-    assert_eq!(handed.ws.closure().code, CloseCode::MESSAGE_TOO_BIG);
+    assert_eq!(handed.ws.receive_to_abnormal_close().code, CloseCode::MESSAGE_TOO_BIG);
 }
 
 fn a_connection_that_is_dropped_is_an_error_for_the_peer(pairing: Pairing) {

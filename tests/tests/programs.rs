@@ -102,7 +102,7 @@ fn echo_server_takes_messages_up_to_its_limit() {
         ws.send(&[1; 1000]).unwrap();
         assert_eq!(ws.receive().unwrap().unwrap().len(), 1000);
         ws.send(&[1; 1001]).unwrap();
-        assert!(ws.receive().unwrap().is_none());
+        assert!(matches!(ws.receive(), Err(Error::Closed(_))));
         assert_eq!(ws.closure().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
     });
 }

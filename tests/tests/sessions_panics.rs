@@ -153,8 +153,7 @@ fn a_panic_in_a_clients_callback_is_told_to_the_server(adapter: Adapter) {
         .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
     let client = Client::new(adapter, &format!("ws://{}/", server.address())).start(callbacks).unwrap();
     let mut there = take();
-    assert!(there.ws.receive().unwrap().is_none());
-    assert_eq!(there.ws.closure().code, CloseCode::INTERNAL_ERROR);
+    assert_eq!(there.ws.receive_to_abnormal_close().code, CloseCode::INTERNAL_ERROR);
     drop(there);
     client.wait();
     assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), CloseCode::INTERNAL_ERROR);

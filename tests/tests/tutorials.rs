@@ -41,6 +41,8 @@ with_both! {
     thread_pool_serves_by_many_threads
     heartbeat_gives_up_who_misses_two_pings
     closing_tells_how_the_peer_closed
+    closing_tells_of_an_abnormal_close_too
+    an_echo_client_reports_an_abnormal_close_in_one_line
     closing_closes_with_a_code_of_its_own
     timeouts_notices_silence
     timeouts_gives_up_a_server_that_does_not_answer
@@ -134,7 +136,7 @@ fn authorization_refuses_early_with_401_and_late_with_1008(prefix: &str) {
     assert_eq!(refusal(Client::new(&url)), 401);
     let late = format!("{url}/late");
     let mut ws = ws_std::connect(&late).unwrap();
-    assert!(ws.receive().unwrap().is_none());
+    assert!(matches!(ws.receive(), Err(Error::Closed(_))));
     let closure = ws.closure().unwrap();
     assert_eq!((closure.code, &*closure.reason), (CloseCode::POLICY_VIOLATION, "unauthorized"));
     for url in [url, late] {
@@ -210,10 +212,30 @@ fn closing_tells_how_the_peer_closed(prefix: &str) {
     );
 }
 
+fn closing_tells_of_an_abnormal_close_too(prefix: &str) {
+    let (_server, client, mut handed) = connect(&format!("{prefix}closing"));
+    handed.ws.close(CloseCode::INTERNAL_ERROR, "database down").unwrap();
+    drop(handed);
+    let lines = succeeds(client);
+    assert_eq!(lines[0], "code 1011, reason \"database down\", clean: true");
+}
+
+fn an_echo_client_reports_an_abnormal_close_in_one_line(prefix: &str) {
+    for program in ["tutorial_echo_client", "echo_client"] {
+        let (_server, client, mut handed) = connect(&format!("{prefix}{program}"));
+        assert_eq!(next(&mut handed.ws), "Hello, WebSocket!");
+        handed.ws.close(CloseCode::INTERNAL_ERROR, "database down").unwrap();
+        drop(handed);
+        let (status, stdout, stderr) = client.finish();
+        assert_eq!((status.code(), stdout.len(), stderr.len()), (Some(1), 0, 1), "{stderr:?}");
+        assert!(stderr[0].contains("1011") && stderr[0].contains("database down"), "{stderr:?}");
+    }
+}
+
 fn closing_closes_with_a_code_of_its_own(prefix: &str) {
     let (_server, client, mut handed) = connect(&format!("{prefix}closing"));
     handed.ws.send("bye").unwrap();
-    assert!(handed.ws.receive().unwrap().is_none());
+    assert!(matches!(handed.ws.receive(), Err(Error::Closed(_))));
     let closure = handed.ws.closure().unwrap();
     assert_eq!((closure.code.get(), &*closure.reason), (4000, "good night"));
     drop(handed);

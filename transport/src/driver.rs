@@ -2,7 +2,7 @@
 
 mod output;
 
-use std::io;
+use std::{io, mem};
 
 use ws_core::{Cause, Connection, Timeout, Timestamp};
 
@@ -44,6 +44,8 @@ pub struct Driver {
     /// The time that was told last.
     told: Timestamp,
     shutdown: Shutdown,
+    /// Whether the application was told of the error that ended the connection.
+    reported: bool,
 }
 
 /// How input ends.
@@ -117,6 +119,7 @@ impl Driver {
             caught_up: false,
             told: Timestamp::ZERO,
             shutdown: Shutdown::Open,
+            reported: false,
         }
     }
 
@@ -158,8 +161,10 @@ impl Driver {
     ///
     /// Returns how the connection broke, if that has come to light. An alert of TLS may wait to be written.
     pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        if let Some(end) = self.input_end.take() {
-            self.apply_input_end(*end)?;
+        if let Some(end) = self.input_end.take()
+            && let Err(error) = self.apply_input_end(*end)
+        {
+            self.report(error)?;
         }
         if !self.caught_up && self.wants_read() && self.is_overdue(now) {
             self.caught_up = true;
@@ -201,36 +206,45 @@ impl Driver {
         }
     }
 
-    /// Returns what to do next, after output was written as far as the network accepts it.
+    /// Returns what to do next, after output was written as far as the network accepts it. An error in [`Step::End`] is
+    /// returned once.
     pub fn next_step(&mut self) -> Step {
+        match self.next_step_before_end() {
+            Some(step) => step,
+            None => Step::End(self.ended()),
+        }
+    }
+
+    /// Returns what to do next, or `None` if the application need not wait any longer.
+    fn next_step_before_end(&mut self) -> Option<Step> {
         // A connection whose output was just written wants to know the time once more, and no turn is needed for that.
         if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
             self.connection.handle_timeout(self.told);
         }
         if self.connection.wants_receive() {
-            return Step::Receive;
+            return Some(Step::Receive);
         }
         if let Some(step) = self.next_shutdown_step() {
-            return step;
+            return Some(step);
         }
         // A server's application need not wait until the client has closed its side, see `next_drain_step`.
         let nothing_left = self.shutdown != Shutdown::Open && self.connection.wants_shutdown();
         if nothing_left || self.connection.is_finished() {
-            return Step::End(self.ended());
+            return None;
         }
-        Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() }
+        Some(Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() })
     }
 
     /// As [`next_step`](Self::next_step), after the application has seen the end of the connection: waits until the
     /// peer has closed its side, so that no reset overtakes the last bytes that were written. What still comes is
-    /// dropped.
+    /// dropped, and no error is reported.
     pub fn next_drain_step(&mut self) -> Step {
-        match self.next_step() {
-            Step::End(ended) if !self.connection.is_finished() => {
-                let until = self.connection.poll_timeout();
-                if self.wants_read() { Step::Wait { read: true, until } } else { Step::End(ended) }
+        match self.next_step_before_end() {
+            Some(step) => step,
+            None if !self.connection.is_finished() && self.wants_read() => {
+                Step::Wait { read: true, until: self.connection.poll_timeout() }
             }
-            step => step,
+            None => Step::End(Ok(())),
         }
     }
 
@@ -267,19 +281,27 @@ impl Driver {
         }
     }
 
-    /// Returns how the connection has ended for the application that waits for a message: as it should, or not.
+    /// Returns how the connection has ended for the application that waits for a message. This is the one place with
+    /// the rule: the end is no error if it is [normal](ws_core::Closure::is_normal). An error is returned once.
     ///
     /// # Errors
     ///
-    /// Returns how the connection was broken.
-    pub fn ended(&self) -> Result<(), Error> {
-        let Some(closure) = self.connection.closure() else { return Ok(()) };
-        match closure.cause {
-            Cause::Protocol(error) => Err(Error::Protocol(error)),
-            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall | Timeout::Write) => {
-                Err(Error::Disconnected(closure))
-            }
+    /// Returns [`Error::Protocol`] if the peer broke a rule, [`Error::Closed`] if one of both applications ended the
+    /// connection in an abnormal way, such as by a Close with 1011, and otherwise [`Error::Disconnected`].
+    pub fn ended(&mut self) -> Result<(), Error> {
+        match self.connection.closure() {
+            Some(closure) if !closure.is_normal() => self.report(Error::of_end(closure)),
             _ => Ok(()),
         }
+    }
+
+    /// Passes on the error that has ended the connection. The application is told once: a loop that ignores errors must
+    /// come to an end.
+    ///
+    /// # Errors
+    ///
+    /// Returns `error` at the first call, and no other at any later call.
+    pub fn report(&mut self, error: Error) -> Result<(), Error> {
+        if mem::replace(&mut self.reported, true) { Ok(()) } else { Err(error) }
     }
 }

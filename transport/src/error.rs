@@ -1,6 +1,8 @@
 use std::{error, fmt, io};
 
-use ws_core::{Closure, HandshakeError, ProtocolError, RouteError, SendError, UrlError};
+use ws_core::{
+    Cause, Closure, HandshakeError, ProtocolError, RouteError, SendError, Side, Timeout, UrlError,
+};
 
 use crate::tls::TlsError;
 
@@ -20,9 +22,11 @@ pub enum Error {
     Protocol(ProtocolError),
     /// What was to be sent cannot be sent; the connection is as it was.
     Send(SendError),
-    /// The connection is closing or closed, so nothing can be sent.
+    /// The connection is closing or closed. For a sender: nothing can be sent. For a receiver: the end is not
+    /// [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this application
+    /// has failed the connection.
     Closed(Closure),
-    /// The connection ended without a closing handshake: the stream broke off, or the peer fell silent.
+    /// The connection ended without a complete closing handshake: the stream broke off, or the peer fell silent.
     Disconnected(Closure),
     /// A deadline passed.
     Timeout(Deadline),
@@ -42,6 +46,35 @@ pub enum Deadline {
     Write,
 }
 
+impl Error {
+    /// The error for a connection whose end is not [normal](Closure::is_normal).
+    pub(crate) fn of_end(closure: Closure) -> Self {
+        match (closure.cause, closure.initiator) {
+            (Cause::Protocol(error), _) => Self::Protocol(error),
+            (Cause::Close, Side::Remote) | (Cause::Application, _) => Self::Closed(closure),
+            _ => Self::Disconnected(closure),
+        }
+    }
+
+    /// Returns the result of `close`, from the result of receiving to the end. That the peer has closed too, or does not
+    /// answer in time, is no error of `close`.
+    ///
+    /// # Errors
+    ///
+    /// Returns any other error of `ended`.
+    pub fn of_close(ended: Result<(), Self>) -> Result<(), Self> {
+        match ended {
+            Err(Self::Closed(_)) => Ok(()),
+            Err(Self::Disconnected(closure))
+                if matches!(closure.cause, Cause::Close | Cause::Timeout(Timeout::Close)) =>
+            {
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,8 +84,7 @@ impl fmt::Display for Error {
             Self::Handshake(error) => write!(f, "the opening handshake failed: {error}"),
             Self::Protocol(error) => write!(f, "the connection was failed: {error}"),
             Self::Send(error) => error.fmt(f),
-            Self::Closed(closure) => write!(f, "nothing can be sent: the connection was {closure}"),
-            Self::Disconnected(closure) => write!(f, "the connection was {closure}"),
+            Self::Closed(closure) | Self::Disconnected(closure) => write!(f, "the connection was {closure}"),
             Self::Timeout(Deadline::Connect) => {
                 f.write_str("no connection was made within the connect timeout")
             }

@@ -18,7 +18,7 @@ use std::{
 use ws_core::{Closure, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Driver, MessageAssembler};
 
-pub(crate) use self::receiving::{Assembling, Wait};
+pub(crate) use self::receiving::Assembling;
 use crate::{
     input::{self, Input},
     lazy_timer::LazyTimer,

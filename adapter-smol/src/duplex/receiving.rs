@@ -107,7 +107,7 @@ impl Duplex {
     }
 
     /// Waits for what `take` makes of an event, not longer than the read timeout. Returns `None` when the connection has
-    /// ended as it should.
+    /// ended normally or the error that ended it was returned before.
     #[inline]
     pub(crate) fn receive<T>(
         self: &Arc<Self>,
@@ -149,6 +149,13 @@ impl Duplex {
                 return Poll::Ready(ended.map(|()| None));
             }
         }
+    }
+
+    /// Receives, and drops what comes, until the connection has ended.
+    pub(crate) async fn receive_to_end(self: &Arc<Self>) -> Result<(), Error> {
+        let mut forever = Wait::forever();
+        while poll_fn(|cx| self.poll_receive(cx, &mut forever, &mut |_, _| Some(()))).await?.is_some() {}
+        Ok(())
     }
 
     /// Passes each event to `handle`, until the connection has ended as it should.

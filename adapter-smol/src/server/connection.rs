@@ -10,12 +10,7 @@ use ws_core::{
 use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{Server, listener::Registration, route::Handling};
-use crate::{
-    WebSocket,
-    duplex::{Duplex, Wait},
-    opening::Opening,
-    stream::Stream,
-};
+use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
 
 /// Serves a client that has just connected.
 ///
@@ -108,9 +103,7 @@ async fn close(duplex: Arc<Duplex>, succeeded: bool) {
         // If it fails, there is no connection left to close.
         let _ = duplex.begin_close(code, reason);
     }
-    while let Ok(Some(_)) =
-        poll_fn(|cx| duplex.poll_receive(cx, &mut Wait::forever(), &mut |_, _| Some(()))).await
-    {}
+    let _ = duplex.receive_to_end().await;
     poll_fn(|cx| duplex.poll_drain(cx)).await;
     // A socket that nobody holds any more is closed with it.
     if let Err(duplex) = Arc::try_unwrap(duplex) {

@@ -131,7 +131,7 @@ impl Duplex {
 /// Receiving.
 impl Duplex {
     /// Returns what `take` makes of the next event of which it makes anything, or `None` when the connection has ended
-    /// as it should.
+    /// normally or the error that ended it was returned before.
     #[inline]
     pub(crate) fn receive<T>(
         &self,

@@ -73,6 +73,14 @@ impl WebSocket {
         Ok(())
     }
 
+    /// Receives, and drops, what comes until the peer closes in an abnormal way.
+    pub fn receive_to_abnormal_close(&mut self) -> Closure {
+        match self.receive_to_end() {
+            Err(Error::Closed(closure)) => closure,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// As `WebSocket::set_read_timeout`.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         either!(self, ws => ws.set_read_timeout(timeout));
