@@ -69,7 +69,8 @@ pub use ws_core::{
     server::{Accept, Request},
 };
 pub use ws_sessions::{
-    Callbacks, Monitor, Rooms, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+    Callbacks, ConnectionError, ConnectionErrorKind, Monitor, Panicked, Rooms, ServerStats, Session,
+    SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
     Backlog, Clock, Deadline, Error, ListenOptions, Overflow,

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{error, fmt, mem, sync::Arc};
 
 use ws_core::{Chunk, Closure, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
@@ -16,7 +12,7 @@ use crate::{
 ///
 /// Callbacks run in the thread or task of their connection, one at a time for each session, and must not
 /// block where that is a task. Sending never waits, so they can do it freely. One that panics ends its own
-/// session with 1011.
+/// session with 1011. Callbacks never nest: a callback that another one causes on the same thread runs after it.
 ///
 /// ```
 /// use ws_sessions::{Callbacks, Sessions};
@@ -96,8 +92,9 @@ impl Callbacks {
         self
     }
 
-    /// A session reads too slowly, and so many messages were dropped for it; called by whoever sends, for
-    /// the first message since it last kept up.
+    /// Called for a session whose peer reads too slowly, with the number of messages that were dropped, for the first
+    /// of them since the peer last kept up. It runs on the thread that sends, after the send or broadcast that dropped
+    /// the message, and after the callback that sent it. So it may broadcast itself.
     pub fn on_lagging(mut self, callback: impl Fn(&Session, usize) + Send + Sync + 'static) -> Self {
         self.on_lagging = Some(Arc::new(callback));
         self
@@ -190,8 +187,23 @@ impl Attendance {
         });
     }
 
-    /// Tells what ends the session that should not.
-    pub fn fail(&self, error: &Error) {
+    /// Ends the session: reports the error that has ended it, if there is one, and calls its last callback.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first panic of a callback as [`Panicked`](crate::Panicked), or else the error in `ended`.
+    pub fn finish(mut self, ended: Result<(), Error>) -> Result<(), Box<dyn error::Error + Send + Sync>> {
+        if let Err(error) = &ended {
+            self.fail(error);
+        }
+        self.end();
+        match self.session.panicked() {
+            Some(panicked) => Err(panicked.clone().into()),
+            None => Ok(ended?),
+        }
+    }
+
+    fn fail(&self, error: &Error) {
         self.call(|callbacks, session| {
             if let Some(on_error) = &callbacks.on_error {
                 on_error(session, error);
@@ -202,14 +214,20 @@ impl Attendance {
     fn call(&self, callback: impl FnOnce(&Callbacks, &Session)) {
         self.session.call(|| callback(&self.callbacks, &self.session));
     }
+
+    fn end(&mut self) {
+        let closure = self.session.end(self.backend.end());
+        if mem::take(&mut self.begun) && self.callbacks.on_disconnect.is_some() {
+            let (callbacks, session) = (&self.callbacks, &self.session);
+            if let Some(on_disconnect) = &callbacks.on_disconnect {
+                session.call_last(|| on_disconnect(session, &closure));
+            }
+        }
+    }
 }
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        let closure = self.session.end(self.backend.end());
-        if let (true, Some(on_disconnect)) = (self.begun, &self.callbacks.on_disconnect) {
-            // Nothing is left to be told about a panic here.
-            let _ = catch_unwind(AssertUnwindSafe(|| on_disconnect(&self.session, &closure)));
-        }
+        self.end();
     }
 }

@@ -4,12 +4,16 @@
 
 mod backend;
 mod callbacks;
+mod guard;
+mod report;
 mod session;
 mod sessions;
 mod stats;
 
 pub use backend::SessionBackend;
 pub use callbacks::{Attendance, Callbacks};
+pub use guard::{Panicked, guard};
+pub use report::{ConnectionError, ConnectionErrorKind, Origin, Reporter};
 pub use session::{Peer, Session, SessionId};
 pub use sessions::{Rooms, Sessions};
 pub use stats::{Monitor, ServerStats, SessionStats, Stats};

@@ -2,10 +2,9 @@ use std::{
     any::Any,
     fmt,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -13,7 +12,7 @@ use std::{
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
 use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
 
-use crate::{SessionBackend, SessionStats, Sessions, stats::Counters};
+use crate::{Panicked, SessionBackend, SessionStats, Sessions, guard, stats::Counters};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -44,8 +43,8 @@ struct Inner {
     connected_at: SystemTime,
     counters: Counters,
     on_lagging: Option<Arc<OnLagging>>,
-    /// Whether a callback has panicked; no other is called then but the last.
-    failed: AtomicBool,
+    /// The first panic of a callback, if there was one. Only the last callback is called after it.
+    panicked: OnceLock<Panicked>,
     state: Mutex<State>,
 }
 
@@ -87,7 +86,7 @@ impl Session {
             connected_at: SystemTime::now(),
             counters: Counters::default(),
             on_lagging,
-            failed: AtomicBool::new(false),
+            panicked: OnceLock::new(),
             state: Mutex::new(state),
         }))
     }
@@ -259,13 +258,22 @@ impl Session {
         &self.0.counters
     }
 
-    /// Runs a callback, unless one has panicked; if it does, the session is closed.
+    /// Runs a callback, unless one has panicked. If it panics, the session is closed.
     pub(crate) fn call(&self, callback: impl FnOnce()) {
-        if !self.0.failed.load(Ordering::Acquire) && catch_unwind(AssertUnwindSafe(callback)).is_err() {
-            self.0.failed.store(true, Ordering::Release);
+        if self.0.panicked.get().is_none() && !self.call_last(callback) {
             // It cannot fail: this code and reason can be sent.
             let _ = self.close(CloseCode::INTERNAL_ERROR, "the handler failed");
         }
+    }
+
+    /// Runs the last callback, whatever happened before. Returns `false` if it has panicked.
+    pub(crate) fn call_last(&self, callback: impl FnOnce()) -> bool {
+        guard(callback).map_err(|panicked| self.0.panicked.set(panicked)).is_ok()
+    }
+
+    /// Returns the first panic of a callback.
+    pub(crate) fn panicked(&self) -> Option<&Panicked> {
+        self.0.panicked.get()
     }
 
     /// Joins a set, unless the session has ended.

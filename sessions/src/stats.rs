@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Sessions;
+use crate::{ConnectionErrorKind, Sessions};
 
 /// What a session has counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,8 +80,18 @@ pub struct ServerStats {
     pub connections: u64,
     /// How many WebSockets were opened.
     pub accepted: u64,
-    /// How many requests for one were answered with an error.
+    /// Number of requests that were refused, see [`ConnectionErrorKind::Refused`].
     pub refused: u64,
+    /// Number of TLS handshakes that failed.
+    pub tls_errors: u64,
+    /// Number of handlers that returned an error.
+    pub handler_errors: u64,
+    /// Number of panics in code of the application.
+    pub panics: u64,
+    /// Number of peers that broke a rule of the protocol.
+    pub protocol_errors: u64,
+    /// Number of peers that were lost: broken streams, missed deadlines, Closes with a code such as 1011.
+    pub disconnected: u64,
     /// What sessions counted.
     pub sessions: Stats,
 }
@@ -101,7 +111,13 @@ impl ServerStats {
         let count = |value: u64| value as f64;
         write("connections", "gauge", "Open connections, handshakes included.", count(self.connections));
         write("accepted_total", "counter", "WebSockets opened.", count(self.accepted));
-        write("refused_total", "counter", "Requests answered with an error.", count(self.refused));
+        write("refused_total", "counter", "Requests that were refused.", count(self.refused));
+        write("tls_errors_total", "counter", "TLS handshakes that failed.", count(self.tls_errors));
+        write("handler_errors_total", "counter", "Handlers that failed.", count(self.handler_errors));
+        write("panics_total", "counter", "Panics in code of the application.", count(self.panics));
+        let broken = count(self.protocol_errors);
+        write("protocol_errors_total", "counter", "Peers that broke a rule of the protocol.", broken);
+        write("disconnected_total", "counter", "Peers that were lost.", count(self.disconnected));
         write("sessions", "gauge", "Open sessions.", self.sessions.open as f64);
         write("sessions_total", "counter", "Sessions opened.", count(self.sessions.opened));
         write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
@@ -132,6 +148,11 @@ struct Connections {
     ended: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    tls_errors: AtomicU64,
+    handler_errors: AtomicU64,
+    panics: AtomicU64,
+    protocol_errors: AtomicU64,
+    disconnected: AtomicU64,
 }
 
 impl Monitor {
@@ -144,6 +165,11 @@ impl Monitor {
             connections: self.0.begun.load(Relaxed).saturating_sub(ended),
             accepted: self.0.accepted.load(Relaxed),
             refused: self.0.refused.load(Relaxed),
+            tls_errors: self.0.tls_errors.load(Relaxed),
+            handler_errors: self.0.handler_errors.load(Relaxed),
+            panics: self.0.panics.load(Relaxed),
+            protocol_errors: self.0.protocol_errors.load(Relaxed),
+            disconnected: self.0.disconnected.load(Relaxed),
             sessions: sessions.stats(),
         }
     }
@@ -163,9 +189,17 @@ impl Monitor {
         self.0.accepted.fetch_add(1, Relaxed);
     }
 
-    /// A client was refused.
-    pub fn count_refused(&self) {
-        self.0.refused.fetch_add(1, Relaxed);
+    /// Counts an error.
+    pub fn count_error(&self, kind: ConnectionErrorKind) {
+        let counter = match kind {
+            ConnectionErrorKind::Tls => &self.0.tls_errors,
+            ConnectionErrorKind::Refused => &self.0.refused,
+            ConnectionErrorKind::Handler => &self.0.handler_errors,
+            ConnectionErrorKind::Panic => &self.0.panics,
+            ConnectionErrorKind::Protocol => &self.0.protocol_errors,
+            ConnectionErrorKind::Disconnected => &self.0.disconnected,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 }
 
@@ -222,11 +256,16 @@ mod tests {
 
     #[test]
     fn every_figure_has_its_line_for_prometheus() {
-        let mut stats = ServerStats { connections: 3, refused: 7, ..ServerStats::default() };
+        let mut stats = ServerStats { connections: 3, refused: 7, panics: 2, ..ServerStats::default() };
         stats.sessions.sum.latency = Some(Duration::from_millis(1500));
         let text = stats.to_prometheus();
-        for line in ["websocket_connections 3", "websocket_refused_total 7", "websocket_latency_seconds 1.5"]
-        {
+        for line in [
+            "websocket_connections 3",
+            "websocket_refused_total 7",
+            "websocket_panics_total 2",
+            "websocket_disconnected_total 0",
+            "websocket_latency_seconds 1.5",
+        ] {
             assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
         }
         let kinds = text.lines().filter(|line| line.starts_with("# TYPE")).count();

@@ -47,8 +47,9 @@ pub enum Deadline {
 }
 
 impl Error {
-    /// The error for a connection whose end is not [normal](Closure::is_normal).
-    pub(crate) fn of_end(closure: Closure) -> Self {
+    /// Returns the error for a connection whose end is not [normal](Closure::is_normal).
+    #[must_use]
+    pub fn of_end(closure: Closure) -> Self {
         match (closure.cause, closure.initiator) {
             (Cause::Protocol(error), _) => Self::Protocol(error),
             (Cause::Close, Side::Remote) | (Cause::Application, _) => Self::Closed(closure),

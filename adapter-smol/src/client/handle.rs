@@ -53,9 +53,8 @@ impl ClientHandle {
             let mut attendance = attendance;
             attendance.connect(Some(&response));
             let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
-            if let Err(error) = ended {
-                attendance.fail(&error);
-            }
+            // The callbacks were told.
+            let _ = attendance.finish(ended);
         };
         (handle, Box::pin(task))
     }

@@ -7,10 +7,22 @@ use ws_core::{
     CloseCode, Connection, HandshakeError, State,
     server::{Handshake, Request},
 };
+use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
-use super::{Server, listener::Registration, route::Handling};
+use super::{
+    Server,
+    listener::Registration,
+    route::{HandlerResult, Handling},
+};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
+
+/// A connection that is open, and the handler that it has.
+struct Opened {
+    duplex: Arc<Duplex>,
+    handling: Handling,
+    origin: Option<Box<Origin>>,
+}
 
 /// Serves a client that has just connected.
 ///
@@ -22,11 +34,10 @@ pub(super) async fn serve(
     registration: &Registration,
 ) {
     let opened = Box::pin(open(server, stream, peer, registration)).await;
-    let Some((duplex, handler)) = opened else { return };
-    let returned = AssertUnwindSafe(handler).catch_unwind().await;
-    let succeeded = matches!(returned, Ok(Ok(())));
-    drop(returned);
-    Box::pin(close(duplex, succeeded)).await;
+    let Some(Opened { duplex, handling, origin }) = opened else { return };
+    let returned = AssertUnwindSafe(handling).catch_unwind().await;
+    let returned = returned.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()));
+    Box::pin(close(server, duplex, returned, origin)).await;
 }
 
 /// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
@@ -35,34 +46,33 @@ async fn open(
     stream: Stream,
     peer: Option<SocketAddr>,
     registration: &Registration,
-) -> Option<(Arc<Duplex>, Handling)> {
+) -> Option<Opened> {
     let clock = Clock::start();
-    let tls = server.tls_config.as_ref().map(ServerTls::session).transpose().ok()?;
-    let mut opening = Opening::new(stream, clock, tls);
-    let answer = match receive_request(server, &mut opening, clock).await {
-        Ok(Some(mut request)) => {
-            request.set_peer_addr(peer);
-            let answer = server.site.answer(&mut request, clock.now());
-            if answer.is_err() && request.is_upgrade() {
-                server.monitor.count_refused();
-            }
-            answer.map(|opened| (opened, request))
+    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+        Ok(tls) => tls,
+        Err(error) => {
+            server.reporter.report(ConnectionErrorKind::Tls, None, error);
+            return None;
         }
-        Err(Error::Handshake(error)) => {
-            server.monitor.count_refused();
-            Err(error.response().to_bytes())
-        }
-        // A port scan, a browser that connected ahead of need, one that does not speak TLS.
-        Ok(None) | Err(_) => return None,
     };
-    let ((handler, connection), request) = match answer {
+    let mut opening = Opening::new(stream, clock, tls);
+    let mut request = match receive_request(server, &mut opening, clock).await {
+        Ok(Some(request)) => request,
+        // A port scan, or a browser that connected ahead of need.
+        Ok(None) => return None,
+        Err(error) => {
+            refuse(server, opening, peer, error).await;
+            return None;
+        }
+    };
+    request.set_peer_addr(peer);
+    let (handler, connection) = match server.reporter.answer(&server.site, &mut request, clock.now()) {
         Ok(opened) => opened,
         Err(response) => {
             opening.respond(&response, server.config.close_timeout).await;
             return None;
         }
     };
-    server.monitor.count_accepted();
     let duplex = opening.into_duplex(connection);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
@@ -70,8 +80,12 @@ async fn open(
     // The response must not wait for a handler that first does something else. If it cannot be written, the
     // handler will see.
     let _ = duplex.flush().await;
+    let origin = server.reporter.origin(&request);
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
-    Some((duplex, handler(request, ws)))
+    // It may panic before it returns its future.
+    let handling = guard(|| handler(request, ws))
+        .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
+    Some(Opened { duplex, handling, origin })
 }
 
 /// Reads a request; `None` if the client closed before it sent any.
@@ -86,26 +100,47 @@ async fn receive_request(
             return Ok(Some(request));
         }
         handshake.handle_timeout(clock.now())?;
-        if opening.read(handshake.poll_timeout()).await? == Some(0) {
-            return if handshake.has_begun() { Err(HandshakeError::Eof.into()) } else { Ok(None) };
+        match opening.read(handshake.poll_timeout()).await {
+            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+            read => drop(read?),
         }
+    }
+}
+
+/// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
+async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, error: Error) {
+    let origin = Origin { peer_addr: peer, path: None };
+    let response = match &error {
+        Error::Handshake(error) => Some(error.response().to_bytes()),
+        _ => None,
+    };
+    server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
+    if let Some(response) = response {
+        opening.respond(&response, server.config.close_timeout).await;
     }
 }
 
 /// Closes, if the handler left the connection open, and waits for the peer to close its side, so that no
 /// reset overtakes the last bytes that were written.
-async fn close(duplex: Arc<Duplex>, succeeded: bool) {
-    if duplex.ask(Connection::state) == State::Open {
-        let (code, reason) = match succeeded {
-            true => (CloseCode::NORMAL_CLOSURE, ""),
-            false => (CloseCode::INTERNAL_ERROR, "the handler failed"),
-        };
+async fn close(server: &Server, duplex: Arc<Duplex>, returned: HandlerResult, origin: Option<Box<Origin>>) {
+    let is_open = duplex.ask(Connection::state) == State::Open;
+    let (code, reason) = match returned {
+        Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),
+        Err(_) => (CloseCode::INTERNAL_ERROR, "the handler failed"),
+    };
+    let lost =
+        returned.err().and_then(|error| server.reporter.report_handler(error, origin.as_deref(), is_open));
+    if is_open {
         // If it fails, there is no connection left to close.
         let _ = duplex.begin_close(code, reason);
     }
     let _ = duplex.receive_to_end().await;
     poll_fn(|cx| duplex.poll_drain(cx)).await;
-    // A socket that nobody holds any more is closed with it.
+    if let Some(closure) = duplex.closure() {
+        server.reporter.report_end(closure, lost, origin.as_deref());
+    }
+    // A socket that no other handle holds is closed with it.
     if let Err(duplex) = Arc::try_unwrap(duplex) {
         duplex.abandon();
     }

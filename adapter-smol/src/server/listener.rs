@@ -4,6 +4,7 @@ use std::{
     io::{self, ErrorKind},
     mem,
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -14,9 +15,10 @@ use std::{
 
 use async_executor::Executor;
 use async_io::{Async, Timer};
-use futures_lite::future;
+use futures_lite::{FutureExt as _, future};
 use slab::Slab;
 use ws_core::{CloseCode, Response};
+use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error};
 
 use super::{Server, connection};
@@ -46,7 +48,7 @@ pub struct Listener {
 }
 
 /// Where connections run.
-enum Place<'s> {
+enum Executors<'s> {
     /// On an executor of the application's, on any threads.
     Elsewhere(&'s super::Spawner),
     /// Where [`Listener::serve`] is polled, which is told of all their sockets together.
@@ -116,19 +118,19 @@ impl Listener {
     /// The operating system cannot wait for connections any more.
     pub async fn serve(self) -> Result<(), Error> {
         let executor = Executor::new();
-        let place = match &self.shared.server.spawner {
-            Some(spawn) => Place::Elsewhere(spawn),
-            None => Place::Here(&executor, Sockets::new()?),
+        let executors = match &self.shared.server.spawner {
+            Some(spawn) => Executors::Elsewhere(spawn),
+            None => Executors::Here(&executor, Sockets::new()?),
         };
         let serve = async {
-            future::or(self.accept_all(&place), self.shared.stopped()).await;
+            future::or(self.accept_all(&executors), self.shared.stopped()).await;
             let stop_by = self.shared.connections().stop_by.unwrap_or_else(Instant::now);
             self.shared.end_all(stop_by).await;
             Ok(())
         };
-        let served = match &place {
-            Place::Elsewhere(_) => serve.await,
-            Place::Here(executor, sockets) => {
+        let served = match &executors {
+            Executors::Elsewhere(_) => serve.await,
+            Executors::Here(executor, sockets) => {
                 // Among the connections: when it has woken some, it is their turn, and then its own again.
                 let driver = executor.spawn(sockets.driver());
                 future::or(serve, future::or(driver, run(executor))).await
@@ -137,12 +139,12 @@ impl Listener {
         Ok(served?)
     }
 
-    async fn accept_all(&self, place: &Place<'_>) {
+    async fn accept_all(&self, executor: &Executors<'_>) {
         let mut accepted = 0;
         loop {
             match accept(self.listener.get_ref(), self.shared.server.settings.listen.nodelay) {
                 Ok((socket, peer)) => {
-                    self.admit(socket, peer, place);
+                    self.admit(socket, peer, executor);
                     accepted += 1;
                     if accepted % ACCEPTED_IN_TURN == 0 {
                         future::yield_now().await;
@@ -164,33 +166,49 @@ impl Listener {
     }
 
     /// Hands a client to a task, or refuses it.
-    fn admit(&self, socket: socket2::Socket, peer: Option<SocketAddr>, place: &Place<'_>) {
-        let watched = match place {
-            Place::Elsewhere(_) => Async::new(socket).map(Socket::Single),
-            Place::Here(_, sockets) => sockets.watch(socket),
+    fn admit(&self, socket: socket2::Socket, peer: Option<SocketAddr>, executor: &Executors<'_>) {
+        let watched = match executor {
+            Executors::Elsewhere(_) => Async::new(socket).map(Socket::Single),
+            Executors::Here(_, sockets) => sockets.watch(socket),
         };
         let Ok(stream) = watched.map(Stream::Socket) else { return };
-        let shared = self.shared.clone();
-        let task: super::Task = match shared.register() {
-            Ok(registration) => Box::pin(async move {
-                let serve = connection::serve(&shared.server, stream, peer, &registration);
-                future::or(serve, registration.cancelled()).await;
-            }),
-            Err(Full { answer: false }) => return,
-            Err(Full { answer: true }) => Box::pin(async move {
-                let response = Response::new(503)
-                    .header("Retry-After", "5")
-                    .text("The server is busy; try again later.\n")
-                    .to_bytes();
-                Opening::new(stream, Clock::start(), None).respond(&response, REFUSED_PATIENCE).await;
-                shared.connections().refused -= 1;
-            }),
+        let task: super::Task = match self.shared.register(peer) {
+            Place::Served(registration) => Box::pin(serve(registration, stream, peer)),
+            Place::Refused(refusal) => Box::pin(refuse(refusal, stream)),
+            Place::None => return,
         };
-        match place {
-            Place::Elsewhere(spawn) => spawn(task),
-            Place::Here(executor, _) => executor.spawn(task).detach(),
+        match executor {
+            Executors::Elsewhere(spawn) => {
+                // A task that it drops gives its place back.
+                if let Err(panicked) = guard(|| spawn(task)) {
+                    self.shared.server.reporter.report(ConnectionErrorKind::Panic, None, panicked);
+                }
+            }
+            Executors::Here(executor, _) => executor.spawn(task).detach(),
         }
     }
+}
+
+/// Serves a connection until it ends or is cancelled.
+async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
+    let server = &registration.shared.server;
+    let serve = connection::serve(server, stream, peer, &registration);
+    let serve = AssertUnwindSafe(future::or(serve, registration.cancelled()));
+    // Handlers are guarded there. This is for what they leave behind: a destructor that panics, for example, must not
+    // end the executor that runs the other connections.
+    if let Err(payload) = serve.catch_unwind().await {
+        let origin = Origin { peer_addr: peer, path: None };
+        server.reporter.report(ConnectionErrorKind::Panic, Some(&origin), Panicked::new(&*payload));
+    }
+}
+
+/// Answers a client for which there is no place.
+async fn refuse(_refusal: Refusal, stream: Stream) {
+    let response = Response::new(503)
+        .header("Retry-After", "5")
+        .text("The server is busy; try again later.\n")
+        .to_bytes();
+    Opening::new(stream, Clock::start(), None).respond(&response, REFUSED_PATIENCE).await;
 }
 
 /// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if
@@ -226,7 +244,7 @@ impl Handle {
         let (entries, waiting) = {
             let mut connections = self.shared.connections();
             connections.stop_by = Some(stop_by);
-            (connections.entries(), mem::take(&mut connections.waiting))
+            (connections.entries(), connections.changed())
         };
         waiting.into_iter().for_each(Waker::wake);
         for (cancel, duplex) in entries {
@@ -246,30 +264,45 @@ impl Handle {
     }
 }
 
-/// No further connection is served.
-struct Full {
-    /// Whether to say so.
-    answer: bool,
+/// What becomes of a client that has connected.
+enum Place {
+    Served(Registration),
+    /// There is no place. The client is told so.
+    Refused(Refusal),
+    None,
+}
+
+/// A place among the clients that are told that there is none, given back when dropped.
+struct Refusal(Arc<Shared>);
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.connections().refused -= 1;
+    }
 }
 
 impl Shared {
     /// Notes a connection, so that it can be stopped.
-    fn register(self: &Arc<Self>) -> Result<Registration, Full> {
+    fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
         let mut connections = self.connections();
         if connections.stop_by.is_some() {
-            return Err(Full { answer: false });
+            return Place::None;
         }
-        if connections.begun.len() >= self.server.settings.max_connections {
-            // To a client that expects TLS, an answer in plain text would say nothing.
-            let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
-            connections.refused += usize::from(answer);
-            self.server.monitor.count_refused();
-            return Err(Full { answer });
+        if connections.begun.len() < self.server.settings.max_connections {
+            let cancel = Arc::new(Cancel::default());
+            let id = connections.begun.insert(Entry { cancel: cancel.clone(), duplex: None });
+            self.server.reporter.monitor().count_begun();
+            return Place::Served(Registration { id, cancel, shared: self.clone() });
         }
-        let cancel = Arc::new(Cancel::default());
-        let id = connections.begun.insert(Entry { cancel: cancel.clone(), duplex: None });
-        self.server.monitor.count_begun();
-        Ok(Registration { id, cancel, shared: self.clone() })
+        // To a client that expects TLS, an answer in plain text would say nothing.
+        let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
+        connections.refused += usize::from(answer);
+        drop(connections);
+        let place = if answer { Place::Refused(Refusal(self.clone())) } else { Place::None };
+        let origin = Origin { peer_addr: peer, path: None };
+        let error = "the server has as many connections as it may";
+        self.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
+        place
     }
 
     /// Waits for all connections to end, and ends those that have not by the deadline.
@@ -339,14 +372,21 @@ impl Connections {
         let duplex = |entry: &Entry| entry.duplex.as_ref().and_then(Weak::upgrade);
         self.begun.iter().map(|(_, entry)| (entry.cancel.clone(), duplex(entry))).collect()
     }
+
+    /// Returns the wakers of the tasks that wait for a change, to be woken without the lock.
+    #[must_use]
+    fn changed(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.waiting)
+    }
 }
 
 impl Cancel {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
-        // The lock is released first: a waker may run its task at once.
         let task = self.task().take();
-        task.into_iter().for_each(Waker::wake);
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     fn task(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -394,13 +434,11 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.server.monitor.count_ended();
+        self.shared.server.reporter.monitor().count_ended();
         let mut connections = self.shared.connections();
-        let entry = connections.begun.remove(self.id);
-        let waiting =
-            if connections.stop_by.is_some() { mem::take(&mut connections.waiting) } else { Vec::new() };
+        connections.begun.remove(self.id);
+        let waiting = if connections.stop_by.is_some() { connections.changed() } else { Vec::new() };
         drop(connections);
-        drop(entry);
         waiting.into_iter().for_each(Waker::wake);
     }
 }

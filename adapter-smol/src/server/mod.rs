@@ -10,7 +10,7 @@ use ws_core::{
     Config, OriginPolicy, Response,
     server::{Request, Site},
 };
-use ws_sessions::Monitor;
+use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
     Error, ListenOptions,
     tls::{ServerTls, rustls},
@@ -54,7 +54,7 @@ pub struct Server {
     settings: Settings,
     tls: Option<ServerTls>,
     spawner: Option<Box<Spawner>>,
-    monitor: Monitor,
+    reporter: Reporter,
     /// What follows from these when the server is bound.
     config: Arc<Config>,
     tls_config: Option<Arc<rustls::ServerConfig>>,
@@ -86,7 +86,7 @@ impl Server {
             },
             tls: None,
             spawner: None,
-            monitor: Monitor::default(),
+            reporter: Reporter::default(),
             config: Arc::default(),
             tls_config: None,
         }
@@ -154,6 +154,22 @@ impl Server {
         self
     }
 
+    /// Calls `hook` for each error of a connection: a handler that returned an error, a panic, a failed TLS handshake, a
+    /// refused request, a lost peer. Without a hook, errors are only [counted](Self::monitor), and nothing is printed.
+    ///
+    /// The hook runs in the task that found the error, so it must not block. Sending a [`ConnectionError`]
+    /// to a logger is what it is for.
+    ///
+    /// ```
+    /// use ws_smol::Server;
+    ///
+    /// let server = Server::new().on_error(|error| eprintln!("{error}"));
+    /// ```
+    pub fn on_error(mut self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Self {
+        self.reporter.set_hook(hook);
+        self
+    }
+
     /// What the server counts, to be looked at whenever.
     ///
     /// ```
@@ -168,7 +184,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        self.monitor.clone()
+        self.reporter.monitor().clone()
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.

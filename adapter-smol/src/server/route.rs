@@ -125,10 +125,7 @@ async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> H
     let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
     let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
-    if let Err(error) = ended {
-        attendance.fail(&error);
-    }
-    Ok(())
+    attendance.finish(ended)
 }
 
 impl fmt::Debug for Route {

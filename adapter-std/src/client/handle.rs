@@ -37,10 +37,9 @@ impl ClientHandle {
         let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
         thread::Builder::new().name("ws-client".into()).spawn(move || {
             attendance.connect(Some(&response));
-            if let Err(error) = duplex.receive_each(|event| attendance.handle(event)) {
-                attendance.fail(&error);
-            }
-            drop(attendance);
+            let ended = duplex.receive_each(|event| attendance.handle(event));
+            // The callbacks were told.
+            let _ = attendance.finish(ended);
             drop(ending);
         })?;
         Ok(handle)

@@ -1,14 +1,12 @@
 //! One connection of a server, from its first byte to its last.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use ws_core::{
     CloseCode, Connection, HandshakeError, State,
     server::{Handshake, Request},
 };
+use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{Handler, Server, listener::Registration};
@@ -17,34 +15,23 @@ use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 /// Serves a client that has just connected.
 pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
-    let Ok(tls) = server.tls_config.as_ref().map(ServerTls::session).transpose() else { return };
-    let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
-    let answer = match receive_request(server, &mut opening, clock) {
-        Ok(Some(mut request)) => {
-            request.set_peer_addr(opening.socket().peer_addr());
-            let answer = server.site.answer(&mut request, clock.now());
-            if answer.is_err() && request.is_upgrade() {
-                server.monitor.count_refused();
-            }
-            answer.map(|opened| (opened, request))
-        }
-        Err(Error::Handshake(error)) => {
-            server.monitor.count_refused();
-            Err(error.response().to_bytes())
-        }
-        // A port scan, a browser that connected ahead of need, one that does not speak TLS.
-        Ok(None) | Err(_) => return,
+    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+        Ok(tls) => tls,
+        Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
-    match answer {
-        Ok(((handler, connection), request)) => {
-            server.monitor.count_accepted();
+    let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
+    let mut request = match receive_request(server, &mut opening, clock) {
+        Ok(Some(request)) => request,
+        // A port scan, or a browser that connected ahead of need.
+        Ok(None) => return,
+        Err(error) => return refuse(server, opening, error),
+    };
+    request.set_peer_addr(opening.socket().peer_addr());
+    match server.reporter.answer(&server.site, &mut request, clock.now()) {
+        Ok((handler, connection)) => {
             run(server, handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => {
-            if opening.write_all(&mut &*response).is_ok() {
-                opening.finish(server.site.config().close_timeout);
-            }
-        }
+        Err(response) => respond(server, opening, &response),
     }
 }
 
@@ -56,9 +43,30 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
             return Ok(Some(request));
         }
         handshake.handle_timeout(clock.now())?;
-        if opening.read(handshake.poll_timeout())? == Some(0) {
-            return if handshake.has_begun() { Err(HandshakeError::Eof.into()) } else { Ok(None) };
+        match opening.read(handshake.poll_timeout()) {
+            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+            read => drop(read?),
         }
+    }
+}
+
+/// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
+fn refuse(server: &Server, opening: Opening, error: Error) {
+    let origin = Origin { peer_addr: opening.socket().peer_addr(), path: None };
+    let response = match &error {
+        Error::Handshake(error) => Some(error.response().to_bytes()),
+        _ => None,
+    };
+    server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
+    if let Some(response) = response {
+        respond(server, opening, &response);
+    }
+}
+
+fn respond(server: &Server, mut opening: Opening, mut response: &[u8]) {
+    if opening.write_all(&mut response).is_ok() {
+        opening.finish(server.config.close_timeout);
     }
 }
 
@@ -71,20 +79,29 @@ fn run(
     registration: &Registration,
 ) {
     if !registration.opened(duplex) {
-        let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "");
+        let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
     }
-    // The response must not wait for a handler that first does something else.
+    let origin = server.reporter.origin(&request);
+    let origin = origin.as_deref();
+    // The response must not wait for a handler that first does something else. If it cannot be written, there is no
+    // connection to handle.
     let opened = duplex.flush();
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
-    let returned = opened.is_ok().then(|| catch_unwind(AssertUnwindSafe(|| handler(request, ws))));
-    if duplex.ask(Connection::state) == State::Open {
-        let (code, reason) = match returned {
-            Some(Ok(Ok(()))) => (CloseCode::NORMAL_CLOSURE, ""),
-            _ => (CloseCode::INTERNAL_ERROR, "the handler failed"),
-        };
+    let handle = || guard(|| handler(request, ws)).unwrap_or_else(|panicked| Err(panicked.into()));
+    let returned = if opened.is_ok() { handle() } else { Ok(()) };
+    let is_open = duplex.ask(Connection::state) == State::Open;
+    let (code, reason) = match returned {
+        Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),
+        Err(_) => (CloseCode::INTERNAL_ERROR, "the handler failed"),
+    };
+    let lost = returned.err().and_then(|error| server.reporter.report_handler(error, origin, is_open));
+    if is_open {
         // If it fails, there is no connection left to close.
         let _ = duplex.close(code, reason);
     }
     let _ = duplex.receive_to_end();
     duplex.drain();
+    if let Some(closure) = duplex.closure() {
+        server.reporter.report_end(closure, lost, origin);
+    }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 use ws_core::{CloseCode, Response};
+use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::Error;
 
 use super::{Server, connection, pool::Pool};
@@ -134,7 +135,9 @@ impl Listener {
             }
         });
         if run.is_err() {
-            self.shared.server.monitor.count_refused();
+            let origin = Origin { peer_addr: socket.peer_addr(), path: None };
+            let error = "the server has as many connections as it may";
+            self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
         }
         // To a client that expects TLS, an answer in plain text would say nothing.
         if run.is_err() && self.shared.server.tls_config.is_none() {
@@ -192,7 +195,7 @@ impl Shared {
         let id = connections.next_id;
         connections.next_id += 1;
         connections.by_id.insert(id, Entry { socket: socket.clone(), duplex: Weak::new() });
-        self.server.monitor.count_begun();
+        self.server.reporter.monitor().count_begun();
         Some(Registration { id, shared: self.clone() })
     }
 
@@ -253,7 +256,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.connections().by_id.remove(&self.id);
-        self.shared.server.monitor.count_ended();
+        self.shared.server.reporter.monitor().count_ended();
     }
 }
 

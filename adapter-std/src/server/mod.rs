@@ -11,7 +11,7 @@ use ws_core::{
     Config, OriginPolicy, Response,
     server::{Request, Site},
 };
-use ws_sessions::Monitor;
+use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
     Error, ListenOptions,
     tls::{ServerTls, rustls},
@@ -46,7 +46,7 @@ pub struct Server {
     site: Site<Arc<Handler>>,
     settings: Settings,
     tls: Option<ServerTls>,
-    monitor: Monitor,
+    reporter: Reporter,
     /// What follows from these when the server is bound.
     config: Arc<Config>,
     tls_config: Option<Arc<rustls::ServerConfig>>,
@@ -74,7 +74,7 @@ impl Server {
             site: Site::new(),
             settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
             tls: None,
-            monitor: Monitor::default(),
+            reporter: Reporter::default(),
             config: Arc::default(),
             tls_config: None,
         }
@@ -149,6 +149,22 @@ impl Server {
         self
     }
 
+    /// Calls `hook` for each error of a connection: a handler that returned an error, a panic, a failed TLS handshake, a
+    /// refused request, a lost peer. Without a hook, errors are only [counted](Self::monitor), and nothing is printed.
+    ///
+    /// The hook runs on the thread that found the error, so it must not block. Sending a [`ConnectionError`]
+    /// to a logger is what it is for.
+    ///
+    /// ```
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new().on_error(|error| eprintln!("{error}"));
+    /// ```
+    pub fn on_error(mut self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Self {
+        self.reporter.set_hook(hook);
+        self
+    }
+
     /// What the server counts, to be looked at whenever.
     ///
     /// ```
@@ -163,7 +179,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        self.monitor.clone()
+        self.reporter.monitor().clone()
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.

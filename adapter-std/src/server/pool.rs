@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ws_sessions::guard;
+
 /// What a thread does: serve one connection to its end.
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -28,6 +30,22 @@ struct State {
     idle: usize,
     threads: usize,
     closed: bool,
+}
+
+/// A thread's place among those that may be, given back when dropped.
+struct Slot {
+    pool: Arc<Pool>,
+    /// Whether it was given back already, together with the decision to end.
+    is_returned: bool,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.is_returned {
+            self.pool.lock().threads -= 1;
+            self.pool.changed.notify_all();
+        }
+    }
 }
 
 impl Pool {
@@ -50,8 +68,7 @@ impl Pool {
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
         (0..self.least).try_for_each(|_| {
             self.lock().threads += 1;
-            let pool = self.clone();
-            self.spawn(move || pool.work())
+            self.spawn(|| ())
         })
     }
 
@@ -72,18 +89,20 @@ impl Pool {
         }
         state.threads += 1;
         drop(state);
-        let pool = self.clone();
-        let work = move || {
-            job();
-            pool.work();
-        };
-        self.spawn(work)
+        self.spawn(job)
     }
 
-    /// Starts a thread that was counted already.
-    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let spawned = thread::Builder::new().name("ws-connection".into()).spawn(work);
-        spawned.map(drop).inspect_err(|_| self.lock().threads -= 1)
+    /// Starts a thread that was counted already, with a first job.
+    fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let mut slot = Slot { pool: self.clone(), is_returned: false };
+        let work = move || {
+            // A job guards the application's code. A panic of its own costs this job and not the thread.
+            let _ = guard(job);
+            while let Some(job) = slot.next_job() {
+                let _ = guard(job);
+            }
+        };
+        thread::Builder::new().name("ws-connection".into()).spawn(work).map(drop)
     }
 
     /// Lets the threads end when they have nothing to do, and waits for that; tells whether all did.
@@ -101,39 +120,37 @@ impl Pool {
         true
     }
 
-    fn work(&self) {
-        while let Some(job) = self.next_job() {
-            job();
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Slot {
     /// Waits for a job; `None` ends the thread.
-    fn next_job(&self) -> Option<Job> {
-        let mut state = self.lock();
+    fn next_job(&mut self) -> Option<Job> {
+        let pool = &self.pool;
+        let mut state = pool.lock();
         state.idle += 1;
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + pool.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let job = state.jobs.pop_front();
-            let stays = state.threads <= self.least;
+            let stays = state.threads <= pool.least;
             if job.is_some() || state.closed || (left.is_zero() && !stays) {
                 state.idle -= 1;
                 if job.is_none() {
                     state.threads -= 1;
-                    self.changed.notify_all();
+                    self.is_returned = true;
+                    pool.changed.notify_all();
                 }
                 return job;
             }
             if stays {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = pool.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = pool.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

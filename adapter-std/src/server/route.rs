@@ -66,10 +66,7 @@ impl Route {
     /// ```
     pub fn callbacks(callbacks: Callbacks) -> Self {
         let callbacks = Arc::new(callbacks);
-        Self::new(move |request, ws| {
-            attend(callbacks.clone(), request, ws);
-            Ok(())
-        })
+        Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
     }
 
     /// The subprotocols that are served here, those preferred first: the first that a client offers is
@@ -109,7 +106,7 @@ impl From<Callbacks> for Route {
 }
 
 /// Calls back until the connection has ended.
-fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) {
+fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = Peer {
         path: request.path().to_owned(),
         address: request.peer_addr(),
@@ -119,9 +116,8 @@ fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) {
     let duplex = ws.into_duplex();
     let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
-    if let Err(error) = duplex.receive_each(|event| attendance.handle(event)) {
-        attendance.fail(&error);
-    }
+    let ended = duplex.receive_each(|event| attendance.handle(event));
+    attendance.finish(ended)
 }
 
 impl fmt::Debug for Route {

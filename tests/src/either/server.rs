@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use ws_std::{Accept, Callbacks, Config, Error, Monitor, OriginPolicy, Request, Response, ServerTls};
+use ws_std::{
+    Accept, Callbacks, Config, ConnectionError, Error, Monitor, OriginPolicy, Request, Response, ServerTls,
+};
 
 use super::{Adapter, WebSocket};
 use crate::PATIENCE;
@@ -62,6 +64,16 @@ impl Route {
             Adapter::Smol => Self::Smol(ws_smol::Route::new(move |_, mut ws| async move {
                 ws.receive().await?;
                 then()
+            })),
+        }
+    }
+
+    /// Panics before it does anything. In `ws-smol`, that is before there is a future.
+    pub fn panics(adapter: Adapter) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(|_, _| panic!("on purpose"))),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(|_, _| -> std::future::Ready<_> {
+                panic!("on purpose");
             })),
         }
     }
@@ -169,6 +181,16 @@ impl Server {
     /// As `Server::listen_options`, for `reuse_port`.
     pub fn reuse_port(self) -> Self {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))
+    }
+
+    /// As `Server::page`.
+    pub fn page(self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        either!(self self, server => server.page(path, page))
+    }
+
+    /// As `Server::on_error`.
+    pub fn on_error(self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Self {
+        either!(self self, server => server.on_error(hook))
     }
 
     /// As `Server::monitor`.

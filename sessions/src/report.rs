@@ -1,0 +1,228 @@
+//! Errors of a server's connections, for the application to log and count.
+
+use std::{error, fmt, net::SocketAddr};
+
+use ws_core::{
+    Cause, Closure, Connection, Response, Timestamp,
+    server::{Request, Site},
+};
+use ws_transport::Error;
+
+use crate::{Monitor, Panicked, guard};
+
+/// An error of one connection of a server, as [`Server::on_error`] receives it.
+///
+/// Displayed, it is one line for a log.
+///
+/// [`Server::on_error`]: https://docs.rs/ws-std/latest/ws_std/struct.Server.html#method.on_error
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionError {
+    /// The kind of the error.
+    pub kind: ConnectionErrorKind,
+    /// The peer's address, if it has one.
+    pub peer_addr: Option<SocketAddr>,
+    /// The path of the request. `None` if no request was received.
+    pub path: Option<String>,
+    /// The error itself: that of the handler, or [`Error`], or [`Panicked`].
+    pub error: Box<dyn error::Error + Send + Sync>,
+}
+
+/// The kind of a [`ConnectionError`]. [`ServerStats`](crate::ServerStats) has a counter for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionErrorKind {
+    /// The TLS handshake failed, or the peer broke TLS later.
+    Tls,
+    /// A request was refused: it was malformed or came too late, a check refused it, nothing is served on its path, or
+    /// the server has too many connections.
+    Refused,
+    /// A handler returned an error of its own. The connection was closed with 1011.
+    Handler,
+    /// A handler, check, page or callback panicked.
+    Panic,
+    /// The peer broke a rule of the protocol.
+    Protocol,
+    /// The peer was lost: the stream broke off, a deadline passed, or the peer closed with a code such as 1011.
+    Disconnected,
+}
+
+impl ConnectionErrorKind {
+    /// Returns the name in one word, such as `handler`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Refused => "refused",
+            Self::Handler => "handler",
+            Self::Panic => "panic",
+            Self::Protocol => "protocol",
+            Self::Disconnected => "disconnected",
+        }
+    }
+
+    /// Returns the kind of an error of the connection.
+    #[must_use]
+    pub const fn of(error: &Error) -> Self {
+        match error {
+            Error::Tls(_) => Self::Tls,
+            Error::Handshake(_) => Self::Refused,
+            Error::Protocol(_) => Self::Protocol,
+            _ => Self::Disconnected,
+        }
+    }
+}
+
+impl fmt::Display for ConnectionErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if let Some(peer_addr) = self.peer_addr {
+            write!(f, ", client {peer_addr}")?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, ", path {path}")?;
+        }
+        write!(f, ": {}", self.error)
+    }
+}
+
+impl error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+/// The peer and the path of a connection, kept for its errors.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The peer's address.
+    pub peer_addr: Option<SocketAddr>,
+    /// The path of the request.
+    pub path: Option<String>,
+}
+
+type OnError = dyn Fn(&ConnectionError) + Send + Sync;
+
+/// The error hook of a server, and its counters.
+#[derive(Default)]
+pub struct Reporter {
+    monitor: Monitor,
+    hook: Option<Box<OnError>>,
+}
+
+impl Reporter {
+    /// Sets the hook.
+    pub fn set_hook(&mut self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) {
+        self.hook = Some(Box::new(hook));
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub const fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Returns the origin of a connection if there is a hook that wants to know it. It is boxed, so that a connection
+    /// without a hook takes no more space for it than a pointer.
+    #[must_use]
+    pub fn origin(&self, request: &Request) -> Option<Box<Origin>> {
+        let origin = || Origin { peer_addr: request.peer_addr(), path: Some(request.path().to_owned()) };
+        self.hook.is_some().then(|| Box::new(origin()))
+    }
+
+    /// Counts an error and passes it to the hook. Call it under no lock.
+    pub fn report(
+        &self,
+        kind: ConnectionErrorKind,
+        origin: Option<&Origin>,
+        error: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) {
+        self.monitor.count_error(kind);
+        if let Some(hook) = &self.hook {
+            let Origin { peer_addr, path } = origin.cloned().unwrap_or_default();
+            let error = ConnectionError { kind, peer_addr, path, error: error.into() };
+            // A panic of the hook has nowhere to go.
+            let _ = guard(|| hook(&error));
+        }
+    }
+
+    /// Answers a request as [`Site::answer`] does, with the application's code under the guard: after a panic, the
+    /// answer is 500.
+    ///
+    /// # Errors
+    ///
+    /// Returns the bytes to answer, after which to close.
+    pub fn answer<'s, H>(
+        &self,
+        site: &'s Site<H>,
+        request: &mut Request,
+        now: Timestamp,
+    ) -> Result<(&'s H, Connection), Vec<u8>> {
+        match guard(|| site.answer(request, now)) {
+            Ok(Ok(opened)) => {
+                self.monitor.count_accepted();
+                Ok(opened)
+            }
+            Ok(Err(response)) => {
+                if request.is_upgrade() {
+                    let status = response.split(|&byte| byte == b'\r').next().unwrap_or_default();
+                    let status = String::from_utf8_lossy(status.get(9..).unwrap_or_default());
+                    let error = format!("the request was answered with {status}");
+                    self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+                }
+                Err(response)
+            }
+            Err(panicked) => {
+                self.report(ConnectionErrorKind::Panic, self.origin(request).as_deref(), panicked);
+                let response = Response::new(500).text("The server failed to answer this request.\n");
+                Err(request.respond(&response))
+            }
+        }
+    }
+
+    /// Reports the error of a handler, unless it is the end of its connection: that is reported when it is
+    /// [over](Self::report_end). Returns the error then.
+    pub fn report_handler(
+        &self,
+        error: Box<dyn error::Error + Send + Sync>,
+        origin: Option<&Origin>,
+        is_open: bool,
+    ) -> Option<Error> {
+        let kind = match error.downcast::<Error>() {
+            Ok(error) if !is_open => return Some(*error),
+            Ok(error) => {
+                self.report(ConnectionErrorKind::Handler, origin, error);
+                return None;
+            }
+            Err(error) if error.is::<Panicked>() => (ConnectionErrorKind::Panic, error),
+            Err(error) => (ConnectionErrorKind::Handler, error),
+        };
+        self.report(kind.0, origin, kind.1);
+        None
+    }
+
+    /// Reports the end of a connection if it is not normal. `error` is what the application was told about it.
+    pub fn report_end(&self, closure: Closure, error: Option<Error>, origin: Option<&Origin>) {
+        // That the application has failed the connection is no news to it.
+        if closure.is_normal() || closure.cause == Cause::Application {
+            return;
+        }
+        let error = match error {
+            Some(error @ (Error::Io(_) | Error::Tls(_))) => error,
+            _ => Error::of_end(closure),
+        };
+        self.report(ConnectionErrorKind::of(&error), origin, error);
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").field("monitor", &self.monitor).finish_non_exhaustive()
+    }
+}
