@@ -4,7 +4,7 @@ use ws_core::{Chunk, Closure, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
 
 use crate::{
-    Session, SessionBackend, Sessions,
+    Session, SessionBackend, Sessions, deferred,
     session::{OnLagging, Peer},
 };
 
@@ -218,10 +218,13 @@ impl Attendance {
     fn end(&mut self) {
         let closure = self.session.end(self.backend.end());
         if mem::take(&mut self.begun) && self.callbacks.on_disconnect.is_some() {
-            let (callbacks, session) = (&self.callbacks, &self.session);
-            if let Some(on_disconnect) = &callbacks.on_disconnect {
-                session.call_last(|| on_disconnect(session, &closure));
-            }
+            let (callbacks, session) = (self.callbacks.clone(), self.session.clone());
+            // A task can be dropped within a callback of another session.
+            deferred::run_later(move || {
+                if let Some(on_disconnect) = &callbacks.on_disconnect {
+                    session.call_last(|| on_disconnect(&session, &closure));
+                }
+            });
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod backend;
 mod callbacks;
+mod deferred;
 mod guard;
 mod report;
 mod session;

@@ -12,7 +12,7 @@ use std::{
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
 use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
 
-use crate::{Panicked, SessionBackend, SessionStats, Sessions, guard, stats::Counters};
+use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, guard, stats::Counters};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -258,7 +258,8 @@ impl Session {
         &self.0.counters
     }
 
-    /// Runs a callback, unless one has panicked. If it panics, the session is closed.
+    /// Runs a callback, unless one has panicked. If it panics, the session is closed. Callbacks that it causes run after
+    /// it.
     pub(crate) fn call(&self, callback: impl FnOnce()) {
         if self.0.panicked.get().is_none() && !self.call_last(callback) {
             // It cannot fail: this code and reason can be sent.
@@ -268,7 +269,8 @@ impl Session {
 
     /// Runs the last callback, whatever happened before. Returns `false` if it has panicked.
     pub(crate) fn call_last(&self, callback: impl FnOnce()) -> bool {
-        guard(callback).map_err(|panicked| self.0.panicked.set(panicked)).is_ok()
+        let called = deferred::scope(|| guard(callback));
+        called.map_err(|panicked| self.0.panicked.set(panicked)).is_ok()
     }
 
     /// Returns the first panic of a callback.
@@ -319,7 +321,8 @@ impl Session {
         }
         self.0.counters.dropped(posted.dropped, posted.lagging);
         if let (true, Some(on_lagging)) = (posted.lagging, &self.0.on_lagging) {
-            self.call(|| on_lagging(self, posted.dropped));
+            let (session, on_lagging) = (self.clone(), on_lagging.clone());
+            deferred::run_later(move || session.call(|| on_lagging(&session, posted.dropped)));
         }
         match self.closure() {
             Some(closure) if posted.disconnected => Err(Error::Closed(closure)),

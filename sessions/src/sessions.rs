@@ -6,7 +6,7 @@ use std::{
 
 use ws_core::{CloseCode, Message, PreparedMessage};
 
-use crate::{Session, SessionId, Stats};
+use crate::{Session, SessionId, Stats, deferred};
 
 /// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
 ///
@@ -165,7 +165,10 @@ fn send_all(
     message: &PreparedMessage,
     mut chosen: impl FnMut(&Session) -> bool,
 ) -> usize {
-    sessions.iter().filter(|session| chosen(session) && session.send_prepared(message).is_ok()).count()
+    // What the sessions' callbacks do, such as another broadcast, waits until this one has reached all.
+    deferred::scope(|| {
+        sessions.iter().filter(|session| chosen(session) && session.send_prepared(message).is_ok()).count()
+    })
 }
 
 impl Members {

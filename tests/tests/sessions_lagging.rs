@@ -24,6 +24,7 @@ with_both_adapters! {
     try_send_drops_nothing_and_says_so
     a_session_may_have_a_backlog_of_its_own
     what_waits_for_a_peer_that_never_reads_is_bounded_and_shown
+    a_broadcast_from_on_lagging_to_200_lagging_sessions_needs_little_stack
 }
 
 const SIZE: usize = 32 << 10;
@@ -256,4 +257,27 @@ fn what_waits_for_a_peer_that_never_reads_is_bounded_and_shown(adapter: Adapter)
     session.send(vec![0; 16 << 20]).unwrap();
     let buffered = session.stats().buffered;
     assert!(buffered > 8 << 20, "{buffered} bytes of 16 MiB wait");
+}
+
+fn a_broadcast_from_on_lagging_to_200_lagging_sessions_needs_little_stack(adapter: Adapter) {
+    const SESSIONS: usize = 200;
+    let (everyone, calls) = (Sessions::new(), Arc::new(AtomicUsize::new(0)));
+    let (all, counted) = (everyone.clone(), calls.clone());
+    let backlog = Backlog { messages: 1, overflow: Overflow::DropNewest, ..BACKLOG };
+    let callbacks = Callbacks::new().sessions(&everyone).backlog(backlog).on_lagging(move |_, _| {
+        counted.fetch_add(1, SeqCst);
+        assert_eq!(all.broadcast("a session lags"), SESSIONS);
+    });
+    let server = Server::new(adapter).mount("/", Route::callbacks(adapter, callbacks)).start();
+    let _raws = [(); SESSIONS].map(|()| Raw::open(server.address(), "/"));
+    eventually("all are there", || everyone.len() == SESSIONS);
+    let everyone_too = everyone.clone();
+    let broadcasting = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
+        let message = ws_std::PreparedMessage::new(vec![0; 1 << 20]);
+        while everyone_too.all().iter().any(|session| session.stats().lagged == 0) {
+            everyone_too.broadcast_prepared(&message);
+        }
+    });
+    broadcasting.unwrap().join().unwrap();
+    assert_eq!(calls.load(SeqCst), SESSIONS);
 }
