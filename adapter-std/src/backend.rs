@@ -57,6 +57,9 @@ impl SessionBackend for Duplex {
         if !is_reply {
             self.flush_soon();
         }
+        if outcome.as_ref().is_ok_and(|outcome| outcome.disconnected) {
+            self.watch_end(Flushed::Done);
+        }
         outcome
     }
 

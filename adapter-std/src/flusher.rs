@@ -1,16 +1,20 @@
-//! Writes for connections whose peers read too slowly, so that nobody who sends to them has to wait.
+//! Writes for connections whose peers read too slowly, so that nobody who sends to them has to wait. And keeps the
+//! deadlines of connections that one thread closes while another one is parked in a read, which only data or the end of
+//! the socket can wake.
 //!
 //! One thread does it for the whole process, and only while there is such a connection.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _, Write as _},
+    mem,
     os::unix::net::UnixStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags};
@@ -28,6 +32,7 @@ static FLUSHER: Mutex<Option<Flusher>> = Mutex::new(None);
 /// The thread, as those see it who have work for it.
 struct Flusher {
     new: Vec<Arc<Duplex>>,
+    new_closing: Vec<Weak<Duplex>>,
     /// Wakes it.
     wake: UnixStream,
 }
@@ -47,18 +52,31 @@ pub(crate) fn watch(duplex: &Arc<Duplex>) {
     if duplex.blocked.0.swap(true, Ordering::SeqCst) {
         return;
     }
+    if !hand_over(|flusher| flusher.new.push(duplex.clone())) {
+        // The thread that receives writes too, though later.
+        duplex.blocked.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Ends a connection that is closing when its peer misses the deadline. The connection is held weakly: it may end before.
+pub(crate) fn watch_closing(duplex: &Arc<Duplex>) {
+    // Without a thread, the one that receives still keeps the deadlines that it knew when it began to wait.
+    hand_over(|flusher| flusher.new_closing.push(Arc::downgrade(duplex)));
+}
+
+/// Hands something over to the thread, which is started for it. Returns `false` if there can be none.
+fn hand_over(add: impl FnOnce(&mut Flusher)) -> bool {
     let mut flusher = flusher();
+    if flusher.is_none() {
+        let Ok(wake) = start() else { return false };
+        *flusher = Some(Flusher { new: Vec::new(), new_closing: Vec::new(), wake });
+    }
     if let Some(flusher) = &mut *flusher {
-        flusher.new.push(duplex.clone());
+        add(flusher);
         // If it is full, the thread wakes up anyway.
         let _ = flusher.wake.write(&[1]);
-        return;
     }
-    match start() {
-        Ok(wake) => *flusher = Some(Flusher { new: vec![duplex.clone()], wake }),
-        // The thread that receives writes too, though later.
-        Err(_) => duplex.blocked.0.store(false, Ordering::SeqCst),
-    }
+    true
 }
 
 fn start() -> io::Result<UnixStream> {
@@ -70,27 +88,62 @@ fn start() -> io::Result<UnixStream> {
 }
 
 fn run(woken: &UnixStream) {
-    let mut blocked = Vec::new();
+    let (mut blocked, mut closing) = (Vec::new(), Closing::default());
     loop {
-        let idle = {
-            if let Some(flusher) = &mut *flusher() {
+        let new_closing = match &mut *flusher() {
+            Some(flusher) => {
                 blocked.append(&mut flusher.new);
+                mem::take(&mut flusher.new_closing)
             }
-            blocked.is_empty()
+            None => Vec::new(),
         };
+        new_closing.into_iter().for_each(|duplex| closing.keep(duplex));
         let due = blocked.iter().filter_map(|duplex: &Arc<Duplex>| duplex.keep_output_deadline()).min();
+        let due = due.into_iter().chain(closing.keep_deadlines()).min();
+        let idle = blocked.is_empty() && closing.0.is_empty();
         let ready = wait_for(woken, &blocked, if idle { Some(IDLE) } else { due });
         // Not much is ever there; what is left wakes it once more.
         let _ = (&*woken).read(&mut [0; 64]);
         let mut ready = ready.into_iter();
-        blocked.retain(|duplex| !ready.next().unwrap_or(false) || !flush(duplex));
+        blocked.retain(|duplex| {
+            let is_flushed = ready.next().unwrap_or(false) && flush(duplex);
+            if is_flushed {
+                // If it is closing, it waits for the peer's Close from now on.
+                closing.keep(Arc::downgrade(duplex));
+            }
+            !is_flushed
+        });
         if idle && blocked.is_empty() {
             let mut flusher = flusher();
-            if flusher.as_ref().is_none_or(|flusher| flusher.new.is_empty()) {
+            let is_new = |flusher: &Flusher| !flusher.new.is_empty() || !flusher.new_closing.is_empty();
+            if !flusher.as_ref().is_some_and(is_new) {
                 *flusher = None;
                 return;
             }
         }
+    }
+}
+
+/// Connections that are closing, by their next deadlines.
+#[derive(Default)]
+struct Closing(BTreeMap<Instant, Vec<Weak<Duplex>>>);
+
+impl Closing {
+    /// Ends the connection if its deadline has passed, and keeps it until its next one.
+    fn keep(&mut self, duplex: Weak<Duplex>) {
+        let due = duplex.upgrade().and_then(|duplex| duplex.keep_closing_deadline());
+        if let Some(at) = due.and_then(|due| Instant::now().checked_add(due)) {
+            self.0.entry(at).or_default().push(duplex);
+        }
+    }
+
+    /// Ends the connections whose deadlines have passed. Returns how long it is until the next.
+    fn keep_deadlines(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let later = self.0.split_off(&now);
+        let passed = mem::replace(&mut self.0, later);
+        passed.into_values().flatten().for_each(|duplex| self.keep(duplex));
+        self.0.first_key_value().map(|(at, _)| at.saturating_duration_since(now))
     }
 }
 

@@ -1,6 +1,9 @@
 //! A connection while its opening handshake goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
@@ -84,7 +87,7 @@ impl Opening {
         // Whether the peer hears it makes no difference any more.
         let _ = self.write_all(&mut &[][..]);
         self.socket.shutdown(std::net::Shutdown::Write);
-        self.buffer.drain(&self.socket, std::time::Instant::now() + patience);
+        self.buffer.drain(&self.socket, Instant::now().checked_add(patience));
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {

@@ -78,11 +78,12 @@ impl ReadBuffer {
     }
 
     /// Reads, and drops what comes, until the stream ends.
-    pub(crate) fn drain(&mut self, socket: &Socket, deadline: Instant) {
+    pub(crate) fn drain(&mut self, socket: &Socket, deadline: Option<Instant>) {
         loop {
             self.consume(|input| *input = &mut []);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || matches!(self.fill(socket, Self::LARGEST, Some(left)), Ok(Some(0)) | Err(_))
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO)
+                || matches!(self.fill(socket, Self::LARGEST, left), Ok(Some(0)) | Err(_))
             {
                 return;
             }

@@ -238,16 +238,15 @@ impl Duplex {
             Step::Wait { read, until } => (read, until),
         };
         let connection = &driver.connection;
-        // Another thread's `close` shortens the wait and cannot wake a thread that is parked in a read, so that no read
-        // waits longer than the closing handshake may take.
-        let longest = connection.config().close_timeout.max(Duration::from_millis(10));
-        let mut wait = until.map_or(longest, |due| due.saturating_duration_since(now).min(longest));
+        // Another thread's `close` shortens the wait and cannot wake a thread that is parked in a read: it leaves the new
+        // deadline to the flusher.
+        let mut wait = until.map(|due| due.saturating_duration_since(now));
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::Timeout(Deadline::Read));
             }
-            wait = wait.min(left);
+            wait = wait.into_iter().chain([left]).min();
         }
         self.park(reading, driver, flushed, read, wait)?;
         Ok(Turned::Received)
@@ -260,13 +259,13 @@ impl Duplex {
         driver: MutexGuard<'_, Driver>,
         flushed: Flushed,
         read: bool,
-        wait: Duration,
+        wait: Option<Duration>,
     ) -> Result<(), Error> {
         // Only input can end the wait, unless another thread writes what a closing connection waits for.
         let is_written = driver.connection.state() == State::Open || driver.is_written();
         if read && flushed != Flushed::Blocked && is_written {
             drop(driver);
-            self.read(reading, Some(wait));
+            self.read(reading, wait);
             return Ok(());
         }
         // More than input can end this wait: room to write, or another thread that writes.
@@ -275,7 +274,7 @@ impl Duplex {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, read);
         events.set(PollFlags::OUT, flushed == Flushed::Blocked);
-        if self.receiver.wait(&self.socket, events, Some(wait))? && read {
+        if self.receiver.wait(&self.socket, events, wait)? && read {
             self.read(reading, Some(Duration::ZERO));
         }
         Ok(())

@@ -223,6 +223,7 @@ impl Duplex {
         self.begin_close(code, reason)?;
         // A broken connection has nothing left to close.
         let _ = self.flush();
+        self.watch_end(Flushed::Done);
         Ok(())
     }
 
@@ -233,7 +234,7 @@ impl Duplex {
         reason: &str,
     ) -> Result<(), Error> {
         self.begin_close(code, reason)?;
-        self.watch_if_blocked(self.flush_without_waiting());
+        self.watch_end(self.flush_without_waiting());
         Ok(())
     }
 
@@ -241,9 +242,22 @@ impl Duplex {
     pub(crate) fn abort_message(self: &Arc<Self>) {
         let mut driver = self.driver();
         driver.connection.abort_message();
+        let is_closing = driver.connection.state() != State::Open;
         self.tell_time(&mut driver);
         drop(driver);
-        self.watch_if_blocked(self.flush_without_waiting());
+        let flushed = self.flush_without_waiting();
+        if is_closing {
+            self.watch_end(flushed);
+        }
+    }
+
+    /// Leaves to the flusher what no other thread may do in time for a connection that is closing: to write the rest, and
+    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it.
+    pub(crate) fn watch_end(self: &Arc<Self>, flushed: Flushed) {
+        self.watch_if_blocked(flushed);
+        if matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
+            flusher::watch_closing(self);
+        }
     }
 
     fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
@@ -272,6 +286,13 @@ impl Duplex {
             self.abandon();
         }
         due.map(|due| self.clock.until(due))
+    }
+
+    /// As [`keep_output_deadline`](Self::keep_output_deadline), for a connection that is closing. Returns `None` if it is
+    /// not.
+    pub(crate) fn keep_closing_deadline(&self) -> Option<Duration> {
+        let is_closing = self.ask(Connection::state) == State::Closing;
+        is_closing.then(|| self.keep_output_deadline()).flatten()
     }
 
     /// Writes what is left, as far as goes without waiting, and shuts the writing direction down behind it.
