@@ -186,6 +186,16 @@ impl Reporter {
         }
     }
 
+    /// Returns the answer to a request that arrives while the server stops, and reports it.
+    #[must_use]
+    pub fn refuse_stopping(&self, request: &Request) -> Vec<u8> {
+        let error = "the server stops";
+        self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+        // Another server may listen by now.
+        let response = Response::new(503).header("Retry-After", "1");
+        request.respond(&response.text("The server is stopping; try again.\n"))
+    }
+
     /// Reports the error of a handler, unless it is the end of its connection: that is reported when it is
     /// [over](Self::report_end). Returns the error then.
     pub fn report_handler(

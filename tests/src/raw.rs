@@ -55,6 +55,22 @@ impl Raw {
         self
     }
 
+    /// Writes bytes, and leaves it to the test what it means that it cannot.
+    pub fn try_write(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.socket().write_all(bytes.as_ref())
+    }
+
+    /// Reads the head of a response, and leaves it to the test what it means that there is none.
+    pub fn try_head(&mut self) -> io::Result<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(head)
+    }
+
     fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
@@ -156,6 +172,12 @@ impl Raw {
     /// Makes dropping this a reset: what was not sent is lost, and the peer sees no end of the stream.
     pub fn reset(self) {
         SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    }
+}
+
+impl From<TcpStream> for Raw {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(stream)
     }
 }
 

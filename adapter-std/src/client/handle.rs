@@ -4,7 +4,7 @@ use std::{
         Arc, Weak,
         mpsc::{self, RecvTimeoutError},
     },
-    thread,
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ pub struct ClientHandle {
     duplex: Weak<Duplex>,
     /// Disconnected when the last callback has returned.
     ended: mpsc::Receiver<()>,
+    thread: ThreadId,
 }
 
 impl ClientHandle {
@@ -34,15 +35,16 @@ impl ClientHandle {
         let duplex = ws.into_duplex();
         let mut attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let (ending, ended) = mpsc::channel();
-        let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
-        thread::Builder::new().name("ws-client".into()).spawn(move || {
+        let session = attendance.session().clone();
+        let weak = Arc::downgrade(&duplex);
+        let thread = thread::Builder::new().name("ws-client".into()).spawn(move || {
             attendance.connect(Some(&response));
             let ended = duplex.receive_each(|event| attendance.handle(event));
             // The callbacks were told.
             let _ = attendance.finish(ended);
             drop(ending);
         })?;
-        Ok(handle)
+        Ok(Self { session, duplex: weak, ended, thread: thread.thread().id() })
     }
 
     /// The session, to send to and to close.
@@ -51,25 +53,42 @@ impl ClientHandle {
         &self.session
     }
 
-    /// Waits until the connection has ended and the last callback has returned. Not for callbacks.
+    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, which
+    /// cannot wait for itself, this returns at once.
     pub fn wait(&self) {
-        // Nothing is ever sent; the error is the end.
-        let _ = self.ended.recv();
+        if !self.is_in_callback() {
+            // Nothing is ever sent; the error is the end.
+            let _ = self.ended.recv();
+        }
     }
 
-    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does. What has not ended after
-    /// `timeout` is broken off. Tells whether that was not necessary.
+    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does, but not longer than `timeout`. A
+    /// connection that has not ended by then is broken off. Returns `true` if the last callback has returned in time.
+    ///
+    /// Inside a callback of this client, this only begins to close and returns `false`.
     pub fn stop(self, timeout: Duration) -> bool {
-        // It cannot fail: this code and reason can be sent.
-        let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
+        self.begin_stop();
+        if self.is_in_callback() {
+            return false;
+        }
         if self.ended.recv_timeout(timeout) != Err(RecvTimeoutError::Timeout) {
             return true;
         }
         if let Some(duplex) = self.duplex.upgrade() {
             duplex.abandon();
         }
-        self.wait();
         false
+    }
+
+    /// Begins to close the connection with 1000, and does not wait. The peer has
+    /// [`close_timeout`](ws_core::Config::close_timeout) to answer.
+    pub fn begin_stop(&self) {
+        // It cannot fail: this code and reason can be sent.
+        let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
+    }
+
+    fn is_in_callback(&self) -> bool {
+        thread::current().id() == self.thread
     }
 }
 

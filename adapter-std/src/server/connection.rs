@@ -9,7 +9,7 @@ use ws_core::{
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
-use super::{Handler, Server, listener::Registration};
+use super::{Handler, Server, shared::Registration};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
@@ -27,6 +27,10 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
         Err(error) => return refuse(server, opening, error),
     };
     request.set_peer_addr(opening.socket().peer_addr());
+    if !registration.received_request() {
+        let response = server.reporter.refuse_stopping(&request);
+        return respond(server, opening, &response);
+    }
     match server.reporter.answer(&server.site, &mut request, clock.now()) {
         Ok((handler, connection)) => {
             run(server, handler, request, &opening.into_duplex(connection), registration);

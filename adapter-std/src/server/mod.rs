@@ -1,7 +1,9 @@
 mod connection;
+mod handle;
 mod listener;
 mod pool;
 mod route;
+mod shared;
 
 use std::{
     fmt, net::ToSocketAddrs, ops::RangeInclusive, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration,
@@ -17,7 +19,8 @@ use ws_transport::{
     tls::{ServerTls, rustls},
 };
 
-pub use listener::{Handle, Listener};
+pub use handle::Handle;
+pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 
 use self::route::Handler;

@@ -1,6 +1,7 @@
 //! Threads that start on demand, are used again, and are never more than so many; some stay.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt, io,
     ops::RangeInclusive,
@@ -13,6 +14,11 @@ use ws_sessions::guard;
 
 /// What a thread does: serve one connection to its end.
 type Job = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// The pool that this thread belongs to, or zero.
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
 
 pub(super) struct Pool {
     state: Mutex<State>,
@@ -96,6 +102,7 @@ impl Pool {
     fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut slot = Slot { pool: self.clone(), is_returned: false };
         let work = move || {
+            CURRENT.set(slot.pool.id());
             // A job guards the application's code. A panic of its own costs this job and not the thread.
             let _ = guard(job);
             while let Some(job) = slot.next_job() {
@@ -105,19 +112,28 @@ impl Pool {
         thread::Builder::new().name("ws-connection".into()).spawn(work).map(drop)
     }
 
-    /// Lets the threads end when they have nothing to do, and waits for that; tells whether all did.
-    pub(super) fn close(&self, deadline: Instant) -> bool {
+    /// Lets the threads end when they have nothing to do, and waits for that until the deadline. Returns `true` if all
+    /// have ended, but for the thread that calls this.
+    pub(super) fn close(&self, deadline: Option<Instant>) -> bool {
+        let own = usize::from(CURRENT.get() == self.id());
         let mut state = self.lock();
         state.closed = true;
         self.changed.notify_all();
-        while state.threads > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        while state.threads > own {
+            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         true
+    }
+
+    /// Returns a number that no other pool has while this one exists, and that is not zero.
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -192,7 +208,7 @@ mod tests {
         assert!(first.contains(&starts.recv().unwrap()));
         release.send(()).unwrap();
         release.send(()).unwrap();
-        assert!(pool.close(Instant::now() + Duration::from_secs(5)));
+        assert!(pool.close(Some(Instant::now() + Duration::from_secs(5))));
     }
 
     #[test]
@@ -216,6 +232,6 @@ mod tests {
             thread::yield_now();
         }
         assert!(pool.run(|| ()).is_ok());
-        assert!(pool.close(Instant::now() + Duration::from_secs(5)));
+        assert!(pool.close(Some(Instant::now() + Duration::from_secs(5))));
     }
 }

@@ -48,6 +48,11 @@ impl Client {
         either!(self self, client => client.write_timeout(Some(timeout)))
     }
 
+    /// As `Client::connect_timeout`.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        either!(self self, client => client.connect_timeout(timeout))
+    }
+
     /// As `Client::tls`.
     pub fn tls(self, tls: ClientTls) -> Self {
         either!(self self, client => client.tls(tls))
@@ -105,6 +110,11 @@ impl ClientHandle {
     /// As `ClientHandle::wait`.
     pub fn wait(&self) {
         either!(self, handle => handle.wait(), async handle.wait());
+    }
+
+    /// As `ClientHandle::begin_stop`.
+    pub fn begin_stop(&self) {
+        either!(self, handle => handle.begin_stop());
     }
 
     /// As `ClientHandle::stop`.

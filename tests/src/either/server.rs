@@ -1,7 +1,7 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::{Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -74,6 +74,23 @@ impl Route {
             Adapter::Std => Self::Std(ws_std::Route::new(|_, _| panic!("on purpose"))),
             Adapter::Smol => Self::Smol(ws_smol::Route::new(|_, _| -> std::future::Ready<_> {
                 panic!("on purpose");
+            })),
+        }
+    }
+
+    /// Stops a server in the handler, and tells the test what `stop` returned.
+    pub fn stops(adapter: Adapter, handle: &Arc<OnceLock<Handle>>, then: mpsc::Sender<bool>) -> Self {
+        let (handle, then) = (handle.clone(), Mutex::new(then));
+        let then = move || then.lock().expect("no panic").clone();
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(move |_, _| {
+                let Some(Handle::Std(handle)) = handle.get() else { panic!("not a handle") };
+                Ok(then().send(handle.stop(PATIENCE))?)
+            })),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(move |_, _| {
+                let Some(Handle::Smol(handle)) = handle.get().cloned() else { panic!("not a handle") };
+                let then = then();
+                async move { Ok(then.send(handle.stop(PATIENCE).await)?) }
             })),
         }
     }
@@ -168,6 +185,11 @@ impl Server {
         either!(self self, server => server.configure(change))
     }
 
+    /// As `Server::read_timeout`.
+    pub fn read_timeout(self, timeout: Duration) -> Self {
+        either!(self self, server => server.read_timeout(Some(timeout)))
+    }
+
     /// As `Server::write_timeout`.
     pub fn write_timeout(self, timeout: Duration) -> Self {
         either!(self self, server => server.write_timeout(Some(timeout)))
@@ -246,6 +268,11 @@ impl Handle {
     /// As `Handle::stop`.
     pub fn stop(&self, timeout: Duration) -> bool {
         either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
+    }
+
+    /// As `Handle::begin_stop`.
+    pub fn begin_stop(&self, timeout: Duration) {
+        either!(self, handle => handle.begin_stop(timeout));
     }
 
     /// As `Handle::connections`.

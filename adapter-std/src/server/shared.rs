@@ -1,0 +1,228 @@
+//! The connections of a server, as its listener and its handles share them, and how they end.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    io::Write as _,
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
+
+use ws_core::CloseCode;
+
+use super::{Server, pool::Pool};
+use crate::{duplex::Duplex, socket::Socket};
+
+/// How long clients that have connected may take to send their request after a stop has begun.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+/// How long a stop waits for the thread that accepts to close the listening socket.
+const CLOSING_LISTENER: Duration = Duration::from_secs(1);
+
+/// State of a server that the listener, its connections and its handles share.
+pub(super) struct Shared {
+    pub(super) server: Server,
+    pub(super) pool: Arc<Pool>,
+    /// The listening socket, until it is served or the server stops.
+    pub(super) listener: Mutex<Option<socket2::Socket>>,
+    connections: Mutex<Connections>,
+    listener_closed: Condvar,
+    /// Wakes the thread that accepts.
+    wake: UnixStream,
+}
+
+#[derive(Default)]
+struct Connections {
+    next_id: u64,
+    by_id: HashMap<u64, Entry>,
+    /// The thread that accepts.
+    accepting: Option<ThreadId>,
+    stop: Option<Stop>,
+    /// Whether some had not ended at the deadline, and were broken off.
+    broken_off: bool,
+}
+
+/// A stop that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// The end of the time in which clients may send their request.
+    pub(super) handshakes_until: Instant,
+    /// The time at which all connections must have ended. `None`: there is no limit.
+    pub(super) until: Option<Instant>,
+}
+
+struct Entry {
+    socket: Arc<Socket>,
+    stage: Stage,
+}
+
+/// How far a connection is.
+enum Stage {
+    /// No request was received yet.
+    Handshake,
+    /// A request is answered without a WebSocket.
+    Answering,
+    Open(Weak<Duplex>),
+}
+
+impl Shared {
+    pub(super) fn new(server: Server, listener: socket2::Socket, wake: UnixStream) -> Self {
+        Self {
+            pool: Pool::new(&server.settings.threads),
+            server,
+            listener: Mutex::new(Some(listener)),
+            connections: Mutex::default(),
+            listener_closed: Condvar::new(),
+            wake,
+        }
+    }
+
+    /// Notes a connection, so that it can be stopped.
+    pub(super) fn register(self: &Arc<Self>, socket: &Arc<Socket>) -> Registration {
+        let mut connections = self.connections();
+        let id = connections.next_id;
+        connections.next_id += 1;
+        connections.by_id.insert(id, Entry { socket: socket.clone(), stage: Stage::Handshake });
+        self.server.reporter.monitor().count_begun();
+        Registration { id, shared: self.clone() }
+    }
+
+    /// Takes the listening socket, to accept by this thread. Returns `None` if the server has stopped already.
+    pub(super) fn begin_accepting(&self) -> Option<socket2::Socket> {
+        let mut connections = self.connections();
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        connections.accepting = listener.is_some().then(|| thread::current().id());
+        listener
+    }
+
+    /// Reports that the listening socket is closed.
+    pub(super) fn end_accepting(&self) {
+        self.connections().accepting = None;
+        self.listener_closed.notify_all();
+    }
+
+    pub(super) fn stop(&self) -> Option<Stop> {
+        self.connections().stop
+    }
+
+    /// Returns the number of connections.
+    pub(super) fn len(&self) -> usize {
+        self.connections().by_id.len()
+    }
+
+    /// Closes the listening socket and begins to close the connections.
+    pub(super) fn begin_stop(&self, timeout: Duration) {
+        let now = Instant::now();
+        let until = now.checked_add(timeout);
+        {
+            let mut connections = self.connections();
+            let stop =
+                connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
+            // The earliest of several deadlines counts.
+            stop.until = stop.until.into_iter().chain(until).min();
+        }
+        drop(self.listener.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // It fails if no thread accepts, or if the pipe is full of wake-ups.
+        let _ = (&self.wake).write(&[1]);
+        self.wait_for_listener();
+        for duplex in self.open_connections() {
+            // It cannot fail: this code and reason can be sent.
+            let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
+        }
+    }
+
+    /// Waits until the thread that accepts has closed the listening socket, which takes as long as to accept the clients
+    /// that have connected.
+    fn wait_for_listener(&self) {
+        let me = thread::current().id();
+        let is_open = |connections: &mut Connections| connections.accepting.is_some_and(|it| it != me);
+        let waited = self.listener_closed.wait_timeout_while(self.connections(), CLOSING_LISTENER, is_open);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn open_connections(&self) -> Vec<Arc<Duplex>> {
+        let duplex = |entry: &Entry| match &entry.stage {
+            Stage::Open(duplex) => duplex.upgrade(),
+            _ => None,
+        };
+        self.connections().by_id.values().filter_map(duplex).collect()
+    }
+
+    /// Waits for all connections to end but that of this thread, and breaks off those that have not by the deadline.
+    /// Returns `true` if that was not necessary.
+    pub(super) fn end_all(&self, stop: Stop) -> bool {
+        let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
+        if self.pool.close(Some(handshakes_until)) {
+            return self.have_all_ended();
+        }
+        self.break_off(|stage| matches!(stage, Stage::Handshake));
+        if !self.pool.close(stop.until) {
+            self.connections().broken_off = true;
+            self.break_off(|_| true);
+        }
+        self.have_all_ended()
+    }
+
+    fn break_off(&self, is_meant: impl Fn(&Stage) -> bool) {
+        let mut sockets = Vec::new();
+        for entry in self.connections().by_id.values().filter(|entry| is_meant(&entry.stage)) {
+            sockets.push(entry.socket.clone());
+        }
+        for socket in sockets {
+            socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Several threads wait for the end, and another one may have broken connections off.
+    fn have_all_ended(&self) -> bool {
+        !self.connections().broken_off
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("server", &self.server)
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection's place among those that are stopped with the server; given up when dropped.
+pub(super) struct Registration {
+    id: u64,
+    shared: Arc<Shared>,
+}
+
+impl Registration {
+    /// Reports that a request was received. Returns `false` if the server stops and no WebSocket is to be opened.
+    pub(super) fn received_request(&self) -> bool {
+        let mut connections = self.shared.connections();
+        if let Some(entry) = connections.by_id.get_mut(&self.id) {
+            entry.stage = Stage::Answering;
+        }
+        connections.stop.is_none()
+    }
+
+    /// Reports that the opening handshake is done. Returns `false` if the server stops.
+    pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
+        let mut connections = self.shared.connections();
+        if let Some(entry) = connections.by_id.get_mut(&self.id) {
+            entry.stage = Stage::Open(Arc::downgrade(duplex));
+        }
+        connections.stop.is_none()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.connections().by_id.remove(&self.id);
+        self.shared.server.reporter.monitor().count_ended();
+    }
+}
