@@ -43,6 +43,7 @@
 
 mod backend;
 mod client;
+mod current;
 mod duplex;
 mod futures;
 mod halves;

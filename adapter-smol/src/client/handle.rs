@@ -14,7 +14,7 @@ use futures_lite::future;
 use ws_core::{CloseCode, Response};
 use ws_sessions::{Attendance, Callbacks, Peer, Session};
 
-use crate::{Task, WebSocket, duplex::Duplex, waker_set::WakerSet};
+use crate::{Task, WebSocket, current, duplex::Duplex, waker_set::WakerSet};
 
 /// A client that runs in a task of its own, until the connection has ended. Dropping the handle does not
 /// end it.
@@ -46,15 +46,19 @@ impl ClientHandle {
         let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());
         let ending = Ending(ended.clone());
+        let key = (owner(&ended), 0);
         let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
         let task = async move {
             // Dropped last.
             let _ending = ending;
             let mut attendance = attendance;
-            attendance.connect(Some(&response));
-            let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
+            current::within(key, || attendance.connect(Some(&response)));
+            let ended = poll_fn(|cx| {
+                current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
+            });
+            let ended = ended.await;
             // The callbacks were told.
-            let _ = attendance.finish(ended);
+            let _ = current::within(key, || attendance.finish(ended));
         };
         (handle, Box::pin(task))
     }
@@ -65,8 +69,12 @@ impl ClientHandle {
         &self.session
     }
 
-    /// Waits until the connection has ended and the last callback has returned.
+    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, which
+    /// cannot wait for itself, this returns at once.
     pub async fn wait(&self) {
+        if self.is_in_callback() {
+            return;
+        }
         poll_fn(|cx| {
             self.ended.waiting.add(cx.waker());
             if self.ended.ended.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
@@ -74,11 +82,15 @@ impl ClientHandle {
         .await;
     }
 
-    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does. What has not ended after
-    /// `timeout` is broken off. Tells whether that was not necessary.
+    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does, but not longer than `timeout`. A
+    /// connection that has not ended by then is broken off. Returns `true` if the last callback has returned in time.
+    ///
+    /// Inside a callback of this client, this only begins to close and returns `false`.
     pub async fn stop(self, timeout: Duration) -> bool {
-        // It cannot fail: this code and reason can be sent.
-        let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
+        self.begin_stop();
+        if self.is_in_callback() {
+            return false;
+        }
         let in_time = async {
             self.wait().await;
             true
@@ -93,9 +105,24 @@ impl ClientHandle {
         if let Some(duplex) = self.duplex.upgrade() {
             duplex.abandon();
         }
-        self.wait().await;
         false
     }
+
+    /// Begins to close the connection with 1000, and does not wait. The peer has
+    /// [`close_timeout`](ws_core::Config::close_timeout) to answer.
+    pub fn begin_stop(&self) {
+        // It cannot fail: this code and reason can be sent.
+        let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
+    }
+
+    fn is_in_callback(&self) -> bool {
+        current::number(owner(&self.ended)).is_some()
+    }
+}
+
+/// Returns a number that no other client has while this one exists.
+fn owner(ended: &Arc<Ended>) -> usize {
+    Arc::as_ptr(ended).addr()
 }
 
 impl Drop for Ending {

@@ -12,8 +12,8 @@ use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{
     Server,
-    listener::Registration,
     route::{HandlerResult, Handling},
+    shared::Registration,
 };
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
 
@@ -66,6 +66,11 @@ async fn open(
         }
     };
     request.set_peer_addr(peer);
+    if !registration.received_request() {
+        let response = server.reporter.refuse_stopping(&request);
+        opening.respond(&response, server.config.close_timeout).await;
+        return None;
+    }
     let (handler, connection) = match server.reporter.answer(&server.site, &mut request, clock.now()) {
         Ok(opened) => opened,
         Err(response) => {

@@ -1,6 +1,8 @@
 mod connection;
+mod handle;
 mod listener;
 mod route;
+mod shared;
 
 use std::{
     fmt, future::Future, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, pin::Pin, sync::Arc, time::Duration,
@@ -16,7 +18,8 @@ use ws_transport::{
     tls::{ServerTls, rustls},
 };
 
-pub use listener::{Handle, Listener};
+pub use handle::Handle;
+pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 
 use self::route::Handler;

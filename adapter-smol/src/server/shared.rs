@@ -1,0 +1,392 @@
+//! The connections of a server, as its listener and its handles share them, and how they end.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    io::{self, ErrorKind},
+    mem,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
+};
+
+use async_io::{Async, Timer};
+use futures_lite::future;
+use slab::Slab;
+use ws_core::CloseCode;
+use ws_sessions::{ConnectionErrorKind, Origin};
+
+use super::Server;
+use crate::{
+    current::{self, Key},
+    duplex::Duplex,
+    socket::accept,
+};
+
+/// How many refused clients are answered at a time.
+const MOST_REFUSED: usize = 64;
+/// How long clients that have connected may take to send their request after a stop has begun.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
+/// A client that was accepted, and its address.
+pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
+
+/// State of a server that the listener, its connections and its handles share.
+pub(super) struct Shared {
+    pub(super) server: Server,
+    /// The listening socket, until the server stops.
+    listener: Mutex<Option<Async<socket2::Socket>>>,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    begun: Slab<Entry>,
+    refused: usize,
+    stop: Option<Stop>,
+    /// Clients that had connected when the listening socket was closed.
+    late: Vec<Client>,
+    /// Whether some had not ended at the deadline, and were broken off.
+    broken_off: bool,
+    /// Tasks that wait for one of these to change.
+    waiting: Vec<Waker>,
+}
+
+/// A stop that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// The end of the time in which clients may send their request.
+    handshakes_until: Instant,
+    /// The time at which all connections must have ended. `None`: there is no limit.
+    until: Option<Instant>,
+}
+
+struct Entry {
+    cancel: Arc<Cancel>,
+    stage: Stage,
+}
+
+/// How far a connection is.
+#[derive(Clone)]
+enum Stage {
+    /// No request was received yet.
+    Handshake,
+    /// A request is answered without a WebSocket.
+    Answering,
+    Open(Weak<Duplex>),
+}
+
+/// The end of a connection's task from outside.
+#[derive(Default)]
+struct Cancel {
+    cancelled: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+/// What becomes of a client that has connected.
+pub(super) enum Place {
+    Served(Registration),
+    /// There is no place. The client is told so.
+    Refused(Refusal),
+    None,
+}
+
+/// A place among the clients that are told that there is none, given back when dropped.
+pub(super) struct Refusal(Arc<Shared>);
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.change(|connections| connections.refused -= 1);
+    }
+}
+
+/// Accepting.
+impl Shared {
+    pub(super) fn new(server: Server, listener: Async<socket2::Socket>) -> Self {
+        Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
+    }
+
+    /// Waits for a client. Returns `None` if the server stops. `is_waiting` is set while no client is known to wait, so
+    /// that the system is not asked whenever anything happens to a connection.
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+        is_waiting: &mut bool,
+    ) -> Poll<Option<io::Result<Client>>> {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(listener) = &*listener else { return Poll::Ready(None) };
+        loop {
+            if *is_waiting && let Err(error) = ready!(listener.poll_readable(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            *is_waiting = false;
+            match accept(listener.get_ref(), self.server.settings.listen.nodelay) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => *is_waiting = true,
+                accepted => return Poll::Ready(Some(accepted)),
+            }
+        }
+    }
+
+    /// Returns the clients that had connected when the listening socket was closed.
+    pub(super) fn take_late_clients(&self) -> Vec<Client> {
+        mem::take(&mut self.connections().late)
+    }
+
+    /// Notes a connection, so that it can be stopped.
+    pub(super) fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
+        let mut connections = self.connections();
+        if connections.begun.len() < self.server.settings.max_connections {
+            let cancel = Arc::new(Cancel::default());
+            let id = connections.begun.insert(Entry { cancel: cancel.clone(), stage: Stage::Handshake });
+            self.server.reporter.monitor().count_begun();
+            return Place::Served(Registration { id, cancel, shared: self.clone() });
+        }
+        // To a client that expects TLS, an answer in plain text would say nothing.
+        let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
+        connections.refused += usize::from(answer);
+        drop(connections);
+        let place = if answer { Place::Refused(Refusal(self.clone())) } else { Place::None };
+        let origin = Origin { peer_addr: peer, path: None };
+        let error = "the server has as many connections as it may";
+        self.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
+        place
+    }
+
+    /// Returns the number of connections.
+    pub(super) fn len(&self) -> usize {
+        self.connections().begun.len()
+    }
+}
+
+/// Stopping.
+impl Shared {
+    /// Closes the listening socket and begins to close the connections.
+    pub(super) fn begin_stop(&self, timeout: Duration) {
+        let now = Instant::now();
+        let until = now.checked_add(timeout);
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        // A client that waits to be accepted would be reset with the socket.
+        let late = listener.as_ref().map_or_else(Vec::new, |listener| self.accept_waiting(listener));
+        self.change(|connections| {
+            let stop =
+                connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
+            // The earliest of several deadlines counts.
+            stop.until = stop.until.into_iter().chain(until).min();
+            connections.late.extend(late);
+        });
+        drop(listener.take());
+        drop(listener);
+        for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
+            if let Some(duplex) = stage.duplex() {
+                // It cannot fail: this code and reason can be sent.
+                let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
+            }
+        }
+    }
+
+    fn accept_waiting(&self, listener: &Async<socket2::Socket>) -> Vec<Client> {
+        let mut late = Vec::new();
+        loop {
+            match accept(listener.get_ref(), self.server.settings.listen.nodelay) {
+                Ok(client) => late.push(client),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => return late,
+            }
+        }
+    }
+
+    /// Waits until the server is to stop.
+    pub(super) async fn stopped(&self) -> Stop {
+        let mut begun = None;
+        self.until(|connections| {
+            begun = connections.stop;
+            begun.is_some()
+        })
+        .await;
+        begun.unwrap_or_else(|| {
+            let now = Instant::now();
+            Stop { handshakes_until: now, until: Some(now) }
+        })
+    }
+
+    /// Waits for all connections to end but that which this is polled by, and ends those that have not by the deadline.
+    /// Returns `true` if that was not necessary.
+    pub(super) async fn end_all(&self, stop: Stop) -> bool {
+        let own = current::number(self.owner());
+        let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
+        if !self.have_ended_by(own, Some(handshakes_until)).await {
+            self.cancel(|stage| matches!(stage, Stage::Handshake));
+            if !self.have_ended_by(own, stop.until).await {
+                self.connections().broken_off = true;
+                self.cancel(|_| true);
+            }
+        }
+        // Both a handle and the listener wait here, and the other may have been quicker.
+        !self.connections().broken_off
+    }
+
+    /// Waits until all connections have ended, or until then. Returns `true` if they have.
+    async fn have_ended_by(&self, own: Option<usize>, deadline: Option<Instant>) -> bool {
+        let have_ended = async {
+            self.until(|connections| {
+                let is_own = own.is_some_and(|own| connections.begun.contains(own));
+                connections.begun.len() == usize::from(is_own)
+            })
+            .await;
+            true
+        };
+        let is_late = async {
+            deadline.map_or_else(Timer::never, Timer::at).await;
+            false
+        };
+        future::or(have_ended, is_late).await
+    }
+
+    /// Waits until all connections have ended and all refused clients have their answer, not longer than `patience`.
+    pub(super) async fn is_quiet(&self, patience: Duration) {
+        let is_quiet = self.until(|connections| connections.begun.is_empty() && connections.refused == 0);
+        future::or(is_quiet, async {
+            Timer::after(patience).await;
+        })
+        .await;
+    }
+
+    fn cancel(&self, is_meant: impl Fn(&Stage) -> bool) {
+        for (cancel, stage) in self.entries(is_meant) {
+            cancel.cancel();
+            if let Some(duplex) = stage.duplex() {
+                duplex.abandon();
+            }
+        }
+    }
+
+    fn entries(&self, is_meant: impl Fn(&Stage) -> bool) -> Vec<(Arc<Cancel>, Stage)> {
+        let connections = self.connections();
+        let meant = connections.begun.iter().filter(|(_, entry)| is_meant(&entry.stage));
+        meant.map(|(_, entry)| (entry.cancel.clone(), entry.stage.clone())).collect()
+    }
+
+    /// Waits until something is so about the connections.
+    async fn until(&self, mut is_so: impl FnMut(&Connections) -> bool) {
+        poll_fn(|cx| {
+            let mut connections = self.connections();
+            if is_so(&connections) {
+                return Poll::Ready(());
+            }
+            if !connections.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                connections.waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Makes a change and wakes the tasks that wait for one, when the lock is released.
+    fn change<T>(&self, change: impl FnOnce(&mut Connections) -> T) -> T {
+        let mut connections = self.connections();
+        let changed = change(&mut connections);
+        let waiting =
+            if connections.stop.is_some() { mem::take(&mut connections.waiting) } else { Vec::new() };
+        drop(connections);
+        waiting.into_iter().for_each(Waker::wake);
+        changed
+    }
+
+    /// Returns a number that no other server has while this one exists.
+    fn owner(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    fn duplex(&self) -> Option<Arc<Duplex>> {
+        match self {
+            Self::Open(duplex) => duplex.upgrade(),
+            _ => None,
+        }
+    }
+}
+
+impl Cancel {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        // The lock is released first: a waker may run its task at once.
+        let task = self.task().take();
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// A connection's place among those that are stopped with the server; given up when dropped.
+pub(super) struct Registration {
+    id: usize,
+    cancel: Arc<Cancel>,
+    shared: Arc<Shared>,
+}
+
+impl Registration {
+    pub(super) fn server(&self) -> &Server {
+        &self.shared.server
+    }
+
+    /// Returns what the task of this connection is known by while it is polled.
+    pub(super) fn key(&self) -> Key {
+        (self.shared.owner(), self.id)
+    }
+
+    /// Reports that a request was received. Returns `false` if the server stops and no WebSocket is to be opened.
+    pub(super) fn received_request(&self) -> bool {
+        self.enter(Stage::Answering)
+    }
+
+    /// Reports that the opening handshake is done. Returns `false` if the server stops.
+    pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
+        self.enter(Stage::Open(Arc::downgrade(duplex)))
+    }
+
+    fn enter(&self, stage: Stage) -> bool {
+        let mut connections = self.shared.connections();
+        if let Some(entry) = connections.begun.get_mut(self.id) {
+            entry.stage = stage;
+        }
+        connections.stop.is_none()
+    }
+
+    /// Waits for the end that comes from outside.
+    pub(super) async fn cancelled(&self) {
+        let mut known: Option<Waker> = None;
+        poll_fn(|cx| {
+            if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                known = Some(cx.waker().clone());
+                *self.cancel.task() = Some(cx.waker().clone());
+            }
+            // After the waker is there to be woken.
+            if self.cancel.cancelled.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.server.reporter.monitor().count_ended();
+        drop(self.shared.change(|connections| connections.begun.try_remove(self.id)));
+    }
+}
