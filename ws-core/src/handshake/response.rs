@@ -1,8 +1,10 @@
-use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec, vec::Vec};
 use core::fmt;
 
+use bytes::{Buf as _, Bytes};
+
 use super::{Headers, headers::write_field};
-use crate::excerpt::Excerpt;
+use crate::{Transmit, excerpt::Excerpt};
 
 /// An HTTP response: what a server answers instead of opening a WebSocket, or what a client got so
 /// answered.
@@ -18,7 +20,8 @@ use crate::excerpt::Excerpt;
 pub struct Response {
     status: u16,
     headers: Headers,
-    body: Vec<u8>,
+    /// Shared by all clones.
+    body: Bytes,
     /// Whether a header was given that cannot be sent.
     unsendable: bool,
 }
@@ -31,7 +34,7 @@ impl Response {
     pub fn new(status: u16) -> Self {
         let unsendable = !matches!(status, 200..=999);
         let status = if unsendable { 500 } else { status };
-        Self { status, headers: Headers::default(), body: Vec::new(), unsendable }
+        Self { status, headers: Headers::default(), body: Bytes::new(), unsendable }
     }
 
     /// Adds a header. `Connection` and `Content-Length` are sent by themselves. A header that cannot be
@@ -43,10 +46,11 @@ impl Response {
         self
     }
 
-    /// Sets the body.
+    /// Sets the body. Clones of the response share it: a page that is built once and cloned for each request is in memory
+    /// once, however many clients read it.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
+        self.body = Bytes::from(body.into());
         self
     }
 
@@ -90,15 +94,21 @@ impl Response {
     /// [`respond`](crate::server::Request::respond): an answer to HEAD has no body.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.encode(true)
+        let mut encoded = self.encode(true);
+        let mut bytes = vec![0; encoded.remaining()];
+        encoded.copy_to_slice(&mut bytes);
+        bytes
     }
 
     pub(super) fn received(status: u16, headers: Headers) -> Self {
-        Self { status, headers, body: Vec::new(), unsendable: false }
+        Self { status, headers, body: Bytes::new(), unsendable: false }
     }
 
     /// Returns the bytes to be written, without the body for an answer to HEAD.
-    pub(super) fn encode(&self, with_body: bool) -> Vec<u8> {
+    pub(super) fn encode(&self, with_body: bool) -> Transmit {
+        /// A body that is not larger, in bytes, is copied behind the head, so that one write takes both.
+        const COPIED: usize = 4096;
+
         // One that was received may be a 101.
         if self.unsendable || self.status < 200 {
             return Self::new(500).text("The server failed to answer this request.\n").encode(with_body);
@@ -123,15 +133,22 @@ impl Response {
             // RFC 9110 8.6 and 15.4.5: there is no content, and no length of it.
             204 | 304 => None,
             // RFC 9110 15.3.6: "a server MUST NOT generate content in a 205 response".
-            205 => Some(&[][..]),
-            _ => Some(&self.body[..]),
+            205 => Some(Bytes::new()),
+            _ => Some(self.body.clone()),
         };
-        if let Some(body) = body {
+        if let Some(body) = &body {
             write_field(&mut out, "Content-Length", format!("{}", body.len()).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body.filter(|_| with_body).unwrap_or_default());
-        out
+        let body = body.filter(|_| with_body).unwrap_or_default();
+        let mut encoded = Transmit::default();
+        encoded.extend_from_slice(&out);
+        if body.len() <= COPIED {
+            encoded.extend_from_slice(&body);
+        } else {
+            encoded.push(body);
+        }
+        encoded
     }
 }
 

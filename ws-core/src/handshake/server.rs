@@ -34,8 +34,8 @@ use super::{
     target::TargetParts,
 };
 use crate::{
-    Config, Connection, OriginPolicy, Parameters, Role, Timestamp, connection::Opening, excerpt::Excerpt,
-    extension,
+    Config, Connection, OriginPolicy, Parameters, Role, Timestamp, Transmit, connection::Opening,
+    excerpt::Excerpt, extension,
 };
 
 /// Collects a client's request.
@@ -254,9 +254,10 @@ impl Request {
         Ok(Upgrade { request: self, key })
     }
 
-    /// The bytes of an ordinary HTTP response to this request. Write them and close.
+    /// Returns the bytes of an ordinary HTTP response to this request. Write them and close. A large body is not copied:
+    /// it is shared with `response`.
     #[must_use]
-    pub fn respond(&self, response: &Response) -> Vec<u8> {
+    pub fn respond(&self, response: &Response) -> Transmit {
         response.encode(self.method() != "HEAD")
     }
 }

@@ -2,7 +2,9 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
 use super::{Accept, Request, Upgrade};
-use crate::{Config, Connection, HandshakeError, OriginPolicy, Response, RouteError, Routes, Timestamp};
+use crate::{
+    Config, Connection, HandshakeError, OriginPolicy, Response, RouteError, Routes, Timestamp, Transmit,
+};
 
 type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
 type Change = dyn Fn(&mut Config) + Send + Sync;
@@ -14,6 +16,7 @@ type Page = dyn Fn(&Request) -> Response + Send + Sync;
 /// for an open connection.
 ///
 /// ```
+/// use bytes::Buf as _;
 /// use ws_core::{Config, Timestamp, server::{Handshake, Site, Terms}};
 ///
 /// let mut site = Site::new();
@@ -24,7 +27,7 @@ type Page = dyn Fn(&Request) -> Response + Send + Sync;
 /// let mut received = *b"GET /nothing HTTP/1.1\r\nHost: example.com\r\n\r\n";
 /// let mut request = handshake.receive(&mut &mut received[..])?.unwrap();
 /// let refusal = site.answer(&mut request, Timestamp::ZERO).unwrap_err();
-/// assert!(refusal.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+/// assert!(refusal.chunk().starts_with(b"HTTP/1.1 404 Not Found\r\n"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Site<H> {
@@ -104,7 +107,7 @@ impl<H> Site<H> {
     /// # Errors
     ///
     /// The response: a page, or what is wrong with the request.
-    pub fn answer(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Vec<u8>> {
+    pub fn answer(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Transmit> {
         let answer = if request.is_upgrade() { self.open(request, now) } else { Err(self.show(request)) };
         answer.map_err(|response| request.respond(&response))
     }

@@ -1,7 +1,10 @@
 //! What a server answers: the 101 and what an application may add to it, or an ordinary response
 //! (RFC 6455 section 4.2.2, RFC 9112).
 
-use ws_core::{Connection, HandshakeError, OriginPolicy, Response, Role, State, Timestamp, server::Accept};
+use ws_core::{
+    Connection, HandshakeError, OriginPolicy, Response, Role, State, Timestamp, server::Accept,
+    testing::drained,
+};
 
 use crate::support::{
     at, config, hear,
@@ -212,7 +215,7 @@ fn nothing_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
 fn respond(method: &str, response: &Response) -> String {
     let head = Head::request().first_line(format!("{method} /page HTTP/1.1"));
     let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
-    String::from_utf8(request.respond(response)).unwrap()
+    String::from_utf8(drained(&mut request.respond(response))).unwrap()
 }
 
 #[test]
@@ -224,6 +227,21 @@ fn an_ordinary_request_gets_an_ordinary_response() {
     assert_eq!(respond("HEAD", &page), expected, "an answer to HEAD has the length and no body");
     assert_eq!(String::from_utf8(page.to_bytes()).unwrap(), respond("GET", &page));
     assert!(respond("GET", &Response::new(799)).starts_with("HTTP/1.1 799 \r\n"));
+}
+
+#[test]
+fn a_large_body_is_shared_with_the_response_and_not_copied() {
+    use bytes::Buf as _;
+    let page = Response::new(200).body(vec![7; 100_000]);
+    let (request, _) = ask(&config(|_| {}), &Head::request().bytes(), &[1]).unwrap().unwrap();
+    let mut answers = [request.respond(&page), request.respond(&page.clone())];
+    for answer in &mut answers {
+        while !answer.chunk().starts_with(&[7]) {
+            answer.advance(1);
+        }
+        assert_eq!(answer.chunk().as_ptr(), page.body_bytes().as_ptr());
+        assert_eq!(answer.chunk(), page.body_bytes());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_core::{Config, HandshakeError};
+use ws_core::{Config, HandshakeError, testing::drained};
 
 use crate::support::{
     config,
@@ -115,8 +115,8 @@ fn a_page_may_be_asked_for_in_http_1_0_without_a_host() {
     for lines in [&["GET /health HTTP/1.0"][..], &["GET /health HTTP/1.0", "Host: example.com"]] {
         let (request, _) = ask(&config(|_| {}), &Head::new(lines).bytes(), &[1]).unwrap().unwrap();
         assert!(!request.is_upgrade() && request.path() == "/health");
-        let answer = request.respond(&ws_core::Response::new(200).text("fine"));
-        let answer = String::from_utf8(answer).unwrap();
+        let mut answer = request.respond(&ws_core::Response::new(200).text("fine"));
+        let answer = String::from_utf8(drained(&mut answer)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\nConnection: close\r\n"));
     }
     let twice = Head::new(["GET / HTTP/1.0", "Host: a", "Host: b"]).bytes();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ws_core::{
     Connection, HandshakeError, OriginPolicy, Response, RouteError, Timestamp,
     server::{Accept, Handshake, Request, Site, Terms},
+    testing::drained,
 };
 
 use crate::support::{http::Head, written};
@@ -38,7 +39,8 @@ fn opened(site: &Site<&'static str>, request: &mut Request) -> (&'static str, Co
 
 /// What a request that opens no connection is answered with.
 fn answered(site: &Site<&'static str>, mut request: Request) -> String {
-    String::from_utf8(site.answer(&mut request, Timestamp::ZERO).expect_err("a response")).unwrap()
+    let mut response = site.answer(&mut request, Timestamp::ZERO).expect_err("a response");
+    String::from_utf8(drained(&mut response)).unwrap()
 }
 
 #[test]
