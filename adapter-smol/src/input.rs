@@ -184,7 +184,7 @@ mod tests {
     use ws_transport::Clock;
 
     use super::*;
-    use crate::opening::Opening;
+    use crate::opening::{Opening, ResponseTimeouts};
 
     /// A peer that always has more to say.
     struct Endless;
@@ -223,6 +223,7 @@ mod tests {
     #[test]
     fn a_refusal_is_over_when_its_patience_is_though_the_peer_goes_on() {
         let opening = Opening::new(Stream::Other(Box::pin(Endless)), Clock::start(), None);
-        futures_lite::future::block_on(opening.respond(b"no", Duration::from_millis(20)));
+        let timeouts = ResponseTimeouts { close: Duration::from_millis(20), write: None };
+        futures_lite::future::block_on(opening.respond_short(b"no".to_vec(), timeouts));
     }
 }

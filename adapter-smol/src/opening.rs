@@ -9,10 +9,24 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, Error, tls::Session};
+use ws_core::{Config, Connection, Timestamp, Transmit};
+use ws_transport::{Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
+
+/// How long a response may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResponseTimeouts {
+    pub(crate) close: Duration,
+    /// The longest pause while the peer reads nothing.
+    pub(crate) write: Option<Duration>,
+}
+
+impl From<&Config> for ResponseTimeouts {
+    fn from(config: &Config) -> Self {
+        Self { close: config.close_timeout, write: config.write_timeout }
+    }
+}
 
 pub(crate) struct Opening {
     stream: Stream,
@@ -102,26 +116,78 @@ impl Opening {
         self.stream.poll_flush(cx)
     }
 
-    /// Writes a response that opens no connection, says that nothing more will come, and waits for the peer
-    /// to say so too.
-    pub(crate) async fn respond(mut self, mut response: &[u8], patience: Duration) {
-        self.queue(&mut response);
+    /// Writes a response that opens no connection, shuts the writing direction down, and waits for the peer to close its
+    /// side. All that takes no longer than [`response_timeout`], and the last wait no longer than the close timeout. A
+    /// peer that reads nothing for the write timeout is given up before.
+    pub(crate) async fn respond(mut self, mut response: Transmit, timeouts: ResponseTimeouts) {
+        let ResponseTimeouts { close, write } = timeouts;
+        let due = self.clock.now() + response_timeout(response.remaining(), close);
+        while response.has_remaining() {
+            self.queue_piece(&mut response);
+            if !self.write_by(due, write).await {
+                return;
+            }
+        }
         if let Some(tls) = &mut self.tls {
             tls.close();
+            self.write_by(due, write).await;
         }
-        let due = Some(self.clock.now() + patience);
-        let mut closed = false;
+        let closed_by = Some(due.min(self.clock.now() + close));
+        let mut is_closed = false;
         poll_fn(|cx| {
-            if !closed && ready!(self.poll_write_out(cx)).is_ok() {
-                let _ = self.stream.poll_close(cx);
-            }
-            closed = true;
+            is_closed = is_closed || self.stream.poll_close(cx).is_ready();
             match self.input.poll_drain(&mut self.stream, cx) {
                 Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => self.timer.poll(due, self.clock, cx),
+                Poll::Pending => self.timer.poll(closed_by, self.clock, cx),
             }
         })
         .await;
+    }
+
+    /// As [`respond`](Self::respond), for a short response.
+    pub(crate) async fn respond_short(self, response: Vec<u8>, timeouts: ResponseTimeouts) {
+        let mut output = Transmit::default();
+        output.push(response.into());
+        self.respond(output, timeouts).await;
+    }
+
+    /// Queues the next piece of a response: all of it, or what is encrypted at once, so that a large page is not in
+    /// memory once more for each client.
+    fn queue_piece(&mut self, response: &mut Transmit) {
+        const PIECE: usize = 64 << 10;
+        let before = response.remaining();
+        match &mut self.tls {
+            Some(tls) => tls.encrypt_all(&mut (&mut *response).take(PIECE), &mut self.output),
+            None => response.drain_into(&mut self.output),
+        }
+        if response.remaining() == before {
+            // A session that has failed takes nothing more.
+            *response = Transmit::default();
+        }
+    }
+
+    /// Writes what is queued. Returns `false` if that fails, if the peer reads nothing for `pause`, or if it is not done
+    /// when it is `due`.
+    async fn write_by(&mut self, due: Timestamp, pause: Option<Duration>) -> bool {
+        let mut progress = self.clock.now();
+        poll_fn(|cx| {
+            loop {
+                let before = self.output.remaining();
+                if let Poll::Ready(written) = self.poll_write_out(cx) {
+                    return Poll::Ready(written.is_ok());
+                }
+                let now = self.clock.now();
+                if self.output.remaining() < before {
+                    progress = now;
+                }
+                let next = due.min(pause.map_or(due, |pause| progress + pause));
+                ready!(self.timer.poll(Some(next), self.clock, cx));
+                if next <= self.clock.now() {
+                    return Poll::Ready(false);
+                }
+            }
+        })
+        .await
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Deadline, Driver, Error, tls::Session};
+use ws_transport::{Clock, Deadline, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -53,7 +53,7 @@ impl Opening {
         // After an error that is the alert that tells the peer about it.
         let mut output = Transmit::default();
         tls.take_output(&mut output);
-        let written = self.socket.write_all(&mut output, self.write_timeout);
+        let written = self.socket.write_all(&mut output, self.write_timeout, None);
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -66,28 +66,46 @@ impl Opening {
     }
 
     pub(crate) fn write_all(&mut self, bytes: &mut impl Buf) -> Result<(), Error> {
-        let written = match &mut self.tls {
-            None => self.socket.write_all(bytes, self.write_timeout)?,
-            Some(tls) => {
-                // During the handshake it is kept, and follows with the last flight.
-                let mut output = Transmit::default();
-                tls.encrypt_all(bytes, &mut output);
-                tls.take_output(&mut output);
-                self.socket.write_all(&mut output, self.write_timeout)?
-            }
-        };
-        if written { Ok(()) } else { Err(Error::Timeout(Deadline::Write)) }
+        self.write_until(bytes, None)
     }
 
-    /// Says that nothing more will be written, and waits for the peer to say so too.
-    pub(crate) fn finish(mut self, patience: Duration) {
+    fn write_until(&mut self, bytes: &mut impl Buf, deadline: Option<Instant>) -> Result<(), Error> {
+        /// How much is encrypted at once, in bytes, so that a large page is not in memory once more for each client.
+        const PIECE: usize = 64 << 10;
+        let Some(tls) = &mut self.tls else {
+            let written = self.socket.write_all(bytes, self.write_timeout, deadline)?;
+            return if written { Ok(()) } else { Err(Error::Timeout(Deadline::Write)) };
+        };
+        let mut output = Transmit::default();
+        loop {
+            let before = bytes.remaining();
+            // During the handshake it is kept, and follows with the last flight.
+            tls.encrypt_all(&mut (&mut *bytes).take(PIECE), &mut output);
+            tls.take_output(&mut output);
+            if !self.socket.write_all(&mut output, self.write_timeout, deadline)? {
+                return Err(Error::Timeout(Deadline::Write));
+            }
+            if !bytes.has_remaining() || bytes.remaining() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes a response that opens no connection, shuts the writing direction down, and waits for the peer to close its
+    /// side. All that takes no longer than [`response_timeout`], and the last wait no longer than the close timeout.
+    pub(crate) fn respond(mut self, mut response: impl Buf, close_timeout: Duration) {
+        let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
+        if self.write_until(&mut response, deadline).is_err() {
+            return;
+        }
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
-        // Whether the peer hears it makes no difference any more.
-        let _ = self.write_all(&mut &[][..]);
+        // If this fails, the next read ends.
+        let _ = self.write_until(&mut &[][..], deadline);
         self.socket.shutdown(std::net::Shutdown::Write);
-        self.buffer.drain(&self.socket, Instant::now().checked_add(patience));
+        let closed_by = Instant::now().checked_add(close_timeout);
+        self.buffer.drain(&self.socket, closed_by.into_iter().chain(deadline).min());
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {

@@ -4,7 +4,7 @@ use std::{
     io::{self, ErrorKind, IoSlice},
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -87,17 +87,21 @@ impl Socket {
         write_now(&self.socket, &slices[..filled])
     }
 
-    /// Writes all of `bytes`. Returns `false` if the socket takes none for `timeout`.
+    /// Writes all of `bytes`. Returns `false` if the socket takes none for `pause`, or not all until `deadline`.
     pub(crate) fn write_all(
         &self,
         bytes: &mut impl bytes::Buf,
-        timeout: Option<Duration>,
+        pause: Option<Duration>,
+        deadline: Option<Instant>,
     ) -> io::Result<bool> {
         while bytes.has_remaining() {
-            match self.write(bytes)? {
-                Some(written) => bytes.advance(written),
-                None if self.is_ready(PollFlags::OUT, timeout)? => {}
-                None => return Ok(false),
+            if let Some(written) = self.write(bytes)? {
+                bytes.advance(written);
+                continue;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if !self.is_ready(PollFlags::OUT, pause.into_iter().chain(left).min())? {
+                return Ok(false);
             }
         }
         Ok(true)

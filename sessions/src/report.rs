@@ -2,8 +2,9 @@
 
 use std::{error, fmt, net::SocketAddr};
 
+use bytes::Buf as _;
 use ws_core::{
-    Cause, Closure, Connection, Response, Timestamp,
+    Cause, Closure, Connection, Response, Timestamp, Transmit,
     server::{Request, Site},
 };
 use ws_transport::Error;
@@ -163,7 +164,7 @@ impl Reporter {
         site: &'s Site<H>,
         request: &mut Request,
         now: Timestamp,
-    ) -> Result<(&'s H, Connection), Vec<u8>> {
+    ) -> Result<(&'s H, Connection), Transmit> {
         match guard(|| site.answer(request, now)) {
             Ok(Ok(opened)) => {
                 self.monitor.count_accepted();
@@ -171,7 +172,7 @@ impl Reporter {
             }
             Ok(Err(response)) => {
                 if request.is_upgrade() {
-                    let status = response.split(|&byte| byte == b'\r').next().unwrap_or_default();
+                    let status = response.chunk().split(|&byte| byte == b'\r').next().unwrap_or_default();
                     let status = String::from_utf8_lossy(status.get(9..).unwrap_or_default());
                     let error = format!("the request was answered with {status}");
                     self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
@@ -188,7 +189,7 @@ impl Reporter {
 
     /// Returns the answer to a request that arrives while the server stops, and reports it.
     #[must_use]
-    pub fn refuse_stopping(&self, request: &Request) -> Vec<u8> {
+    pub fn refuse_stopping(&self, request: &Request) -> Transmit {
         let error = "the server stops";
         self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
         // Another server may listen by now.

@@ -10,6 +10,7 @@ mod error;
 mod outbox;
 mod read_size;
 mod recycled;
+mod response;
 pub mod tls;
 
 pub use assembler::MessageAssembler;
@@ -20,6 +21,7 @@ pub use error::{Deadline, Error};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
+pub use response::response_timeout;
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///

@@ -68,13 +68,13 @@ async fn open(
     request.set_peer_addr(peer);
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(&response, server.config.close_timeout).await;
+        opening.respond(response, (&*server.config).into()).await;
         return None;
     }
     let (handler, connection) = match server.reporter.answer(&server.site, &mut request, clock.now()) {
         Ok(opened) => opened,
         Err(response) => {
-            opening.respond(&response, server.config.close_timeout).await;
+            opening.respond(response, (&*server.config).into()).await;
             return None;
         }
     };
@@ -122,7 +122,7 @@ async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, err
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response, server.config.close_timeout).await;
+        opening.respond_short(response, (&*server.config).into()).await;
     }
 }
 

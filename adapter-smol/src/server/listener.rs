@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     current,
-    opening::Opening,
+    opening::{Opening, ResponseTimeouts},
     socket::{Socket, Sockets, prepare_listener},
     stream::Stream,
 };
@@ -177,7 +177,8 @@ async fn refuse(_refusal: Refusal, stream: Stream) {
         .header("Retry-After", "5")
         .text("The server is busy; try again later.\n")
         .to_bytes();
-    Opening::new(stream, Clock::start(), None).respond(&response, REFUSED_PATIENCE).await;
+    let timeouts = ResponseTimeouts { close: REFUSED_PATIENCE, write: None };
+    Opening::new(stream, Clock::start(), None).respond_short(response, timeouts).await;
 }
 
 /// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if

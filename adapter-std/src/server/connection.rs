@@ -29,13 +29,13 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
     request.set_peer_addr(opening.socket().peer_addr());
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return respond(server, opening, &response);
+        return opening.respond(response, server.config.close_timeout);
     }
     match server.reporter.answer(&server.site, &mut request, clock.now()) {
         Ok((handler, connection)) => {
             run(server, handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => respond(server, opening, &response),
+        Err(response) => opening.respond(response, server.config.close_timeout),
     }
 }
 
@@ -64,13 +64,7 @@ fn refuse(server: &Server, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        respond(server, opening, &response);
-    }
-}
-
-fn respond(server: &Server, mut opening: Opening, mut response: &[u8]) {
-    if opening.write_all(&mut response).is_ok() {
-        opening.finish(server.config.close_timeout);
+        opening.respond(&response[..], server.config.close_timeout);
     }
 }
 

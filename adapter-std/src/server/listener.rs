@@ -159,7 +159,7 @@ impl Refused {
             .header("Retry-After", "5")
             .text("The server is busy; try again later.\n")
             .to_bytes();
-        let written = socket.write_all(&mut &response[..], Some(Duration::ZERO));
+        let written = socket.write_all(&mut &response[..], Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
         if matches!(written, Ok(true)) && self.0.len() < Self::MOST {
             self.0.push((socket, Instant::now() + Self::PATIENCE));

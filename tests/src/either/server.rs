@@ -215,6 +215,11 @@ impl Server {
         either!(self self, server => server.on_error(hook))
     }
 
+    /// Sets `ListenOptions::notsent_lowat`.
+    pub fn notsent_lowat(self, bytes: u32) -> Self {
+        either!(self self, server => server.listen_options(|options| options.notsent_lowat = Some(bytes)))
+    }
+
     /// As `Server::monitor`.
     pub fn monitor(&self) -> Monitor {
         either!(self, server => server.monitor())
