@@ -1,16 +1,11 @@
 //! A WebSocket in two halves, for different threads.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, MessageAssembler};
 
-use crate::duplex::Duplex;
+use crate::duplex::{Duplex, Patience};
 
 /// The half of a [`WebSocket`](crate::WebSocket) that receives.
 pub struct Receiver {
@@ -26,8 +21,21 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.receive_within(self.read_timeout)
+    }
+
+    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.receive_within(Some(Duration::ZERO))
+    }
+
+    fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let assembler = &mut self.assembler;
-        self.duplex.receive(deadline(self.read_timeout), |event, owner| match event {
+        self.duplex.receive(Patience::new(timeout), |event, owner| match event {
             Event::Message(message) => Some(owner.message(message)),
             Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
             _ => None,
@@ -40,7 +48,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.duplex.receive(deadline(self.read_timeout), |event, owner| match event {
+        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| match event {
             Event::Message(message) => Some(Chunk::last(owner.message(message))),
             Event::Chunk(chunk) => Some(owner.chunk(chunk)),
             _ => None,
@@ -53,7 +61,7 @@ impl Receiver {
     ///
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(deadline(self.read_timeout), |event, owner| Some(owner.event(event)))
+        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -197,11 +205,6 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe(f, "Sender", &self.duplex)
     }
-}
-
-/// When a wait that begins now ends.
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
 /// What a log should have of a connection; not what it carries.

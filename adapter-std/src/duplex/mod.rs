@@ -44,6 +44,41 @@ pub(crate) struct Duplex {
     writer: Wake,
 }
 
+/// How long a thread waits for a message.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    deadline: Option<Instant>,
+    looks: usize,
+}
+
+impl Default for Patience {
+    /// Waits without end.
+    fn default() -> Self {
+        Self { deadline: None, looks: Self::LOOKS }
+    }
+}
+
+impl Patience {
+    /// How many reads may follow the deadline, for a message that lies in the socket, before a peer that sends all the
+    /// time and never a message makes no difference any more.
+    const LOOKS: usize = 64;
+
+    /// Waits as long as this from now on, or without end.
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self { deadline, ..Self::default() }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn may_look(&mut self) -> bool {
+        self.looks = self.looks.saturating_sub(1);
+        self.looks > 0
+    }
+}
+
 /// What a thread that takes turns waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
@@ -135,7 +170,7 @@ impl Duplex {
     #[inline]
     pub(crate) fn receive<T>(
         &self,
-        deadline: Option<Instant>,
+        mut patience: Patience,
         mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
@@ -151,7 +186,7 @@ impl Duplex {
                     return Ok(taken);
                 }
             }
-            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, deadline)? {
+            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, &mut patience)? {
                 return ended.map(|()| None);
             }
         }
@@ -171,7 +206,8 @@ impl Duplex {
                     handle(event);
                 }
             });
-            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, None)? {
+            let turned = self.turn(&mut reading, Goal::Receive, &mut Patience::default())?;
+            if let Turned::Ended(ended) = turned {
                 return ended;
             }
         }
@@ -179,7 +215,7 @@ impl Duplex {
 
     /// Receives, and drops what comes, until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(None, |_, _| Some(()))?.is_some() {}
+        while self.receive(Patience::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 
@@ -192,7 +228,7 @@ impl Duplex {
                 reading.consume(|input| {
                     while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
                 });
-                match self.turn(&mut reading, Goal::Drain, None) {
+                match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn finds the end.
                     Ok(Turned::Received) | Err(_) => {}
@@ -203,7 +239,7 @@ impl Duplex {
     }
 
     /// Does everything that is due between two looks at the input: tells the time, writes, waits and reads.
-    fn turn(&self, reading: &mut ReadBuffer, goal: Goal, deadline: Option<Instant>) -> Result<Turned, Error> {
+    fn turn(&self, reading: &mut ReadBuffer, goal: Goal, patience: &mut Patience) -> Result<Turned, Error> {
         let now = self.clock.now();
         let mut driver = self.driver();
         match driver.begin_turn(now) {
@@ -237,18 +273,17 @@ impl Duplex {
             Step::End(ended) => return Ok(Turned::Ended(ended)),
             Step::Wait { read, until } => (read, until),
         };
-        let connection = &driver.connection;
         // Another thread's `close` shortens the wait and cannot wake a thread that is parked in a read: it leaves the new
         // deadline to the flusher.
-        let mut wait = until.map(|due| due.saturating_duration_since(now));
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::Timeout(Deadline::Read));
-            }
-            wait = wait.into_iter().chain([left]).min();
+        let due = until.map(|due| due.saturating_duration_since(now));
+        let left = patience.left();
+        if left == Some(Duration::ZERO) {
+            drop(driver);
+            // What has come by now is received.
+            let has_come = read && patience.may_look() && self.read(reading, left);
+            return if has_come { Ok(Turned::Received) } else { Err(Error::Timeout(Deadline::Read)) };
         }
-        self.park(reading, driver, flushed, read, wait)?;
+        self.park(reading, driver, flushed, read, (due, left))?;
         Ok(Turned::Received)
     }
 
@@ -259,14 +294,13 @@ impl Duplex {
         driver: MutexGuard<'_, Driver>,
         flushed: Flushed,
         read: bool,
-        wait: Option<Duration>,
+        (due, left): (Option<Duration>, Option<Duration>),
     ) -> Result<(), Error> {
         // Only input can end the wait, unless another thread writes what a closing connection waits for.
         let is_written = driver.connection.state() == State::Open || driver.is_written();
         if read && flushed != Flushed::Blocked && is_written {
             drop(driver);
-            self.read(reading, wait);
-            return Ok(());
+            return self.wait_for_input(reading, due, left).map_err(Error::Io);
         }
         // More than input can end this wait: room to write, or another thread that writes.
         self.receiver.announce();
@@ -274,18 +308,40 @@ impl Duplex {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, read);
         events.set(PollFlags::OUT, flushed == Flushed::Blocked);
-        if self.receiver.wait(&self.socket, events, wait)? && read {
+        if self.receiver.wait(&self.socket, events, due.into_iter().chain(left).min())? && read {
             self.read(reading, Some(Duration::ZERO));
         }
         Ok(())
     }
 
-    fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) {
+    /// Waits for input until a deadline is `due`, or as long as the application's patience is `left`.
+    fn wait_for_input(
+        &self,
+        reading: &mut ReadBuffer,
+        due: Option<Duration>,
+        left: Option<Duration>,
+    ) -> io::Result<()> {
+        /// A timeout of the socket is rounded up by the kernel. The last part of an exact wait is a poll.
+        const LAST_PART: Duration = Duration::from_millis(20);
+        match left.filter(|left| due.is_none_or(|due| *left < due)) {
+            None => self.read(reading, due),
+            // The timeout that the socket has may be longer by a sixth, which is still too early.
+            Some(left) if left > LAST_PART => self.read(reading, Some(left / 4 * 3)),
+            Some(left) => {
+                self.socket.is_ready(PollFlags::IN, Some(left))? && self.read(reading, Some(Duration::ZERO))
+            }
+        };
+        Ok(())
+    }
+
+    /// Reads once. Returns `false` if nothing came in time.
+    fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> bool {
         let read = if self.secure {
             reading.fill_sealed(&self.socket, timeout, |sealed, plain| self.driver().decrypt(sealed, plain))
         } else {
             self.fill(reading, timeout)
         };
+        let has_come = !matches!(read, Ok(None));
         match read {
             Ok(Some(0)) => self.driver().end_input(InputEnd::Eof),
             Ok(Some(_)) => {}
@@ -295,6 +351,7 @@ impl Duplex {
             }
             Err(error) => self.driver().end_input(InputEnd::Failed(error)),
         }
+        has_come
     }
 
     /// Reads once: of a large message what is there to where it is assembled, or else what comes next.
