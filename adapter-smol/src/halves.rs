@@ -25,6 +25,15 @@ impl Receiver {
         self.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
+    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.duplex.try_receive(|event, mut assembling| assembling.message(event))
+    }
+
     /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
     ///
     /// # Errors

@@ -100,6 +100,33 @@ impl WebSocket {
         self.receiver.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
+    /// Returns the next message if it has come already, and does not wait. Call it from a loop that also does something
+    /// else, such as the frame loop of a game.
+    ///
+    /// Like [`receive`](Self::receive), this answers pings, writes what is queued and keeps deadlines.
+    ///
+    /// ```no_run
+    /// use ws_smol::{Deadline, Error, WebSocket};
+    ///
+    /// fn poll(ws: &mut WebSocket) -> Result<(), Error> {
+    ///     match ws.try_receive() {
+    ///         Ok(Some(message)) => println!("{message}"),
+    ///         Ok(None) => println!("the connection has ended"),
+    ///         Err(Error::Timeout(Deadline::Read)) => {} // no message has come yet
+    ///         Err(error) => return Err(error),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive). Returns [`Error::Timeout`] with [`Deadline::Read`](crate::Deadline::Read) if no
+    /// message has come. The connection is as it was.
+    pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.receiver.try_receive()
+    }
+
     /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
     /// come as they arrive, so that a message of any size takes little memory; otherwise each message is
     /// one piece.
@@ -224,7 +251,8 @@ impl WebSocket {
         self.sender.set_compression(enabled);
     }
 
-    /// How long [`receive`](Self::receive) waits for a message; without end if `None`.
+    /// Sets how long [`receive`](Self::receive) waits for a message. `None`: without end. Zero: it returns a message that
+    /// has come already, see [`try_receive`](Self::try_receive).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.receiver.set_read_timeout(timeout);
     }

@@ -48,11 +48,29 @@ enum Goal {
 #[derive(Debug, Default)]
 pub(crate) struct Wait {
     until: Option<Option<Timestamp>>,
+    /// How many reads have followed the deadline.
+    looks: usize,
+    /// Whether the last of them has found nothing, as far as is known.
+    has_looked: bool,
 }
 
 impl Wait {
+    /// How many reads may follow the deadline, for a message that lies in the socket, before a peer that sends all the
+    /// time and never a message makes no difference any more.
+    const LOOKS: usize = 64;
+
     pub(crate) const fn forever() -> Self {
-        Self { until: Some(None) }
+        Self::until(None)
+    }
+
+    const fn until(deadline: Option<Timestamp>) -> Self {
+        Self { until: Some(deadline), looks: 0, has_looked: false }
+    }
+
+    /// Returns `true` if there may be one more read after the deadline.
+    fn may_look(&mut self) -> bool {
+        self.looks += 1;
+        self.looks < Self::LOOKS
     }
 
     fn deadline(&mut self, timeout: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
@@ -99,7 +117,7 @@ impl Duplex {
         let deadline = inner
             .read_timeout
             .map(|timeout| *inner.stream_deadline.get_or_insert_with(|| self.clock.now() + timeout));
-        Wait { until: Some(deadline) }
+        Wait::until(deadline)
     }
 
     pub(crate) fn end_stream_wait(&self) {
@@ -115,6 +133,21 @@ impl Duplex {
     ) -> impl Future<Output = Result<Option<T>, Error>> {
         let mut wait = Wait::default();
         poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
+    }
+
+    /// As [`receive`](Self::receive), without waiting.
+    pub(crate) fn try_receive<T>(
+        self: &Arc<Self>,
+        mut take: impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut wait = Wait::until(Some(self.clock.now()));
+        loop {
+            let cx = &mut Context::from_waker(Waker::noop());
+            // It is pending only to leave other tasks their turn.
+            if let Poll::Ready(received) = self.poll_receive(cx, &mut wait, &mut take) {
+                return received;
+            }
+        }
     }
 
     /// As [`receive`](Self::receive). Everything that lies ready is received under one lock.
@@ -231,6 +264,7 @@ impl Duplex {
             let listens = inner.input.is_empty() && inner.driver.wants_read();
             let budget_spent = inner.bytes_this_turn >= BYTES_IN_TURN;
             if listens && !*registered && !budget_spent && self.poll_input(inner, cx).is_ready() {
+                wait.has_looked = false;
                 return Poll::Ready(Ok(Turned::Received));
             }
             *registered |= listens && !budget_spent;
@@ -260,12 +294,24 @@ impl Duplex {
                 // It may read again, because replies were written.
                 continue;
             }
+            let deadline = wait.deadline(inner.read_timeout, now);
+            let is_late = deadline.is_some_and(|deadline| deadline <= now);
+            if is_late && (!read || mem::replace(&mut wait.has_looked, true) || !wait.may_look()) {
+                return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
+            }
             if budget_spent {
                 // Other tasks get their turn, and what is due has not waited for the peer to fall silent.
                 inner.wakers.add(cx.waker());
                 return Poll::Pending;
             }
-            ready!(self.poll_deadline(inner, cx, until, now, wait))?;
+            if is_late {
+                // What has come by now is received.
+                inner.input.likely_more = true;
+                *registered = false;
+                continue;
+            }
+            let due = until.into_iter().chain(deadline).min();
+            ready!(self.poll_deadline(inner, cx, due, now));
             // Time has passed without a message.
             inner.driver.recycled.release();
         }
@@ -313,20 +359,14 @@ impl Duplex {
         }
     }
 
-    /// Waits until the next deadline. Everything else that ends the wait wakes this task, too.
+    /// Waits until the next deadline is due. Everything else that ends the wait wakes this task, too.
     fn poll_deadline(
         &self,
         inner: &mut Inner,
         cx: &mut Context<'_>,
-        until: Option<Timestamp>,
+        due: Option<Timestamp>,
         now: Timestamp,
-        wait: &mut Wait,
-    ) -> Poll<Result<(), Error>> {
-        let deadline = wait.deadline(inner.read_timeout, now);
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
-        }
-        let due = until.into_iter().chain(deadline).min();
+    ) -> Poll<()> {
         let same_waker = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         // The timer need not be polled where it knows this task and it is too early.
         let timer_waits = same_waker && inner.timer.is_set(due, now);
@@ -336,7 +376,7 @@ impl Duplex {
             }
             return Poll::Pending;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
     /// Reads once. Returns how many bytes were read; how the input ended is noted by the driver.

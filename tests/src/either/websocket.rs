@@ -17,6 +17,11 @@ impl WebSocket {
         either!(self, ws => ws.receive(), async ws.receive())
     }
 
+    /// As `WebSocket::try_receive`.
+    pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        either!(self, ws => ws.try_receive())
+    }
+
     /// Receives the message that has to come.
     pub fn message(&mut self) -> Message<'static> {
         self.receive().expect("a message").expect("a message before the end")
