@@ -271,11 +271,10 @@ fn a_broadcast_from_on_lagging_to_200_lagging_sessions_needs_little_stack(adapte
     let server = Server::new(adapter).mount("/", Route::callbacks(adapter, callbacks)).start();
     let _raws = [(); SESSIONS].map(|()| Raw::open(server.address(), "/"));
     eventually("all are there", || everyone.len() == SESSIONS);
-    let everyone_too = everyone.clone();
     let broadcasting = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
         let message = ws_std::PreparedMessage::new(vec![0; 1 << 20]);
-        while everyone_too.all().iter().any(|session| session.stats().lagged == 0) {
-            everyone_too.broadcast_prepared(&message);
+        while everyone.all().iter().any(|session| session.stats().lagged == 0) {
+            everyone.broadcast_prepared(&message);
         }
     });
     broadcasting.unwrap().join().unwrap();
