@@ -168,7 +168,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues the pong that waits, room or not: nothing may follow a Close.
+    /// Queues the pong that waits, room or not: before a Close, or because no output will follow.
     pub(super) fn push_waiting_pong(&mut self) {
         if let Some(Pong { payload, len }) = self.blocked.as_mut().and_then(|blocked| blocked.pong.take()) {
             self.push_pong(payload.get(..usize::from(len)).unwrap_or_default());

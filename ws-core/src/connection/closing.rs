@@ -18,8 +18,8 @@ pub(super) struct Closing {
     initiator: Side,
     /// What this end failed the connection for, if it did.
     pub(super) failure: Option<Failure>,
-    /// Whether a Close was put on its way.
-    pub(super) sent: bool,
+    /// Position in the output at which this end's Close ends, if one was queued.
+    pub(super) sent: Option<u64>,
     /// The peer's Close, and what it said.
     received: Option<Option<CloseFrame<'static>>>,
     /// Whether the peer's stream has ended.
@@ -39,7 +39,8 @@ pub(super) enum Phase {
     Open,
     /// Output is to be written, the Close at its end.
     Flushing,
-    /// The Close was written, and the peer's is missing.
+    /// The Close was written, and the peer's is missing. Pongs for pings that cross the Close may still be written. They
+    /// do not prolong the wait.
     AwaitingClose,
     /// Nothing is left to say on either side. What the peer still sends is dropped until its stream ends, so that no
     /// reset overtakes the last bytes that were written.
@@ -75,7 +76,7 @@ impl Closing {
         Self {
             initiator,
             failure: None,
-            sent: false,
+            sent: None,
             received: None,
             eof: false,
             broken: false,
@@ -100,7 +101,7 @@ impl Closing {
 
     /// Returns `true` if both ends sent a Close.
     pub(super) fn is_clean(&self) -> bool {
-        self.sent && self.received.is_some() && self.failure.is_none()
+        self.sent.is_some() && self.received.is_some() && self.failure.is_none()
     }
 
     /// Returns `true` if nothing that the peer could send would change anything. Only the end of its stream would.
@@ -156,7 +157,7 @@ impl Closing {
             Some(failure) => failure.cause,
             None if self.broken && self.received.is_none() => Cause::Eof,
             None if self.expired && !self.is_clean() => Cause::Timeout(Timeout::Close),
-            None if self.sent || self.received.is_some() => Cause::Close,
+            None if self.sent.is_some() || self.received.is_some() => Cause::Close,
             None => Cause::Eof,
         };
         Closure { code, reason, clean: self.is_clean(), initiator: self.initiator, cause }
@@ -200,8 +201,11 @@ impl Connection {
     #[inline]
     pub(super) fn phase(&self) -> Phase {
         let Some(closing) = &self.closing else { return Phase::Open };
+        let is_close_written = closing.sent.is_some_and(|end| self.outgoing.written >= end);
         if closing.expired {
             Phase::Closed
+        } else if is_close_written && !closing.eof && !closing.is_settled() {
+            Phase::AwaitingClose
         } else if self.outgoing.unwritten() > 0 {
             Phase::Flushing
         } else if closing.eof {
@@ -244,19 +248,20 @@ impl Connection {
         self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
     }
 
-    /// Queues a Close, unless one is or it could not be written. A ping that came before is answered first.
+    /// Queues a Close, unless one was or it could not be written. A ping that came before is answered first.
     pub(super) fn send_close(&mut self, frame: Option<&CloseFrame<'_>>) {
-        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.sent && !closing.broken)
-        else {
+        let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.broken) else { return };
+        // Queued now, so that the connection does not end while it has something to write.
+        self.outgoing.push_waiting_pong();
+        if closing.sent.is_some() {
             return;
-        };
-        closing.sent = true;
+        }
         let mut payload = Vec::new();
         if let Some(frame) = frame {
             payload.extend_from_slice(&frame.code.get().to_be_bytes());
             payload.extend_from_slice(frame.reason.as_bytes());
         }
-        self.outgoing.push_waiting_pong();
         self.outgoing.push(Opcode::Close, &payload);
+        closing.sent = Some(self.outgoing.end());
     }
 }

@@ -374,9 +374,11 @@ impl Connection {
     /// Does what an event asks for. Returns `true` if the application should see it.
     fn react(&mut self, event: &Event<'_>) -> bool {
         match event {
-            // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"; and
-            // after its own Close an endpoint sends nothing.
-            Event::Ping(payload) if self.closing.is_none() => self.outgoing.answer(payload),
+            // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close frame". After its
+            // own Close an endpoint may not send "any more data frames" (5.5.1), and a pong is none.
+            Event::Ping(payload) if !self.closing.as_deref().is_some_and(|closing| closing.broken) => {
+                self.outgoing.answer(payload);
+            }
             Event::Pong(payload) => {
                 return !self.pings.handle_pong(payload);
             }

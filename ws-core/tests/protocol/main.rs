@@ -8,6 +8,7 @@ mod client_refusal;
 mod client_request;
 mod client_response;
 mod closing;
+mod crossing;
 mod deadlines;
 mod debug_output;
 mod differential;

@@ -9,7 +9,7 @@ pub(crate) use ws_core::testing::{
     Pair, ROLES, SEED, assembled, drained, other, pieces, receive, receive_pieces, reference, strategies,
     wire, written,
 };
-use ws_core::{Config, Connection, Event, ProtocolError, Role, Timestamp, testing};
+use ws_core::{CloseCode, CloseFrame, Config, Connection, Event, ProtocolError, Role, Timestamp, testing};
 
 use self::wire::Frame;
 
@@ -79,6 +79,12 @@ pub(crate) fn sent(connection: &mut Connection) -> Vec<Frame> {
     frames
 }
 
+/// The frames up to the first Close, and those behind it.
+pub(crate) fn split_at_close(frames: &[Frame]) -> (&[Frame], &[Frame]) {
+    let close = frames.iter().position(|frame| frame.opcode == wire::CLOSE);
+    frames.split_at(close.map_or(frames.len(), |place| place + 1))
+}
+
 /// Asserts that whatever waits to be written is masked.
 pub(crate) fn assert_masked(client: &mut Connection) {
     let frames = wire::frames(&written(client));
@@ -99,4 +105,8 @@ pub(crate) fn ping(payload: &[u8]) -> Event<'static> {
 
 pub(crate) fn pong(payload: &[u8]) -> Event<'static> {
     Event::Pong(payload.to_vec().into())
+}
+
+pub(crate) fn closed(code: u16, reason: &str) -> Event<'static> {
+    Event::Close(Some(CloseFrame { code: CloseCode::new(code), reason: reason.to_owned().into() }))
 }
