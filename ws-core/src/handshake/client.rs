@@ -14,7 +14,7 @@
 //! ```
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use bytes::Buf;
 
@@ -132,6 +132,8 @@ struct Refusal {
     /// How many bytes of the body to wait for.
     wanted: usize,
     chunked: bool,
+    /// The first time told after the last bytes had come; `None` until it was told.
+    quiet_since: Option<Timestamp>,
 }
 
 impl Handshake {
@@ -139,6 +141,9 @@ impl Handshake {
     const MAX_INTERIM: u8 = 4;
     /// The most that is kept of the body of a refusal, in bytes.
     const MAX_BODY: usize = 4096;
+    /// Longest pause in the body of a refusal. The refusal is known already, and a server that keeps the stream open
+    /// without a length never ends the body.
+    const BODY_PAUSE: Duration = Duration::from_secs(1);
 
     /// A handshake that begins at `now`. The seed, for the nonce and the masking keys, must come from the
     /// operating system (RFC 6455 section 10.3).
@@ -209,24 +214,33 @@ impl Handshake {
         }
     }
 
-    /// Tells the time.
+    /// Tells the handshake the time.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::Timeout`] when the server took too long; or its refusal, if only the end of that
-    /// is missing.
+    /// Returns [`HandshakeError::Timeout`] if the server took longer than
+    /// [`open_timeout`](crate::Config::open_timeout), or its refusal if the head of that has come and the body pauses
+    /// for a second.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         self.now = self.now.max(now);
-        if self.deadline.is_none_or(|deadline| self.now < deadline) {
+        if let Some(refusal) = &mut self.refusal {
+            refusal.quiet_since.get_or_insert(self.now);
+        }
+        if self.poll_timeout().is_none_or(|due| self.now < due) {
             return Ok(());
         }
         Err(self.refusal.take().map_or(HandshakeError::Timeout, Refusal::into_error))
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called. Receiving can make it
+    /// earlier, so ask again before you wait.
     #[must_use]
-    pub const fn poll_timeout(&self) -> Option<Timestamp> {
-        self.deadline
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let body = self
+            .refusal
+            .as_ref()
+            .map(|refusal| refusal.quiet_since.map_or(self.now, |since| since + Self::BODY_PAUSE));
+        self.deadline.into_iter().chain(body).min()
     }
 
     /// RFC 6455 4.1, what "the client MUST validate" of the server's response.
@@ -265,6 +279,9 @@ impl Handshake {
     ) -> Result<Option<(Connection, Response)>, HandshakeError> {
         if let Some(refusal) = &mut self.refusal {
             let space = refusal.wanted.saturating_sub(refusal.body.len());
+            if !input.is_empty() {
+                refusal.quiet_since = None;
+            }
             refusal.body.extend(input.iter().take(space));
             *input = &mut [];
             if refusal.is_complete()
@@ -304,6 +321,7 @@ impl Refusal {
             body: Vec::new(),
             wanted: wanted.min(Handshake::MAX_BODY),
             chunked,
+            quiet_since: None,
         }
     }
 

@@ -258,14 +258,46 @@ fn interim_responses_do_not_give_a_server_more_time() {
     assert_eq!(handshake.handle_timeout(at(10)), Err(HandshakeError::Timeout));
 }
 
-#[test]
-fn a_refusal_whose_body_does_not_end_in_time_is_reported_as_the_refusal() {
-    let mut handshake = client_handshake(config(|_| {}), at(0));
-    let mut refusal = *b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nlater";
-    assert!(handshake.receive(&mut &mut refusal[..]).unwrap().is_none());
-    let error = handshake.handle_timeout(at(10)).unwrap_err();
+/// Refusals that need more bytes, or the end of the stream.
+const UNENDED: [&[u8]; 4] = [
+    b"HTTP/1.1 503 Service Unavailable\r\n\r\nlater",
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nlater",
+    b"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nlater",
+    b"HTTP/1.0 503 Service Unavailable\r\nConnection: keep-alive\r\n\r\nlater",
+];
+
+fn assert_is_refusal(error: &HandshakeError) {
     let HandshakeError::Refused(response) = error else { panic!("{error:?}") };
     assert_eq!((response.status(), response.body_bytes()), (503, &b"later"[..]));
+}
+
+#[test]
+fn a_refusal_whose_body_pauses_for_a_second_is_reported_without_its_end() {
+    for patient in [true, false] {
+        for refusal in UNENDED {
+            let config = config(|config| config.open_timeout = config.open_timeout.filter(|_| !patient));
+            let mut handshake = client_handshake(config, at(100));
+            assert!(handshake.receive(&mut &mut refusal.to_vec()[..]).unwrap().is_none());
+            assert_eq!(handshake.poll_timeout(), Some(at(100)), "the pause is counted from a time told now");
+            assert_eq!(handshake.handle_timeout(at(103)), Ok(()));
+            assert_eq!(handshake.poll_timeout(), Some(at(104)));
+            assert_eq!(handshake.handle_timeout(at_millis(103_999)), Ok(()));
+            assert_is_refusal(&handshake.handle_timeout(at(104)).unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn a_body_of_a_refusal_that_makes_progress_is_read_until_the_open_timeout() {
+    let mut handshake = client_handshake(config(|_| {}), at(0));
+    assert!(handshake.receive(&mut &mut UNENDED[0][..].to_vec()[..]).unwrap().is_none());
+    for half in 1..20 {
+        assert_eq!(handshake.handle_timeout(at_millis(500 * half)), Ok(()));
+        assert!(handshake.receive(&mut &mut b"!".to_vec()[..]).unwrap().is_none());
+    }
+    let error = handshake.handle_timeout(at(10)).unwrap_err();
+    let HandshakeError::Refused(response) = error else { panic!("{error:?}") };
+    assert_eq!(response.body_bytes(), b"later!!!!!!!!!!!!!!!!!!!");
 }
 
 #[test]
