@@ -43,12 +43,13 @@ pub enum ProtocolError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// A message was announced that is larger than [`max_message_size`](crate::Config::max_message_size).
+    /// A message was announced that is larger than [`max_message_size`](crate::Config::max_message_size), or there was no
+    /// memory for more than a part of it.
     MessageTooLarge {
         /// Its size up to and with the frame announced last, in bytes; of one that is too large only when it is
         /// inflated, one more than the limit.
         size: u64,
-        /// The limit, in bytes.
+        /// The limit, in bytes; without memory, the size of the part.
         limit: usize,
     },
     /// A message came in more fragments than [`max_fragments`](crate::Config::max_fragments).
@@ -200,7 +201,10 @@ impl fmt::Display for SendError {
                 code.get()
             ),
             Self::CloseReasonTooLong(len) => {
-                write!(f, "cannot close with a reason of {len} bytes: 123 is the most")
+                write!(
+                    f,
+                    "cannot close with a reason of {len} bytes: 123 is the most; CloseFrame::truncate_reason cuts it"
+                )
             }
         }
     }

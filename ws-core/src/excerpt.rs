@@ -28,6 +28,28 @@ impl fmt::Debug for Excerpt<'_> {
     }
 }
 
+/// A list in `Debug` output: its first entries and their number.
+#[cfg(feature = "testing")]
+pub(crate) struct Beginning<'a, T>(pub(crate) &'a [T]);
+
+#[cfg(feature = "testing")]
+impl<T> Beginning<'_, T> {
+    /// Number of entries that are shown.
+    const SHOWN: usize = 3;
+}
+
+#[cfg(feature = "testing")]
+impl<T: fmt::Debug> fmt::Debug for Beginning<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.get(..Self::SHOWN).unwrap_or(self.0);
+        f.debug_list().entries(shown).finish()?;
+        if shown.len() < self.0.len() {
+            write!(f, ".. {} in all", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{format, vec};

@@ -1,5 +1,5 @@
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
-use core::mem;
+use core::{fmt, mem};
 
 use bytes::{Buf, Bytes};
 
@@ -23,7 +23,7 @@ use bytes::{Buf, Bytes};
 /// output.advance(3);
 /// assert_eq!(output.chunk(), b"der");
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Transmit {
     /// Copied bytes. Those before `read` have been read.
     copied: Vec<u8>,
@@ -33,7 +33,7 @@ pub struct Transmit {
 }
 
 /// Shared payloads, oldest first.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct SharedQueue {
     payloads: VecDeque<Shared>,
     /// Number of bytes in `payloads`.
@@ -41,7 +41,6 @@ struct SharedQueue {
 }
 
 /// A payload that is next when `copied` has been read up to `at`.
-#[derive(Debug)]
 struct Shared {
     at: usize,
     payload: Bytes,
@@ -205,6 +204,16 @@ impl Transmit {
             self.reset();
         }
         skipped
+    }
+}
+
+/// Without the bytes: they may hold cookies and credentials.
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit")
+            .field("remaining", &self.len())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
     }
 }
 

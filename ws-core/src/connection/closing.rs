@@ -166,13 +166,18 @@ impl Closing {
 
 /// Commands that end the connection.
 impl Connection {
-    /// Begins the closing handshake (RFC 6455 section 7.1.2): nothing more can be sent, but what the peer
-    /// sends until its own Close arrives is still received.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2). No more messages can be sent. What the peer sends until its
+    /// own Close arrives is still received, and its pings are answered.
+    ///
+    /// A reason has at most 123 bytes. Cut a text whose length the application does not control, such as that of an
+    /// error, with [`CloseFrame::truncate_reason`].
     ///
     /// # Errors
     ///
-    /// [`Closed`](SendError::Closed) if the connection is closing already, or a code or reason that a
-    /// Close cannot carry.
+    /// The connection is as before then. Returns
+    /// - [`SendError::Closed`] if the connection is closing already,
+    /// - [`SendError::InvalidCloseCode`] if a Close must not carry the code,
+    /// - [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let frame = CloseFrame::new(code, reason)?;
         if self.closing.is_some() {
@@ -183,12 +188,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Fails the connection (RFC 6455 section 7.1.7): sends a Close, unless one was sent, and receives
-    /// nothing more. For peers that break the rules of the application's own protocol.
+    /// Fails the connection (RFC 6455 section 7.1.7) because the peer breaks the rules of the application's own protocol:
+    /// sends a Close, unless one was sent, and receives nothing more. A connection that is closing can fail too.
+    ///
+    /// A reason has at most 123 bytes, see [`close`](Self::close).
     ///
     /// # Errors
     ///
-    /// A code or reason that a Close cannot carry. Failing a connection that is closing is no error.
+    /// The connection is as before then. Returns
+    /// - [`SendError::InvalidCloseCode`] if a Close must not carry the code,
+    /// - [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes. [`CloseFrame::truncate_reason`] cuts it.
     pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         CloseFrame::new(code, reason)?;
         self.fail_with(Cause::Application, code, reason);

@@ -2,12 +2,8 @@
 
 use core::mem;
 
-use super::partial::{OpenFrame, OpenMessage, Payload, take};
+use super::partial::{MAX_LEN, OpenFrame, OpenMessage, Payload, reserve, reserve_text, take};
 use crate::{Chunk, Config, Delivery, Event, Message, ProtocolError, extension::Inflater};
-
-/// Maximum length of a message in memory, in bytes: no allocation has more than `isize::MAX`, and text needs room for
-/// one more character.
-const MAX_LEN: usize = isize::MAX.unsigned_abs() - 4;
 
 /// Inflates the next piece of a compressed message.
 pub(super) fn inflated_piece<'a>(
@@ -28,7 +24,7 @@ pub(super) fn inflated_piece<'a>(
     let payload = match &mut message.payload {
         Payload::Binary(bytes) => {
             inflater.inflate(piece, last, limit, announced, |block| {
-                bytes.reserve_exact(bounded_growth(bytes.capacity(), bytes.len(), block.len(), limit));
+                reserve(bytes, block.len(), doubled(bytes.len(), limit))?;
                 bytes.extend_from_slice(block);
                 Ok(())
             })?;
@@ -38,7 +34,7 @@ pub(super) fn inflated_piece<'a>(
             inflater.inflate(piece, last, limit, announced, |block| {
                 let (completed, more) = decoder.decode(block)?;
                 let len = more.len().saturating_add(4);
-                text.reserve_exact(bounded_growth(text.capacity(), text.len(), len, limit));
+                reserve_text(text, len, doubled(text.len(), limit))?;
                 text.extend(completed);
                 text.push_str(more);
                 Ok(())
@@ -56,28 +52,7 @@ pub(super) fn inflated_piece<'a>(
     ))
 }
 
-/// By how much to grow for the next block: by doubling, but not beyond the limit plus a block.
-fn bounded_growth(capacity: usize, len: usize, block: usize, limit: usize) -> usize {
-    if capacity.saturating_sub(len) >= block {
-        return 0;
-    }
-    len.min(limit.saturating_sub(len)).max(block)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_growth_of_a_message_exceeds_what_can_be_allocated() {
-        let limit = MAX_LEN;
-        for len in [0, 1 << 20, MAX_LEN / 2, MAX_LEN / 2 + 1, MAX_LEN - (16 << 10), MAX_LEN - 1] {
-            // The message receives as much as fits, and text needs room for one more character.
-            let block = (limit - len).min(16 << 10);
-            for block in [block, block + 4] {
-                let growth = bounded_growth(len, len, block, limit);
-                assert!(growth >= block && len + growth <= isize::MAX.unsigned_abs(), "{len} and {growth}");
-            }
-        }
-    }
+/// By how much to grow: by doubling, but not beyond the limit.
+fn doubled(len: usize, limit: usize) -> usize {
+    len.min(limit.saturating_sub(len))
 }

@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::kept::Held;
 use crate::{
-    Timestamp, Utf8Decoder,
+    ProtocolError, Timestamp, Utf8Decoder,
     frame::{Header, Opcode, apply_mask, rotate_key},
 };
 
@@ -76,27 +76,93 @@ pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usi
     piece
 }
 
-/// Makes room for a piece of `frame`'s payload, and never for more than the last frame announces.
-pub(super) fn reserve(bytes: &mut Vec<u8>, piece: usize, frame: &OpenFrame, proven: usize) {
-    if bytes.capacity().saturating_sub(bytes.len()) < piece {
-        bytes.reserve_exact(growth(bytes.len(), proven).min(to_come(piece, frame)).max(piece));
-    }
+/// Maximum length of a message in memory, in bytes: no allocation has more than `isize::MAX`, and text needs room for
+/// one more character.
+pub(super) const MAX_LEN: usize = isize::MAX.unsigned_abs() - 4;
+
+/// Makes room for `piece` more bytes, and for `wanted` if there is memory for so many.
+pub(super) fn reserve(bytes: &mut Vec<u8>, piece: usize, wanted: usize) -> Result<(), ProtocolError> {
+    grow(bytes.len(), bytes.capacity(), piece, wanted, |more| bytes.try_reserve_exact(more).is_ok())
 }
 
-pub(super) fn reserve_text(text: &mut String, piece: usize, frame: &OpenFrame, proven: usize) {
-    if text.capacity().saturating_sub(text.len()) < piece {
-        text.reserve_exact(growth(text.len(), proven).min(to_come(piece, frame)).max(piece));
-    }
+/// As [`reserve`], for text.
+pub(super) fn reserve_text(text: &mut String, piece: usize, wanted: usize) -> Result<(), ProtocolError> {
+    grow(text.len(), text.capacity(), piece, wanted, |more| text.try_reserve_exact(more).is_ok())
 }
 
-/// How many bytes may come, from this piece on.
-fn to_come(piece: usize, frame: &OpenFrame) -> usize {
+/// A message for which there is no memory fails its connection and not the process.
+#[inline]
+fn grow(
+    len: usize,
+    capacity: usize,
+    piece: usize,
+    wanted: usize,
+    mut try_reserve: impl FnMut(usize) -> bool,
+) -> Result<(), ProtocolError> {
+    if capacity.saturating_sub(len) >= piece {
+        return Ok(());
+    }
+    let wanted = wanted.min(MAX_LEN.saturating_sub(len)).max(piece);
+    if try_reserve(wanted) || (piece < wanted && try_reserve(piece)) {
+        return Ok(());
+    }
+    Err(ProtocolError::MessageTooLarge { size: len.saturating_add(piece) as u64, limit: len })
+}
+
+/// By how much to grow for a piece of `frame`'s payload: never for more than the last frame announces.
+pub(super) fn growth_in(frame: &OpenFrame, len: usize, piece: usize, proven: usize) -> usize {
     let rest = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
-    piece.saturating_add(rest)
+    growth(len, proven).min(piece.saturating_add(rest))
 }
 
 /// How much memory is added to so many bytes: it follows those that came, by doubling, or goes at once to what is
 /// proven.
 pub(super) fn growth(len: usize, proven: usize) -> usize {
     len.max(16).max(proven.saturating_sub(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn no_growth_of_a_message_exceeds_what_can_be_allocated() {
+        for len in [0, 1 << 20, MAX_LEN / 2, MAX_LEN / 2 + 1, MAX_LEN - (16 << 10), MAX_LEN - 1] {
+            // The message receives as much as fits, and text needs room for one more character.
+            let piece = (MAX_LEN - len).min(16 << 10);
+            for piece in [piece, piece + 4] {
+                for wanted in [0, piece, growth(len, 0), growth(len, usize::MAX), usize::MAX] {
+                    let mut asked = vec![];
+                    let refused = grow(len, len, piece, wanted, |more| {
+                        asked.push(more);
+                        false
+                    });
+                    let size = (len + piece) as u64;
+                    assert_eq!(refused, Err(ProtocolError::MessageTooLarge { size, limit: len }));
+                    assert!(
+                        asked.iter().all(|more| *more >= piece && len + more <= isize::MAX.unsigned_abs())
+                    );
+                    assert_eq!(
+                        asked.last(),
+                        Some(&piece),
+                        "the least is tried before the message is given up"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_without_memory_fails_and_keeps_what_it_has() {
+        let mut bytes = vec![1, 2, 3];
+        let mut text = String::from("abc");
+        for piece in [MAX_LEN - 3, MAX_LEN, usize::MAX] {
+            assert!(reserve(&mut bytes, piece, usize::MAX).is_err());
+            assert!(reserve_text(&mut text, piece, usize::MAX).is_err());
+        }
+        assert_eq!((&bytes[..], &text[..]), (&[1, 2, 3][..], "abc"));
+        assert_eq!(reserve(&mut bytes, 100, usize::MAX), Ok(()), "the growth is cut to what there is");
+    }
 }

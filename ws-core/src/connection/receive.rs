@@ -6,7 +6,7 @@ use core::mem;
 use super::{
     events::{control_event, lend, text_chunk},
     inflate::inflated_piece,
-    partial::{OpenFrame, OpenMessage, Partial, Payload, growth, reserve, reserve_text, take},
+    partial::{OpenFrame, OpenMessage, Partial, Payload, growth, growth_in, reserve, reserve_text, take},
 };
 use crate::{
     Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Timestamp, Utf8Decoder,
@@ -151,7 +151,9 @@ impl Incoming {
             return None;
         }
         if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
-            bytes.reserve_exact(growth(bytes.len(), proven).min(missing));
+            // Without memory, the bytes come the other way, which reports it.
+            let wanted = growth(bytes.len(), proven).min(missing);
+            reserve(bytes, missing.min(FEWEST), wanted).ok()?;
         }
         let before = bytes.len();
         if bytes.capacity().saturating_sub(before) > missing {
@@ -321,7 +323,7 @@ impl Incoming {
             }
             (Payload::Binary(bytes), Delivery::Messages) => {
                 let piece = take(frame, input, len);
-                reserve(bytes, piece.len(), frame, proven);
+                reserve(bytes, piece.len(), growth_in(frame, bytes.len(), piece.len(), proven))?;
                 bytes.extend_from_slice(piece);
                 let ended = frame.fin && frame.remaining == 0;
                 ended.then(|| Event::Message(Message::from(mem::take(bytes))))
@@ -330,7 +332,7 @@ impl Incoming {
                 let piece = take(frame, input, len);
                 let (completed, more) = decoder.decode(piece)?;
                 let len = completed.map_or(0, char::len_utf8).saturating_add(more.len());
-                reserve_text(text, len, frame, proven);
+                reserve_text(text, len, growth_in(frame, text.len(), len, proven))?;
                 text.extend(completed);
                 text.push_str(more);
                 let ended = frame.fin && frame.remaining == 0;

@@ -1,13 +1,13 @@
 //! What can be asked of a connection. Nothing of it is stored for that: it follows from what has happened.
 
 use alloc::sync::Arc;
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use super::{
     Connection,
     closing::{Closing, Phase},
 };
-use crate::{Closure, Config};
+use crate::{Closure, Config, excerpt::Excerpt};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,5 +129,21 @@ impl Connection {
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.pings.latency()
+    }
+}
+
+/// Without payloads: neither those that wait to be written nor those that were received in part.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role())
+            .field("state", &self.state())
+            .field("closure", &self.closure())
+            .field("subprotocol", &self.subprotocol().map(|name| Excerpt(name.as_bytes())))
+            .field("is_compressed", &self.is_compressed())
+            .field("buffered", &self.buffered())
+            .field("total_written", &self.total_written())
+            .field("poll_timeout", &self.poll_timeout())
+            .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
-use core::ops::Deref;
+use core::{fmt, ops::Deref};
 
 use super::Opcode;
-use crate::ProtocolError;
+use crate::{ProtocolError, excerpt::Excerpt};
 
 /// A frame's header (RFC 6455 section 5.2), everything before its payload.
 ///
@@ -18,7 +18,7 @@ use crate::ProtocolError;
 /// assert_eq!(&header.encode()[..], &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d]);
 /// # Ok::<(), ws_core::ProtocolError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Whether this frame ends its message.
     pub fin: bool,
@@ -150,7 +150,7 @@ const fn minimal(len: u64, least: u64) -> Result<u64, ProtocolError> {
 }
 
 /// The bytes of an encoded [`Header`]; dereferences to them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct EncodedHeader {
     /// Two more than a header can have: a whole register.
     bytes: [u8; 16],
@@ -165,6 +165,26 @@ impl EncodedHeader {
         // To copy all and cut is cheaper than to copy a number of bytes that is not known beforehand.
         out.extend_from_slice(&self.bytes);
         out.truncate(end);
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("fin", &self.fin)
+            .field("rsv1", &self.rsv1)
+            .field("rsv2", &self.rsv2)
+            .field("rsv3", &self.rsv3)
+            .field("opcode", &self.opcode)
+            .field("masking_key", &self.masking_key.as_ref().map(|key| Excerpt(key)))
+            .field("payload_len", &self.payload_len)
+            .finish()
+    }
+}
+
+impl fmt::Debug for EncodedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EncodedHeader").field(&Excerpt(self)).finish()
     }
 }
 

@@ -1,8 +1,14 @@
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::{error::Error, fmt, net::Ipv6Addr, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::excerpt::Excerpt;
 
 /// What a path or query cannot hold as it is; percent signs stay, so that what is escaped already is not
 /// escaped again.
@@ -165,7 +171,7 @@ impl fmt::Display for Url {
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Url({self})")
+        write!(f, "Url({:?})", Excerpt(self.to_string().as_bytes()))
     }
 }
 
@@ -265,7 +271,7 @@ impl Error for UrlError {}
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, string::ToString};
+    use alloc::borrow::ToOwned;
 
     use super::*;
 

@@ -1,7 +1,7 @@
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use super::{Frame, Pair, receive};
-use crate::{CloseCode, Connection, Role};
+use crate::{CloseCode, Connection, Role, excerpt::Excerpt};
 
 /// Something that ends a connection, or happens to it while it ends. A sequence of these is a way to close.
 ///
@@ -19,7 +19,7 @@ use crate::{CloseCode, Connection, Role};
 /// assert!(pair.client().closure().unwrap().clean);
 /// assert!(pair.server().closure().unwrap().clean);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The application closes; what the connection refuses is ignored.
     Close(CloseCode, String),
@@ -53,6 +53,22 @@ impl Ending {
             Self::Eof => connection.receive_eof(),
             Self::Wait(_) => {}
             Self::Receive(frame) => drop(receive(connection, &frame.encode_for(connection.role()))),
+        }
+    }
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close(code, text) => {
+                f.debug_tuple("Close").field(code).field(&Excerpt(text.as_bytes())).finish()
+            }
+            Self::Fail(code, text) => {
+                f.debug_tuple("Fail").field(code).field(&Excerpt(text.as_bytes())).finish()
+            }
+            Self::Eof => f.write_str("Eof"),
+            Self::Wait(time) => f.debug_tuple("Wait").field(time).finish(),
+            Self::Receive(frame) => f.debug_tuple("Receive").field(frame).finish(),
         }
     }
 }

@@ -1,6 +1,8 @@
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::handshake::accept_value;
+use crate::{excerpt::Excerpt, handshake::accept_value};
 
 /// The head of a request or response, line by line, which may be anything.
 ///
@@ -15,8 +17,16 @@ use crate::handshake::accept_value;
 /// assert_eq!(request.upgrade(&config.origin).unwrap_err(), HandshakeError::UnsupportedVersion);
 /// # Ok::<(), HandshakeError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Head(Vec<Vec<u8>>);
+
+/// The first line, and the number of all.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.0.first().map(|line| Excerpt(line));
+        f.debug_struct("Head").field("first_line", &first).field("lines", &self.0.len()).finish()
+    }
+}
 
 impl Head {
     /// A head of these lines, without their line ends.

@@ -66,7 +66,7 @@ pub mod reference;
 pub mod strategies;
 pub mod wire;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Buf;
 
@@ -78,7 +78,7 @@ pub use self::{
     peer::Peer,
     wire::Frame,
 };
-use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Timestamp};
+use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Timestamp, excerpt::Beginning};
 
 /// Both ends.
 pub const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -105,12 +105,19 @@ pub fn connect(role: Role, config: Arc<Config>) -> Connection {
 }
 
 /// What came out of giving bytes to a connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Received {
     /// The events, in order.
     pub events: Vec<Event<'static>>,
     /// The rule that was broken, if one was.
     pub error: Option<ProtocolError>,
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events = Beginning(&self.events);
+        f.debug_struct("Received").field("events", &events).field("error", &self.error).finish()
+    }
 }
 
 /// Gives all bytes at once.

@@ -1,4 +1,4 @@
-use core::time::Duration;
+use core::{fmt, time::Duration};
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Buf;
@@ -37,7 +37,6 @@ pub struct Pair {
 }
 
 /// One end of a [`Pair`]: a connection, and what has come to it and from it.
-#[derive(Debug)]
 pub struct End {
     /// The connection itself.
     pub connection: Connection,
@@ -383,5 +382,18 @@ impl End {
     #[must_use]
     pub fn output(&self) -> &[u8] {
         &self.output
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End")
+            .field("connection", &self.connection)
+            .field("link", &self.link)
+            .field("events", &self.events.len())
+            .field("error", &self.error)
+            .field("output", &self.output.len())
+            .field("taken", &self.taken)
+            .finish()
     }
 }

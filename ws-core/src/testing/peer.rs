@@ -1,8 +1,8 @@
-use core::time::Duration;
+use core::{fmt, time::Duration};
 use std::sync::Arc;
 
 use super::{Frame, connect, receive, wire, written};
-use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp};
+use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::Beginning};
 
 /// The other end of a connection, played by hand: it says what a test tells it to say, legal or not, and the test
 /// says what it expects to hear.
@@ -22,7 +22,6 @@ use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp};
 /// server.hang_up();
 /// assert!(server.connection.is_finished());
 /// ```
-#[derive(Debug)]
 pub struct Peer {
     /// The connection whose peer this is.
     pub connection: Connection,
@@ -31,6 +30,18 @@ pub struct Peer {
     error: Option<ProtocolError>,
     /// What the connection has said and nobody has expected yet.
     heard: Vec<u8>,
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("connection", &self.connection)
+            .field("now", &self.now)
+            .field("events", &Beginning(&self.events))
+            .field("error", &self.error)
+            .field("heard", &self.heard.len())
+            .finish()
+    }
 }
 
 impl Peer {

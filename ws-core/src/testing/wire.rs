@@ -1,7 +1,9 @@
 //! Frames, legal or not, written and read by hand after RFC 6455 section 5.2. Nothing here is shared with
 //! [`frame`](crate::frame), so that a mistake in one encoder cannot cancel out one in its decoder.
 
-use crate::Role;
+use std::fmt;
+
+use crate::{Role, excerpt::Excerpt};
 
 /// The opcode of the next fragment of a message.
 pub const CONTINUATION: u8 = 0x0;
@@ -26,7 +28,7 @@ pub const PONG: u8 = 0xA;
 /// // What a client sends to a server is masked.
 /// assert_eq!(forbidden.encode_for(Role::Server)[..2], [0x49, 0x80 | 126]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// Whether it ends its message.
     pub fin: bool,
@@ -38,6 +40,18 @@ pub struct Frame {
     pub key: Option<[u8; 4]>,
     /// What it carries, in the clear.
     pub payload: Vec<u8>,
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("fin", &self.fin)
+            .field("rsv", &self.rsv)
+            .field("opcode", &self.opcode)
+            .field("key", &self.key.as_ref().map(|key| Excerpt(key)))
+            .field("payload", &Excerpt(&self.payload))
+            .finish()
+    }
 }
 
 impl Frame {

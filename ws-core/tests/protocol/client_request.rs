@@ -128,7 +128,7 @@ fn user_and_password_of_the_url_become_an_authorization_and_show_nowhere_else() 
         let url: Url = url.parse().unwrap();
         assert_eq!(
             (url.to_string(), format!("{url:?}")),
-            ("ws://host/".to_owned(), "Url(ws://host/)".to_owned())
+            ("ws://host/".to_owned(), "Url(\"ws://host/\")".to_owned())
         );
     }
     assert_eq!(header_value(&encoded(&client_request()), "Authorization"), None);

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use ws_core::{
     Cause, Chunk, CloseCode, CloseFrame, Config, Event, HandshakeError, Headers, Message, PreparedMessage,
-    Response, Routes, Timestamp, Url, Utf8Decoder, client, server,
+    Response, Routes, Timestamp, Transmit, Url, Utf8Decoder, client, server,
 };
 
 use crate::support::{SEED, http::Head, open, receive, wire::Frame};
@@ -22,14 +22,24 @@ const SECRETS: [(&str, &str); 7] = [
     ("X-Client-Secret", "hush4711"),
 ];
 
+/// As [`assert_fit_for_a_log`], in a few hundred characters: a line among many.
+fn assert_short(what: &str, value: &dyn Debug) {
+    assert_fit_for_a_log(what, value);
+    let shown = format!("{value:?}");
+    assert!(shown.len() <= 600, "{what} has {} bytes: {shown}", shown.len());
+}
+
 fn assert_fit_for_a_log(what: &str, value: &dyn Debug) {
     for shown in [format!("{value:?}"), format!("{value:#?}")] {
         assert!(!shown.contains(SECRET), "{what} tells a secret: {shown}");
         assert!(shown.len() <= 4096, "{what} has {} bytes: {}", shown.len(), &shown[..200]);
         let spaced = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        let numbers = spaced.split(", ").map(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-        let is_list =
-            numbers.collect::<Vec<_>>().windows(3).any(|run| run.iter().all(|is_number| *is_number));
+        // What lies between commas, without brackets.
+        let parts =
+            spaced.split(", ").filter_map(|part| part.rsplit(['[', '(']).next()?.split([']', ')']).next());
+        let are_numbers: Vec<_> =
+            parts.map(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())).collect();
+        let is_list = are_numbers.windows(3).any(|run| run.iter().all(|is_number| *is_number));
         assert!(!is_list, "{what} shows a payload as numbers: {shown}");
     }
 }
@@ -138,4 +148,82 @@ fn the_end_of_a_connection_is_shown_in_a_line() {
     let closure = server.closure().unwrap();
     assert_eq!(closure.cause, Cause::Close);
     assert_fit_for_a_log("a closure", &closure);
+}
+
+/// Payloads that wait to be written, in all the ways that there are, and messages that have begun.
+fn busy(role: ws_core::Role) -> ws_core::Connection {
+    let mut connection = ws_core::testing::connect(
+        role,
+        crate::support::config(|config| config.write_buffer_size = usize::MAX),
+    );
+    connection.send(SECRET).unwrap();
+    connection.send(vec![200; 1 << 20]).unwrap();
+    connection.send_prepared(&PreparedMessage::new(vec![201; 1 << 20])).unwrap();
+    connection.send_chunk(Chunk::new(big_text())).unwrap();
+    let begun = [Frame::ping(SECRET), Frame::binary(vec![202; 100_000]).unfinished()];
+    receive(&mut connection, &ws_core::testing::wire::stream(role, &begun));
+    connection
+}
+
+#[test]
+fn a_connection_shows_its_state_and_no_payload() {
+    for role in crate::support::ROLES {
+        let mut connection = busy(role);
+        assert_short("a busy connection", &connection);
+        let mut taken = Transmit::default();
+        connection.take_transmit(&mut taken);
+        assert_short("output", &taken);
+        assert!(format!("{taken:?}").contains("remaining: 3"), "{taken:?}");
+        connection.close(CloseCode::NORMAL_CLOSURE, &"r".repeat(123)).unwrap();
+        assert_short("a closing connection", &connection);
+        let closing = format!("{connection:?}");
+        assert!(closing.contains(&format!("role: {role:?}, state: Closing")), "{closing}");
+        receive(&mut connection, &Frame::close(1000, &"r".repeat(123)).encode_for(role));
+        assert_short("a closed connection", &connection);
+    }
+}
+
+#[test]
+fn a_url_shows_neither_its_password_nor_more_than_its_beginning() {
+    let url: Url = format!("wss://user:{SECRET}@host/?q={}", "q".repeat(1 << 20)).parse().unwrap();
+    assert_short("a long URL", &url);
+    let url: Url = format!("wss://{SECRET}@host/chat").parse().unwrap();
+    assert_eq!(format!("{url:?}"), "Url(\"wss://host/chat\")");
+}
+
+#[test]
+fn frames_and_the_tools_for_tests_show_the_beginning_of_what_they_hold() {
+    use ws_core::{
+        frame::{Header, Opcode},
+        testing::{Ending, Pair, Peer},
+    };
+    let header = Header { masking_key: Some([201, 202, 203, 204]), ..Header::new(Opcode::Binary, 70_000) };
+    assert_short("a header", &header);
+    assert_short("an encoded header", &header.encode());
+    let frame = Frame::binary(vec![200; 1 << 20]).masked([201, 202, 203, 204]);
+    assert_short("a frame", &frame);
+    assert_short("a frame as an ending", &Ending::Receive(frame));
+    assert_short("an ending", &Ending::Close(CloseCode::NORMAL_CLOSURE, big_text()));
+    assert_short("a failure", &Ending::Fail(CloseCode::NORMAL_CLOSURE, big_text()));
+    assert_short("a head", &Head::request().with(format!("Cookie: {SECRET}; {}", big_text())));
+    for role in crate::support::ROLES {
+        let messages =
+            vec![Frame::text(big_text()); 2].into_iter().chain(vec![Frame::ping(vec![200; 4]); 1000]);
+        let stream = ws_core::testing::wire::stream(role, &messages.collect::<Vec<_>>());
+        let config = crate::support::config(|config| config.max_message_size = usize::MAX);
+        let mut connection = ws_core::testing::connect(role, config);
+        assert_fit_for_a_log("what was received", &receive(&mut connection, &stream));
+        let mut peer = Peer::new(busy(role));
+        peer.send_bytes(&stream);
+        assert_fit_for_a_log("a peer", &peer);
+    }
+    let mut pair = Pair::new(busy(ws_core::Role::Client), busy(ws_core::Role::Server));
+    pair.take(ws_core::Role::Client);
+    for role in crate::support::ROLES {
+        pair.write(role, 1 << 20);
+        pair.read(role, usize::MAX);
+    }
+    assert_fit_for_a_log("a pair", &pair);
+    assert_fit_for_a_log("an end", pair.end(ws_core::Role::Client));
+    assert_fit_for_a_log("a link", pair.link(ws_core::Role::Client));
 }

@@ -207,7 +207,10 @@ fn every_error_says_what_to_do() {
             SendError::InvalidCloseCode(CloseCode::new(1005)),
             "cannot close with code 1005: use 1000 to 1003, 1007 to 1014 or 3000 to 4999",
         ),
-        (SendError::CloseReasonTooLong(200), "cannot close with a reason of 200 bytes: 123 is the most"),
+        (
+            SendError::CloseReasonTooLong(200),
+            "cannot close with a reason of 200 bytes: 123 is the most; CloseFrame::truncate_reason cuts it",
+        ),
     ] {
         assert_eq!(error.to_string(), sentence);
     }
