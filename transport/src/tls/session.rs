@@ -57,8 +57,13 @@ impl Session {
     }
 
     /// Encrypts as much of `plain` as the session accepts, appends the records to `sealed`, and returns how much that
-    /// was. A session that has failed, or that is still in its handshake and has buffered much, accepts none.
+    /// was. During its handshake a session accepts everything, and the records follow with the last flight. A session
+    /// that has failed accepts none.
     pub fn encrypt(&mut self, plain: &[u8], sealed: &mut Transmit) -> usize {
+        // What is not accepted during the handshake could only be offered again behind it, and a request for a WebSocket
+        // is written before. Its size is the application's choice.
+        let limit = (!self.connection.is_handshaking()).then_some(MAX_PIECE);
+        self.connection.set_buffer_limit(limit);
         // It writes to memory. Only its own limit makes it accept less than everything.
         let accepted = self.connection.writer().write(plain).unwrap_or(0);
         self.take_output(sealed);
@@ -121,3 +126,6 @@ impl Session {
 /// The most plaintext that a session holds before it is read, in bytes: rustls takes at most one buffer of records
 /// before it processes them.
 const MAX_UNREAD: usize = 64 << 10;
+
+/// How much plaintext is encrypted at once, in bytes: the default of rustls.
+const MAX_PIECE: usize = 64 << 10;
