@@ -65,7 +65,7 @@ pub use ws_sessions::{
 };
 pub use ws_transport::{
     Backlog, Deadline, Error, ListenOptions, Overflow,
-    tls::{Certificates, ClientTls, ServerTls, TlsError},
+    tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 
 /// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.

@@ -77,8 +77,14 @@ fn a_certificate_for_a_time_to_come_is_refused(adapter: Adapter) {
     expect_refused(adapter, &Authority::shared().early_server(), &TlsError::NotValidYet);
 }
 
+fn wrong_name(asked: &str, presented: &[&str]) -> TlsError {
+    let presented = presented.iter().map(|name| (*name).to_owned()).collect();
+    TlsError::WrongName { asked: Some(asked.into()), presented }
+}
+
 fn a_certificate_for_another_name_is_refused(adapter: Adapter) {
-    expect_refused(adapter, &Authority::shared().server_named(&["elsewhere.test"]), &TlsError::WrongName);
+    let identity = Authority::shared().server_named(&["elsewhere.test"]);
+    expect_refused(adapter, &identity, &wrong_name("127.0.0.1", &["elsewhere.test"]));
 }
 
 fn a_certificate_of_an_unknown_authority_is_refused(adapter: Adapter) {
@@ -96,7 +102,7 @@ fn a_name_other_than_the_hosts_can_be_expected(adapter: Adapter) {
     let trusted = Authority::shared().trusted();
     expect_echo(client(adapter, &server, trusted.clone().server_name("elsewhere.test")));
     let error = tls_error(client(adapter, &server, trusted.clone().server_name("localhost")));
-    assert_eq!(error, TlsError::WrongName);
+    assert_eq!(error, wrong_name("localhost", &["elsewhere.test"]));
     let error = tls_error(client(adapter, &server, trusted.server_name("not a name")));
     assert_eq!(error, TlsError::InvalidName("not a name".into()));
 }

@@ -14,7 +14,10 @@ use ws_core::{
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
-use ws_transport::{Clock, ConnectOptions, Deadline, Error, seed, tls::ClientTls};
+use ws_transport::{
+    Clock, ConnectOptions, Deadline, Error, seed,
+    tls::{ClientTls, ClientTlsConfig},
+};
 
 use crate::{WebSocket, opening::Opening, socket::Socket};
 
@@ -42,7 +45,7 @@ pub struct Client {
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
-    tls: ClientTls,
+    tls: ClientTlsConfig,
 }
 
 impl Client {
@@ -54,7 +57,7 @@ impl Client {
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
-            tls: ClientTls::new(),
+            tls: ClientTls::new().into(),
         }
     }
 
@@ -108,8 +111,8 @@ impl Client {
     }
 
     /// How to do TLS, for a `wss://` address: whom to trust, which certificate to show.
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.tls = tls;
+    pub fn tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
+        self.tls = tls.into();
         self
     }
 
@@ -179,7 +182,7 @@ impl Client {
     fn open(self, socket: Socket) -> Result<(WebSocket, Response), Error> {
         let request = self.request?;
         let tls = match request.url().is_secure() {
-            true => Some(self.tls.session(request.url().host())?),
+            true => Some(self.tls.session(request.url().server_name())?),
             false => None,
         };
         let clock = Clock::start();

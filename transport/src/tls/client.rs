@@ -1,35 +1,28 @@
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{Session, TlsError, alpn, pem, provider};
+use super::{Session, TlsError, alpn, pem::Pem, provider};
 
-/// How a client does TLS: whom it trusts, and who it says it is.
+/// How a client does TLS: the authorities that it trusts, and the certificate that it shows.
 ///
-/// Without more, it trusts the authorities of the operating system (feature `platform-roots`), or else
-/// those compiled in (feature `webpki-roots`).
+/// By default, it trusts the authorities of the operating system (feature `platform-roots`), or else those compiled in
+/// (feature `webpki-roots`). Clients take it, or a [`ClientTlsConfig`] made from a configuration of rustls.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientTls {
-    trust: Trust,
-    identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    authorities: Vec<Pem>,
+    accepts_any_certificate: bool,
+    /// The chain and its key.
+    identity: Option<(Pem, Pem)>,
     server_name: Option<String>,
-    config: Option<Arc<ClientConfig>>,
-    /// The first thing that could not be read.
+    /// The first file that could not be read.
     error: Option<TlsError>,
-}
-
-#[derive(Clone, Debug, Default)]
-enum Trust {
-    #[default]
-    Default,
-    Authorities(Vec<CertificateDer<'static>>),
-    Anyone,
 }
 
 impl ClientTls {
@@ -38,44 +31,47 @@ impl ClientTls {
         Self::default()
     }
 
+    /// Creates the TLS of a client with a configuration of rustls. All settings but the server's name are in that.
+    ///
+    /// ```compile_fail
+    /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ClientConfig>) {
+    /// use ws_transport::tls::ClientTls;
+    /// // Trust is a setting of `config`.
+    /// let _ = ClientTls::from_config(config).ca_file("ca.pem");
+    /// # }
+    /// ```
+    pub fn from_config(config: Arc<ClientConfig>) -> ClientTlsConfig {
+        config.into()
+    }
+
     /// Trusts the authorities in this PEM file, and no others. Call it again for more.
-    pub fn ca_file(self, path: impl AsRef<Path>) -> Self {
-        match pem::read(path.as_ref()) {
-            Ok(pem) => self.ca_pem(&pem),
-            Err(error) => self.failed(error),
+    pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
+        match Pem::read(path.as_ref()) {
+            Ok(pem) => self.authorities.push(pem),
+            Err(error) => self.fail(error),
         }
+        self
     }
 
     /// Trusts the authorities in this PEM text, and no others. Call it again for more.
     pub fn ca_pem(mut self, pem: &[u8]) -> Self {
-        let mut authorities = match pem::certificates(pem) {
-            Ok(authorities) => authorities,
-            Err(error) => return self.failed(error),
-        };
-        if let Trust::Authorities(before) = &mut self.trust {
-            authorities.append(before);
-        }
-        self.trust = Trust::Authorities(authorities);
+        self.authorities.push(Pem::from_text(pem));
         self
     }
 
     /// Shows this certificate to servers that ask for one (mTLS); from PEM files of the chain and its key.
-    pub fn certificate_files(self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        match (pem::read(chain.as_ref()), pem::read(key.as_ref())) {
-            (Ok(chain), Ok(key)) => self.certificate_pem(&chain, &key),
-            (Err(error), _) | (_, Err(error)) => self.failed(error),
+    pub fn certificate_files(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        match (Pem::read(chain.as_ref()), Pem::read(key.as_ref())) {
+            (Ok(chain), Ok(key)) => self.identity = Some((chain, key)),
+            (Err(error), _) | (_, Err(error)) => self.fail(error),
         }
+        self
     }
 
     /// Shows this certificate to servers that ask for one (mTLS); from PEM texts of the chain and its key.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Self {
-        match (pem::certificates(chain), pem::private_key(key)) {
-            (Ok(chain), Ok(key)) => {
-                self.identity = Some((chain, Arc::new(key)));
-                self
-            }
-            (Err(error), _) | (_, Err(error)) => self.failed(error),
-        }
+        self.identity = Some((Pem::from_text(chain), Pem::from_text(key)));
+        self
     }
 
     /// Expects the server's certificate to be for this name, and not for the host of the URL.
@@ -84,71 +80,148 @@ impl ClientTls {
         self
     }
 
-    /// Trusts whoever answers. Everything sent can be read and changed by anybody on the way; this is for
-    /// tests on one's own machine.
+    /// Trusts any server. Everything that is sent can be read and changed on the way. This is for tests on one's own
+    /// machine.
+    ///
+    /// Together with [`ca_file`](Self::ca_file) or [`ca_pem`](Self::ca_pem) it makes connecting fail.
     pub fn danger_accept_any_certificate(mut self) -> Self {
-        self.trust = Trust::Anyone;
+        self.accepts_any_certificate = true;
         self
     }
 
-    /// Uses a configuration made elsewhere, instead of all that is said here but the server's name.
-    pub fn config(mut self, config: Arc<ClientConfig>) -> Self {
-        self.config = Some(config);
-        self
-    }
-
-    fn failed(mut self, error: TlsError) -> Self {
+    fn fail(&mut self, error: TlsError) {
         self.error.get_or_insert(error);
-        self
     }
 
-    /// A session with the server of this name.
+    /// Creates a session with the server of this name.
     ///
     /// # Errors
     ///
-    /// Something could not be read, this build lacks something, or the name is none.
+    /// Returns [`TlsError::Pem`] if a file or text cannot be read, [`TlsError::Contradiction`] if two settings
+    /// contradict each other, [`TlsError::InvalidName`] if no certificate can be for the name, and
+    /// [`TlsError::NoProvider`] or [`TlsError::NoRoots`] if this build lacks cryptography or authorities.
     pub fn session(&self, host: &str) -> Result<Session, TlsError> {
-        let name = self.server_name.as_deref().unwrap_or(host);
-        let name =
-            ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidName(name.to_owned()))?;
-        let config = match &self.config {
-            Some(config) => config.clone(),
-            None => Arc::new(self.build()?),
-        };
-        let connection = rustls::ClientConnection::new(config, name)?;
-        Ok(Session::new(connection.into()))
+        session(self.build()?, self.server_name.as_deref().unwrap_or(host))
     }
 
-    fn build(&self) -> Result<ClientConfig, TlsError> {
+    fn build(&self) -> Result<Arc<ClientConfig>, TlsError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
         let provider = provider()?;
         let builder =
             ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let builder = match &self.trust {
-            Trust::Default => {
-                builder.dangerous().with_custom_certificate_verifier(default_verifier(provider)?)
-            }
-            Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
-            Trust::Authorities(authorities) => {
-                let mut roots = RootCertStore::empty();
-                for authority in authorities {
-                    roots.add(authority.clone())?;
-                }
-                let verifier =
-                    rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
-                        .build()
-                        .map_err(|error| TlsError::Other(rustls::Error::General(error.to_string())))?;
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
-        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(self.verifier(provider)?);
         let mut config = match &self.identity {
-            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain.certificates()?, key.private_key()?)
+                .map_err(|error| TlsError::of_own(&error, chain, key))?,
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn();
-        Ok(config)
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        match (self.accepts_any_certificate, self.authorities.is_empty()) {
+            (true, false) => Err(TlsError::Contradiction(
+                "any certificate is accepted (danger_accept_any_certificate) and authorities are named (ca_file, ca_pem)",
+            )),
+            (true, true) => Ok(Arc::new(Anyone(provider))),
+            (false, true) => default_verifier(provider),
+            (false, false) => {
+                let mut roots = RootCertStore::empty();
+                for pem in &self.authorities {
+                    for authority in pem.certificates()? {
+                        roots.add(authority).map_err(|error| TlsError::of_authority(&error, pem))?;
+                    }
+                }
+                verifier_of(roots, provider)
+            }
+        }
+    }
+}
+
+/// The TLS of a client with nothing left to set but the server's name: made from a [`ClientTls`] or from a configuration
+/// of rustls.
+#[derive(Clone)]
+#[must_use]
+pub struct ClientTlsConfig {
+    source: Source,
+    server_name: Option<String>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Settings(Box<ClientTls>),
+    Config(Arc<ClientConfig>),
+}
+
+impl ClientTlsConfig {
+    /// Expects the server's certificate to be for this name, and not for the host of the URL.
+    pub fn server_name(mut self, name: &str) -> Self {
+        self.server_name = Some(name.to_owned());
+        self
+    }
+
+    /// Creates a session with the server of this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientTls::session`].
+    pub fn session(&self, host: &str) -> Result<Session, TlsError> {
+        let config = match &self.source {
+            Source::Settings(tls) => tls.build()?,
+            Source::Config(config) => config.clone(),
+        };
+        session(config, self.server_name.as_deref().unwrap_or(host))
+    }
+}
+
+impl From<ClientTls> for ClientTlsConfig {
+    fn from(mut tls: ClientTls) -> Self {
+        let server_name = tls.server_name.take();
+        Self { source: Source::Settings(Box::new(tls)), server_name }
+    }
+}
+
+impl From<Arc<ClientConfig>> for ClientTlsConfig {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self { source: Source::Config(config), server_name: None }
+    }
+}
+
+impl From<ClientConfig> for ClientTlsConfig {
+    fn from(config: ClientConfig) -> Self {
+        Arc::new(config).into()
+    }
+}
+
+impl fmt::Debug for ClientTlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = match &self.source {
+            Source::Settings(tls) => Some(tls),
+            Source::Config(_) => None,
+        };
+        f.debug_struct("ClientTlsConfig")
+            .field("server_name", &self.server_name)
+            .field("settings", &settings)
+            .finish_non_exhaustive()
+    }
+}
+
+fn session(config: Arc<ClientConfig>, name: &str) -> Result<Session, TlsError> {
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidName(name.to_owned()))?;
+    Ok(Session::new(rustls::ClientConnection::new(config, name)?.into()))
+}
+
+fn verifier_of(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    match rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build() {
+        Ok(verifier) => Ok(verifier),
+        Err(error) => Err(TlsError::Other(rustls::Error::General(error.to_string()))),
     }
 }
 
@@ -158,13 +231,7 @@ fn default_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertV
     #[cfg(feature = "platform-roots")]
     return Ok(Arc::new(rustls_platform_verifier::Verifier::new(provider)?));
     #[cfg(feature = "webpki-roots")]
-    return {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
-            .build()
-            .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
-            .map_err(|error| TlsError::Other(rustls::Error::General(error.to_string())))
-    };
+    return verifier_of(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, provider);
     drop(provider);
     Err(TlsError::NoRoots)
 }

@@ -1,6 +1,8 @@
 use std::{error::Error, fmt};
 
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InconsistentKeys, InvalidMessage};
+
+use super::pem::Pem;
 
 /// Why TLS could not be set up, or failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,47 +13,90 @@ pub enum TlsError {
     /// The peer's certificate is not valid yet.
     NotValidYet,
     /// The server's certificate is for other names than the one that was asked for.
-    WrongName,
+    WrongName {
+        /// The name that was asked for, if it is known.
+        asked: Option<Box<str>>,
+        /// The names that the certificate is for, as far as they are known.
+        presented: Vec<String>,
+    },
     /// The peer's certificate comes from an authority that is not trusted here.
     UnknownAuthority,
-    /// The peer's certificate is revoked or otherwise no good; with what rustls says.
+    /// The peer's certificate is that of an authority (`CA:TRUE`), which is not valid as its own. `openssl req -x509` makes
+    /// such certificates.
+    AuthorityAsPeer,
+    /// The peer's certificate is revoked or not acceptable for another reason.
     InvalidCertificate(CertificateError),
-    /// The server wants a certificate from the client, and there is none.
+    /// The peer has to show a certificate, and did not.
     NoCertificate,
-    /// The peer refused, with this alert: it does not like a certificate, a version, a name.
+    /// The peer refused with this alert: it does not accept a certificate, a version or a name.
     Refused(AlertDescription),
-    /// What the peer speaks is not TLS.
+    /// The bytes from the peer are not TLS.
     NotTls,
     /// The peer's stream ended without the close that TLS demands: something may be missing.
     Truncated,
-    /// This name is not one that a certificate can be for.
+    /// No certificate can be for this name.
     InvalidName(String),
-    /// Certificates or keys could not be read; with what and why.
+    /// Certificates or keys of this end cannot be read or used. The text names the file and the problem.
     Pem(String),
+    /// Two settings contradict each other.
+    Contradiction(&'static str),
     /// No cryptography is built in.
     NoProvider,
     /// No authorities are built in.
     NoRoots,
-    /// Anything else that rustls has to say.
+    /// Another error of rustls.
     Other(rustls::Error),
+}
+
+impl TlsError {
+    /// Creates the error of a certificate and key of this end that rustls refuses.
+    pub(super) fn of_own(error: &rustls::Error, chain: &Pem, key: &Pem) -> Self {
+        Self::Pem(match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => format!(
+                "the private key in {key} does not belong to the first certificate in {chain}: the certificate of the \
+                 key has to come first"
+            ),
+            error => {
+                format!("the certificate in {chain} cannot be used with the private key in {key}: {error}")
+            }
+        })
+    }
+
+    /// Creates the error of an authority that rustls refuses to trust.
+    pub(super) fn of_authority(error: &rustls::Error, pem: &Pem) -> Self {
+        Self::Pem(format!("a certificate in {pem} cannot be trusted as an authority: {error}"))
+    }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired => f.write_str("the peer's certificate has expired"),
-            Self::NotValidYet => f.write_str("the peer's certificate is not valid yet; is the clock right?"),
-            Self::WrongName => f.write_str("the server's certificate is not for the name that was asked for"),
-            Self::UnknownAuthority => f.write_str(
-                "the peer's certificate comes from an authority that is not trusted here; trust its CA if it should be",
+            Self::Expired => {
+                f.write_str("the peer's certificate has expired: it has to be renewed, or this machine's clock is wrong")
+            }
+            Self::NotValidYet => f.write_str(
+                "the peer's certificate is not valid yet: this machine's clock, or that of the authority, is wrong",
             ),
-            Self::InvalidCertificate(error) => write!(f, "the peer's certificate is no good: {error}"),
+            Self::WrongName { asked, presented } => fmt_wrong_name(f, asked.as_deref(), presented),
+            Self::UnknownAuthority => f.write_str(
+                "the peer's certificate comes from an authority that is not trusted here: if it should be, trust it with \
+                 ca_file or ca_pem",
+            ),
+            Self::AuthorityAsPeer => f.write_str(
+                "the peer shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it: sign a \
+                 certificate for the peer with it, or make one with `-addext basicConstraints=critical,CA:FALSE` and \
+                 `-addext subjectAltName=DNS:localhost`",
+            ),
+            Self::InvalidCertificate(error) => write!(f, "the peer's certificate is not acceptable: {error}"),
             Self::NoCertificate => f.write_str("the peer did not send the certificate that is required"),
-            Self::Refused(alert) => write!(f, "the peer refused the TLS connection: {alert:?}"),
-            Self::NotTls => f.write_str("the peer does not speak TLS; is it ws:// and not wss://?"),
+            Self::Refused(alert) => fmt_refused(f, *alert),
+            Self::NotTls => f.write_str(
+                "the peer does not speak TLS: a server without TLS is asked with ws://, and one with TLS with wss://",
+            ),
             Self::Truncated => f.write_str("the peer's TLS stream ended without close_notify"),
             Self::InvalidName(name) => write!(f, "no certificate can be for the name {name:?}"),
-            Self::Pem(what) => f.write_str(what),
+            Self::Pem(problem) => f.write_str(problem),
+            Self::Contradiction(problem) => write!(f, "the TLS settings contradict each other: {problem}"),
             Self::NoProvider => {
                 f.write_str("this build has no cryptography for TLS: enable the feature `ring` or `aws-lc-rs`")
             }
@@ -63,14 +108,47 @@ impl fmt::Display for TlsError {
     }
 }
 
-impl Error for TlsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Other(error) => Some(error),
-            _ => None,
+fn fmt_wrong_name(f: &mut fmt::Formatter<'_>, asked: Option<&str>, presented: &[String]) -> fmt::Result {
+    /// Number of names that are shown.
+    const SHOWN: usize = 5;
+    f.write_str("the server's certificate is for ")?;
+    match presented {
+        [] => f.write_str("other names")?,
+        names => {
+            for (number, name) in names.iter().take(SHOWN).enumerate() {
+                write!(f, "{}{}", if number > 0 { ", " } else { "" }, name.escape_debug())?;
+            }
+            if names.len() > SHOWN {
+                write!(f, " and {} more", names.len() - SHOWN)?;
+            }
         }
     }
+    write!(f, " and not for {}: ", asked.unwrap_or("the name that was asked for"))?;
+    f.write_str("use a name of the certificate in the URL, or expect it with ClientTls::server_name")
 }
+
+fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Result {
+    write!(f, "the peer refused the TLS connection ({alert:?})")?;
+    f.write_str(match alert {
+        AlertDescription::UnknownCA => {
+            ": it does not trust the authority of the certificate that this end shows"
+        }
+        AlertDescription::CertificateRequired => ": it demands a certificate, and this end shows none",
+        AlertDescription::CertificateExpired => {
+            ": the certificate that this end shows has expired, as far as it knows"
+        }
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+            ": it does not accept the certificate that this end shows"
+        }
+        AlertDescription::UnrecognisedName => ": it serves no host of the name that was asked for",
+        AlertDescription::ProtocolVersion => ": it supports no version of TLS that this end does",
+        AlertDescription::NoApplicationProtocol => ": it does not offer http/1.1",
+        _ => "",
+    })
+}
+
+/// All that is known is in the text, so there is no source.
+impl Error for TlsError {}
 
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
@@ -80,10 +158,16 @@ impl From<rustls::Error> for TlsError {
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                     Self::NotValidYet
                 }
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    Self::WrongName
-                }
+                CertificateError::NotValidForName => Self::WrongName { asked: None, presented: Vec::new() },
+                CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
+                    asked: Some(expected.to_str().into()),
+                    presented: presented.iter().map(|name| bare(name).to_owned()).collect(),
+                },
                 CertificateError::UnknownIssuer => Self::UnknownAuthority,
+                // The type of this error belongs to the verifier, of which there may be several versions.
+                CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+                    Self::AuthorityAsPeer
+                }
                 error => Self::InvalidCertificate(error),
             },
             rustls::Error::NoCertificatesPresented => Self::NoCertificate,
@@ -91,5 +175,13 @@ impl From<rustls::Error> for TlsError {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
             error => Self::Other(error),
         }
+    }
+}
+
+/// The name in the `DnsName("example.com")` of rustls.
+fn bare(presented: &str) -> &str {
+    match presented.split_once('(') {
+        Some((_, name)) => name.trim_end_matches(')').trim_matches('"'),
+        None => presented,
     }
 }

@@ -8,9 +8,9 @@ mod session;
 
 pub use rustls;
 
-pub use client::ClientTls;
+pub use client::{ClientTls, ClientTlsConfig};
 pub use error::TlsError;
-pub use server::{Certificates, ServerTls};
+pub use server::{Certificates, ServerTls, ServerTlsConfig};
 pub use session::Session;
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -9,133 +10,229 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{Session, TlsError, alpn, pem, provider};
+use super::{Session, TlsError, alpn, pem::Pem, provider};
 
-/// How a server does TLS: who it says it is, and whether clients have to say who they are.
+/// How a server does TLS: the certificate that it shows, and whether clients have to show one.
+///
+/// Servers take it, or a [`ServerTlsConfig`] made from a configuration of rustls.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTls {
     certificates: Certificates,
     clients: Clients,
-    config: Option<Arc<ServerConfig>>,
 }
 
+/// Whether clients show certificates, and the authorities that have to have signed them.
 #[derive(Clone, Debug)]
 enum Clients {
     Anonymous,
-    Required(Vec<u8>),
-    Optional(Vec<u8>),
+    Required(Vec<Pem>),
+    Optional(Vec<Pem>),
+    /// Required and optional at once.
+    Contradictory,
 }
 
 impl ServerTls {
-    /// A server with this certificate; from PEM files of the chain and its key.
+    /// Creates the TLS of a server with this certificate, from PEM files of the chain and its key.
     ///
     /// # Errors
     ///
-    /// The files cannot be read, or do not belong together.
+    /// Returns [`TlsError::Pem`] if the files cannot be read or do not belong together.
     pub fn from_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsError> {
-        Self::from_pem(&pem::read(chain.as_ref())?, &pem::read(key.as_ref())?)
+        Self::new(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?)
     }
 
-    /// A server with this certificate; from PEM texts of the chain and its key.
+    /// As [`from_files`](Self::from_files), from PEM texts of the chain and its key.
     ///
     /// # Errors
     ///
-    /// The texts are no PEM, or do not belong together.
+    /// Returns [`TlsError::Pem`] if the texts are not PEM or do not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::new(&Pem::from_text(chain), &Pem::from_text(key))
+    }
+
+    fn new(chain: &Pem, key: &Pem) -> Result<Self, TlsError> {
         let current = Arc::new(RwLock::new(certified(chain, key)?));
-        Ok(Self { certificates: Certificates { current }, clients: Clients::Anonymous, config: None })
+        Ok(Self { certificates: Certificates { current }, clients: Clients::Anonymous })
     }
 
-    /// A server with a configuration made elsewhere.
+    /// Creates the TLS of a server with a configuration of rustls. All settings are in that: the result has none.
     ///
-    /// # Errors
-    ///
-    /// None at present.
-    pub fn from_config(config: Arc<ServerConfig>) -> Self {
-        let unused = Arc::new(RwLock::new(None));
-        Self {
-            certificates: Certificates { current: unused },
-            clients: Clients::Anonymous,
-            config: Some(config),
-        }
+    /// ```compile_fail
+    /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ServerConfig>) {
+    /// use ws_transport::tls::ServerTls;
+    /// // Client certificates are a setting of `config`.
+    /// let _ = ServerTls::from_config(config).require_clients_from(b"-----BEGIN CERTIFICATE-----");
+    /// # }
+    /// ```
+    pub fn from_config(config: Arc<ServerConfig>) -> ServerTlsConfig {
+        config.into()
     }
 
-    /// Serves only clients with a certificate from one of these authorities, in PEM (mTLS).
+    /// Serves only clients with a certificate from one of these authorities, in PEM (mTLS). Call it again for more.
+    ///
+    /// Together with [`allow_clients_from`](Self::allow_clients_from) it makes the server fail to start.
     pub fn require_clients_from(mut self, ca_pem: &[u8]) -> Self {
-        self.clients = Clients::Required(ca_pem.to_vec());
+        let pem = Pem::from_text(ca_pem);
+        self.clients = match self.clients {
+            Clients::Anonymous => Clients::Required(vec![pem]),
+            Clients::Required(mut before) => {
+                before.push(pem);
+                Clients::Required(before)
+            }
+            Clients::Optional(_) | Clients::Contradictory => Clients::Contradictory,
+        };
         self
     }
 
-    /// Lets clients show a certificate from one of these authorities, in PEM, and serves those without too.
+    /// Lets clients show a certificate from one of these authorities, in PEM, and serves those without too. Call it
+    /// again for more.
     pub fn allow_clients_from(mut self, ca_pem: &[u8]) -> Self {
-        self.clients = Clients::Optional(ca_pem.to_vec());
+        let pem = Pem::from_text(ca_pem);
+        self.clients = match self.clients {
+            Clients::Anonymous => Clients::Optional(vec![pem]),
+            Clients::Optional(mut before) => {
+                before.push(pem);
+                Clients::Optional(before)
+            }
+            Clients::Required(_) | Clients::Contradictory => Clients::Contradictory,
+        };
         self
     }
 
-    /// A handle to replace the certificate with, while the server runs.
+    /// Returns a handle that replaces the certificate while the server runs.
     #[must_use]
     pub fn certificates(&self) -> Certificates {
         self.certificates.clone()
     }
 
-    /// The configuration for sessions to come.
+    /// Returns the configuration for sessions to come.
     ///
     /// # Errors
     ///
-    /// The clients' authorities are no PEM, or this build lacks something.
+    /// Returns [`TlsError::Pem`] if the clients' authorities cannot be read, [`TlsError::Contradiction`] if client
+    /// certificates are required and optional, and [`TlsError::NoProvider`] if this build has no cryptography.
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        if let Some(config) = &self.config {
-            return Ok(config.clone());
-        }
         let builder =
             ServerConfig::builder_with_provider(provider()?).with_safe_default_protocol_versions()?;
         let builder = match &self.clients {
             Clients::Anonymous => builder.with_no_client_auth(),
-            Clients::Required(ca) => builder.with_client_cert_verifier(verifier(ca, false)?),
-            Clients::Optional(ca) => builder.with_client_cert_verifier(verifier(ca, true)?),
+            Clients::Required(authorities) => {
+                builder.with_client_cert_verifier(verifier(authorities, false)?)
+            }
+            Clients::Optional(authorities) => builder.with_client_cert_verifier(verifier(authorities, true)?),
+            Clients::Contradictory => {
+                return Err(TlsError::Contradiction(
+                    "client certificates are required (require_clients_from) and optional (allow_clients_from)",
+                ));
+            }
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.certificates.clone()));
         config.alpn_protocols = alpn();
         Ok(Arc::new(config))
     }
 
-    /// A session with a client that has just connected.
+    /// Creates a session with a client that has just connected.
     ///
     /// # Errors
     ///
-    /// The configuration cannot serve.
+    /// Returns an error if the configuration cannot serve.
     pub fn session(config: &Arc<ServerConfig>) -> Result<Session, TlsError> {
         Ok(Session::new(rustls::ServerConnection::new(config.clone())?.into()))
     }
 }
 
-/// The certificate of a server, which can be replaced while it runs: connections made from then on get the
-/// new one.
-#[derive(Clone, Debug)]
+/// The TLS of a server with nothing left to set: made from a [`ServerTls`] or from a configuration of rustls.
+///
+/// A configuration of rustls has its own certificates and its own policy for clients. So there are no settings here that
+/// could not act.
+#[derive(Clone)]
+#[must_use]
+pub struct ServerTlsConfig(Source);
+
+#[derive(Clone)]
+enum Source {
+    Settings(ServerTls),
+    Config(Arc<ServerConfig>),
+}
+
+impl ServerTlsConfig {
+    /// Returns the configuration for sessions to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerTls::build`]. A configuration of rustls is returned as it is.
+    pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        match &self.0 {
+            Source::Settings(tls) => tls.build(),
+            Source::Config(config) => Ok(config.clone()),
+        }
+    }
+}
+
+impl From<ServerTls> for ServerTlsConfig {
+    fn from(tls: ServerTls) -> Self {
+        Self(Source::Settings(tls))
+    }
+}
+
+impl From<Arc<ServerConfig>> for ServerTlsConfig {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self(Source::Config(config))
+    }
+}
+
+impl From<ServerConfig> for ServerTlsConfig {
+    fn from(config: ServerConfig) -> Self {
+        Arc::new(config).into()
+    }
+}
+
+impl fmt::Debug for ServerTlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Settings(tls) => tls.fmt(f),
+            Source::Config(_) => f.write_str("ServerTlsConfig(rustls)"),
+        }
+    }
+}
+
+/// The certificate of a server, which can be replaced while it runs. Connections made from then on get the new one.
+#[derive(Clone)]
 pub struct Certificates {
     current: Arc<RwLock<Option<Arc<CertifiedKey>>>>,
 }
 
 impl Certificates {
-    /// Replaces the certificate; from PEM files of the chain and its key.
+    /// Replaces the certificate, from PEM files of the chain and its key.
     ///
     /// # Errors
     ///
-    /// As [`ServerTls::from_files`]; the certificate so far stays.
+    /// As [`ServerTls::from_files`]. The certificate stays as it was.
     pub fn replace_files(&self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<(), TlsError> {
-        self.replace_pem(&pem::read(chain.as_ref())?, &pem::read(key.as_ref())?)
+        self.replace(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?)
     }
 
-    /// Replaces the certificate; from PEM texts of the chain and its key.
+    /// Replaces the certificate, from PEM texts of the chain and its key.
     ///
     /// # Errors
     ///
-    /// As [`ServerTls::from_pem`]; the certificate so far stays.
+    /// As [`ServerTls::from_pem`]. The certificate stays as it was.
     pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        self.replace(&Pem::from_text(chain), &Pem::from_text(key))
+    }
+
+    fn replace(&self, chain: &Pem, key: &Pem) -> Result<(), TlsError> {
         let new = certified(chain, key)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
+    }
+}
+
+/// Without the certificate and its key.
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates(..)")
     }
 }
 
@@ -145,15 +242,18 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn certified(chain: &[u8], key: &[u8]) -> Result<Option<Arc<CertifiedKey>>, TlsError> {
-    let certified = CertifiedKey::from_der(pem::certificates(chain)?, pem::private_key(key)?, &*provider()?)?;
+fn certified(chain: &Pem, key: &Pem) -> Result<Option<Arc<CertifiedKey>>, TlsError> {
+    let certified = CertifiedKey::from_der(chain.certificates()?, key.private_key()?, &*provider()?)
+        .map_err(|error| TlsError::of_own(&error, chain, key))?;
     Ok(Some(Arc::new(certified)))
 }
 
-fn verifier(ca_pem: &[u8], anonymous_too: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(authorities: &[Pem], anonymous_too: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for authority in pem::certificates(ca_pem)? {
-        roots.add(authority)?;
+    for pem in authorities {
+        for authority in pem.certificates()? {
+            roots.add(authority).map_err(|error| TlsError::of_authority(&error, pem))?;
+        }
     }
     let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()?);
     let builder = if anonymous_too { builder.allow_unauthenticated() } else { builder };
