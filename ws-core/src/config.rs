@@ -122,11 +122,28 @@ pub enum Delivery {
 /// an `Origin` header do not come from pages and pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OriginPolicy {
-    /// Only pages of the host and port that the request's `Host` header names.
+    /// Only pages of the host and port that the request's `Host` header names, by `http` or `https`. Over TLS, only
+    /// `https`: a page that came without TLS may have been changed on its way. (`ws-std` and `ws-smol` know whether a
+    /// connection uses TLS. Other drivers call [`Request::set_scheme`](crate::server::Request::set_scheme).)
+    ///
+    /// Behind a proxy, that has to forward the `Host` header of the browser with its port. If the proxy terminates TLS,
+    /// use [`SameOrigin`](Self::SameOrigin).
     #[default]
     SameHost,
+    /// Only pages of the host and port that the request's `Host` header names, by this scheme. For a server without TLS
+    /// behind a proxy that terminates it: `OriginPolicy::SameOrigin(Scheme::Https)`.
+    SameOrigin(Scheme),
     /// Only pages of these origins, each such as `https://example.com`.
     OneOf(Vec<String>),
-    /// All pages. Fit for a server that gives everybody the same.
+    /// All pages. For a server that gives the same to every client.
     Any,
+}
+
+/// The scheme of a page's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Without TLS: `http://`, and `ws://` for WebSockets.
+    Http,
+    /// With TLS: `https://`, and `wss://` for WebSockets.
+    Https,
 }

@@ -85,10 +85,14 @@ impl Ends {
         let [at_client, at_server] = &mut self.arrived;
         for _ in 0..20 {
             self.client.take_output(output);
-            errors[1] = errors[1].take().or(feed(&mut self.server, output, at_server));
+            if let Some(error) = feed(&mut self.server, output, at_server) {
+                errors[1].get_or_insert(error);
+            }
             let mut back = Transmit::default();
             self.server.take_output(&mut back);
-            errors[0] = errors[0].take().or(feed(&mut self.client, &mut back, at_client));
+            if let Some(error) = feed(&mut self.client, &mut back, at_client) {
+                errors[0].get_or_insert(error);
+            }
         }
         errors
     }

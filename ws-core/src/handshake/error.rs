@@ -46,7 +46,13 @@ pub enum HandshakeError {
     /// A client announced a body with its request.
     UnexpectedBody,
     /// A client sent an `Origin` that [`OriginPolicy`](crate::OriginPolicy) does not allow.
-    OriginRefused,
+    OriginRefused {
+        /// The origin. Of a long one, the beginning.
+        origin: Box<str>,
+        /// The address that the client asked, as far as it is known: the value of `Host`, and the scheme before it if the
+        /// policy demands one.
+        asked: Box<str>,
+    },
     /// A server answered with something else than 101: this.
     Refused(Box<Response>),
     /// A server chose a subprotocol that it was not offered.
@@ -84,7 +90,7 @@ impl HandshakeError {
             Self::Timeout => 408,
             Self::MethodNotAllowed => 405,
             Self::NotAnUpgrade | Self::UpgradeInHttp10 | Self::UnsupportedVersion => 426,
-            Self::OriginRefused => 403,
+            Self::OriginRefused { .. } => 403,
             Self::UnsendableHeader | Self::UnsendableSubprotocol | Self::SubprotocolNotOffered => 500,
             _ => 400,
         }
@@ -142,7 +148,12 @@ impl fmt::Display for HandshakeError {
             ),
             Self::UnsupportedVersion => f.write_str("the client asked for a WebSocket version other than 13"),
             Self::UnexpectedBody => f.write_str("the client announced a body with its request for a WebSocket"),
-            Self::OriginRefused => f.write_str("the client's origin may not connect to this server"),
+            Self::OriginRefused { origin, asked } => write!(
+                f,
+                "pages of the origin {origin:?} may not connect to {asked:?}: to allow them, the server needs \
+                 OriginPolicy::OneOf with this origin; a proxy in between has to forward the browser's Host with its port, \
+                 and one that terminates TLS needs OriginPolicy::SameOrigin"
+            ),
             Self::Refused(response) => write!(f, "the server refused the WebSocket and answered {response}"),
             Self::UnofferedSubprotocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),

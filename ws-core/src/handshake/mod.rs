@@ -1,5 +1,6 @@
 //! The opening handshake (RFC 6455 section 4) and the little of HTTP/1.1 that it needs.
 
+mod accept;
 pub mod client;
 mod error;
 mod head;

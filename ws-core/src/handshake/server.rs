@@ -21,10 +21,9 @@
 //! # Ok::<(), ws_core::HandshakeError>(())
 //! ```
 
-use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use core::{fmt, net::SocketAddr, ops::Range};
 
-pub use super::site::{Site, Terms};
 use super::{
     HandshakeError, Headers, Response, accept_value,
     head::{Head, HeadReader, RequestHead, parse_request},
@@ -33,8 +32,12 @@ use super::{
     is_key,
     target::TargetParts,
 };
+pub use super::{
+    accept::Accept,
+    site::{Site, Terms},
+};
 use crate::{
-    Config, Connection, OriginPolicy, Parameters, Role, Timestamp, Transmit, connection::Opening,
+    Config, Connection, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit, connection::Opening,
     excerpt::Excerpt, extension,
 };
 
@@ -102,6 +105,7 @@ pub struct Request {
     minor_version: u8,
     pub(super) parameters: Parameters,
     peer_addr: Option<SocketAddr>,
+    scheme: Option<Scheme>,
 }
 
 impl Request {
@@ -122,7 +126,8 @@ impl Request {
             headers.set("Host", authority);
         }
         let parameters = Parameters::default();
-        Ok(Self { headers, method, target, path: parts.path, minor_version, parameters, peer_addr: None })
+        let path = parts.path;
+        Ok(Self { headers, method, target, path, minor_version, parameters, peer_addr: None, scheme: None })
     }
 
     /// The method, such as `GET`.
@@ -168,6 +173,12 @@ impl Request {
     /// Tells from where the request came.
     pub const fn set_peer_addr(&mut self, address: Option<SocketAddr>) {
         self.peer_addr = address;
+    }
+
+    /// Records the scheme by which the request came: [`Scheme::Https`] over TLS. Then
+    /// [`OriginPolicy::SameHost`] refuses pages that came without TLS.
+    pub const fn set_scheme(&mut self, scheme: Scheme) {
+        self.scheme = Some(scheme);
     }
 
     /// Returns all header fields. If the request target is a whole address, `Host` is the host of that address (RFC 9112
@@ -247,7 +258,7 @@ impl Request {
         if !is_key(key) {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
         }
-        origin.check(&self.headers)?;
+        origin.check(&self.headers, self.scheme)?;
         if !self.offers_subprotocols_legally() {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
         }
@@ -330,43 +341,6 @@ impl<'r> Upgrade<'r> {
         head.extend_from_slice(b"\r\n");
         let opening = Opening { now, subprotocol, extension, head, ..Opening::default() };
         Ok(Connection::new(Role::Server, config, opening))
-    }
-}
-
-/// What a server adds when it accepts: a subprotocol, headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accept {
-    subprotocol: Option<String>,
-    headers: Headers,
-    unsendable: bool,
-}
-
-impl Accept {
-    /// Adds nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Chooses one of the subprotocols that the client offers.
-    #[must_use]
-    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.subprotocol = Some(name.into());
-        self
-    }
-
-    /// Adds a header to the response, such as a cookie. A header that cannot be sent, or that belongs to
-    /// the handshake itself, makes [`Upgrade::accept`] fail.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.unsendable |= belongs_to_handshake(name) || !self.headers.push(name, value);
-        self
-    }
-
-    /// Whether a subprotocol was chosen.
-    #[must_use]
-    pub const fn has_subprotocol(&self) -> bool {
-        self.subprotocol.is_some()
     }
 }
 

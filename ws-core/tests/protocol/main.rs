@@ -32,6 +32,7 @@ mod routes;
 mod sending;
 mod server_answer;
 mod server_head;
+mod server_origin;
 mod server_target;
 mod server_upgrade;
 mod site;

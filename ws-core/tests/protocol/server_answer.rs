@@ -183,7 +183,7 @@ fn every_refusal_says_what_is_wrong_and_closes() {
             "the header Connection with an invalid value",
         ),
         (Head::request().with("Content-Length: 3"), "400 Bad Request", "announced a body"),
-        (Head::request().with("Origin: http://evil.example"), "403 Forbidden", "origin may not connect"),
+        (Head::request().with("Origin: http://evil.example"), "403 Forbidden", "may not connect"),
         (Head::request().first_line("POST /chat HTTP/1.1"), "405 Method Not Allowed", "not a GET"),
         (Head::request().set("Sec-WebSocket-Version", "8"), "426 Upgrade Required", "other than 13"),
         (Head::request().without("Upgrade"), "426 Upgrade Required", "connect to it with ws:// or wss://"),
@@ -197,12 +197,11 @@ fn every_refusal_says_what_is_wrong_and_closes() {
 }
 
 #[test]
-fn nothing_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
+fn nothing_but_the_origin_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
     let marker = "evil\u{1b}marker";
     for head in [
         Head::request().first_line("GET /<script>evilmarker HTTP/9"),
         Head::request().set("Connection", "evilmarker"),
-        Head::request().with("Origin: http://evilmarker"),
         Head::request().with(format!("X: {marker}")),
     ] {
         let error = serve(&head).unwrap_err();

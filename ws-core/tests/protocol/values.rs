@@ -85,7 +85,10 @@ fn errors_of_the_handshake_say_which_side_did_what() {
         (HandshakeError::UnexpectedBody, "the client announced a body"),
         (HandshakeError::UnsupportedVersion, "the client asked for a WebSocket version"),
         (HandshakeError::UpgradeInHttp10, "the client asked for a WebSocket in HTTP/1.0"),
-        (HandshakeError::OriginRefused, "the client's origin"),
+        (
+            HandshakeError::OriginRefused { origin: "http://a".into(), asked: "b".into() },
+            "pages of the origin",
+        ),
         (HandshakeError::UnsendableHeader, "a header cannot be sent"),
         (HandshakeError::UnsendableSubprotocol, "a subprotocol cannot be offered"),
         (HandshakeError::SubprotocolNotOffered, "a subprotocol was accepted"),
