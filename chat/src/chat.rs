@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use unicode_normalization::is_nfc;
 use ws_core::{
     CloseCode, Config, Message, Response,
     server::{Accept, Request},
@@ -14,6 +15,7 @@ use ws_sessions::{Callbacks, Session, Sessions};
 use crate::{
     backplane::{Backplane, Claim, Local},
     bucket::Bucket,
+    nick::{is_invisible, normalized},
     protocol::{Event, FromClient, FromServer, Id, Refusal},
     room::{Admission, Room, to_json},
 };
@@ -77,10 +79,13 @@ enum Part {
 }
 
 impl Chat {
-    /// A chat within one process.
+    /// A chat within one process. Clients that come back from a process before it are told that they may have missed
+    /// something.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self::with_backplane(limits, Local)
+        let chat = Self::with_backplane(limits, Local);
+        chat.forget(Id { millis: now(), sequence: 0 });
+        chat
     }
 
     /// A chat over several processes, as far as they share a backplane.
@@ -136,7 +141,7 @@ impl Chat {
         }
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
             Some(FromClient::Join { nick, key, after }) => {
-                self.join(session, &visitor, nick.trim(), key, after);
+                self.join(session, &visitor, &nick, key, after);
             }
             Some(FromClient::Say { text }) => self.say(session, &visitor, text),
             Some(FromClient::Ping { sent }) => {
@@ -148,16 +153,16 @@ impl Chat {
 
     fn join(&self, session: &Session, visitor: &Visitor, nick: &str, key: String, after: Option<Id>) {
         let most = self.0.limits.nick;
-        let length = nick.chars().count();
-        if length == 0 || length > most || nick.chars().any(char::is_control) || key.len() > 64 {
-            return refuse(session, Refusal::BadNick, &format!("A name has 1 to {most} characters."));
-        }
+        let Some(nick) = normalized(nick, most).filter(|_| key.len() <= 64) else {
+            let why = format!("A name has 1 to {most} characters, and all of them can be seen.");
+            return refuse(session, Refusal::BadNick, &why);
+        };
         // A second claim of one session, answered after the first, could not be told from it.
         match &mut *visitor.part() {
             part @ Part::None => *part = Part::Asking,
             _ => return refuse(session, Refusal::Malformed, "You are here already."),
         }
-        let (room, nick) = (visitor.room.clone(), nick.to_owned());
+        let room = visitor.room.clone();
         self.0.backplane.claim(self, Claim { session: session.clone(), room, nick, key, after });
     }
 
@@ -280,8 +285,7 @@ impl Chat {
 
     /// As [`deliver`](Self::deliver), as the next event of this moment.
     pub(crate) fn append(&self, room: &str, event: &Event) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        self.with_room(room, |room| room.append(u64::try_from(now).unwrap_or(u64::MAX), event));
+        self.with_room(room, |room| room.append(now(), event));
     }
 
     /// Says that what happened up to this event cannot be had, in any room: whoever asks for it is told so.
@@ -352,8 +356,16 @@ impl fmt::Debug for Chat {
 fn room_of(request: &Request) -> Option<&str> {
     let name = request.parameter("room").unwrap_or("lobby");
     let length = name.chars().count();
-    let is_name = |letter: char| letter.is_alphanumeric() || letter == '-';
-    ((1..=32).contains(&length) && name.chars().all(is_name)).then_some(name)
+    let is_letter = |letter: char| (letter.is_alphanumeric() && !is_invisible(letter)) || letter == '-';
+    // Two rooms must not look the same.
+    let is_name = (1..=32).contains(&length) && name.chars().all(is_letter) && is_nfc(name);
+    is_name.then_some(name)
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
 }
 
 fn refuse(session: &Session, reason: Refusal, text: &str) {
@@ -362,4 +374,25 @@ fn refuse(session: &Session, reason: Refusal, text: &str) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_back_after_a_restart_is_told_that_lines_were_missed() {
+        let before = Id { millis: now() - 1000, sequence: 0 };
+        let chat = Chat::new(Limits::default());
+        let has_missed =
+            |after| chat.with_room("lobby", |room| room.has_forgotten_since(after)).expect("a room");
+        assert!(has_missed(Some(before)));
+        assert!(!has_missed(None), "somebody new has missed nothing");
+        chat.append("lobby", &Event::Joined { nick: "Ann".to_owned() });
+        let last = chat.with_room("lobby", |room| room.last());
+        assert!(!has_missed(last));
+        // A backplane knows what it has kept.
+        let shared = Chat::with_backplane(Limits::default(), Local);
+        assert_eq!(shared.with_room("lobby", |room| room.has_forgotten_since(Some(before))), Some(false));
+    }
 }

@@ -11,6 +11,7 @@
 mod backplane;
 mod bucket;
 mod chat;
+mod nick;
 mod pages;
 pub mod protocol;
 mod room;
@@ -18,6 +19,6 @@ mod visit;
 
 pub use backplane::{Backplane, Claim, Local};
 pub use chat::{Chat, Limits};
+pub use nick::fold;
 pub use pages::{Page, pages};
-pub use room::fold;
 pub use visit::{Heard, Visit};

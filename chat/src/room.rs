@@ -5,6 +5,7 @@ use ws_sessions::{Session, Sessions};
 
 use crate::{
     backplane::Claim,
+    nick::fold,
     protocol::{Event, FromServer, Id},
 };
 
@@ -79,7 +80,7 @@ impl Room {
         if !self.people.contains_key(&fold(nick)) {
             people.push(nick);
         }
-        let missed = after.is_some_and(|after| self.forgotten.is_some_and(|forgotten| after < forgotten));
+        let missed = self.has_forgotten_since(*after);
         // If the connection has ended meanwhile, its end will tell.
         let _ = session.send(to_json(&FromServer::Welcome { room, nick, people, missed }));
         for (_, line) in self.history.iter().filter(|&&(id, _)| after.is_none_or(|after| id > after)) {
@@ -87,6 +88,11 @@ impl Room {
         }
         self.sessions.insert(session);
         admission
+    }
+
+    /// Returns `true` if lines after this one may have been forgotten.
+    pub(crate) fn has_forgotten_since(&self, after: Option<Id>) -> bool {
+        after.is_some_and(|after| self.forgotten.is_some_and(|forgotten| after < forgotten))
     }
 
     /// Takes a name from whoever has it by an event before this one.
@@ -164,12 +170,6 @@ impl Room {
     pub(crate) fn granted(&self) -> impl Iterator<Item = (Claim, Id)> {
         self.holders.values().map(|holder| (holder.claim.clone(), holder.by))
     }
-}
-
-/// What names have in common that are one and the same: they may differ in case.
-#[must_use]
-pub fn fold(nick: &str) -> String {
-    nick.to_lowercase()
 }
 
 pub(crate) fn to_json(message: &FromServer<'_>) -> String {

@@ -10,6 +10,7 @@ const LONGEST_WAIT = 15000;
 
 let socket;
 let nick = null;      // by which name we take part, or want to
+let opened = false;   // whether this connection was ever there
 let joined = false;   // whether the server has let us in by this connection
 let last = null;      // the id of the last line that we have seen
 let attempts = 0;
@@ -21,15 +22,34 @@ const people = new Map();
 
 byId("room").textContent = room;
 document.title = `#${room}`;
-byId("nick").value = localStorage.getItem("nick") ?? "";
+byId("nick").value = remembered("nick") ?? "";
+
+// Browsers may forbid a page to store anything: then reading and writing throw.
+function remembered(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // The name has to be typed again next time.
+  }
+}
 
 function connect() {
-  clearInterval(countdown);
+  stopCountdown();
+  opened = false;
   byId("status").textContent = "connecting …";
   const url = new URL(location.pathname, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   socket = new WebSocket(url);
   socket.onopen = () => {
+    opened = true;
     byId("status").textContent = "connected";
     if (nick) join();
   };
@@ -40,27 +60,37 @@ function connect() {
 function closed(event) {
   joined = false;
   byId("latency").textContent = "";
+  setPeople([]);
   byId("say").querySelector("button").disabled = true;
   if (event.code === 4000) {
     byId("status").textContent = "left";
     return banner("You are in this room by another tab; this one has left.");
   }
   const why =
-    event.code === 1001 ? "The server is going down."
+    !opened ? "The server cannot be reached."
+    : event.code === 1001 ? "The server is going down."
     : event.code === 1013 ? `The server cannot serve you now${event.reason ? `: ${event.reason}` : ""}.`
     : `The connection was lost (${event.code}).`;
   byId("status").textContent = "not connected";
   // The wait doubles, and no two clients wait the same time, lest all come back at once.
   const wait = Math.min(1000 * 2 ** attempts++, LONGEST_WAIT) * (0.5 + Math.random() / 2);
   const until = Date.now() + wait;
+  // The reason is an alert, which screen readers read aloud. The seconds are not.
+  banner(why);
   const tick = () => {
     const seconds = Math.ceil((until - Date.now()) / 1000);
     if (seconds <= 0) return connect();
-    banner(`${why} Reconnecting in ${seconds} s …`);
+    byId("countdown").textContent = `Reconnecting in ${seconds} s …`;
+    byId("countdown").hidden = false;
   };
   tick();
   clearInterval(countdown);
   countdown = setInterval(tick, 250);
+}
+
+function stopCountdown() {
+  clearInterval(countdown);
+  byId("countdown").hidden = true;
 }
 
 function send(message) {
@@ -77,7 +107,7 @@ function receive(message) {
       attempts = 0;
       joined = true;
       nick = message.nick;
-      localStorage.setItem("nick", nick);
+      remember("nick", nick);
       banner("");
       byId("enter").hidden = true;
       byId("chat").hidden = false;
@@ -122,8 +152,8 @@ function refused({ reason, text }) {
 
 function happened({ what, nick: who, text }, at) {
   if (what === "said") return line(at, who, text);
-  if (what === "joined") people.set(who.toLowerCase(), who);
-  else people.delete(who.toLowerCase());
+  if (what === "joined") people.set(fold(who), who);
+  else people.delete(fold(who));
   showPeople();
   event(at, `${who} ${what}`);
 }
@@ -166,15 +196,18 @@ function show(item) {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
+// Spellings of one name are one name, as they are for the server.
+const fold = name => name.normalize("NFKC").toLowerCase().normalize("NFKC");
+
 function setPeople(names) {
   people.clear();
-  for (const name of names) people.set(name.toLowerCase(), name);
+  for (const name of names) people.set(fold(name), name);
   showPeople();
 }
 
 function showPeople() {
   const sorted = [...people.values()].sort((a, b) => a.localeCompare(b));
-  byId("count").textContent = sorted.length;
+  byId("count").textContent = joined ? sorted.length : "–";
   byId("people").replaceChildren(...sorted.map(name => {
     const item = document.createElement("li");
     item.textContent = name;
@@ -186,7 +219,8 @@ function showPeople() {
 let hide;
 function banner(text, duration) {
   clearTimeout(hide);
-  byId("banner").textContent = text;
+  // An alert is read aloud whenever it is written.
+  if (byId("banner").textContent !== text) byId("banner").textContent = text;
   byId("banner").hidden = !text;
   if (duration) hide = setTimeout(() => banner(""), duration);
 }
