@@ -62,8 +62,9 @@ class Cable {
 }
 
 /** A tab of a person of its own. */
-async function visit(browser, url) {
+async function visit(browser, url, prepare = () => {}) {
   const context = await browser.newContext({ viewport: { width: 900, height: 560 } });
+  await context.addInitScript(prepare);
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   page.problems = [];
@@ -84,6 +85,18 @@ async function say(page, text) {
   await page.press("#text", "Enter");
 }
 
+/** What a browser does that forbids a page to store anything. */
+function forbidStorage() {
+  Object.defineProperty(window, "localStorage", { get() { throw new DOMException("denied", "SecurityError"); } });
+}
+
+/** Counts how often an alert is written, as it would be read aloud. */
+function countAlerts() {
+  window.alerts = 0;
+  const observer = new MutationObserver(() => { window.alerts += document.getElementById("banner").textContent !== ""; });
+  addEventListener("load", () => observer.observe(document.getElementById("banner"), { childList: true }));
+}
+
 /** The lines on a page, without their times. */
 const lines = page => page.locator("#log li span").allTextContents();
 
@@ -100,7 +113,7 @@ async function run(browser) {
   const cable = new Cable();
   try {
     const ann = await visit(browser, `${await cable.open(server.url.port)}garden`);
-    const bob = await visit(browser, `${server.url}garden`);
+    const bob = await visit(browser, `${server.url}garden`, countAlerts);
 
     await enter(ann, "Ann");
     await sees(ann, "Ann joined");
@@ -128,7 +141,7 @@ async function run(browser) {
     await bob.waitForFunction(() => document.getElementById("banner").hidden);
 
     // Somebody who comes later sees what was said.
-    const carol = await visit(browser, `${server.url}garden`);
+    const carol = await visit(browser, `${server.url}garden`, forbidStorage);
     await enter(carol, "Carol");
     await sees(carol, `Ann ${markup}`);
     await say(carol, "Hello from the third tab.");
@@ -141,20 +154,32 @@ async function run(browser) {
     }
 
     // The server says that it goes, and is found again when it is back.
+    const before = await bob.evaluate(() => window.alerts);
+    const told = [ann, bob, carol].map(page => banner(page, "The server is going down."));
     await interrupt(server);
-    for (const page of [ann, bob, carol]) await banner(page, "The server is going down. Reconnecting in");
+    await Promise.all(told);
+    for (const page of [ann, bob, carol]) {
+      await banner(page, "The server cannot be reached.");
+      assert.deepEqual([await people(page), await page.textContent("#count")], [[], "–"]);
+    }
+    // The seconds until the next attempt change, and the alert does not.
+    const [seconds] = await Promise.all([bob.textContent("#countdown"), banner(bob, "The server cannot be reached.")]);
+    await bob.waitForFunction(text => document.getElementById("countdown").textContent !== text, seconds);
+    assert.equal(await bob.evaluate(() => window.alerts) - before, 2, "one alert for the end and one for the attempts");
     server = await serve(address);
     for (const page of [ann, bob, carol]) {
       await page.waitForSelector("#say button:enabled");
       await page.waitForFunction(() => document.querySelectorAll("#people li").length === 3);
     }
     assert.deepEqual((await people(ann)).sort(), ["Ann", "Bob", "Carol"]);
+    // Nobody knows whether something was said before the server went.
+    await sees(ann, "… some messages were missed …");
     await say(bob, "Here we are again.");
     await sees(ann, "Bob Here we are again.");
 
     // A connection is lost; what was said meanwhile is there afterwards, once and in order.
     cable.cut();
-    await banner(ann, "The connection was lost (1006). Reconnecting in");
+    await banner(ann, "The connection was lost (1006).");
     for (const number of [1, 2, 3]) await say(bob, `While you were out: ${number}`);
     await sees(bob, "Bob While you were out: 3");
     cable.mend();
