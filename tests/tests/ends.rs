@@ -83,7 +83,9 @@ fn a_peer_that_does_not_answer_our_close_is_an_error(adapter: Adapter) {
 }
 
 fn an_error_that_ends_a_connection_is_returned_once(adapter: Adapter) {
-    let ends: [(fn(Raw), fn(&Error) -> bool); 3] = [
+    /// A way to end, and whether an error says so.
+    type Ending = (fn(Raw), fn(&Error) -> bool);
+    let ends: [Ending; 3] = [
         (|raw| raw.send_unmasked(&Frame::close(1011, "")), |error| matches!(error, Error::Closed(_))),
         (drop, |error| matches!(error, Error::Disconnected(_))),
         // Masked, which a server must not do.
