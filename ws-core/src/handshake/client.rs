@@ -165,7 +165,7 @@ impl Handshake {
             deadline: config.open_timeout.map(|timeout| now + timeout),
             config,
             queue,
-            head: HeadReader::default(),
+            head: HeadReader::for_response(),
             now,
             key,
             subprotocols: request.subprotocols.clone(),
@@ -210,7 +210,7 @@ impl Handshake {
     pub fn receive_eof(&mut self) -> HandshakeError {
         match self.refusal.take() {
             Some(refusal) => refusal.into_error(),
-            None => HandshakeError::Eof,
+            None => self.head.foreign_protocol().unwrap_or(HandshakeError::Eof),
         }
     }
 
@@ -229,7 +229,10 @@ impl Handshake {
         if self.poll_timeout().is_none_or(|due| self.now < due) {
             return Ok(());
         }
-        Err(self.refusal.take().map_or(HandshakeError::Timeout, Refusal::into_error))
+        Err(match self.refusal.take() {
+            Some(refusal) => refusal.into_error(),
+            None => self.head.foreign_protocol().unwrap_or(HandshakeError::Timeout),
+        })
     }
 
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called. Receiving can make it

@@ -9,6 +9,13 @@ use super::Response;
 pub enum HandshakeError {
     /// The peer's head is not a head of HTTP/1.x, with the reason.
     MalformedHead(&'static str),
+    /// The peer sent a TLS record in place of HTTP: one end uses TLS and the other does not.
+    TlsRecord,
+    /// The server answered by another protocol than HTTP.
+    NotHttp {
+        /// The first line, or its beginning.
+        beginning: Box<str>,
+    },
     /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
     FirstLineTooLong {
         /// The limit, in bytes.
@@ -130,6 +137,14 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedHead(what) => write!(f, "the peer's HTTP head is malformed: {what}"),
+            Self::TlsRecord => f.write_str(
+                "the peer speaks TLS where HTTP without TLS was expected: a server with TLS is asked with wss://, and one \
+                 without with ws://",
+            ),
+            Self::NotHttp { beginning } => write!(
+                f,
+                "the server does not speak HTTP, it answered {beginning:?}: the port in the URL is that of another service"
+            ),
             Self::FirstLineTooLong { limit } => {
                 write!(f, "the first line of the peer's HTTP head exceeds the limit of {limit} bytes")
             }

@@ -1,4 +1,4 @@
-use alloc::{vec, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
 use super::{
@@ -18,6 +18,8 @@ pub(super) struct HeadReader {
     lines: usize,
     /// `true` if an empty line before the first one is skipped.
     skips_empty_line: bool,
+    /// `true` if the head is a response.
+    is_response: bool,
 }
 
 impl HeadReader {
@@ -28,6 +30,11 @@ impl HeadReader {
     /// received prior to the request-line", which old clients send behind the body of their request before.
     pub(super) fn for_request() -> Self {
         Self { skips_empty_line: true, ..Self::default() }
+    }
+
+    /// Creates a reader of a response.
+    pub(super) fn for_response() -> Self {
+        Self { is_response: true, ..Self::default() }
     }
 
     /// Takes bytes off `input` up to the end of the head; `None` asks for more.
@@ -50,11 +57,15 @@ impl HeadReader {
                 self.bytes.reserve_exact(len);
             }
             self.bytes.extend_from_slice(input.get(..len).unwrap_or_default());
+            if self.lines == 0 {
+                self.judge_beginning()?;
+            }
             while let Some(end) = self.next_line_end() {
                 if self.line_ended(end, config)? {
                     // What follows is not the head's.
                     let _ = input.split_off_mut(..end.saturating_sub(before));
-                    let Self { mut bytes, lines, .. } = mem::take(self);
+                    let next = Self { is_response: self.is_response, ..Self::default() };
+                    let Self { mut bytes, lines, .. } = mem::replace(self, next);
                     bytes.truncate(end);
                     return Ok(Some(Head { bytes, lines }));
                 }
@@ -67,6 +78,36 @@ impl HeadReader {
     /// Returns `true` if any byte has come, apart from an empty line that is skipped.
     pub(super) fn has_begun(&self) -> bool {
         self.lines > 0 || self.bytes.len() > self.line_start
+    }
+
+    /// Recognises other protocols by the first bytes, as soon as there are enough for the same verdict and text however they
+    /// are cut.
+    fn judge_beginning(&self) -> Result<(), HandshakeError> {
+        /// Number of bytes after which the text of another protocol is not waited for.
+        const ENOUGH: usize = 64;
+        let beginning = self.bytes.get(self.line_start..).unwrap_or_default();
+        // RFC 8446 5.1: an alert or a handshake message. The major version is 3 in all versions of TLS.
+        if let [0x15 | 0x16, 0x03, ..] = beginning {
+            return Err(HandshakeError::TlsRecord);
+        }
+        let is_enough = beginning.len() >= ENOUGH || beginning.contains(&b'\n');
+        self.foreign_protocol().filter(|_| is_enough).map_or(Ok(()), Err)
+    }
+
+    /// Returns the error of a response that does not begin as one of HTTP does.
+    pub(super) fn foreign_protocol(&self) -> Option<HandshakeError> {
+        const HTTP: &[u8] = b"HTTP/";
+        /// Number of bytes that are kept.
+        const KEPT: usize = 64;
+        let begun = self.bytes.get(..HTTP.len()).unwrap_or(&self.bytes);
+        let is_http = HTTP.get(..begun.len()).is_some_and(|http| http.eq_ignore_ascii_case(begun));
+        // A blank line is a malformed head.
+        if !self.is_response || self.lines > 0 || is_http || matches!(*begun, [b'\r' | b'\n', ..]) {
+            return None;
+        }
+        let line = self.bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let beginning = String::from_utf8_lossy(line.get(..KEPT).unwrap_or(line));
+        Some(HandshakeError::NotHttp { beginning: beginning.into_owned().into_boxed_str() })
     }
 
     /// Where the next line ends, behind its line feed.
@@ -93,7 +134,7 @@ impl HeadReader {
                 return Err(HandshakeError::MalformedHead("the first line is blank"));
             }
             self.line_start = end;
-            return Ok(false);
+            return self.judge_beginning().map(|()| false);
         }
         // The first line is not a field.
         if self.lines > config.max_headers {

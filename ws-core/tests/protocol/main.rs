@@ -23,6 +23,7 @@ mod in_place;
 mod keepalive;
 mod limits;
 mod networks;
+mod other_protocols;
 mod pairs;
 mod pings;
 mod progress;

@@ -103,7 +103,6 @@ fn a_request_is_http_1_1_or_1_0() {
         "GET ",
         " ",
         "GET /chat ICE/1.1",
-        "\u{16}\u{3}\u{1}",
     ] {
         assert_malformed(line, &Head::request().first_line(line));
     }

@@ -92,6 +92,8 @@ fn errors_of_the_handshake_say_which_side_did_what() {
         (HandshakeError::UnsendableHeader, "a header cannot be sent"),
         (HandshakeError::UnsendableSubprotocol, "a subprotocol cannot be offered"),
         (HandshakeError::SubprotocolNotOffered, "a subprotocol was accepted"),
+        (HandshakeError::TlsRecord, "the peer speaks TLS"),
+        (HandshakeError::NotHttp { beginning: "SSH-2.0".into() }, "the server does not speak HTTP"),
         (HandshakeError::Timeout, "in time"),
         (HandshakeError::Eof, "closed the stream"),
         (HandshakeError::MissingHeader("Host"), "did not send the header Host"),
