@@ -231,7 +231,9 @@ fn a_redirect_is_not_followed_but_shown() {
 #[test]
 fn a_server_that_speaks_something_else_is_told_from_one_that_closes() {
     bounded(|| {
-        assert!(matches!(refused_with("220 mail.example ESMTP\r\n\r\n"), HandshakeError::MalformedHead(_)));
+        let beginning = "220 mail.example ESMTP".into();
+        assert_eq!(refused_with("220 mail.example ESMTP\r\n\r\n"), HandshakeError::NotHttp { beginning });
+        assert_eq!(refused_with("\u{15}\u{3}\u{3}"), HandshakeError::TlsRecord);
         assert!(matches!(refused_with(""), HandshakeError::Eof));
         assert!(matches!(refused_with("HTTP/1.1 101 Swi"), HandshakeError::Eof));
     });
