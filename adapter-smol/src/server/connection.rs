@@ -141,10 +141,11 @@ async fn close(server: &Server, duplex: Arc<Duplex>, returned: HandlerResult, or
         let _ = duplex.begin_close(code, reason);
     }
     let _ = duplex.receive_to_end().await;
-    poll_fn(|cx| duplex.poll_drain(cx)).await;
+    // How it has ended is known before the peer has closed its side.
     if let Some(closure) = duplex.closure() {
         server.reporter.report_end(closure, lost, origin.as_deref());
     }
+    poll_fn(|cx| duplex.poll_drain(cx)).await;
     // A socket that no other handle holds is closed with it.
     if let Err(duplex) = Arc::try_unwrap(duplex) {
         duplex.abandon();

@@ -98,8 +98,9 @@ fn run(
         let _ = duplex.close(code, reason);
     }
     let _ = duplex.receive_to_end();
-    duplex.drain();
+    // How it has ended is known before the peer has closed its side.
     if let Some(closure) = duplex.closure() {
         server.reporter.report_end(closure, lost, origin);
     }
+    duplex.drain();
 }
