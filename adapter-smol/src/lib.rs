@@ -66,7 +66,7 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
-    OriginPolicy, PreparedMessage, ProtocolError, Response, SendError, State, UrlError,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{

@@ -268,7 +268,7 @@ fn a_message_that_is_too_big_for_the_peer_ends_with_its_1009(language: Language,
     let terms = Terms { max_size: Some(1000), ..Terms::default() };
     let mut pair = Pair::open(language, role, OURS, terms);
     pair.ws.send(&[1; 1001]).unwrap();
-    Pair::receive_to_end(&mut pair.ws).unwrap();
+    assert!(matches!(Pair::receive_to_end(&mut pair.ws), Err(Error::Closed(_))));
     assert_eq!(pair.ws.closure().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
 }
 

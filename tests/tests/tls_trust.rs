@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ws_std::{ClientTls, CloseCode, Error, ServerTls, TlsError};
+use ws_std::{ClientTls, CloseCode, Error, HandshakeError, ServerTls, TlsError};
 use ws_tests::{
     RawListener, SLACK,
     certificates::{Authority, Identity},
@@ -31,10 +31,26 @@ with_both_adapters! {
     pem_that_is_none_is_a_readable_error
     files_that_are_not_there_are_named
     a_key_of_another_certificate_is_refused
+    a_page_that_came_without_tls_may_not_open_a_connection_over_tls
 }
 
 fn serve(adapter: Adapter, tls: ServerTls) -> Running {
     Server::new(adapter).mount("/", Route::echo(adapter)).tls(tls).start()
+}
+
+fn a_page_that_came_without_tls_may_not_open_a_connection_over_tls(adapter: Adapter) {
+    let server = serve(adapter, Authority::shared().server().serving());
+    for (scheme, opens) in [("https", true), ("http", false)] {
+        let origin = format!("{scheme}://{}", server.address());
+        let client = client(adapter, &server, Authority::shared().trusted()).header("Origin", &origin);
+        match client.connect() {
+            Ok(_) => assert!(opens, "{origin}"),
+            Err(Error::Handshake(HandshakeError::Refused(response))) => {
+                assert_eq!((response.status(), opens), (403, false), "{origin}");
+            }
+            Err(error) => panic!("{origin}: {error}"),
+        }
+    }
 }
 
 fn client(adapter: Adapter, server: &Running, tls: ClientTls) -> Client {
@@ -139,7 +155,7 @@ fn a_plain_client_of_a_tls_server_sees_a_readable_error(adapter: Adapter) {
     assert!(began.elapsed() < SLACK, "it did not wait for a deadline");
     let said = error.to_string();
     assert!(!said.is_empty() && said.chars().all(|char| !char.is_control()), "{said:?}");
-    assert!(matches!(error, Error::Handshake(ws_std::HandshakeError::TlsRecord) | Error::Io(_)), "{error:?}");
+    assert!(matches!(error, Error::Handshake(HandshakeError::TlsRecord) | Error::Io(_)), "{error:?}");
     expect_echo(client(adapter, &server, Authority::shared().trusted()));
 }
 
@@ -152,7 +168,7 @@ fn a_server_that_never_answers_is_given_up_within_the_open_timeout(adapter: Adap
     let error = client.tls(Authority::shared().trusted()).connect().unwrap_err();
     let took = began.elapsed();
     assert!(took >= limit && took < limit + SLACK, "{took:?}");
-    assert!(matches!(error, Error::Handshake(ws_std::HandshakeError::Timeout)), "{error:?}");
+    assert!(matches!(error, Error::Handshake(HandshakeError::Timeout)), "{error:?}");
 }
 
 fn a_refused_client_does_not_keep_others_from_the_server(adapter: Adapter) {

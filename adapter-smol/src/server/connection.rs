@@ -4,7 +4,7 @@ use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_lite::FutureExt as _;
 use ws_core::{
-    CloseCode, Connection, HandshakeError, State,
+    CloseCode, Connection, HandshakeError, Scheme, State,
     server::{Handshake, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
@@ -66,6 +66,9 @@ async fn open(
         }
     };
     request.set_peer_addr(peer);
+    if server.tls_config.is_some() {
+        request.set_scheme(Scheme::Https);
+    }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
         opening.respond(response, (&*server.config).into()).await;

@@ -15,7 +15,7 @@ use ws_core::{
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
     Error, ListenOptions,
-    tls::{ServerTls, rustls},
+    tls::{ServerTlsConfig, rustls},
 };
 
 pub use handle::Handle;
@@ -55,7 +55,7 @@ type Spawner = dyn Fn(Task) + Send + Sync;
 pub struct Server {
     site: Site<Arc<Handler>>,
     settings: Settings,
-    tls: Option<ServerTls>,
+    tls: Option<ServerTlsConfig>,
     spawner: Option<Box<Spawner>>,
     reporter: Reporter,
     /// What follows from these when the server is bound.
@@ -191,8 +191,8 @@ impl Server {
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
-    pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.tls = Some(tls);
+    pub fn tls(mut self, tls: impl Into<ServerTlsConfig>) -> Self {
+        self.tls = Some(tls.into());
         self
     }
 
@@ -240,7 +240,7 @@ impl Server {
     pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         self.site.settle()?;
         self.config = Arc::new(self.site.config().clone());
-        self.tls_config = self.tls.as_ref().map(ServerTls::build).transpose()?;
+        self.tls_config = self.tls.as_ref().map(ServerTlsConfig::build).transpose()?;
         Listener::new(self, socket.into().into())
     }
 }

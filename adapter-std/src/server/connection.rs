@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    CloseCode, Connection, HandshakeError, State,
+    CloseCode, Connection, HandshakeError, Scheme, State,
     server::{Handshake, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
@@ -27,6 +27,9 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
         Err(error) => return refuse(server, opening, error),
     };
     request.set_peer_addr(opening.socket().peer_addr());
+    if server.tls_config.is_some() {
+        request.set_scheme(Scheme::Https);
+    }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
         return opening.respond(response, server.config.close_timeout);

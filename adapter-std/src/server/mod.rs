@@ -16,7 +16,7 @@ use ws_core::{
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
     Error, ListenOptions,
-    tls::{ServerTls, rustls},
+    tls::{ServerTlsConfig, rustls},
 };
 
 pub use handle::Handle;
@@ -48,7 +48,7 @@ use crate::WebSocket;
 pub struct Server {
     site: Site<Arc<Handler>>,
     settings: Settings,
-    tls: Option<ServerTls>,
+    tls: Option<ServerTlsConfig>,
     reporter: Reporter,
     /// What follows from these when the server is bound.
     config: Arc<Config>,
@@ -186,8 +186,8 @@ impl Server {
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
-    pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.tls = Some(tls);
+    pub fn tls(mut self, tls: impl Into<ServerTlsConfig>) -> Self {
+        self.tls = Some(tls.into());
         self
     }
 
@@ -229,7 +229,7 @@ impl Server {
     pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         self.site.settle()?;
         self.config = Arc::new(self.site.config().clone());
-        self.tls_config = self.tls.as_ref().map(ServerTls::build).transpose()?;
+        self.tls_config = self.tls.as_ref().map(ServerTlsConfig::build).transpose()?;
         Listener::new(self, socket.into().into())
     }
 }
