@@ -171,15 +171,18 @@ impl Shared {
         let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         // A client that waits to be accepted would be reset with the socket.
         let late = listener.as_ref().map_or_else(Vec::new, |listener| self.accept_waiting(listener));
-        self.change(|connections| {
-            let stop =
-                connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
-            // The earliest of several deadlines counts.
-            stop.until = stop.until.into_iter().chain(until).min();
-            connections.late.extend(late);
-        });
-        drop(listener.take());
+        let mut connections = self.connections();
+        let stop = connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
+        // The earliest of several deadlines counts.
+        stop.until = stop.until.into_iter().chain(until).min();
+        connections.late.extend(late);
+        let waiting = mem::take(&mut connections.waiting);
+        drop(connections);
+        let closed = listener.take();
+        // A waker may run the task that accepts, which wants the lock.
         drop(listener);
+        drop(closed);
+        waiting.into_iter().for_each(Waker::wake);
         for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
             if let Some(duplex) = stage.duplex() {
                 // It cannot fail: this code and reason can be sent.
