@@ -20,6 +20,7 @@ with_both_adapters! {
     another_server_can_listen_at_once_when_a_stop_begins
     without_another_server_new_clients_are_refused_at_once
     clients_that_have_connected_when_a_stop_begins_are_answered
+    clients_that_have_connected_before_the_server_serves_are_answered_too
     begin_stop_does_not_wait
     stop_in_a_handler_does_not_wait_for_itself
     stop_in_a_callback_does_not_wait_for_itself
@@ -77,6 +78,13 @@ fn clients_that_have_connected_when_a_stop_begins_are_answered(adapter: Adapter)
     }
     assert!(server.handle().stop(PATIENCE));
     server.served().unwrap();
+}
+
+fn clients_that_have_connected_before_the_server_serves_are_answered_too(adapter: Adapter) {
+    let (mut raw, serving) = echo(adapter).stop_and_serve();
+    raw.write(wire::request("/", &[]));
+    assert_eq!(raw.reply().status, 503);
+    serving.join().unwrap().unwrap();
 }
 
 fn begin_stop_does_not_wait(adapter: Adapter) {

@@ -84,6 +84,9 @@ impl Listener {
             self.shared.end_accepting();
             accepted?;
         }
+        for client in self.shared.take_late_clients() {
+            self.admit(client, &mut refused);
+        }
         if let Some(stop) = self.shared.stop() {
             refused.finish()?;
             if !self.shared.end_all(stop) {
@@ -108,7 +111,7 @@ impl Listener {
         }
     }
 
-    /// Accepts a client and hands it to a thread, or refuses it.
+    /// Accepts a client.
     fn accept(&self, listener: &socket2::Socket, refused: &mut Refused) -> io::Result<Accepted> {
         let socket = match listener.accept() {
             Ok((socket, _)) => socket,
@@ -117,11 +120,17 @@ impl Listener {
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(Accepted::Client),
             Err(_) => return Ok(Accepted::Shortage),
         };
+        self.admit(socket, refused);
+        Ok(Accepted::Client)
+    }
+
+    /// Hands a client to a thread, or refuses it.
+    fn admit(&self, socket: socket2::Socket, refused: &mut Refused) {
         let settings = &self.shared.server.settings;
         // It fails for a Unix-domain socket, which needs it not, and, as the next may, for a client that has gone
         // already.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
-        let Ok(socket) = Socket::new(socket).map(Arc::new) else { return Ok(Accepted::Client) };
+        let Ok(socket) = Socket::new(socket).map(Arc::new) else { return };
         let (shared, served) = (self.shared.clone(), socket.clone());
         let run = self.shared.pool.run(move || {
             let registration = shared.register(&served);
@@ -130,7 +139,6 @@ impl Listener {
         if run.is_err() {
             self.refuse(socket, refused);
         }
-        Ok(Accepted::Client)
     }
 
     fn refuse(&self, socket: Arc<Socket>, refused: &mut Refused) {

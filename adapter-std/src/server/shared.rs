@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     io::Write as _,
+    mem,
     net::Shutdown,
     os::unix::net::UnixStream,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
@@ -26,7 +27,7 @@ pub(super) struct Shared {
     pub(super) server: Server,
     pub(super) pool: Arc<Pool>,
     /// The listening socket, until it is served or the server stops.
-    pub(super) listener: Mutex<Option<socket2::Socket>>,
+    listener: Mutex<Option<socket2::Socket>>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
     /// Wakes the thread that accepts.
@@ -40,6 +41,8 @@ struct Connections {
     /// The thread that accepts.
     accepting: Option<ThreadId>,
     stop: Option<Stop>,
+    /// Clients that had connected when the listening socket was closed, if no thread accepted then.
+    late: Vec<socket2::Socket>,
     /// Whether some had not ended at the deadline, and were broken off.
     broken_off: bool,
 }
@@ -103,6 +106,11 @@ impl Shared {
         self.listener_closed.notify_all();
     }
 
+    /// Returns the clients that had connected when the listening socket was closed, if no thread accepted then.
+    pub(super) fn take_late_clients(&self) -> Vec<socket2::Socket> {
+        mem::take(&mut self.connections().late)
+    }
+
     pub(super) fn stop(&self) -> Option<Stop> {
         self.connections().stop
     }
@@ -123,7 +131,13 @@ impl Shared {
             // The earliest of several deadlines counts.
             stop.until = stop.until.into_iter().chain(until).min();
         }
-        drop(self.listener.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listener) = listener {
+            // A client that waits to be accepted would be reset with the socket.
+            while let Ok((client, _)) = listener.accept() {
+                self.connections().late.push(client);
+            }
+        }
         // It fails if no thread accepts, or if the pipe is full of wake-ups.
         let _ = (&self.wake).write(&[1]);
         self.wait_for_listener();

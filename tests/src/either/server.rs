@@ -11,7 +11,7 @@ use ws_std::{
 };
 
 use super::{Adapter, WebSocket};
-use crate::PATIENCE;
+use crate::{PATIENCE, Raw};
 
 /// A route of either adapter.
 #[derive(Clone, Debug)]
@@ -236,6 +236,24 @@ impl Server {
             Self::Std(server) => server.bind(address)?.into(),
             Self::Smol(server) => server.bind(address)?.into(),
         })
+    }
+
+    /// Stops the server when a client has connected, and only then serves.
+    pub fn stop_and_serve(self) -> (Raw, JoinHandle<Result<(), Error>>) {
+        match self {
+            Self::Std(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                let raw = Raw::connect(listener.local_addr().expect("an address"));
+                listener.handle().begin_stop(PATIENCE);
+                (raw, thread::spawn(move || listener.serve()))
+            }
+            Self::Smol(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                let raw = Raw::connect(listener.local_addr().expect("an address"));
+                listener.handle().begin_stop(PATIENCE);
+                (raw, thread::spawn(move || smol::block_on(listener.serve())))
+            }
+        }
     }
 
     /// As `Server::bind_unix`, and serves.
