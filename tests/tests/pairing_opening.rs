@@ -91,8 +91,7 @@ fn a_limit_of_one_route_is_not_that_of_another(pairing: Pairing) {
     client.send("four").unwrap();
     assert_eq!(client.message(), "four");
     client.send("five!").unwrap();
-    client.receive_to_end().unwrap();
-    assert_eq!(client.closure().code, CloseCode::MESSAGE_TOO_BIG);
+    assert_eq!(client.receive_to_abnormal_close().code, CloseCode::MESSAGE_TOO_BIG);
 }
 
 fn a_route_decides_which_origins_may_connect(pairing: Pairing) {
