@@ -245,7 +245,7 @@ fn echo_client_complains_in_one_line_about_what_is_not_there() {
         drop(listener);
         let line = complaint("echo_client", &[&url]);
         assert!(line.contains(&address), "{line}");
-        assert!(complaint("echo_client", &["http://127.0.0.1/"]).contains("ws://"));
+        assert!(complaint("echo_client", &["ftp://127.0.0.1/"]).contains("ws://"));
         assert!(complaint("echo_client", &["nonsense"]).contains("ws://"));
         assert!(complaint("echo_client", &[]).contains("ws://"));
         complaint("echo_client", &["--bogus"]);
