@@ -2,7 +2,8 @@
 //!
 //! Everything lies behind one lock, which is held while a task is polled and never while it waits. So each future of this
 //! crate can be dropped at any point: what was read, and what is to be written, stays here. Tasks are woken when the lock
-//! has been released, because a waker may run its task at once.
+//! has been released, because a waker may run its task at once. One exception is left: where receiving moves from one
+//! living task to another, `async-io` wakes the waker that is replaced, under the lock.
 
 mod receiving;
 mod sending;

@@ -19,7 +19,7 @@ use crate::{duplex::Duplex, socket::Socket};
 
 /// How long clients that have connected may take to send their request after a stop has begun.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
-/// How long a stop waits for the thread that accepts to close the listening socket.
+/// How long a stop waits at most for the thread that accepts to close the listening socket.
 const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 
 /// State of a server that the listener, its connections and its handles share.
@@ -140,7 +140,7 @@ impl Shared {
         }
         // It fails if no thread accepts, or if the pipe is full of wake-ups.
         let _ = (&self.wake).write(&[1]);
-        self.wait_for_listener();
+        self.wait_for_listener(timeout.min(CLOSING_LISTENER));
         for duplex in self.open_connections() {
             // It cannot fail: this code and reason can be sent.
             let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
@@ -149,10 +149,10 @@ impl Shared {
 
     /// Waits until the thread that accepts has closed the listening socket, which takes as long as to accept the clients
     /// that have connected.
-    fn wait_for_listener(&self) {
+    fn wait_for_listener(&self, timeout: Duration) {
         let me = thread::current().id();
         let is_open = |connections: &mut Connections| connections.accepting.is_some_and(|it| it != me);
-        let waited = self.listener_closed.wait_timeout_while(self.connections(), CLOSING_LISTENER, is_open);
+        let waited = self.listener_closed.wait_timeout_while(self.connections(), timeout, is_open);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
