@@ -5,6 +5,7 @@
 //! has been released, because a waker may run its task at once. One exception is left: where receiving moves from one
 //! living task to another, `async-io` wakes the waker that is replaced, under the lock.
 
+mod assembling;
 mod receiving;
 mod sending;
 
@@ -19,7 +20,7 @@ use std::{
 use ws_core::{Closure, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Driver, MessageAssembler};
 
-pub(crate) use self::receiving::Assembling;
+pub(crate) use self::assembling::Assembling;
 use crate::{
     input::{self, Input},
     lazy_timer::LazyTimer,

@@ -9,12 +9,10 @@ use std::{
 };
 
 use futures_lite::Future;
-use ws_core::{Chunk, Event, Message, Timestamp};
-use ws_transport::{
-    Deadline, Driver, Error, InputEnd, MessageAssembler, ReadSize, RecycledBuffer, Step, Turn,
-};
+use ws_core::{Event, Timestamp};
+use ws_transport::{Deadline, Driver, Error, InputEnd, Step, Turn};
 
-use super::{BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
+use super::{Assembling, BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
 use crate::stream::Stream;
 
 /// How a turn ended.
@@ -75,37 +73,6 @@ impl Wait {
 
     fn deadline(&mut self, timeout: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
         *self.until.get_or_insert_with(|| timeout.map(|timeout| now + timeout))
-    }
-}
-
-/// What it takes to make owned messages of events.
-pub(crate) struct Assembling<'i> {
-    assembler: &'i mut Option<Box<MessageAssembler>>,
-    recycled: &'i mut RecycledBuffer,
-    read_size: &'i mut ReadSize,
-}
-
-impl Assembling<'_> {
-    /// Returns the message that an event is or ends.
-    #[inline]
-    pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
-        match event {
-            Event::Message(message) => {
-                self.read_size.received(&message);
-                Some(self.recycled.own(message))
-            }
-            Event::Chunk(chunk) => self.add(chunk.into_owned()),
-            _ => None,
-        }
-    }
-
-    fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
-        if chunk.last && self.assembler.is_none() {
-            return Some(chunk.payload);
-        }
-        let message = self.assembler.get_or_insert_default().add(chunk)?;
-        *self.assembler = None;
-        Some(message)
     }
 }
 

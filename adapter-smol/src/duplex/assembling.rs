@@ -1,0 +1,35 @@
+//! Owned messages from the events of a connection.
+
+use ws_core::{Chunk, Event, Message};
+use ws_transport::{MessageAssembler, ReadSize, RecycledBuffer};
+
+/// What it takes to make owned messages of events.
+pub(crate) struct Assembling<'i> {
+    pub(super) assembler: &'i mut Option<Box<MessageAssembler>>,
+    pub(super) recycled: &'i mut RecycledBuffer,
+    pub(super) read_size: &'i mut ReadSize,
+}
+
+impl Assembling<'_> {
+    /// Returns the message that an event is or ends.
+    #[inline]
+    pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
+        match event {
+            Event::Message(message) => {
+                self.read_size.received(&message);
+                Some(self.recycled.own(message))
+            }
+            Event::Chunk(chunk) => self.add(chunk.into_owned()),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+        if chunk.last && self.assembler.is_none() {
+            return Some(chunk.payload);
+        }
+        let message = self.assembler.get_or_insert_default().add(chunk)?;
+        *self.assembler = None;
+        Some(message)
+    }
+}
