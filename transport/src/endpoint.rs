@@ -147,6 +147,39 @@ impl ListenOptions {
     }
 }
 
+/// Makes the operating system ignore attempts to connect to a listening TCP socket from now on, on Linux. Call it before
+/// the last `accept` calls and the close of the socket.
+///
+/// Closing a listening socket resets the connections that wait to be accepted. Without this call, a client that connects
+/// between the last `accept` and the close is reset. An ignored client sends its SYN again after a second (RFC 6298,
+/// section 2) and reaches the next server of the address, or is refused. Handshakes that have begun still complete.
+pub fn ignore_new_connections(listener: &Socket) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        use socket2::SockFilter;
+
+        // A classic BPF program. The kernel runs it on each segment for the listening socket, from the TCP header on.
+        const IGNORE_SYN: [SockFilter; 4] = [
+            // Load the byte of flags (RFC 9293, section 3.1).
+            SockFilter::new(0x30, 0, 0, 13),
+            // If SYN is set, continue, else skip one instruction.
+            SockFilter::new(0x45, 0, 1, 0x02),
+            // Drop the segment.
+            SockFilter::new(0x06, 0, 0, 0),
+            // Keep all of the segment.
+            SockFilter::new(0x06, 0, 0, u32::MAX),
+        ];
+        // The segments of other sockets have another format.
+        let is_tcp = listener.local_addr().is_ok_and(|address| address.is_ipv4() || address.is_ipv6());
+        if is_tcp {
+            // If the system does not allow filters, a client may be reset as without this call.
+            let _ = listener.attach_filter(&IGNORE_SYN);
+        }
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = listener;
+}
+
 /// Begins to connect, without waiting. When the socket can be written to, it has, or has an error to take.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub mod tls;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
-pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
+pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, ignore_new_connections, write_now};
 pub use error::{Deadline, Error};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
 pub use read_size::ReadSize;

@@ -19,6 +19,7 @@ use futures_lite::future;
 use slab::Slab;
 use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
+use ws_transport::ignore_new_connections;
 
 use super::Server;
 use crate::{
@@ -192,6 +193,7 @@ impl Shared {
     }
 
     fn accept_waiting(&self, listener: &Async<socket2::Socket>) -> Vec<Client> {
+        ignore_new_connections(listener.get_ref());
         let mut late = Vec::new();
         loop {
             match accept(listener.get_ref(), self.server.settings.listen.nodelay) {

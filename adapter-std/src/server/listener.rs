@@ -14,7 +14,10 @@ use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::Error;
 
-use super::{Handle, Server, connection, shared::Shared};
+use super::{
+    Handle, Server, connection,
+    shared::{Shared, accept_waiting},
+};
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
@@ -101,27 +104,26 @@ impl Listener {
         loop {
             let [is_stopped, has_connected] = refused.wait([self.stopped.as_fd(), listener.as_fd()])?;
             if is_stopped {
-                // A client that waits here would be reset with the socket.
-                while self.accept(listener, refused)? == Accepted::Client {}
+                accept_waiting(listener, |client| self.admit(client, refused));
                 return Ok(());
             }
-            if has_connected && self.accept(listener, refused)? == Accepted::Shortage {
+            if has_connected && self.accept(listener, refused) == Accepted::Shortage {
                 wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(SHORTAGE))?;
             }
         }
     }
 
     /// Accepts a client.
-    fn accept(&self, listener: &socket2::Socket, refused: &mut Refused) -> io::Result<Accepted> {
+    fn accept(&self, listener: &socket2::Socket, refused: &mut Refused) -> Accepted {
         let socket = match listener.accept() {
             Ok((socket, _)) => socket,
-            Err(error) if is_timeout(&error) => return Ok(Accepted::Nothing),
+            Err(error) if is_timeout(&error) => return Accepted::Nothing,
             // The client has gone.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(Accepted::Client),
-            Err(_) => return Ok(Accepted::Shortage),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Accepted::Client,
+            Err(_) => return Accepted::Shortage,
         };
         self.admit(socket, refused);
-        Ok(Accepted::Client)
+        Accepted::Client
     }
 
     /// Hands a client to a thread, or refuses it.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     mem,
     net::Shutdown,
     os::unix::net::UnixStream,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use ws_core::CloseCode;
+use ws_transport::ignore_new_connections;
 
 use super::{Server, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
@@ -26,8 +27,6 @@ const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) server: Server,
     pub(super) pool: Arc<Pool>,
-    /// The listening socket, until it is served or the server stops.
-    listener: Mutex<Option<socket2::Socket>>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
     /// Wakes the thread that accepts.
@@ -36,6 +35,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Connections {
+    /// The listening socket, until it is served or the server stops.
+    listener: Option<socket2::Socket>,
     next_id: u64,
     by_id: HashMap<u64, Entry>,
     /// The thread that accepts.
@@ -72,11 +73,11 @@ enum Stage {
 
 impl Shared {
     pub(super) fn new(server: Server, listener: socket2::Socket, wake: UnixStream) -> Self {
+        let connections = Connections { listener: Some(listener), ..Connections::default() };
         Self {
             pool: Pool::new(&server.settings.threads),
             server,
-            listener: Mutex::new(Some(listener)),
-            connections: Mutex::default(),
+            connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
             wake,
         }
@@ -95,7 +96,7 @@ impl Shared {
     /// Takes the listening socket, to accept by this thread. Returns `None` if the server has stopped already.
     pub(super) fn begin_accepting(&self) -> Option<socket2::Socket> {
         let mut connections = self.connections();
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = connections.listener.take();
         connections.accepting = listener.is_some().then(|| thread::current().id());
         listener
     }
@@ -130,12 +131,9 @@ impl Shared {
                 connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
             // The earliest of several deadlines counts.
             stop.until = stop.until.into_iter().chain(until).min();
-        }
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(listener) = listener {
-            // A client that waits to be accepted would be reset with the socket.
-            while let Ok((client, _)) = listener.accept() {
-                self.connections().late.push(client);
+            // Under the same lock: a thread that begins to serve finds either the socket or all of its clients.
+            if let Some(listener) = connections.listener.take() {
+                accept_waiting(&listener, |client| connections.late.push(client));
             }
         }
         // It fails if no thread accepts, or if the pipe is full of wake-ups.
@@ -196,6 +194,19 @@ impl Shared {
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts the clients that have connected, before the listening socket is closed, which would reset them.
+pub(super) fn accept_waiting(listener: &socket2::Socket, mut admit: impl FnMut(socket2::Socket)) {
+    ignore_new_connections(listener);
+    loop {
+        match listener.accept() {
+            Ok((client, _)) => admit(client),
+            // The client has gone.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => return,
+        }
     }
 }
 
