@@ -10,7 +10,7 @@ use ws_core::{Connection, Message, PreparedMessage, SendError};
 /// ```
 /// use ws_transport::{Backlog, Overflow};
 ///
-/// // For prices, where only the last counts:
+/// // For prices, of which only the latest matters:
 /// let backlog = Backlog { overflow: Overflow::KeepLatest, ..Backlog::default() };
 /// assert_eq!((backlog.messages, backlog.bytes), (256, 1 << 20));
 /// ```

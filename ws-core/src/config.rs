@@ -11,7 +11,7 @@ use core::time::Duration;
 /// let mut config = Config::default();
 /// config.max_message_size = 64 * 1024 * 1024;
 /// config.keepalive = Some(Keepalive { interval: Duration::from_secs(15), ..Keepalive::default() });
-/// let config = Arc::new(config); // one for all connections
+/// let config = Arc::new(config); // shared by all connections
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

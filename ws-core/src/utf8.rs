@@ -30,7 +30,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
 /// assert_eq!(decoder.decode(b"gr\xc3")?, (None, "gr"));
 /// assert_eq!(decoder.decode(b"\xbc\xc3\x9fe")?, (Some('ü'), "ße"));
 /// assert!(decoder.is_complete());
-/// // A surrogate is certain after its second byte.
+/// // A surrogate is detected at its second byte.
 /// assert!(decoder.decode(b"\xed\xa0").is_err());
 /// # Ok::<(), ws_core::ProtocolError>(())
 /// ```

@@ -37,7 +37,7 @@ impl ClientTls {
     /// ```compile_fail
     /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ClientConfig>) {
     /// use ws_transport::tls::ClientTls;
-    /// // Trust is a setting of `config`.
+    /// // `config` contains the trusted authorities.
     /// let _ = ClientTls::from_config(config).ca_file("ca.pem");
     /// # }
     /// ```

@@ -61,7 +61,7 @@ impl ServerTls {
     /// ```compile_fail
     /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ServerConfig>) {
     /// use ws_transport::tls::ServerTls;
-    /// // Client certificates are a setting of `config`.
+    /// // `config` contains the policy for client certificates.
     /// let _ = ServerTls::from_config(config).require_clients_from(b"-----BEGIN CERTIFICATE-----");
     /// # }
     /// ```

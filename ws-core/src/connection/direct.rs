@@ -151,7 +151,7 @@ impl Connection {
     ///     connection.lend_transmit(&mut spare);
     ///     connection.send(message)?;
     ///     let waiting = connection.buffered();
-    ///     connection.transmit().advance(waiting); // a driver would write them
+    ///     connection.transmit().advance(waiting); // a driver writes these bytes
     ///     connection.reclaim_transmit(&mut spare);
     /// }
     /// # Ok::<(), ws_core::SendError>(())

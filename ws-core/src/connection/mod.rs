@@ -58,7 +58,7 @@ use crate::{
 ///
 /// client.send("Hello")?;
 /// let mut wire = vec![0; client.transmit().remaining()];
-/// client.transmit().copy_to_slice(&mut wire); // a driver would write to a socket and read from one
+/// client.transmit().copy_to_slice(&mut wire); // a driver writes to a socket and reads from one
 ///
 /// let mut input = &mut wire[..];
 /// while let Some(event) = server.receive(&mut input)? {

@@ -9,7 +9,7 @@ use crate::{ProtocolError, excerpt::Excerpt};
 /// ```
 /// use ws_core::frame::{Header, Opcode};
 ///
-/// // RFC 6455 section 5.7: a single-frame masked text message that says "Hello".
+/// // RFC 6455 section 5.7: a single-frame masked text message with the text "Hello".
 /// let (header, length) = Header::decode(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f])?.unwrap();
 /// assert_eq!(length, 6);
 /// assert_eq!(header.opcode, Opcode::Text);

@@ -9,7 +9,7 @@
 //! let seed = [7; 32]; // 32 random bytes from the operating system
 //! let mut handshake = Handshake::new(&request, Arc::new(Config::default()), seed, Timestamp::ZERO)?;
 //! assert!(handshake.transmit().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
-//! // Write that, then give what is read to `handshake.receive`.
+//! // Write the request, then pass the bytes that you read to `handshake.receive`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -42,7 +42,7 @@ const ZONE_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remo
 /// let url: Url = "ws://[::1]:9001".parse()?;
 /// assert_eq!((url.host(), url.port(), url.target()), ("::1", 9001, "/"));
 ///
-/// let url: Url = "https://[fe80::1%25eth0]/".parse()?; // an address of one link
+/// let url: Url = "https://[fe80::1%25eth0]/".parse()?; // a link-local address
 /// assert_eq!((url.host(), url.server_name()), ("fe80::1%eth0", "fe80::1"));
 /// assert_eq!(url.to_string(), "wss://[fe80::1%25eth0]/");
 /// # Ok::<(), ws_core::UrlError>(())

@@ -10,7 +10,7 @@ use crate::{CloseCode, Connection, Role, excerpt::Excerpt};
 /// use ws_core::{CloseCode, Config, Role, testing::{Ending, Pair}};
 ///
 /// let mut pair = Pair::open(Arc::new(Config::default()));
-/// // Both ends close at once, and what each has said is on its way when they do.
+/// // Both ends close at once, while their messages are in transit.
 /// for role in [Role::Client, Role::Server] {
 ///     pair.end(role).connection.send("last words").unwrap();
 ///     Ending::Close(CloseCode::GOING_AWAY, "bye".into()).apply(&mut pair, role);

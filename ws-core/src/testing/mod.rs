@@ -15,7 +15,7 @@
 //! use std::{sync::Arc, time::Duration};
 //! use ws_core::{Config, Event, Message, Role, testing::Pair};
 //!
-//! /// The server's side of the protocol: it adds up whatever numbers it is sent.
+//! /// The server's side of the protocol: it adds the numbers that it receives.
 //! fn answer(total: &mut u64, message: &Message<'_>) -> String {
 //!     match message.as_text().and_then(|text| text.parse::<u64>().ok()) {
 //!         Some(number) => {

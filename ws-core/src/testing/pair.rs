@@ -24,7 +24,7 @@ use crate::{
 /// pair.settle();
 /// assert_eq!(pair.end(Role::Server).take_events(), [Event::Message(Message::from("Are you there?"))]);
 ///
-/// // From here on, nothing that the server says arrives; the client's keepalive notices.
+/// // From here on, no bytes from the server arrive. The keepalive of the client detects this.
 /// pair.link(Role::Server).silence_after(0);
 /// pair.wait(Duration::from_secs(60));
 /// assert_eq!(pair.client().closure().unwrap().cause, Cause::Timeout(Timeout::Keepalive));

@@ -25,7 +25,7 @@ pub const PONG: u8 = 0xA;
 ///
 /// assert_eq!(Frame::text("Hello").encode(), b"\x81\x05Hello");
 /// let forbidden = Frame::ping("too long".repeat(100)).unfinished().reserved(0b100);
-/// // What a client sends to a server is masked.
+/// // Frames from a client to a server are masked.
 /// assert_eq!(forbidden.encode_for(Role::Server)[..2], [0x49, 0x80 | 126]);
 /// ```
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! use ws_core::testing::{self, strategies};
 //!
 //! proptest! {
-//!     // Where the network cuts the bytes has no meaning.
+//!     // The boundaries at which the network splits the bytes have no meaning.
 //!     # /*
 //!     #[test]
 //!     # */
