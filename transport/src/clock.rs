@@ -7,7 +7,7 @@ use ws_core::Timestamp;
 pub struct Clock(Instant);
 
 impl Clock {
-    /// Creates a clock whose epoch is now.
+    /// Creates a clock with the current time as its epoch.
     #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())

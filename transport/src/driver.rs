@@ -218,7 +218,7 @@ impl Driver {
 
     /// Returns the next step, or `None` if the application does not have to wait any longer.
     fn next_step_before_end(&mut self) -> Option<Step> {
-        // A connection whose output was just written needs the time once more, and that does not require a turn.
+        // After its output was written, a connection needs the time once more, and that does not require a turn.
         if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
             self.connection.handle_timeout(self.told);
         }
@@ -271,7 +271,7 @@ impl Driver {
         Some(Step::Shutdown)
     }
 
-    /// Returns the error for a sender whose output was dropped.
+    /// Returns the error for the sender of dropped output.
     #[must_use]
     pub fn lost_output(&self) -> Error {
         let Some(closure) = self.connection.closure() else { return Error::Timeout(Deadline::Write) };

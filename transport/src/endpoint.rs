@@ -59,7 +59,7 @@ const NOTSENT_LOWAT: u32 = 512 << 10;
 fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Some(bytes) = bytes {
-        // It fails for a Unix-domain socket, whose buffer is small anyway.
+        // It fails for a Unix-domain socket, which has a small buffer anyway.
         let _ = socket.set_tcp_notsent_lowat(bytes);
     }
     #[cfg(not(any(target_os = "android", target_os = "linux")))]

@@ -48,7 +48,7 @@ pub enum Deadline {
 }
 
 impl Error {
-    /// Returns the error for a connection whose end is not [normal](Closure::is_normal).
+    /// Returns the error for a connection that did not end [normally](Closure::is_normal).
     #[must_use]
     pub fn of_end(closure: Closure) -> Self {
         match (closure.cause, closure.initiator) {

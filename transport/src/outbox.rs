@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt};
 
 use ws_core::{Connection, Message, PreparedMessage, SendError};
 
-/// Limits of the messages that wait for a session whose peer reads slowly, in addition to its write buffer and the
+/// Limits of the messages that wait for a session with a slow peer, in addition to its write buffer and the
 /// buffers of the operating system, and the policy for further messages.
 ///
 /// ```
@@ -51,11 +51,11 @@ pub struct Outgoing<'m> {
     pub payload: Payload<'m>,
     /// Limits of the waiting messages. It is called only if this message has to wait.
     pub backlog: &'m dyn Fn() -> Backlog,
-    /// Policy for this message if there is no room.
+    /// Policy for this message when the queue is full.
     pub kind: OutgoingKind,
 }
 
-/// The policy for a message for which there is no room.
+/// The policy for a message when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingKind {
     /// [`Backlog::overflow`] applies.
@@ -143,7 +143,7 @@ pub struct SendOutcome {
     pub disconnected: bool,
 }
 
-/// The error for a message for which there is no room.
+/// The error for a message that a full queue refuses.
 #[derive(Debug)]
 pub(crate) struct Full;
 
@@ -199,7 +199,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Drops the oldest waiting message. Returns `false` if there is none.
+    /// Drops the oldest waiting message. Returns `false` if the queue is empty.
     fn drop_oldest(&mut self) -> bool {
         let oldest = self.messages.pop_front();
         self.bytes -= oldest.as_ref().map_or(0, PreparedMessage::len);

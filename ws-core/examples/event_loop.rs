@@ -36,8 +36,8 @@ use ws_core::{
 const LISTENER: u64 = u64::MAX;
 /// Minimum size in bytes of a message for which a separate write costs less than a copy.
 const LARGE: usize = 16 << 10;
-/// Number of unwritten bytes at which a peer misses broadcast messages, and at which its input is no longer read
-/// until it has read its replies.
+/// Number of unwritten bytes at which a peer misses broadcast messages. Its input is then not read until it has read
+/// its replies.
 const BACKLOG: usize = 1 << 20;
 
 fn main() -> io::Result<()> {
@@ -69,14 +69,14 @@ struct Loop {
     /// Peers by the number in their event data. `None` is a free entry.
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    /// Time and number of the peers whose turn is due. A peer has at most one entry. The entry stays when its time
+    /// Time and number of the peers that are due. A peer has at most one entry. The entry stays when its time
     /// moves on, which is noticed when the entry is due.
     timers: BTreeSet<(Timestamp, usize)>,
     shared: Shared,
     epoch: Instant,
 }
 
-/// Memory shared by all connections. It is lent to the connection whose turn it is.
+/// Memory shared by all connections. It is lent to the connection that is served.
 struct Shared {
     config: Arc<Config>,
     read_buffer: Vec<u8>,

@@ -124,7 +124,7 @@ impl<'a> CloseFrame<'a> {
     /// Returns the longest prefix of `reason` that a Close can carry: at most 123 bytes, cut between two characters.
     ///
     /// [`close`](crate::Connection::close) and [`fail`](crate::Connection::fail) refuse a longer reason. Call this
-    /// method for a text whose length the application does not control, such as that of an error.
+    /// method for a text of unknown length, such as that of an error.
     ///
     /// ```
     /// use ws_core::{CloseCode, CloseFrame};

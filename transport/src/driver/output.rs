@@ -154,9 +154,9 @@ impl Driver {
         }
     }
 
-    /// Queues a message of a session, which never waits for room. If there is no room in the connection's write
-    /// buffer, or while the network refuses output, the message is kept in an outbox that is bounded by the session's
-    /// [`Backlog`]. A reply is never dropped. It pauses receiving instead, as [`Connection::reply`] does.
+    /// Queues a message of a session, which never waits for room. If the connection's write buffer is full, or while
+    /// the network refuses output, the message is kept in an outbox that is bounded by the session's [`Backlog`]. A
+    /// reply is never dropped. It pauses receiving instead, as [`Connection::reply`] does.
     ///
     /// # Errors
     ///

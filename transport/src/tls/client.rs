@@ -241,7 +241,7 @@ fn default_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertV
     Err(TlsError::NoRoots)
 }
 
-/// A verifier that accepts any certificate whose private key the server has.
+/// A verifier that accepts any certificate, if the server has its private key.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

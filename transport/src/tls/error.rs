@@ -147,7 +147,7 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
     })
 }
 
-/// The text contains all information, so there is no source.
+/// The text contains all information, so this error has no source.
 impl Error for TlsError {}
 
 impl From<rustls::Error> for TlsError {

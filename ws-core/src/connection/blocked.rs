@@ -168,7 +168,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues the waiting pong even if there is no room: before a Close, or because no output will follow.
+    /// Queues the waiting pong regardless of the limit: before a Close, or because no output will follow.
     pub(super) fn push_waiting_pong(&mut self) {
         if let Some(Pong { payload, len }) = self.blocked.as_mut().and_then(|blocked| blocked.pong.take()) {
             self.push_pong(payload.get(..usize::from(len)).unwrap_or_default());

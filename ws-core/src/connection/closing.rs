@@ -169,8 +169,8 @@ impl Connection {
     /// Begins the closing handshake (RFC 6455 section 7.1.2). No more messages can be sent. Messages that the peer
     /// sends before its own Close are still received, and its pings are answered.
     ///
-    /// A reason has at most 123 bytes. Use [`CloseFrame::truncate_reason`] to cut a text whose length the application
-    /// does not control, such as that of an error.
+    /// A reason has at most 123 bytes. Use [`CloseFrame::truncate_reason`] to cut a text of unknown length, such as
+    /// that of an error.
     ///
     /// # Errors
     ///

@@ -10,7 +10,7 @@ use crate::{Keepalive, Timestamp};
 pub(super) struct Pings {
     /// Time of the next ping, or deadline of the unanswered ping.
     due: Option<Timestamp>,
-    /// Pings that were sent and not answered. Usually there are none.
+    /// Pings that were sent and not answered. Usually empty.
     unanswered: Option<Box<Unanswered>>,
     latency: Option<Timestamp>,
 }
@@ -112,7 +112,7 @@ impl Pings {
         }
         if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_out) {
             if pings.alive && pings.written_at.is_some() {
-                // There is no pong, but a peer cannot send one in the middle of a large frame.
+                // No pong has arrived, but a peer cannot send one in the middle of a large frame.
                 pings.is_out = false;
                 pings.missed = 0;
                 self.due = Some(after(pings.last_at));

@@ -13,9 +13,9 @@ use crate::{
 pub(super) struct Partial {
     /// Input that arrived while receiving was paused.
     pub(super) held: Held,
-    /// The message whose last frame has not ended yet.
+    /// The message in progress.
     pub(super) message: Option<OpenMessage>,
-    /// The frame whose payload has not ended yet.
+    /// The frame in progress.
     pub(super) frame: Option<OpenFrame>,
     /// The payload so far of the control frame that has not ended yet.
     pub(super) control: Vec<u8>,
@@ -90,7 +90,7 @@ pub(super) fn reserve_text(text: &mut String, piece: usize, wanted: usize) -> Re
     grow(text.len(), text.capacity(), piece, wanted, |more| text.try_reserve_exact(more).is_ok())
 }
 
-/// If there is no memory for a message, its connection fails and the process continues.
+/// If the memory is not sufficient for a message, its connection fails and the process continues.
 #[inline]
 fn grow(
     len: usize,

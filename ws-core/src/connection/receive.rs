@@ -151,7 +151,7 @@ impl Incoming {
             return None;
         }
         if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
-            // If there is no memory, the bytes take the ordinary way, which reports the error.
+            // Without enough memory, the bytes take the ordinary way, which reports the error.
             let wanted = growth(bytes.len(), proven).min(missing);
             reserve(bytes, missing.min(FEWEST), wanted).ok()?;
         }
@@ -174,7 +174,7 @@ impl Incoming {
         self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
     }
 
-    /// Frees the memory for partial input once there is none.
+    /// Frees the memory for partial input when it is no longer needed.
     fn settle(&mut self) {
         self.partial.take_if(|partial| !partial.has_begun() && partial.held.is_empty());
     }

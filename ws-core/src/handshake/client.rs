@@ -126,7 +126,7 @@ pub struct Handshake {
     refusal: Option<Refusal>,
 }
 
-/// A response other than 101 whose body has not arrived completely.
+/// A response other than 101, before its body has arrived completely.
 struct Refusal {
     response: Response,
     body: Vec<u8>,

@@ -44,7 +44,7 @@ impl Headers {
         valid
     }
 
-    /// Returns the value of the first field of this name. Returns `None` if there is no such field, or if its value
+    /// Returns the value of the first field of this name. Returns `None` if the field is missing, or if its value
     /// is not UTF-8. Use [`iter`](Self::iter) for values that are not UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -130,7 +130,7 @@ impl Response {
         let options: &[u8] = if upgrades || self.status == 426 { b"close, Upgrade" } else { b"close" };
         write_field(&mut out, "Connection", options);
         let body = match self.status {
-            // RFC 9110 8.6 and 15.4.5: there is no content, and no `Content-Length`.
+            // RFC 9110 8.6 and 15.4.5: the response has no content and no `Content-Length`.
             204 | 304 => None,
             // RFC 9110 15.3.6: "a server MUST NOT generate content in a 205 response".
             205 => Some(Bytes::new()),

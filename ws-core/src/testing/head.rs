@@ -89,7 +89,7 @@ impl Head {
     ///
     /// # Panics
     ///
-    /// Panics if there are no such fields.
+    /// Panics if the head has no such fields.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         let prefix = format!("{name}:");
@@ -103,7 +103,7 @@ impl Head {
     ///
     /// # Panics
     ///
-    /// Panics if there is no such field.
+    /// Panics if the head has no such field.
     #[must_use]
     pub fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let line = [name.as_bytes(), b": ", value.as_ref()].concat();

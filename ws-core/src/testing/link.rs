@@ -70,8 +70,8 @@ impl Link {
         self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.under_way()))
     }
 
-    /// Splits arriving bytes into reads of these sizes. A size of zero counts as one. When the sizes are used up, the
-    /// bytes are no longer split. `[1].into_iter().cycle()` never ends.
+    /// Splits arriving bytes into reads of these sizes. A size of zero counts as one. When the sizes are used up,
+    /// splitting ends. `[1].into_iter().cycle()` never ends.
     pub fn pieces<I>(&mut self, sizes: I) -> &mut Self
     where
         I: IntoIterator<Item = usize>,

@@ -85,7 +85,7 @@ use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Time
 /// Both ends.
 pub const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
-/// The seed of a client whose masking keys do not matter. It is fixed, so that tests are reproducible.
+/// The seed for clients in tests. It is fixed, so that tests are reproducible.
 pub const SEED: [u8; 32] = [7; 32];
 
 /// Returns the role of the other end.

@@ -23,7 +23,7 @@ use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::
 /// assert!(server.connection.is_finished());
 /// ```
 pub struct Peer {
-    /// The connection whose peer this is.
+    /// The connection to this peer.
     pub connection: Connection,
     now: Timestamp,
     events: Vec<Event<'static>>,
@@ -125,7 +125,7 @@ impl Peer {
         self
     }
 
-    /// Expects that there is no output left.
+    /// Expects that no output is left.
     ///
     /// # Panics
     ///
