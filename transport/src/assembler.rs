@@ -1,11 +1,11 @@
 use ws_core::{Chunk, Message};
 
-/// Puts a message together from the chunks that it comes in.
+/// Assembles a message from its chunks.
 #[derive(Debug, Default)]
 pub struct MessageAssembler(Option<Message<'static>>);
 
 impl MessageAssembler {
-    /// Adds the next chunk, and gives the message if that was its last.
+    /// Adds the next chunk. Returns the message if the chunk is its last one.
     pub fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
         let joined = match (self.0.take(), chunk.payload) {
             (Some(Message::Text(mut text)), Message::Text(more)) => {

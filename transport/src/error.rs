@@ -6,48 +6,49 @@ use ws_core::{
 
 use crate::tls::TlsError;
 
-/// What can go wrong with a WebSocket.
+/// An error of a WebSocket connection, client or server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused: to resolve, connect, listen, read or write.
+    /// The operating system returned an error while resolving, connecting, listening, reading or writing.
     Io(io::Error),
-    /// The text is not the address of a WebSocket.
+    /// The text is not a WebSocket URL.
     Url(UrlError),
     /// A route cannot be added.
     Route(RouteError),
-    /// The opening handshake failed. [`HandshakeError::Refused`] holds the server's response.
+    /// The opening handshake failed. [`HandshakeError::Refused`] contains the server's response.
     Handshake(HandshakeError),
-    /// The peer broke a rule of the protocol; it was told so, and the connection is closed.
+    /// The peer violated the protocol. A Close with the reason was sent, and the connection is closed.
     Protocol(ProtocolError),
-    /// What was to be sent cannot be sent; the connection is as it was.
+    /// The message cannot be sent. The connection is unchanged.
     Send(SendError),
-    /// The connection is closing or closed. For a sender: nothing can be sent. For a receiver: the end is not
-    /// [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this application
-    /// has failed the connection.
+    /// The connection is closing or closed. For a sender, no more messages can be sent. For a receiver, the end is
+    /// not [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this
+    /// application has failed the connection.
     Closed(Closure),
-    /// The connection ended without a complete closing handshake: the stream broke off, or the peer fell silent.
+    /// The connection ended without a complete closing handshake: the stream broke off, or the peer stopped
+    /// answering.
     Disconnected(Closure),
     /// A deadline passed.
     Timeout(Deadline),
-    /// TLS could not be set up, or the peer failed it.
+    /// TLS could not be set up, or the peer caused a TLS error.
     Tls(TlsError),
 }
 
-/// The deadlines that the adapter keeps, beside those of the protocol.
+/// The deadlines that the adapter checks, in addition to those of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deadline {
-    /// No connection was made within the connect timeout.
+    /// No connection was established within the connect timeout.
     Connect,
-    /// No message came within the read timeout. The connection is as it was.
+    /// No message arrived within the read timeout. The connection is unchanged.
     Read,
-    /// The peer did not take what was written within the write timeout. The connection is closed.
+    /// The peer did not accept the output within the write timeout. The connection is closed.
     Write,
 }
 
 impl Error {
-    /// Returns the error for a connection whose end is not [normal](Closure::is_normal).
+    /// Returns the error for a connection that did not end [normally](Closure::is_normal).
     #[must_use]
     pub fn of_end(closure: Closure) -> Self {
         match (closure.cause, closure.initiator) {
@@ -57,8 +58,8 @@ impl Error {
         }
     }
 
-    /// Returns the result of `close`, from the result of receiving to the end. That the peer has closed too, or does not
-    /// answer in time, is no error of `close`.
+    /// Returns the result of `close`, from the result of receiving until the end. It is not an error of `close` if
+    /// the peer has closed too, or does not answer in time.
     ///
     /// # Errors
     ///

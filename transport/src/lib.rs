@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
-//! clock, errors. The adapters export what is of use to applications.
+//! Code below the WebSocket protocol that the blocking and the async adapter share: TLS, socket options, the clock
+//! and errors. The adapters re-export the parts that applications need.
 
 mod assembler;
 mod clock;
@@ -23,11 +23,11 @@ pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
 
-/// 32 random bytes from the operating system, for a client's nonce and masking keys.
+/// Returns 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///
 /// # Errors
 ///
-/// The operating system has none to give.
+/// Returns an error if the operating system provides no random bytes.
 pub fn seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(std::io::Error::from)?;

@@ -2,13 +2,13 @@ use std::{borrow::Cow, mem};
 
 use ws_core::Message;
 
-/// The memory of a small message that was sent, for the next one that is received: a loop that answers what it
-/// receives does not allocate.
+/// The memory of a small message that was sent, for the next received message. So a loop that answers each received
+/// message does not allocate.
 #[derive(Debug, Default)]
 pub struct RecycledBuffer(Vec<u8>);
 
 impl RecycledBuffer {
-    /// The most that is kept, in bytes. Larger messages cost more to copy than to allocate.
+    /// Maximum size in bytes of the kept memory. Larger messages cost more to copy than to allocate.
     pub const MAX_LEN: usize = 1024;
 
     #[inline]
@@ -16,7 +16,7 @@ impl RecycledBuffer {
         self.0 = memory;
     }
 
-    /// The same message, owning its payload.
+    /// Converts the message into one that owns its payload.
     #[inline]
     pub fn own(&mut self, message: Message<'_>) -> Message<'static> {
         match message {
@@ -34,7 +34,7 @@ impl RecycledBuffer {
         }
     }
 
-    /// Gives the memory back, for a connection that waits.
+    /// Frees the memory, for a connection that waits.
     pub fn release(&mut self) {
         self.0 = Vec::new();
     }

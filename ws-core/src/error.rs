@@ -2,72 +2,71 @@ use core::{error::Error, fmt};
 
 use crate::CloseCode;
 
-/// The peer broke a rule of the protocol. The connection has failed: a Close with
-/// [`close_code`](Self::close_code) waits in [`transmit`](crate::Connection::transmit), and nothing more
-/// is received.
+/// A violation of the protocol by the peer. The connection has failed: a Close with [`close_code`](Self::close_code)
+/// waits in [`transmit`](crate::Connection::transmit), and no more input is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit was set that no negotiated extension gives a meaning.
+    /// A reserved bit was set, and no negotiated extension uses it.
     ReservedBits,
-    /// The opcode, given here, is reserved.
+    /// The opcode, contained here, is reserved.
     ReservedOpcode(u8),
-    /// A close, ping or pong was not in one frame.
+    /// A Close, ping or pong was fragmented.
     FragmentedControlFrame,
-    /// A close, ping or pong had more than 125 bytes.
+    /// A Close, ping or pong had more than 125 bytes of payload.
     ControlFrameTooLong,
-    /// A payload's length was not in its shortest form.
+    /// The length of a payload was not in its shortest form.
     NonMinimalLength,
-    /// A payload's length had bit 63 set.
+    /// The length of a payload had bit 63 set.
     LengthOverflow,
-    /// A client's frame was not masked.
+    /// A frame from a client was not masked.
     UnmaskedFrame,
-    /// A server's frame was masked.
+    /// A frame from a server was masked.
     MaskedFrame,
-    /// A continuation came while no message was in progress.
+    /// A continuation arrived while no message was in progress.
     UnexpectedContinuation,
-    /// A new message came before the one in progress had ended.
+    /// A new message began before the one in progress had ended.
     InterruptedMessage,
     /// A text message was not UTF-8.
     InvalidUtf8,
     /// A Close had a body of one byte.
     ClosePayloadTooShort,
-    /// A Close had a code, given here, that must not be sent.
+    /// A Close had a code, contained here, that must not be sent.
     InvalidCloseCode(CloseCode),
     /// The reason in a Close was not UTF-8.
     InvalidCloseReason,
-    /// A frame was announced that is larger than [`max_frame_size`](crate::Config::max_frame_size).
+    /// A frame announced a payload larger than [`max_frame_size`](crate::Config::max_frame_size).
     FrameTooLarge {
-        /// The announced length of its payload, in bytes.
+        /// The announced length of its payload in bytes.
         size: u64,
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A message was announced that is larger than [`max_message_size`](crate::Config::max_message_size), or there was no
-    /// memory for more than a part of it.
+    /// A message is larger than [`max_message_size`](crate::Config::max_message_size), or there was no memory for
+    /// more than a part of it.
     MessageTooLarge {
-        /// Its size up to and with the frame announced last, in bytes; of one that is too large only when it is
-        /// inflated, one more than the limit.
+        /// Its size in bytes, including the last announced frame. If the message is too large only after
+        /// decompression, this is one more than the limit.
         size: u64,
-        /// The limit, in bytes; without memory, the size of the part.
+        /// The limit in bytes. If there was no memory, the size of the part.
         limit: usize,
     },
-    /// A message came in more fragments than [`max_fragments`](crate::Config::max_fragments).
+    /// A message had more fragments than [`max_fragments`](crate::Config::max_fragments).
     TooManyFragments {
-        /// The limit.
+        /// The maximum number of fragments.
         limit: usize,
     },
-    /// A compressed message was not DEFLATE data, or ended too early.
+    /// A compressed message was not valid DEFLATE data, or ended too early.
     InvalidCompression,
-    /// A compressed message inflated to more than `max_ratio` of `Deflate` times its size.
+    /// The decompressed size of a message exceeded its compressed size times the `max_ratio` of `Deflate`.
     CompressionRatio {
-        /// The limit.
+        /// The maximum ratio.
         limit: u32,
     },
 }
 
 impl ProtocolError {
-    /// The code of the Close that answers this error (RFC 6455 section 7.4.1).
+    /// Returns the code of the Close that answers this error (RFC 6455 section 7.4.1).
     ///
     /// ```
     /// use ws_core::{CloseCode, ProtocolError};
@@ -87,7 +86,7 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that holds the broken rule.
+    /// Returns the section of RFC 6455 that contains the violated rule.
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {
@@ -108,7 +107,7 @@ impl ProtocolError {
         }
     }
 
-    /// The reason of the Close that answers this error; short enough for one.
+    /// Returns the reason of the Close that answers this error. It is short enough for a Close.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::ReservedBits => "reserved bit set without an extension",
@@ -153,30 +152,28 @@ impl fmt::Display for ProtocolError {
 
 impl Error for ProtocolError {}
 
-/// The application asked a connection for what it cannot do. The connection is as it was.
+/// A call that the connection cannot carry out. The connection is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is closing or closed; nothing can be sent any more.
+    /// The connection is closing or closed. No more messages can be sent.
     Closed,
-    /// [`buffered`](crate::Connection::buffered) has reached
-    /// [`write_buffer_size`](crate::Config::write_buffer_size): write what
-    /// [`transmit`](crate::Connection::transmit) holds, then try again.
+    /// [`buffered`](crate::Connection::buffered) has reached [`write_buffer_size`](crate::Config::write_buffer_size).
+    /// Write the output in [`transmit`](crate::Connection::transmit), then send again.
     BufferFull,
     /// A message is being sent in chunks. End it with its last chunk first, or give it up with
     /// [`abort_message`](crate::Connection::abort_message).
     MessageInProgress,
     /// The chunk before this one was refused with [`BufferFull`](Self::BufferFull), so the message would have a hole.
-    /// Send the refused chunk first, or give the message up with
-    /// [`abort_message`](crate::Connection::abort_message).
+    /// Send the refused chunk first, or give up the message with [`abort_message`](crate::Connection::abort_message).
     ChunkSkipped,
-    /// The chunk is not of the kind, text or binary, of the message in progress.
+    /// The chunk is of another kind, text or binary, than the message in progress.
     WrongKind,
-    /// The payload of a ping or pong, of this length in bytes, exceeds 125 bytes.
+    /// The payload of a ping or pong exceeds 125 bytes. Contains its length in bytes.
     ControlPayloadTooLong(usize),
-    /// The code is not one that a Close may carry.
+    /// A Close must not carry this code.
     InvalidCloseCode(CloseCode),
-    /// The reason, of this length in bytes, exceeds 123 bytes.
+    /// The reason exceeds 123 bytes. Contains its length in bytes.
     CloseReasonTooLong(usize),
 }
 

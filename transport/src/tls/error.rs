@@ -4,7 +4,7 @@ use rustls::{AlertDescription, CertificateError, InconsistentKeys, InvalidMessag
 
 use super::pem::Pem;
 
-/// Why TLS could not be set up, or failed.
+/// The reason why TLS could not be set up, or failed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -12,44 +12,44 @@ pub enum TlsError {
     Expired,
     /// The peer's certificate is not valid yet.
     NotValidYet,
-    /// The server's certificate is for other names than the one that was asked for.
+    /// The server's certificate is valid for other names than the requested one.
     WrongName {
-        /// The name that was asked for, if it is known.
+        /// The requested name, if it is known.
         asked: Option<Box<str>>,
-        /// The names that the certificate is for, as far as they are known.
+        /// The names that the certificate is valid for, if they are known.
         presented: Vec<String>,
     },
-    /// The peer's certificate comes from an authority that is not trusted here.
+    /// The peer's certificate is from an authority that is not trusted here.
     UnknownAuthority,
-    /// The peer's certificate is that of an authority (`CA:TRUE`), which is not valid as its own. `openssl req -x509` makes
-    /// such certificates.
+    /// The peer uses the certificate of an authority (`CA:TRUE`) as its own, which is not valid. `openssl req -x509`
+    /// creates such certificates.
     AuthorityAsPeer,
     /// The peer's certificate is revoked or not acceptable for another reason.
     InvalidCertificate(CertificateError),
-    /// The peer has to show a certificate, and did not.
+    /// The peer has to present a certificate and did not.
     NoCertificate,
-    /// The peer refused with this alert: it does not accept a certificate, a version or a name.
+    /// The peer refused with this alert. It does not accept a certificate, a version or a name.
     Refused(AlertDescription),
     /// The bytes from the peer are not TLS.
     NotTls,
-    /// The peer's stream ended without the close that TLS demands: something may be missing.
+    /// The peer's stream ended without the `close_notify` that TLS requires. Data may be missing.
     Truncated,
-    /// No certificate can be for this name.
+    /// The name cannot appear in a certificate.
     InvalidName(String),
-    /// Certificates or keys of this end cannot be read or used. The text names the file and the problem.
+    /// Certificates or keys of this end cannot be read or used. The text contains the file name and the problem.
     Pem(String),
     /// Two settings contradict each other.
     Contradiction(&'static str),
-    /// No cryptography is built in.
+    /// This build has no cryptography.
     NoProvider,
-    /// No authorities are built in.
+    /// This build has no certificate authorities.
     NoRoots,
     /// Another error of rustls.
     Other(rustls::Error),
 }
 
 impl TlsError {
-    /// Creates the error of a certificate and key of this end that rustls refuses.
+    /// Creates the error for a certificate and key of this end that rustls refuses.
     pub(super) fn of_own(error: &rustls::Error, chain: &Pem, key: &Pem) -> Self {
         Self::Pem(match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => format!(
@@ -62,7 +62,7 @@ impl TlsError {
         })
     }
 
-    /// Creates the error of an authority that rustls refuses to trust.
+    /// Creates the error for an authority that rustls refuses to trust.
     pub(super) fn of_authority(error: &rustls::Error, pem: &Pem) -> Self {
         Self::Pem(format!("a certificate in {pem} cannot be trusted as an authority: {error}"))
     }
@@ -147,7 +147,7 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
     })
 }
 
-/// All that is known is in the text, so there is no source.
+/// The text contains all information, so this error has no source.
 impl Error for TlsError {}
 
 impl From<rustls::Error> for TlsError {
@@ -164,7 +164,7 @@ impl From<rustls::Error> for TlsError {
                     presented: presented.iter().map(|name| bare(name).to_owned()).collect(),
                 },
                 CertificateError::UnknownIssuer => Self::UnknownAuthority,
-                // The type of this error belongs to the verifier, of which there may be several versions.
+                // The type of this error belongs to the verifier, and several versions of the verifier may exist.
                 CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
                     Self::AuthorityAsPeer
                 }
@@ -178,7 +178,7 @@ impl From<rustls::Error> for TlsError {
     }
 }
 
-/// The name in the `DnsName("example.com")` of rustls.
+/// Returns the name in the `DnsName("example.com")` of rustls.
 fn bare(presented: &str) -> &str {
     match presented.split_once('(') {
         Some((_, name)) => name.trim_end_matches(')').trim_matches('"'),

@@ -3,92 +3,92 @@ use core::{error::Error, fmt};
 
 use super::Response;
 
-/// Why an opening handshake failed.
+/// The reason why an opening handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is not a head of HTTP/1.x, with the reason.
+    /// The head of the peer's request or response is not valid HTTP/1.x. Contains the reason.
     MalformedHead(&'static str),
-    /// The peer sent a TLS record in place of HTTP: one end uses TLS and the other does not.
+    /// The peer sent a TLS record instead of HTTP: one end uses TLS and the other does not.
     TlsRecord,
-    /// The server answered by another protocol than HTTP.
+    /// The server answered with a protocol other than HTTP.
     NotHttp {
-        /// The first line, or its beginning.
+        /// The first line. A long line is cut.
         beginning: Box<str>,
     },
     /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
     FirstLineTooLong {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The head exceeds [`max_head_size`](crate::Config::max_head_size).
     HeadTooLarge {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// There are more header fields than [`max_headers`](crate::Config::max_headers).
+    /// The head has more header fields than [`max_headers`](crate::Config::max_headers).
     TooManyHeaders {
-        /// The limit.
+        /// The maximum number of fields.
         limit: usize,
     },
-    /// The peer left out this header.
+    /// The peer did not send this header.
     MissingHeader(&'static str),
     /// The peer sent this header more than once.
     DuplicateHeader(&'static str),
-    /// The peer sent this header with a value that it must not have.
+    /// The peer sent this header with an invalid value.
     InvalidHeader(&'static str),
-    /// The handshake was not over after [`open_timeout`](crate::Config::open_timeout).
+    /// The handshake was not complete after [`open_timeout`](crate::Config::open_timeout).
     Timeout,
-    /// The peer's stream ended before the handshake was over.
+    /// The peer's stream ended before the handshake was complete.
     Eof,
-    /// A client asked with another method than GET.
+    /// A client used a method other than GET.
     MethodNotAllowed,
-    /// A client asked for something else than a WebSocket.
+    /// A client made a request that does not ask for a WebSocket.
     NotAnUpgrade,
-    /// A client asked for a WebSocket in HTTP/1.0, which cannot upgrade. The usual cause is a proxy that speaks HTTP/1.0
-    /// to the server.
+    /// A client requested a WebSocket in HTTP/1.0, which cannot upgrade. The usual cause is a proxy that uses
+    /// HTTP/1.0 to the server.
     UpgradeInHttp10,
-    /// A client asked for another version than 13.
+    /// A client requested a WebSocket version other than 13.
     UnsupportedVersion,
     /// A client announced a body with its request.
     UnexpectedBody,
     /// A client sent an `Origin` that [`OriginPolicy`](crate::OriginPolicy) does not allow.
     OriginRefused {
-        /// The origin. Of a long one, the beginning.
+        /// The origin. A long one is cut.
         origin: Box<str>,
-        /// The address that the client asked, as far as it is known: the value of `Host`, and the scheme before it if the
+        /// The address that the client requested: the value of `Host` if there is one, preceded by the scheme if the
         /// policy demands one.
         asked: Box<str>,
     },
-    /// A server answered with something else than 101: this.
+    /// A server answered with a status other than 101. Contains the response.
     Refused(Box<Response>),
-    /// A server chose a subprotocol that it was not offered.
+    /// A server chose a subprotocol that the client did not offer.
     UnofferedSubprotocol,
-    /// A server chose an extension that it was not offered.
+    /// A server chose an extension that the client did not offer.
     UnofferedExtension,
-    /// A server chose permessage-deflate with a parameter that does not fit what was offered, or without one that was
-    /// demanded.
+    /// A server chose permessage-deflate with a parameter that does not match the offer, or without a required
+    /// parameter.
     ExtensionParameter {
-        /// Value of the server's `Sec-WebSocket-Extensions`; of a long one, the beginning.
+        /// Value of the server's `Sec-WebSocket-Extensions`. A long value is cut.
         value: Box<str>,
         /// Name of the parameter.
         parameter: Box<str>,
         /// The problem, such as "is unknown".
         problem: &'static str,
     },
-    /// A server sent one interim response (1xx) after the other.
+    /// A server sent too many interim responses (1xx).
     TooManyInterimResponses,
-    /// The application gave a header that cannot be sent: its name is not a token or belongs to the handshake
-    /// itself, its value holds control characters or is no valid `Host`, or it may be there once and is there twice.
+    /// The application set a header that cannot be sent. Its name is not a token or belongs to the handshake itself,
+    /// its value contains control characters or is not a valid `Host`, or it appears twice and may appear only once.
     UnsendableHeader,
-    /// The application gave a subprotocol that is not a token, or the same one twice.
+    /// The application set a subprotocol that is not a token, or the same one twice.
     UnsendableSubprotocol,
     /// The application accepted a subprotocol that the client did not offer.
     SubprotocolNotOffered,
 }
 
 impl HandshakeError {
-    /// The HTTP status that a server answers this error with.
+    /// Returns the HTTP status with which a server answers this error.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -103,7 +103,7 @@ impl HandshakeError {
         }
     }
 
-    /// The HTTP response that a server answers this error with.
+    /// Returns the HTTP response with which a server answers this error.
     #[must_use]
     pub fn response(&self) -> Response {
         let response = Response::new(self.status());
@@ -122,7 +122,7 @@ impl HandshakeError {
                      forward the headers Upgrade and Connection.\n",
                 )
             }
-            // What went wrong inside the server is for its own log.
+            // Details of internal errors belong in the server's own log.
             _ if self.status() == 500 => response.text("The server failed to answer this request.\n"),
             _ => {
                 let mut text = self.to_string();

@@ -1,4 +1,4 @@
-//! How connections end, seen from one end: state, closure and who waits for whom (RFC 6455 section 7.1).
+//! The end of a connection as seen from one end: state, closure and the order of waiting (RFC 6455 section 7.1).
 
 use ws_core::{
     Cause, CloseCode, Closure, Connection, Keepalive, ProtocolError, Role, Side, State, Timeout, Timestamp,
@@ -8,7 +8,7 @@ use crate::support::{ROLES, at, error_of, events, hear, open, open_with, secs, s
 
 const NORMAL: CloseCode = CloseCode::NORMAL_CLOSURE;
 
-/// Something that is done to a connection, and how to call it.
+/// An action on a connection, and its name.
 type Named = (&'static str, fn(&mut Connection));
 
 fn states(connection: &Connection) -> (State, bool, bool) {
@@ -19,8 +19,8 @@ const OPEN: (State, bool, bool) = (State::Open, false, false);
 const CLOSING: (State, bool, bool) = (State::Closing, false, true);
 const CLOSED: (State, bool, bool) = (State::Closed, true, true);
 
-/// Asserts that nothing is left to say: this end shuts its direction down, drops what still comes, and is finished at
-/// the end of the stream.
+/// Asserts that no output is left: this end shuts down its direction, drops further input, and is finished at the end
+/// of the stream.
 fn drains(connection: &mut Connection) {
     assert_eq!(states(connection), CLOSING);
     assert!(connection.wants_shutdown() && connection.wants_read() && !connection.wants_write());
@@ -62,7 +62,7 @@ fn a_client_waits_for_the_server_to_close_the_stream() {
     assert_eq!(states(&client), CLOSED);
     assert!(client.closure().unwrap().clean);
 
-    // A server that closes the stream before it reads the echo has it written all the same.
+    // If a server closes the stream before it reads the echo, the echo is still written.
     let mut client = open(Role::Client);
     hear(&mut client, &[Frame::close(1000, "")]);
     client.receive_eof();
@@ -216,7 +216,7 @@ fn a_closure_is_final_once_the_connection_is_finished() {
     }
 }
 
-/// Asserts what a connection says of its end.
+/// Asserts the closure of a connection.
 fn assert_closure(
     connection: &Connection,
     code: u16,

@@ -1,4 +1,4 @@
-//! Every rule that a peer can break: what it is called, which Close answers it, and that it stays.
+//! All protocol errors: the name of each error, the Close that answers it, and its permanence.
 
 use ws_core::{CloseCode, Config, Connection, ProtocolError, Role};
 
@@ -7,10 +7,10 @@ use crate::support::{
     wire::{CLOSE, Frame, header_for},
 };
 
-/// A rule, how to break it, and what is said of that.
+/// A rule, a way to violate it, and the resulting error.
 struct Rule {
     error: ProtocolError,
-    /// What an endpoint of this role receives.
+    /// Input of an endpoint of this role.
     bytes: fn(Role) -> Vec<u8>,
     code: u16,
     section: &'static str,

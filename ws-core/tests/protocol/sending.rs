@@ -1,4 +1,4 @@
-//! What an application asks for and cannot have is refused, and changes nothing.
+//! A call that a connection cannot carry out is refused, and changes nothing.
 
 use ws_core::{Chunk, CloseCode, CloseFrame, Config, Connection, Message, PreparedMessage, Role, SendError};
 
@@ -8,10 +8,10 @@ use crate::support::{
     written,
 };
 
-/// Something that is done to a connection, and how to call it.
+/// An action on a connection, and its name.
 type Named<T> = (&'static str, fn(&mut Connection) -> T);
 
-/// Every way to send.
+/// All methods that send.
 const WAYS: [Named<Result<(), SendError>>; 7] = [
     ("send", |connection| connection.send("m")),
     ("send owned", |connection| connection.send(vec![0; 10_000])),
@@ -22,7 +22,7 @@ const WAYS: [Named<Result<(), SendError>>; 7] = [
     ("pong", |connection| connection.pong(b"m")),
 ];
 
-/// Asserts that `refused` fails so and that the connection afterwards does what it would have done before.
+/// Asserts that `refused` fails in this way, and that the connection afterwards behaves as before.
 fn refuses(
     mut connection: Connection,
     error: SendError,
@@ -65,7 +65,7 @@ fn nothing_is_sent_while_the_write_buffer_is_full_and_everything_again_once_it_i
         for (way, send) in WAYS {
             let full = || {
                 let mut connection = open_with(role, |config| config.write_buffer_size = 100);
-                // The message that crosses the mark still fits.
+                // The message that crosses the limit still fits.
                 connection.send(&[0; 5000]).unwrap();
                 assert!(connection.wants_read(), "own messages do not keep this end from reading");
                 connection
