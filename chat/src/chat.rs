@@ -261,8 +261,8 @@ impl Chat {
     }
 
     /// Takes a name from the session of this process that has it by an event before `by`, because a connection to
-    /// another process has it now. With `same`, that connection belongs to the same person, and the close code says
-    /// so. Otherwise the client has to reconnect and is then refused because the name is taken.
+    /// another process has it now. `same` is `true` if that connection belongs to the same client. Then the close
+    /// code is 4000. Otherwise the client has to reconnect and is refused because the name is taken.
     pub fn supersede(&self, room: &str, nick: &str, by: Id, same: bool) {
         let loser = self.rooms().by_name.get_mut(room).and_then(|room| room.supersede(nick, by));
         if let Some(session) = loser {

@@ -1,6 +1,5 @@
 -- Assigns a name to a session unless another client has it. Returns the id of the event that granted the name, or
 -- nothing. From that event, the node of an earlier connection of the client learns that it has lost the name.
--- name.
 -- KEYS: stream, people, done
 -- ARGV: number, kept, node, room, event (that somebody joined), field, nick, session, key
 local before = redis.call('HGET', KEYS[2], ARGV[6])
