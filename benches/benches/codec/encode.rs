@@ -1,4 +1,4 @@
-//! From messages to bytes that are written, and all the way from the one to the other.
+//! Encoding, from messages to written bytes, and the whole echo from received to written bytes.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Group, Shape, core_client, core_server, drain, per_message},
 };
 
-/// How many messages are sent between two looks at the clock.
+/// Number of messages between two readings of the clock.
 const BATCH: usize = 64;
 
 pub(crate) fn server(criterion: &mut Criterion) {
@@ -77,7 +77,7 @@ fn prepared(group: &mut Group<'_>, shape: &Shape, mut connection: Connection) {
     });
 }
 
-/// Each message is sent back and written before the next one is looked at.
+/// Each message is sent back and written before the next one is decoded.
 pub(crate) fn echo(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
     for shape in [Shape::binary("binary-20", 20, 64), Shape::ascii("text-125", 125, 64)] {
