@@ -67,7 +67,7 @@ fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String
     }
 }
 
-/// Reads lines from the terminal and sends them on the current connection.
+/// The lines typed in the terminal, which go out on the current connection.
 #[derive(Clone, Default)]
 struct Typing(Arc<Mutex<State>>);
 

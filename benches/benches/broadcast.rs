@@ -271,7 +271,7 @@ struct Readers {
     done: Done,
 }
 
-/// Receives a notification when all subscribers have received everything.
+/// A notification that all subscribers have received everything.
 struct Done(smol::channel::Receiver<()>);
 
 impl Done {

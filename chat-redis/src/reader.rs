@@ -24,7 +24,7 @@ use crate::{
     scripts::{STREAM, Scripts},
 };
 
-/// Delivers the events of the stream, and makes the chat and Redis agree on the members.
+/// The task that delivers the events of the stream, and makes the chat and Redis agree on the members.
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     chat: Chat,

@@ -30,12 +30,12 @@ pub enum FromClient {
         #[serde(default)]
         after: Option<Id>,
     },
-    /// Sends a text to all members of the room.
+    /// A text for all members of the room.
     Say {
         /// The text.
         text: String,
     },
-    /// Requests a [`FromServer::Pong`], to measure the round-trip time.
+    /// A request for a [`FromServer::Pong`], to measure the round-trip time.
     Ping {
         /// A number that the server returns unchanged.
         sent: f64,

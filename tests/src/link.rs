@@ -109,7 +109,7 @@ impl Read for Link {
     }
 }
 
-/// Reads at a steady rate.
+/// A reader with a constant rate.
 #[derive(Debug)]
 pub struct Slow<R> {
     inner: R,

@@ -56,7 +56,7 @@ impl Drop for Running {
     }
 }
 
-/// A handler that echoes each message.
+/// Echoes each message, as a handler.
 pub fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
     while let Some(message) = ws.receive()? {
         ws.feed(message)?;
@@ -64,7 +64,7 @@ pub fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
     Ok(())
 }
 
-/// A handler that receives until the end of the connection.
+/// Receives until the end of the connection, as a handler.
 pub fn drain(_request: Request, mut ws: WebSocket) -> HandlerResult {
     while ws.receive()?.is_some() {}
     Ok(())

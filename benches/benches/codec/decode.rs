@@ -88,7 +88,7 @@ fn copied(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, wire
     });
 }
 
-/// Only that copy.
+/// Measures only that copy.
 fn copy_alone(group: &mut Group<'_>, shape: &Shape, wire: &[u8]) {
     let mut buffer = vec![0; wire.len()];
     per_message(group, shape.name, "copy", shape.count, || {

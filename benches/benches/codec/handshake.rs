@@ -111,7 +111,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
     // fastwebsockets and yawc leave the handshake to hyper. The keys of soketto and nexus-web are unpredictable.
 }
 
-/// The client handshake of `tokio-websockets`.
+/// Performs the client handshake of `tokio-websockets`.
 fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<tokio_websockets::WebSocketStream<S>, tokio_websockets::Error> {

@@ -40,7 +40,7 @@ impl Shape {
         Self { name, payload, opcode: Opcode::Text, count }
     }
 
-    /// Text with characters of one, two, three and four bytes.
+    /// Returns text with characters of one, two, three and four bytes.
     pub(crate) fn mixed(name: &'static str, len: usize) -> Self {
         let phrase = "Grüße aus Köln, 世界你好, Привет мир, καλημέρα, 🌍🚀, and some plain words; ";
         let mut payload = String::with_capacity(len);
@@ -54,9 +54,9 @@ impl Shape {
         self.frames((role == Role::Server).then_some(KEY))
     }
 
-    /// Masked frames that are decoded in place repeatedly. Unmasking is the same operation as masking, so every
-    /// second round decodes the masked payload. That is equivalent even for text: with `KEY`, ASCII remains ASCII.
-    /// Other text uses a key of zeros, with which the same instructions change nothing.
+    /// Returns masked frames that are decoded in place repeatedly. Unmasking is the same operation as masking, so
+    /// every second round decodes the masked payload. That is equivalent even for text: with `KEY`, ASCII remains
+    /// ASCII. Other text uses a key of zeros, with which the same instructions change nothing.
     pub(crate) fn masked_for_reuse(&self) -> Vec<u8> {
         self.frames(Some(if self.payload.is_ascii() || self.opcode == Opcode::Binary { KEY } else { [0; 4] }))
     }
@@ -174,7 +174,7 @@ impl Wire {
         Self { bytes, at: 0 }
     }
 
-    /// Total length of the frames.
+    /// Returns the total length of the frames in bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

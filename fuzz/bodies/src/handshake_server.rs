@@ -108,7 +108,7 @@ fn obeys(bytes: &[u8]) -> Option<&[u8]> {
     obeys.then_some(key)
 }
 
-/// RFC 9112 2.2: a server should ignore one empty line before the request.
+/// Skips one empty line before the request, as RFC 9112 2.2 recommends to servers.
 fn without_empty_line(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
 }

@@ -78,7 +78,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(is_tchar)
 }
 
-/// RFC 6455 4.2.2, item 5.4.
+/// Returns the accept value for a key (RFC 6455 4.2.2, item 5.4).
 pub(crate) fn accept_value(key: &[u8]) -> String {
     let mut hash = Sha1::new();
     hash.update(key);

@@ -107,7 +107,7 @@ fn compare(expected: &Meaning, events: &[Event<'_>], error: Option<ProtocolError
     assert_eq!(actual, *expected);
 }
 
-/// Maximum memory: the input, twice the limit, a block and an inflater.
+/// Returns the maximum memory: the input, twice the limit, a block and an inflater.
 fn costs(mut connection: Connection, mut stream: Vec<u8>, limit: usize) {
     let len = stream.len();
     let costs = allocation_counter::measure(|| {

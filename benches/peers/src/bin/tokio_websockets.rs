@@ -29,7 +29,8 @@ fn is_data(message: &Message) -> bool {
     message.is_text() || message.is_binary()
 }
 
-/// The library flushes before it reads. So take all available messages before feeding the first reply.
+/// Echoes all messages of a read together. The library flushes before it reads, so this function takes all available
+/// messages before it feeds the first reply.
 async fn feeding(ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
     let mut ws = ws.ready_chunks(64);
     while let Some(messages) = ws.next().await {

@@ -76,7 +76,7 @@ impl Mode {
         }
     }
 
-    /// The name of the counted unit.
+    /// Returns the name of the counted unit.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Echo => "message",

@@ -50,7 +50,7 @@ impl Memory {
     }
 }
 
-/// Resident memory of thread stacks in bytes. `None` without the permission to read it.
+/// Returns the resident memory of thread stacks in bytes, or `None` without the permission to read it.
 ///
 /// Mappings have no names that show their purpose. A mapping is a stack if the stack pointer of a thread points into
 /// it. The kernel reports stack pointers of threads in system calls.

@@ -94,7 +94,7 @@ impl Setting {
     const PROXIED: usize = 9;
     const EACH: usize = 50;
 
-    /// A message that is sent through any node reaches every client on all nodes, in one order.
+    /// Checks that a message sent through any node reaches every client on all nodes, in one order.
     async fn all_clients_receive_all_messages(&mut self) -> Proof {
         for number in 0..Self::DIRECT + Self::PROXIED {
             let is_direct = number < Self::DIRECT;
@@ -122,8 +122,8 @@ impl Setting {
         Ok(())
     }
 
-    /// When a node dies, its clients reconnect through the proxy and miss no message. A client that does not
-    /// reconnect has left.
+    /// Checks the death of a node: its clients reconnect through the proxy and miss no message. A client that does
+    /// not reconnect has left.
     async fn a_node_is_killed(&self) -> Proof {
         let ghost = Client::new(&Who { nick: "ghost", key: "boo", url: &self.nodes[0], then: None });
         self.people_agree("the ghost has joined", &["ghost"]).await?;
@@ -157,7 +157,7 @@ impl Setting {
         Ok(())
     }
 
-    /// Failures of the connections to Redis neither lose nor duplicate messages.
+    /// Checks that failures of the connections to Redis neither lose nor duplicate messages.
     async fn redis_goes_away_and_comes_back(&self) -> Proof {
         let begin = Instant::now();
         let kills = async {
@@ -196,8 +196,8 @@ impl Setting {
         Ok(())
     }
 
-    /// While Redis is unreachable, messages beyond the capacity of the queue are refused, and all others are
-    /// delivered.
+    /// Checks that, while Redis is unreachable, messages beyond the capacity of the queue are refused and all others
+    /// are delivered.
     async fn too_much_is_refused(&self) -> Proof {
         const FLOOD: usize = 1500;
         kill_process(self.redis_pid, Signal::STOP)?;
@@ -221,7 +221,7 @@ impl Setting {
         Ok(())
     }
 
-    /// A name belongs to one client on all nodes, and the client can move to another node with it.
+    /// Checks that a name belongs to one client on all nodes, and that the client can move to another node with it.
     async fn names_are_unique(&self) -> Proof {
         let rooms = [1, 2].map(|node| self.nodes[node].replace("lobby", "garden"));
         let join = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
@@ -244,7 +244,7 @@ impl Setting {
         Ok(())
     }
 
-    /// A node that was paused until the others considered it dead restores its members.
+    /// Checks that a node restores its members after a pause in which the others considered it dead.
     async fn a_node_is_paused(&self) -> Proof {
         let begin = Instant::now();
         kill_process(self.pids[2], Signal::STOP)?;
@@ -262,7 +262,7 @@ impl Setting {
         Ok(())
     }
 
-    /// When Redis loses its data, the nodes restore the members.
+    /// Checks that the nodes restore the members when Redis loses its data.
     async fn redis_loses_its_data(&self) -> Proof {
         let mut connection = self.connect_to_redis().await?;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
@@ -282,7 +282,7 @@ impl Setting {
         Ok(())
     }
 
-    /// Pages from the proxy's address may connect through it, and pages from other hosts may not.
+    /// Checks that pages from the proxy's address may connect through it, and pages from other hosts may not.
     async fn origins_are_checked(&self) -> Proof {
         let connect =
             async |origin: &str| ws_smol::Client::new(&self.proxy).header("Origin", origin).connect().await;
@@ -298,7 +298,7 @@ impl Setting {
         Ok(())
     }
 
-    /// A node that is stopped closes its connections with 1001, and the clients reconnect to another node.
+    /// Checks that a stopped node closes its connections with 1001, and that the clients reconnect to another node.
     async fn a_node_stops(&self) -> Proof {
         kill_process(self.pids[1], Signal::INT)?;
         let client = &self.clients[1];
