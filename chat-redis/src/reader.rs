@@ -178,7 +178,7 @@ impl Reader {
             }
         }
 
-        // Names that Redis assigns to a session of this node that has ended. A session whose claim is unanswered is
+        // Names that Redis assigns to a session of this node that has ended. A session with an unanswered claim is
         // still connected, or its disconnect callback releases the name after the answer.
         let connected = self.chat.sessions().all();
         let connected = connected.iter().map(|session| session.id().get()).collect::<HashSet<_>>();

@@ -47,7 +47,7 @@ impl Room {
     /// Close code of a connection that was replaced by another one of the same client.
     pub(crate) const REPLACED: CloseCode = CloseCode::new(4000);
 
-    /// Creates a room that keeps `most` messages and whose history up to `forgotten` is unknown.
+    /// Creates a room that keeps `most` messages. Its history up to `forgotten` is unknown.
     pub(crate) fn new(most: usize, forgotten: Option<Id>) -> Self {
         Self { most, forgotten, ..Self::default() }
     }

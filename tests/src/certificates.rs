@@ -67,7 +67,7 @@ impl Authority {
         self.sign(&parameters)
     }
 
-    /// Returns the identity of a server on this machine whose certificate has expired long ago.
+    /// Returns the identity of a server on this machine with a long expired certificate.
     pub fn expired_server(&self) -> Identity {
         let mut parameters = parameters(&["localhost", "127.0.0.1"], "expired");
         (parameters.not_before, parameters.not_after) =
@@ -75,7 +75,7 @@ impl Authority {
         self.sign(&parameters)
     }
 
-    /// Returns the identity of a server on this machine whose certificate is not valid yet.
+    /// Returns the identity of a server on this machine with a certificate that is not valid yet.
     pub fn early_server(&self) -> Identity {
         let mut parameters = parameters(&["localhost", "127.0.0.1"], "early");
         parameters.not_before = date_time_ymd(4000, 1, 1);

@@ -1,4 +1,4 @@
-//! A peer whose input never pauses, which only a stream without a network can provide.
+//! A peer that sends without a pause, which only a stream without a network can do.
 
 use std::{
     io,

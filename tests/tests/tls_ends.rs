@@ -1,4 +1,4 @@
-//! Ends of connections whose TLS ends before TCP: by `close_notify`, or by an invalid record.
+//! Ends of connections where TLS ends before TCP: by `close_notify`, or by an invalid record.
 
 use std::{
     io::Write as _,

@@ -1,4 +1,4 @@
-//! One node of a chat whose nodes share rooms, names and messages through Redis.
+//! One node of a chat on several nodes, which share rooms, names and messages through Redis.
 //!
 //! `cargo run -p ws-chat-redis --bin chat_node -- --listen ADDRESS --redis URL [--node NAME] [--history LINES] [--burst MESSAGES] [--period-ms MILLISECONDS]`
 
