@@ -1,4 +1,4 @@
-//! A chat: its rooms, and the page to talk in, on one port.
+//! A chat server: rooms over WebSocket, and the web page of the chat, on one port.
 //!
 //! `cargo run --release --example smol_chat_server -- [--listen ADDRESS] [--burst MESSAGES] [--period-ms MILLISECONDS]`
 

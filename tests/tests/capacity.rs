@@ -1,11 +1,11 @@
-//! How many connections a server takes, and what becomes of the others.
+//! The connection limit of a server, and the refusal of further clients.
 
 use std::{collections::HashSet, sync::Mutex, sync::mpsc, thread};
 
 use ws_std::{Client, CloseCode, Error, HandshakeError, Server, WebSocket};
 use ws_tests::{PATIENCE, Raw, Running, bounded, echo, eventually, wire};
 
-/// Connects as soon as there is room.
+/// Connects as soon as the server has a free place.
 fn connect_when_there_is_room(server: &Running) -> WebSocket {
     let mut opened = None;
     eventually("there is room", || {
@@ -87,7 +87,7 @@ fn threads_of_connections_that_ended_serve_later_ones() {
             threads.insert(told.recv_timeout(PATIENCE).unwrap());
             ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         }
-        // The next client may come before a thread has noticed that its own has gone.
+        // The next client may arrive before a thread has noticed the end of its own client.
         assert!(threads.len() < 20, "{} threads for 100 connections, one at a time", threads.len());
     });
 }

@@ -1,5 +1,4 @@
-//! Where servers listen: Unix-domain sockets, sockets of others, IPv6, ports in common. And peers that
-//! vanish.
+//! Listening sockets: Unix-domain sockets, inherited sockets, IPv6 and `SO_REUSEPORT`. Also peers that vanish.
 
 use std::{
     fs,
@@ -153,7 +152,7 @@ fn a_peer_that_vanishes_while_much_is_sent_to_it_is_noticed(adapter: Adapter) {
     let _silent = Raw::open(server.address(), "/");
     let handed = take();
     let (sender, mut receiver) = handed.ws.split();
-    // More than all buffers take, so that it waits for a peer that never reads.
+    // More than all buffers hold, so that sending waits for a peer that never reads.
     let sending = thread::spawn(move || while sender.send(vec![0; 1 << 20]).is_ok() {});
     expect_dead(receiver.receive().unwrap_err(), began);
     sending.join().unwrap();

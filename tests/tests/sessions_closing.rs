@@ -1,4 +1,4 @@
-//! How sessions close: one, all of a set, all of a server.
+//! Closing of sessions: one session, a set, and all sessions of a server.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -27,13 +27,13 @@ fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
     pairing.serve(Route::callbacks(adapter, callbacks)).start()
 }
 
-/// The one session of the set.
+/// Returns the only session of the set.
 fn only(sessions: &Sessions) -> Session {
     eventually("it is there", || sessions.len() == 1);
     sessions.all()[0].clone()
 }
 
-/// Far more than the write buffer and what the kernel takes at once.
+/// Size of a message far above the write buffer and the capacity of the kernel.
 const COUNT: usize = 768;
 
 fn numbered(number: usize) -> Frame {
@@ -76,7 +76,7 @@ fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) 
     assert_eq!(raw.frame().unwrap().code_and_reason(), (4000, "that was all"));
 }
 
-/// Sessions of a set, and a channel that tells with which code each ended.
+/// Returns the sessions of a set, and a channel for the close code of each.
 fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
     let (end, ends) = mpsc::channel();
     let end = Mutex::new(end);

@@ -1,4 +1,4 @@
-//! What sessions and servers count.
+//! Statistics of sessions and servers.
 
 use std::time::Duration;
 
@@ -186,7 +186,7 @@ fn a_broadcast_is_compressed_once_and_understood_by_all(adapter: Adapter) {
         let client = Client::new(adapter, &url).configure(deflate);
         client.connect().unwrap()
     }));
-    // One that does not compress, and two whose bytes are looked at.
+    // One client that does not compress, and two whose bytes are checked.
     clients.push(Client::new(adapter, &url).connect().unwrap());
     let mut raws = [(); 2].map(|()| {
         let mut raw = Raw::connect(server.address());
@@ -206,7 +206,7 @@ fn a_broadcast_is_compressed_once_and_understood_by_all(adapter: Adapter) {
         while read < 4 {
             read += raw.read(&mut header[read..]).unwrap();
         }
-        // RSV1, text; two bytes of length.
+        // RSV1 and text, then two bytes of length.
         assert_eq!((header[0], header[1]), (0xC1, 126));
         let mut payload = vec![0; u16::from_be_bytes([header[2], header[3]]).into()];
         let mut read = 0;

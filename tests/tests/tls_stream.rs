@@ -1,4 +1,4 @@
-//! How the stream of TLS begins and ends, seen by a peer that looks closely.
+//! Start and end of TLS streams, observed by a raw peer.
 
 use std::{
     io::{Read as _, Write as _},
@@ -46,7 +46,7 @@ fn hand_over(adapter: Adapter) -> (Running, Handed, RawTls) {
     (server, take(), raw)
 }
 
-/// A client of a raw server.
+/// Returns a client of a raw server.
 fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
@@ -154,7 +154,7 @@ fn garbage_below_tls_is_an_error_and_harms_nobody(adapter: Adapter) {
 
 fn a_failed_connection_tells_why_before_it_ends(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
-    // Not masked, as a client's frames have to be.
+    // Unmasked, although a client's frames must be masked.
     raw.write(Frame::text("plain").encode());
     let receiving = thread::spawn(move || handed.ws.receive().map(|_| ()).unwrap_err());
     let close = raw.frame().expect("a Close before the end");
@@ -165,11 +165,11 @@ fn a_failed_connection_tells_why_before_it_ends(adapter: Adapter) {
 
 fn what_was_fed_before_a_failure_leaves_before_the_close(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
-    // In one record, so that the second frame waits in the buffer while the first is answered.
+    // Both frames are in one record, so that the second waits in the buffer while the first is answered.
     raw.write([Frame::text("go").masked().encode(), Frame::text("plain").encode()].concat());
     assert_eq!(handed.ws.message(), "go");
     handed.ws.feed(vec![7; 300_000]).unwrap();
-    // It returns when the rest was written, which is more than the kernel holds.
+    // `send` returns when the rest is written, which is more than the kernel's buffers hold.
     let receiving = thread::spawn(move || (handed.ws.receive().unwrap_err(), handed));
     assert!(raw.frame().unwrap() == Frame::new(Frame::BINARY, vec![7; 300_000]));
     assert_eq!(raw.frame().expect("a Close before the end").code_and_reason().0, 1002);
