@@ -5,10 +5,7 @@ use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
 use ws_transport::Error;
 
-use crate::{
-    duplex::{Assembling, Duplex},
-    stream::Stream,
-};
+use crate::duplex::{Assembling, Duplex};
 
 /// The half of a [`WebSocket`](crate::WebSocket) that receives.
 pub struct Receiver {
@@ -55,6 +52,18 @@ impl Receiver {
     /// As [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.duplex.receive(|event, _| Some(event.into_owned())).await
+    }
+
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().local
     }
 
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
@@ -195,16 +204,16 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::peer_addr)
+        self.duplex.addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::local_addr)
+        self.duplex.addresses().local
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage};
-use ws_transport::{Clock, Driver, Error};
+use ws_transport::{Addresses, Clock, Driver, Error};
 
 use crate::{
     Receiver, Sender, duplex::Duplex, halves::describe, input::Input, lazy_timer::LazyTimer,
@@ -42,7 +42,17 @@ impl WebSocket {
     ) -> Self {
         let stream = Stream::Other(Box::pin(stream));
         let driver = Driver::new(connection, None);
-        Self::new(Duplex::new(stream, clock, Input::new(read.into()), LazyTimer::default(), driver), None)
+        Self::new(
+            Duplex::new(
+                stream,
+                Addresses::default(),
+                clock,
+                Input::new(read.into()),
+                LazyTimer::default(),
+                driver,
+            ),
+            None,
+        )
     }
 
     /// Makes one by asking for it over any stream that is connected to a server.
@@ -68,7 +78,7 @@ impl WebSocket {
         config: ws_core::Config,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
-        let opening = Opening::new(Stream::Other(Box::pin(stream)), clock, None);
+        let opening = Opening::new(Stream::Other(Box::pin(stream)), None, clock, None);
         let (connection, opening, _) = crate::client::open(opening, request, config, clock).await?;
         Ok(Self::new(opening.into_duplex(connection), None))
     }
@@ -275,13 +285,14 @@ impl WebSocket {
         self.sender.latency()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket
+    /// and for a stream of the application.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
     }
 
-    /// The address of this end.
+    /// Returns the address of this end. `None` as for [`peer_addr`](Self::peer_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()

@@ -64,6 +64,18 @@ impl Receiver {
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().local
+    }
+
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
@@ -182,16 +194,16 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().peer_addr()
+        self.duplex.socket().addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().local_addr()
+        self.duplex.socket().addresses().local
     }
 }
 

@@ -218,13 +218,13 @@ impl WebSocket {
         self.sender.latency()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
     }
 
-    /// The address of this end.
+    /// Returns the address of this end. `None` as for [`peer_addr`](Self::peer_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()

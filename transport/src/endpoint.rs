@@ -11,6 +11,8 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::{AddressFailures, ListeningSocket};
+
 /// How a client's sockets are made.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
@@ -36,8 +38,13 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// There are no more sockets, or the local address cannot be had.
+    /// There are no more sockets, or the local address is of the other family or cannot be had.
     pub fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let other_family = |local: &SocketAddr| local.is_ipv4() != address.is_ipv4();
+        if let Some(local) = self.local_address.filter(other_family) {
+            let text = format!("the client's local address {local} is of the other family (IPv4 or IPv6)");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(local) = self.local_address {
             socket.bind(&local.into())?;
@@ -68,7 +75,7 @@ fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
 /// How a server's listening socket is made.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
-    /// How many connections may wait to be accepted; 1,024. The system may allow fewer.
+    /// How many connections may wait to be accepted, 1 or more. The system may allow fewer. Default: 1,024.
     pub backlog: i32,
     /// Whether an address may be listened on again while connections of an earlier server linger
     /// (`SO_REUSEADDR`); yes by default.
@@ -102,22 +109,37 @@ impl ListenOptions {
         limit_unsent(listener, self.notsent_lowat);
     }
 
-    /// Listens on the first of the addresses that can be had.
+    /// Listens on the first of the addresses that can be had. A name such as `localhost` may have several.
     ///
     /// # Errors
     ///
-    /// None can; with the last reason.
-    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<Socket> {
-        let mut last_error = io::Error::new(io::ErrorKind::NotFound, "there is no address to listen on");
+    /// Returns an error with the reason for each address if none can be had, or if an option is invalid.
+    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<ListeningSocket> {
+        self.check()?;
+        let mut failures = AddressFailures::new("listen on");
         for address in addresses.to_socket_addrs()? {
             match self.listen_on(address) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => {
-                    last_error = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-                }
+                Ok(socket) => return Ok(ListeningSocket::new(socket)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(last_error)
+        Err(failures.into_error(|| "the server has no address to listen on".into()))
+    }
+
+    /// Returns an error if no server can mean these options.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind `InvalidInput` that names the option.
+    pub fn check(&self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if self.backlog < 1 {
+            return invalid(format!("the server's backlog is {}: it must be 1 or more", self.backlog));
+        }
+        if self.notsent_lowat == Some(0) {
+            return invalid("the server's notsent_lowat is 0 bytes: set it to `None` for no limit".into());
+        }
+        Ok(())
     }
 
     fn listen_on(&self, address: SocketAddr) -> io::Result<Socket> {
@@ -131,19 +153,18 @@ impl ListenOptions {
         Ok(socket)
     }
 
-    /// Listens on a Unix-domain socket at this path, which must not exist.
+    /// Listens on a Unix-domain socket at this path. The file is removed when the socket is closed. A stale file, the
+    /// socket of a process that has ended, is replaced.
     ///
     /// # Errors
     ///
-    /// The path exists or cannot be made.
-    pub fn listen_unix(&self, path: &Path) -> io::Result<Socket> {
-        let describe = |error: io::Error| {
+    /// Returns an error if another process listens on the path, if there is a file that is no socket, or if the file cannot
+    /// be made.
+    pub fn listen_unix(&self, path: &Path) -> io::Result<ListeningSocket> {
+        self.check()?;
+        ListeningSocket::bind_path(path, self.backlog).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-        };
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path).map_err(describe)?).map_err(describe)?;
-        socket.listen(self.backlog)?;
-        Ok(socket)
+        })
     }
 }
 

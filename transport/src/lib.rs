@@ -2,22 +2,28 @@
 //! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
 //! clock, errors. The adapters export what is of use to applications.
 
+mod addresses;
 mod assembler;
 mod clock;
 mod driver;
 mod endpoint;
 mod error;
+mod failures;
+mod listening;
 mod outbox;
 mod read_size;
 mod recycled;
 mod response;
 pub mod tls;
 
+pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::{Deadline, Error};
+pub use failures::AddressFailures;
+pub use listening::{ListeningSocket, accept_failure};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;

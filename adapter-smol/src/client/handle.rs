@@ -41,7 +41,13 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let peer = Peer { path, request: None, address: ws.peer_addr(), subprotocol: ws.subprotocol() };
+        let peer = Peer {
+            path,
+            request: None,
+            address: ws.peer_addr(),
+            local_address: ws.local_addr(),
+            subprotocol: ws.subprotocol(),
+        };
         let duplex = ws.into_duplex();
         let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());

@@ -55,7 +55,7 @@ async fn open(
             return None;
         }
     };
-    let mut opening = Opening::new(stream, clock, tls);
+    let mut opening = Opening::new(stream, peer, clock, tls);
     let mut request = match receive_request(server, &mut opening, clock).await {
         Ok(Some(request)) => request,
         // A port scan, or a browser that connected ahead of need.

@@ -118,6 +118,7 @@ async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> H
     let peer = Peer {
         path: request.path().to_owned(),
         address: request.peer_addr(),
+        local_address: ws.local_addr(),
         subprotocol: ws.subprotocol(),
         request: Some(request),
     };

@@ -19,6 +19,7 @@ use futures_lite::future;
 use slab::Slab;
 use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
+use ws_transport::ListeningSocket;
 
 use super::Server;
 use crate::{
@@ -39,7 +40,7 @@ pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 pub(super) struct Shared {
     pub(super) server: Server,
     /// The listening socket, until the server stops.
-    listener: Mutex<Option<Async<socket2::Socket>>>,
+    listener: Mutex<Option<Async<ListeningSocket>>>,
     connections: Mutex<Connections>,
 }
 
@@ -106,7 +107,7 @@ impl Drop for Refusal {
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: Server, listener: Async<socket2::Socket>) -> Self {
+    pub(super) fn new(server: Server, listener: Async<ListeningSocket>) -> Self {
         Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
     }
 
@@ -129,6 +130,13 @@ impl Shared {
                 accepted => return Poll::Ready(Some(accepted)),
             }
         }
+    }
+
+    /// Closes the listening socket.
+    pub(super) fn drop_listener(&self) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A waker may run the task that accepts, which wants the lock.
+        drop(listener);
     }
 
     /// Returns the clients that had connected when the listening socket was closed.
@@ -191,7 +199,7 @@ impl Shared {
         }
     }
 
-    fn accept_waiting(&self, listener: &Async<socket2::Socket>) -> Vec<Client> {
+    fn accept_waiting(&self, listener: &Async<ListeningSocket>) -> Vec<Client> {
         let mut late = Vec::new();
         loop {
             match accept(listener.get_ref(), self.server.settings.listen.nodelay) {

@@ -31,7 +31,13 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> Result<Self, Error> {
-        let peer = Peer { path, request: None, address: ws.peer_addr(), subprotocol: ws.subprotocol() };
+        let peer = Peer {
+            path,
+            request: None,
+            address: ws.peer_addr(),
+            local_address: ws.local_addr(),
+            subprotocol: ws.subprotocol(),
+        };
         let duplex = ws.into_duplex();
         let mut attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let (ending, ended) = mpsc::channel();

@@ -26,7 +26,7 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
         Ok(None) => return,
         Err(error) => return refuse(server, opening, error),
     };
-    request.set_peer_addr(opening.socket().peer_addr());
+    request.set_peer_addr(opening.socket().addresses().peer);
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
@@ -60,7 +60,7 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
 
 /// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
 fn refuse(server: &Server, opening: Opening, error: Error) {
-    let origin = Origin { peer_addr: opening.socket().peer_addr(), path: None };
+    let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
         _ => None,

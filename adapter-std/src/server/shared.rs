@@ -13,6 +13,7 @@ use std::{
 };
 
 use ws_core::CloseCode;
+use ws_transport::ListeningSocket;
 
 use super::{Server, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
@@ -27,7 +28,7 @@ pub(super) struct Shared {
     pub(super) server: Server,
     pub(super) pool: Arc<Pool>,
     /// The listening socket, until it is served or the server stops.
-    listener: Mutex<Option<socket2::Socket>>,
+    listener: Mutex<Option<ListeningSocket>>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
     /// Wakes the thread that accepts.
@@ -71,7 +72,7 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, listener: socket2::Socket, wake: UnixStream) -> Self {
+    pub(super) fn new(server: Server, listener: ListeningSocket, wake: UnixStream) -> Self {
         Self {
             pool: Pool::new(&server.settings.threads),
             server,
@@ -93,11 +94,16 @@ impl Shared {
     }
 
     /// Takes the listening socket, to accept by this thread. Returns `None` if the server has stopped already.
-    pub(super) fn begin_accepting(&self) -> Option<socket2::Socket> {
+    pub(super) fn begin_accepting(&self) -> Option<ListeningSocket> {
         let mut connections = self.connections();
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         connections.accepting = listener.is_some().then(|| thread::current().id());
         listener
+    }
+
+    /// Closes the listening socket if no thread has taken it. Handles may outlive the listener.
+    pub(super) fn drop_listener(&self) {
+        drop(self.listener.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Reports that the listening socket is closed.
