@@ -5,8 +5,14 @@ use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMes
 use ws_transport::{Addresses, Clock, Driver, Error};
 
 use crate::{
-    Receiver, Sender, duplex::Duplex, halves::describe, input::Input, lazy_timer::LazyTimer,
-    opening::Opening, stream::Stream,
+    Receiver, Sender,
+    duplex::Duplex,
+    halves::describe,
+    input::Input,
+    lazy_timer::LazyTimer,
+    opening::Opening,
+    server::{Attached, AttachedReceiver, Signals},
+    stream::Stream,
 };
 
 /// An open WebSocket, of a client or of a server.
@@ -20,8 +26,16 @@ use crate::{
 /// [`sender`](Self::sender). Every future here can be dropped at any point without a loss: what was
 /// received waits for the next `receive`, and a message is queued whole or not at all.
 ///
-/// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
-/// a server's handler it is closed with 1000 for you.
+/// # Dropping
+///
+/// A client that drops its WebSocket without [`close`](Self::close) breaks the connection off, which the peer sees as 1006.
+///
+/// A server's handler may drop its WebSocket, or both halves of it, and run on: the library then closes the connection with
+/// 1000 after 50 ms, waits for the peer's Close and answers pings meanwhile. If the handler returns before, its result
+/// decides. If the handler drops only the [`Receiver`], the connection stays open for its [`Sender`]s. The library receives
+/// in the handler's place: it drops messages, and answers pings and the peer's Close, after which
+/// [`send`](Sender::send) fails. If it drops only the senders, the connection stays open for the receiver. On a client no
+/// pings are answered without a receiver, so keep receiving there.
 pub struct WebSocket {
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
@@ -85,11 +99,25 @@ impl WebSocket {
 
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
         duplex.set_read_timeout(read_timeout);
-        Self { sender: Sender { duplex: duplex.clone() }, receiver: Receiver { duplex } }
+        let sender = Sender { duplex: duplex.clone(), attached: None };
+        Self { sender, receiver: Receiver { duplex, attached: None } }
     }
 
-    pub(crate) fn into_duplex(self) -> Arc<Duplex> {
-        self.receiver.duplex
+    /// Creates the WebSocket of a server's handler. The connection is closed when its last handle is dropped.
+    pub(crate) fn attached(
+        duplex: Arc<Duplex>,
+        read_timeout: Option<Duration>,
+        signals: &Arc<Signals>,
+    ) -> Self {
+        let mut ws = Self::new(duplex, read_timeout);
+        let (sender, receiver) = Attached::new(signals.clone());
+        (ws.sender.attached, ws.receiver.attached) = (Some(sender), Some(receiver));
+        ws
+    }
+
+    /// Returns the connection, and what keeps it open while a server's handler runs.
+    pub(crate) fn into_parts(self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
+        (self.receiver.duplex, self.receiver.attached)
     }
 
     /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer

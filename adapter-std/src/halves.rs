@@ -5,13 +5,18 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, MessageAssembler};
 
-use crate::duplex::{Duplex, Patience};
+use crate::{
+    attached::{Attached, AttachedReceiver},
+    duplex::{Duplex, Patience},
+};
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    pub(crate) attached: Option<AttachedReceiver>,
 }
 
 impl Receiver {
@@ -87,6 +92,7 @@ impl Receiver {
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Sender {

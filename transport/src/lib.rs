@@ -29,6 +29,10 @@ pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
 
+/// Time after which the library closes a server's connection whose handler has dropped all handles to it and runs on. A
+/// handler drops them also when it returns, and only then it is known how to close.
+pub const DROP_GRACE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ impl ClientHandle {
             local_address: ws.local_addr(),
             subprotocol: ws.subprotocol(),
         };
-        let duplex = ws.into_duplex();
+        let (duplex, _) = ws.into_parts();
         let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());
         let ending = Ending(ended.clone());

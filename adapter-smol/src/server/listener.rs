@@ -171,7 +171,7 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
     let (server, key) = (registration.server(), registration.key());
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
-        let mut serve = pin!(future::or(serve, registration.cancelled()));
+        let mut serve = pin!(future::or(serve, registration.signals().cancelled()));
         poll_fn(|cx| current::within(key, || serve.as_mut().poll(cx))).await;
     };
     // Handlers are guarded there. This is for what they leave behind: a destructor that panics, for example, must not

@@ -3,6 +3,7 @@ mod handle;
 mod listener;
 mod route;
 mod shared;
+mod signals;
 
 use std::{
     fmt, future::Future, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, pin::Pin, sync::Arc, time::Duration,
@@ -21,6 +22,7 @@ use ws_transport::{
 pub use handle::Handle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
+pub(crate) use signals::{Attached, AttachedReceiver, Signals};
 
 use self::route::Handler;
 use crate::WebSocket;

@@ -6,10 +6,7 @@ use std::{
     io::{self, ErrorKind},
     mem,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -21,7 +18,7 @@ use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::ListeningSocket;
 
-use super::Server;
+use super::{Server, signals::Signals};
 use crate::{
     current::{self, Key},
     duplex::Duplex,
@@ -67,7 +64,7 @@ pub(super) struct Stop {
 }
 
 struct Entry {
-    cancel: Arc<Cancel>,
+    signals: Arc<Signals>,
     stage: Stage,
 }
 
@@ -79,13 +76,6 @@ enum Stage {
     /// A request is answered without a WebSocket.
     Answering,
     Open(Weak<Duplex>),
-}
-
-/// The end of a connection's task from outside.
-#[derive(Default)]
-struct Cancel {
-    cancelled: AtomicBool,
-    task: Mutex<Option<Waker>>,
 }
 
 /// What becomes of a client that has connected.
@@ -148,10 +138,10 @@ impl Shared {
     pub(super) fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
         let mut connections = self.connections();
         if connections.begun.len() < self.server.settings.max_connections {
-            let cancel = Arc::new(Cancel::default());
-            let id = connections.begun.insert(Entry { cancel: cancel.clone(), stage: Stage::Handshake });
+            let signals = Arc::new(Signals::default());
+            let id = connections.begun.insert(Entry { signals: signals.clone(), stage: Stage::Handshake });
             self.server.reporter.monitor().count_begun();
-            return Place::Served(Registration { id, cancel, shared: self.clone() });
+            return Place::Served(Registration { id, signals, shared: self.clone() });
         }
         // To a client that expects TLS, an answer in plain text would say nothing.
         let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
@@ -267,18 +257,18 @@ impl Shared {
     }
 
     fn cancel(&self, is_meant: impl Fn(&Stage) -> bool) {
-        for (cancel, stage) in self.entries(is_meant) {
-            cancel.cancel();
+        for (signals, stage) in self.entries(is_meant) {
+            signals.cancel();
             if let Some(duplex) = stage.duplex() {
                 duplex.abandon();
             }
         }
     }
 
-    fn entries(&self, is_meant: impl Fn(&Stage) -> bool) -> Vec<(Arc<Cancel>, Stage)> {
+    fn entries(&self, is_meant: impl Fn(&Stage) -> bool) -> Vec<(Arc<Signals>, Stage)> {
         let connections = self.connections();
         let meant = connections.begun.iter().filter(|(_, entry)| is_meant(&entry.stage));
-        meant.map(|(_, entry)| (entry.cancel.clone(), entry.stage.clone())).collect()
+        meant.map(|(_, entry)| (entry.signals.clone(), entry.stage.clone())).collect()
     }
 
     /// Waits until something is so about the connections.
@@ -326,19 +316,6 @@ impl Stage {
     }
 }
 
-impl Cancel {
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        // The lock is released first: a waker may run its task at once.
-        let task = self.task().take();
-        task.into_iter().for_each(Waker::wake);
-    }
-
-    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("server", &self.server).finish_non_exhaustive()
@@ -348,7 +325,7 @@ impl fmt::Debug for Shared {
 /// A connection's place among those that are stopped with the server; given up when dropped.
 pub(super) struct Registration {
     id: usize,
-    cancel: Arc<Cancel>,
+    signals: Arc<Signals>,
     shared: Arc<Shared>,
 }
 
@@ -380,18 +357,9 @@ impl Registration {
         connections.stop.is_none()
     }
 
-    /// Waits for the end that comes from outside.
-    pub(super) async fn cancelled(&self) {
-        let mut known: Option<Waker> = None;
-        poll_fn(|cx| {
-            if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                known = Some(cx.waker().clone());
-                *self.cancel.task() = Some(cx.waker().clone());
-            }
-            // After the waker is there to be woken.
-            if self.cancel.cancelled.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// Returns the signals to the task of this connection.
+    pub(super) const fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 }
 

@@ -38,7 +38,7 @@ impl ClientHandle {
             local_address: ws.local_addr(),
             subprotocol: ws.subprotocol(),
         };
-        let duplex = ws.into_duplex();
+        let (duplex, _) = ws.into_parts();
         let mut attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let (ending, ended) = mpsc::channel();
         let session = attendance.session().clone();

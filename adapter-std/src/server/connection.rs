@@ -87,9 +87,10 @@ fn run(
     // The response must not wait for a handler that first does something else. If it cannot be written, there is no
     // connection to handle.
     let opened = duplex.flush();
-    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
+    let ws = WebSocket::attached(duplex, server.settings.read_timeout);
     let handle = || guard(|| handler(request, ws)).unwrap_or_else(|panicked| Err(panicked.into()));
     let returned = if opened.is_ok() { handle() } else { Ok(()) };
+    duplex.handler.set_returned();
     let is_open = duplex.ask(Connection::state) == State::Open;
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),
