@@ -115,7 +115,7 @@ impl WebSocket {
         ws
     }
 
-    /// Returns the connection, and what keeps it open while a server's handler runs.
+    /// Returns the connection, and the token that keeps it open while a server's handler runs.
     pub(crate) fn into_parts(self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
         (self.receiver.duplex, self.receiver.attached)
     }

@@ -16,19 +16,19 @@ pub(crate) struct Attached {
 /// Held by the receiving half of a server's connection.
 pub(crate) struct AttachedReceiver(Arc<Attached>);
 
-/// How much of its connection a handler has left to the library.
+/// The part of its connection that a handler has left to the library.
 #[derive(Debug, Default)]
 pub(crate) struct HandlerState {
-    /// Whether all handles were dropped.
+    /// The application has dropped all handles.
     is_abandoned: AtomicBool,
-    /// Whether the library receives.
+    /// The library receives.
     is_taken_over: AtomicBool,
-    /// Whether the handler has returned. Then its thread does the rest.
+    /// The handler has returned. Its thread does the rest.
     has_returned: AtomicBool,
 }
 
 impl Attached {
-    /// Creates what the first sender and the receiver hold.
+    /// Creates the tokens of the first sender and of the receiver.
     pub(crate) fn new(duplex: Arc<Duplex>) -> (Arc<Self>, AttachedReceiver) {
         let attached = Arc::new(Self { duplex });
         (attached.clone(), AttachedReceiver(attached))

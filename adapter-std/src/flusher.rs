@@ -1,4 +1,4 @@
-//! Writes for connections whose peers read too slowly, so that nobody who sends to them has to wait. And keeps the
+//! Writes for connections whose peers read too slowly, so that no sender has to wait. And keeps the
 //! deadlines of connections that one thread closes while another one is parked in a read, which only data or the end of
 //! the socket can wake. And receives in the place of handlers that have dropped their connections and run on.
 //!
@@ -36,7 +36,7 @@ struct Flusher {
     new_closing: Vec<Weak<Duplex>>,
     /// Connections that handlers have dropped, and when to take them over.
     new_dropped: Vec<(Instant, Weak<Duplex>)>,
-    /// Whether the thread wakes up for a dropped connection anyway, before any new one is to be taken over.
+    /// The thread wakes up for a dropped connection anyway, before any new one is to be taken over.
     expects_dropped: bool,
     /// Wakes it.
     wake: UnixStream,

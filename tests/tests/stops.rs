@@ -46,7 +46,7 @@ fn another_server_can_listen_at_once_when_a_stop_begins(adapter: Adapter) {
     let server = echo(adapter).start();
     let mut silent = Raw::open(server.address(), "/");
     server.handle().begin_stop(PATIENCE);
-    let successor = echo(adapter).bind(&server.address().to_string()).unwrap();
+    let successor = echo(adapter).bind(server.address()).unwrap();
     let mut client = Client::new(adapter, &url(&successor)).connect().unwrap();
     client.send("who is there?").unwrap();
     assert_eq!(client.message(), "who is there?");

@@ -67,7 +67,7 @@ pub(crate) struct Attached(Arc<Signals>);
 pub(crate) struct AttachedReceiver(Arc<Attached>);
 
 impl Attached {
-    /// Creates what the first sender and the receiver hold.
+    /// Creates the tokens of the first sender and of the receiver.
     pub(crate) fn new(signals: Arc<Signals>) -> (Arc<Self>, AttachedReceiver) {
         let attached = Arc::new(Self(signals));
         (attached.clone(), AttachedReceiver(attached))

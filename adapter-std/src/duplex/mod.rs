@@ -39,7 +39,7 @@ pub(crate) struct Duplex {
     secure: bool,
     /// Whether the peer reads too slowly for senders that do not wait.
     pub(crate) blocked: Blocked,
-    /// How much of the connection a server's handler has left to the library.
+    /// The part of the connection that a server's handler has left to the library.
     pub(crate) handler: HandlerState,
     /// Wakes the receiving thread where it waits for more than input.
     receiver: Wake,

@@ -8,7 +8,7 @@ use ws_transport::{Deadline, Error};
 
 use super::{Duplex, Goal, Patience, Turned};
 
-/// What a connection waits for.
+/// The events and the deadline that a connection waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wants {
     pub(crate) events: PollFlags,
@@ -17,7 +17,7 @@ pub(crate) struct Wants {
 
 impl Duplex {
     /// Does what can be done without waiting for a connection from which no thread receives: drops what has come, answers
-    /// pings, writes, and closes the connection if no handle of the application is left. Returns what it waits for, or
+    /// pings, writes, and closes the connection if no handle of the application is left. Returns the next wait, or
     /// `None` if the connection has ended, or if the thread of the handler goes on with it.
     pub(crate) fn attend(self: &Arc<Self>) -> Option<Wants> {
         /// After so many reads other connections get their turn.
