@@ -273,7 +273,7 @@ fn rolling_restart(adapter: Adapter) {
     let_pass(Duration::from_millis(300));
     let began = Instant::now();
     old.handle().begin_stop(DRAIN);
-    let new = echo(adapter).bind(&address.to_string()).expect("the address");
+    let new = echo(adapter).bind(address).expect("the address");
     old.served().unwrap();
     assert!(began.elapsed() + Duration::from_millis(10) >= DRAIN, "it drained {:?}", began.elapsed());
     let answers = clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>();
