@@ -7,12 +7,14 @@ use ws_transport::Error;
 
 use crate::{
     duplex::{Assembling, Duplex},
-    stream::Stream,
+    server::{Attached, AttachedReceiver},
 };
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<AttachedReceiver>,
 }
 
 impl Receiver {
@@ -57,6 +59,18 @@ impl Receiver {
         self.duplex.receive(|event, _| Some(event.into_owned())).await
     }
 
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().local
+    }
+
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.duplex.set_read_timeout(timeout);
@@ -68,6 +82,7 @@ impl Receiver {
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Sender {
@@ -195,16 +210,16 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::peer_addr)
+        self.duplex.addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::local_addr)
+        self.duplex.addresses().local
     }
 }
 

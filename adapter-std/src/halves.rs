@@ -5,13 +5,18 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, MessageAssembler};
 
-use crate::duplex::{Duplex, Patience};
+use crate::{
+    attached::{Attached, AttachedReceiver},
+    duplex::{Duplex, Patience},
+};
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    pub(crate) attached: Option<AttachedReceiver>,
 }
 
 impl Receiver {
@@ -64,6 +69,18 @@ impl Receiver {
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().local
+    }
+
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
@@ -75,6 +92,7 @@ impl Receiver {
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Sender {
@@ -182,16 +200,16 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().peer_addr()
+        self.duplex.socket().addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().local_addr()
+        self.duplex.socket().addresses().local
     }
 }
 

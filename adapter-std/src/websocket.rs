@@ -3,7 +3,12 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Event, Message, PreparedMessage};
 use ws_transport::{Error, MessageAssembler};
 
-use crate::{Receiver, Sender, duplex::Duplex, halves::describe};
+use crate::{
+    Receiver, Sender,
+    attached::{Attached, AttachedReceiver},
+    duplex::Duplex,
+    halves::describe,
+};
 
 /// An open WebSocket, of a client or of a server.
 ///
@@ -15,8 +20,16 @@ use crate::{Receiver, Sender, duplex::Duplex, halves::describe};
 /// For use from several threads, [`split`](Self::split) it, or keep a [`Sender`] from
 /// [`sender`](Self::sender).
 ///
-/// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
-/// a server's handler it is closed with 1000 for you.
+/// # Dropping
+///
+/// A client that drops its WebSocket without [`close`](Self::close) breaks the connection off, which the peer sees as 1006.
+///
+/// A server's handler may drop its WebSocket, or both halves of it, and run on: the library then closes the connection with
+/// 1000 after 50 ms, waits for the peer's Close and answers pings meanwhile. If the handler returns before, its result
+/// decides. If the handler drops only the [`Receiver`], the connection stays open for its [`Sender`]s. The library receives
+/// in the handler's place: it drops messages, and answers pings and the peer's Close, after which
+/// [`send`](Sender::send) fails. If it drops only the senders, the connection stays open for the receiver. On a client no
+/// pings are answered without a receiver, so keep receiving there.
 pub struct WebSocket {
     sender: Sender,
     receiver: Receiver,
@@ -24,14 +37,24 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
+        let assembler = MessageAssembler::default();
         Self {
-            sender: Sender { duplex: duplex.clone() },
-            receiver: Receiver { duplex, read_timeout, assembler: MessageAssembler::default() },
+            sender: Sender { duplex: duplex.clone(), attached: None },
+            receiver: Receiver { duplex, read_timeout, assembler, attached: None },
         }
     }
 
-    pub(crate) fn into_duplex(self) -> Arc<Duplex> {
-        self.receiver.duplex
+    /// Creates the WebSocket of a server's handler. The connection is closed when its last handle is dropped.
+    pub(crate) fn attached(duplex: &Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
+        let mut ws = Self::new(duplex.clone(), read_timeout);
+        let (sender, receiver) = Attached::new(duplex.clone());
+        (ws.sender.attached, ws.receiver.attached) = (Some(sender), Some(receiver));
+        ws
+    }
+
+    /// Returns the connection, and the token that keeps it open while a server's handler runs.
+    pub(crate) fn into_parts(self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
+        (self.receiver.duplex, self.receiver.attached)
     }
 
     /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
@@ -218,13 +241,13 @@ impl WebSocket {
         self.sender.latency()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
     }
 
-    /// The address of this end.
+    /// Returns the address of this end. `None` as for [`peer_addr`](Self::peer_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()

@@ -57,6 +57,8 @@ pub struct Peer {
     pub request: Option<Request>,
     /// Its address.
     pub address: Option<SocketAddr>,
+    /// The address of this end.
+    pub local_address: Option<SocketAddr>,
     /// The subprotocol.
     pub subprotocol: Option<String>,
 }
@@ -121,10 +123,16 @@ impl Session {
         self.request()?.header(name)
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.0.peer.address
+    }
+
+    /// Returns the address of this end, also when the session has ended. `None` for a Unix-domain socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.peer.local_address
     }
 
     /// The subprotocol that was agreed on.

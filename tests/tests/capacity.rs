@@ -106,3 +106,13 @@ fn five_hundred_connections_are_served_at_once() {
         }
     });
 }
+
+#[test]
+fn fewer_threads_at_most_than_at_least_are_refused_at_bind() {
+    #[expect(clippy::reversed_empty_ranges)]
+    let servers = [Server::new().threads(8..=4), Server::new().threads(8..=16).max_connections(4)];
+    for server in servers {
+        let error = server.route("/", echo).bind("127.0.0.1:0").unwrap_err();
+        assert!(error.to_string().contains("8..=4"), "{error}");
+    }
+}

@@ -71,7 +71,7 @@ fn ipv6_serves(pairing: Pairing) {
 fn servers_may_share_a_port(pairing: Pairing) {
     let serve = || pairing.serve(Route::echo(pairing.server)).reuse_port();
     let one = serve().start();
-    let other = serve().bind(&one.address().to_string()).unwrap();
+    let other = serve().bind(one.address()).unwrap();
     let mut clients = Vec::new();
     eventually("both have clients", || {
         clients.push(pairing.client(&one, "/").connect().unwrap());
@@ -82,7 +82,7 @@ fn servers_may_share_a_port(pairing: Pairing) {
 
 fn a_port_that_is_taken_is_a_readable_error(pairing: Pairing) {
     let one = pairing.serve(Route::echo(pairing.server)).start();
-    let error = pairing.serve(Route::echo(pairing.server)).bind(&one.address().to_string()).unwrap_err();
+    let error = pairing.serve(Route::echo(pairing.server)).bind(one.address()).unwrap_err();
     assert!(error.to_string().contains(&one.address().to_string()), "{error}");
 }
 

@@ -46,7 +46,7 @@ fn another_server_can_listen_at_once_when_a_stop_begins(adapter: Adapter) {
     let server = echo(adapter).start();
     let mut silent = Raw::open(server.address(), "/");
     server.handle().begin_stop(PATIENCE);
-    let successor = echo(adapter).bind(&server.address().to_string()).unwrap();
+    let successor = echo(adapter).bind(server.address()).unwrap();
     let mut client = Client::new(adapter, &url(&successor)).connect().unwrap();
     client.send("who is there?").unwrap();
     assert_eq!(client.message(), "who is there?");
@@ -268,7 +268,7 @@ fn rolling_restart(adapter: Adapter) {
     let_pass(Duration::from_millis(300));
     let began = Instant::now();
     old.handle().begin_stop(DRAIN);
-    let new = echo(adapter).bind(&address.to_string()).expect("the address");
+    let new = echo(adapter).bind(address).expect("the address");
     old.served().unwrap();
     assert!(began.elapsed() + Duration::from_millis(10) >= DRAIN, "it drained {:?}", began.elapsed());
     let answers = clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>();

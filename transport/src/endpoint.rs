@@ -11,6 +11,8 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::{AddressFailures, ListeningSocket};
+
 /// Options of a client's sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
@@ -36,8 +38,14 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// Returns an error if no more sockets are available, or if the local address is not available.
+    /// Returns an error if no more sockets are available, or if the local address is of the other address family or is not
+    /// available.
     pub fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let other_family = |local: &SocketAddr| local.is_ipv4() != address.is_ipv4();
+        if let Some(local) = self.local_address.filter(other_family) {
+            let text = format!("the client's local address {local} is of the other family (IPv4 or IPv6)");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(local) = self.local_address {
             socket.bind(&local.into())?;
@@ -69,7 +77,8 @@ fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
 /// Options of a server's listening socket.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
-    /// Maximum number of connections that wait to be accepted. The operating system may allow fewer. Default: 1,024.
+    /// Maximum number of connections that wait to be accepted, 1 or more. The operating system may allow fewer. Default:
+    /// 1,024.
     pub backlog: i32,
     /// `SO_REUSEADDR`: if `true`, a server can listen on an address while connections of an earlier server linger.
     /// Default: `true`.
@@ -103,22 +112,37 @@ impl ListenOptions {
         limit_unsent(listener, self.notsent_lowat);
     }
 
-    /// Listens on the first available address.
+    /// Listens on the first available address. A name such as `localhost` may have several.
     ///
     /// # Errors
     ///
-    /// Returns the error of the last address if none is available.
-    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<Socket> {
-        let mut last_error = io::Error::new(io::ErrorKind::NotFound, "there is no address to listen on");
+    /// Returns an error with the reason for each address if none is available, or if an option is invalid.
+    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<ListeningSocket> {
+        self.check()?;
+        let mut failures = AddressFailures::new("listen on");
         for address in addresses.to_socket_addrs()? {
             match self.listen_on(address) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => {
-                    last_error = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-                }
+                Ok(socket) => return Ok(ListeningSocket::new(socket)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(last_error)
+        Err(failures.into_error(|| "the server has no address to listen on".into()))
+    }
+
+    /// Returns an error if no server can mean these options.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind `InvalidInput` that names the option.
+    pub fn check(&self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if self.backlog < 1 {
+            return invalid(format!("the server's backlog is {}: it must be 1 or more", self.backlog));
+        }
+        if self.notsent_lowat == Some(0) {
+            return invalid("the server's notsent_lowat is 0 bytes: set it to `None` for no limit".into());
+        }
+        Ok(())
     }
 
     fn listen_on(&self, address: SocketAddr) -> io::Result<Socket> {
@@ -132,53 +156,19 @@ impl ListenOptions {
         Ok(socket)
     }
 
-    /// Listens on a Unix-domain socket at this path, which must not exist.
+    /// Listens on a Unix-domain socket at this path. The file is removed when the socket is closed. A stale file, the
+    /// socket of a process that has ended, is replaced.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path exists or cannot be created.
-    pub fn listen_unix(&self, path: &Path) -> io::Result<Socket> {
-        let describe = |error: io::Error| {
+    /// Returns an error if another process listens on the path, if the path names a file that is not a socket, or if
+    /// the file cannot be created.
+    pub fn listen_unix(&self, path: &Path) -> io::Result<ListeningSocket> {
+        self.check()?;
+        ListeningSocket::bind_path(path, self.backlog).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-        };
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path).map_err(describe)?).map_err(describe)?;
-        socket.listen(self.backlog)?;
-        Ok(socket)
+        })
     }
-}
-
-/// Makes the operating system ignore attempts to connect to a listening TCP socket from now on, on Linux. Call it before
-/// the last `accept` calls and the close of the socket.
-///
-/// Closing a listening socket resets the connections that wait to be accepted. Without this call, a client that connects
-/// between the last `accept` and the close is reset. An ignored client sends its SYN again after a second (RFC 6298,
-/// section 2) and reaches the next server of the address, or is refused. Handshakes that have begun still complete.
-pub fn ignore_new_connections(listener: &Socket) {
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    {
-        use socket2::SockFilter;
-
-        // A classic BPF program. The kernel runs it on each segment for the listening socket, from the TCP header on.
-        const IGNORE_SYN: [SockFilter; 4] = [
-            // Load the byte of flags (RFC 9293, section 3.1).
-            SockFilter::new(0x30, 0, 0, 13),
-            // If SYN is set, continue, else skip one instruction.
-            SockFilter::new(0x45, 0, 1, 0x02),
-            // Drop the segment.
-            SockFilter::new(0x06, 0, 0, 0),
-            // Keep all of the segment.
-            SockFilter::new(0x06, 0, 0, u32::MAX),
-        ];
-        // The segments of other sockets have another format.
-        let is_tcp = listener.local_addr().is_ok_and(|address| address.is_ipv4() || address.is_ipv6());
-        if is_tcp {
-            // If the system does not allow filters, a client may be reset as without this call.
-            let _ = listener.attach_filter(&IGNORE_SYN);
-        }
-    }
-    #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = listener;
 }
 
 /// Begins to connect, without waiting. The attempt is complete when the socket is writable: it is connected, or has a

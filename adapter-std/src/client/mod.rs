@@ -15,7 +15,7 @@ use ws_core::{
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    Clock, ConnectOptions, Deadline, Error, seed,
+    AddressFailures, Clock, ConnectOptions, Deadline, Error, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -149,7 +149,7 @@ impl Client {
         connected.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
         })?;
-        let socket = Socket::new(socket)?;
+        let socket = Socket::new(socket, None)?;
         self.open(socket).map(|(ws, _)| ws)
     }
 
@@ -211,7 +211,7 @@ impl Client {
 
     fn connect_socket(&self, url: &Url) -> Result<Socket, Error> {
         let deadline = Instant::now().checked_add(self.options.timeout);
-        let mut last_error = None;
+        let mut failures = AddressFailures::new("connect to");
         for address in (url.host(), url.port()).to_socket_addrs()? {
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -220,24 +220,20 @@ impl Client {
             }
             match self.connect_address(address, left) {
                 Ok(socket) => return Ok(socket),
-                Err(error) => last_error = Some((address, error)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(match last_error {
-            Some((_, error)) if error.kind() == io::ErrorKind::TimedOut => Error::Timeout(Deadline::Connect),
-            Some((address, error)) => {
-                io::Error::new(error.kind(), format!("cannot connect to {address}: {error}")).into()
-            }
-            None => {
-                io::Error::new(io::ErrorKind::NotFound, format!("the host {} has no address", url.host()))
-                    .into()
-            }
+        Err(match failures.last() {
+            Some(io::ErrorKind::TimedOut) => Error::Timeout(Deadline::Connect),
+            _ => failures.into_error(|| format!("the host {} has no address", url.host())).into(),
         })
     }
 
     fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
         let socket = self.options.socket(address)?;
         socket.connect_timeout(&address.into(), timeout)?;
-        Socket::new(socket)
+        // The server may be gone again, and some addresses, such as 0.0.0.0, mean another one.
+        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
+        Socket::new(socket, peer.or(Some(address)))
     }
 }

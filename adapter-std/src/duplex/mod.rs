@@ -11,6 +11,7 @@
 //! to take more, or it leaves that to the flusher.
 
 mod sending;
+mod unattended;
 
 use std::{
     io,
@@ -23,8 +24,8 @@ use rustix::event::PollFlags;
 use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
 use ws_transport::{Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn};
 
-pub(crate) use self::sending::Flushed;
-use crate::{flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
+pub(crate) use self::{sending::Flushed, unattended::Wants};
+use crate::{attached::HandlerState, flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -38,6 +39,8 @@ pub(crate) struct Duplex {
     secure: bool,
     /// Whether the peer reads too slowly for senders that do not wait.
     pub(crate) blocked: Blocked,
+    /// The part of the connection that a server's handler has left to the library.
+    pub(crate) handler: HandlerState,
     /// Wakes the receiving thread where it waits for more than input.
     receiver: Wake,
     /// Wakes the thread that waits for room to write.
@@ -134,6 +137,7 @@ impl Duplex {
             writing: Mutex::default(),
             driver: Mutex::new(driver),
             blocked: Blocked::default(),
+            handler: HandlerState::default(),
             receiver: Wake::default(),
             writer: Wake::default(),
         }
@@ -225,9 +229,7 @@ impl Duplex {
         // If another thread receives, this is up to that one.
         if let Ok(mut reading) = self.reading.try_lock() {
             loop {
-                reading.consume(|input| {
-                    while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
-                });
+                self.discard_received(&mut reading);
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn finds the end.
@@ -236,6 +238,15 @@ impl Duplex {
             }
         }
         self.abandon();
+    }
+
+    /// Receives, and drops, what was read.
+    fn discard_received(&self, reading: &mut ReadBuffer) {
+        reading.consume(
+            |input| {
+                while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
+            },
+        );
     }
 
     /// Does everything that is due between two looks at the input: tells the time, writes, waits and reads.

@@ -252,10 +252,11 @@ impl Duplex {
     }
 
     /// Leaves to the flusher what no other thread may do in time for a connection that is closing: to write the rest, and
-    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it.
+    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it, and if the flusher
+    /// receives, it has to look at the new deadline.
     pub(crate) fn watch_end(self: &Arc<Self>, flushed: Flushed) {
         self.watch_if_blocked(flushed);
-        if matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
+        if self.handler.is_taken_over() || matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
             flusher::watch_closing(self);
         }
     }

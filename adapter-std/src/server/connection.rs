@@ -26,7 +26,7 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
         Ok(None) => return,
         Err(error) => return refuse(server, opening, error),
     };
-    request.set_peer_addr(opening.socket().peer_addr());
+    request.set_peer_addr(opening.socket().addresses().peer);
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
@@ -60,7 +60,7 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
 
 /// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
 fn refuse(server: &Server, opening: Opening, error: Error) {
-    let origin = Origin { peer_addr: opening.socket().peer_addr(), path: None };
+    let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
         _ => None,
@@ -87,9 +87,10 @@ fn run(
     // The response must not wait for a handler that first does something else. If it cannot be written, there is no
     // connection to handle.
     let opened = duplex.flush();
-    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
+    let ws = WebSocket::attached(duplex, server.settings.read_timeout);
     let handle = || guard(|| handler(request, ws)).unwrap_or_else(|panicked| Err(panicked.into()));
     let returned = if opened.is_ok() { handle() } else { Ok(()) };
+    duplex.handler.set_returned();
     let is_open = duplex.ask(Connection::state) == State::Open;
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),

@@ -1,4 +1,4 @@
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ws_std::{Callbacks, ClientTls, Config, Error, Response, Session};
 
@@ -51,6 +51,11 @@ impl Client {
     /// Same as `Client::connect_timeout`.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         either!(self self, client => client.connect_timeout(timeout))
+    }
+
+    /// Same as `Client::local_address`.
+    pub fn local_address(self, address: SocketAddr) -> Self {
+        either!(self self, client => client.local_address(address))
     }
 
     /// Same as `Client::tls`.

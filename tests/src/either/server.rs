@@ -1,5 +1,6 @@
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, OnceLock, mpsc},
     thread::{self, JoinHandle},
@@ -205,6 +206,11 @@ impl Server {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))
     }
 
+    /// Same as `Server::listen_options`, for `backlog`.
+    pub fn backlog(self, backlog: i32) -> Self {
+        either!(self self, server => server.listen_options(|options| options.backlog = backlog))
+    }
+
     /// Same as `Server::page`.
     pub fn page(self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         either!(self self, server => server.page(path, page))
@@ -231,11 +237,25 @@ impl Server {
     }
 
     /// Same as `Server::bind`. It also serves.
-    pub fn bind(self, address: &str) -> Result<Running, Error> {
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Running, Error> {
         Ok(match self {
             Self::Std(server) => server.bind(address)?.into(),
             Self::Smol(server) => server.bind(address)?.into(),
         })
+    }
+
+    /// Listens on a free port, and drops the listener without serving.
+    pub fn listen_and_drop(self) -> (SocketAddr, Handle) {
+        match self {
+            Self::Std(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                (listener.local_addr().expect("an address"), Handle::Std(listener.handle()))
+            }
+            Self::Smol(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                (listener.local_addr().expect("an address"), Handle::Smol(listener.handle()))
+            }
+        }
     }
 
     /// Stops the server after a client has connected, and serves only then.
@@ -265,7 +285,7 @@ impl Server {
     }
 
     /// Same as `Server::bind_socket`. It also serves.
-    pub fn bind_socket(self, socket: std::net::TcpListener) -> Result<Running, Error> {
+    pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Running, Error> {
         Ok(match self {
             Self::Std(server) => server.bind_socket(socket)?.into(),
             Self::Smol(server) => server.bind_socket(socket)?.into(),

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ws_std::{Chunk, CloseCode, Closure, Error, Event, Message, PreparedMessage};
 
@@ -127,6 +127,11 @@ impl WebSocket {
     pub fn latency(&self) -> Option<Duration> {
         either!(self, ws => ws.latency())
     }
+
+    /// The addresses of the peer and of this end.
+    pub fn addresses(&self) -> [Option<SocketAddr>; 2] {
+        either!(self, ws => [ws.peer_addr(), ws.local_addr()])
+    }
 }
 
 /// The sending half of a connection of either adapter.
@@ -173,6 +178,11 @@ impl Sender {
     pub fn latency(&self) -> Option<Duration> {
         either!(self, sender => sender.latency())
     }
+
+    /// The addresses of the peer and of this end.
+    pub fn addresses(&self) -> [Option<SocketAddr>; 2] {
+        either!(self, sender => [sender.peer_addr(), sender.local_addr()])
+    }
 }
 
 /// The receiving half of a connection of either adapter.
@@ -188,5 +198,10 @@ impl Receiver {
     /// Same as `Receiver::receive`.
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         either!(self, receiver => receiver.receive(), async receiver.receive())
+    }
+
+    /// The addresses of the peer and of this end.
+    pub fn addresses(&self) -> [Option<SocketAddr>; 2] {
+        either!(self, receiver => [receiver.peer_addr(), receiver.local_addr()])
     }
 }
