@@ -95,7 +95,8 @@ impl fmt::Display for ConnectionError {
 
 impl error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&*self.error)
+        // The text of the error is part of this one's, and a report of the chain would print it twice.
+        self.error.source()
     }
 }
 
@@ -172,9 +173,7 @@ impl Reporter {
             }
             Ok(Err(response)) => {
                 if request.is_upgrade() {
-                    let status = response.chunk().split(|&byte| byte == b'\r').next().unwrap_or_default();
-                    let status = String::from_utf8_lossy(status.get(9..).unwrap_or_default());
-                    let error = format!("the request was answered with {status}");
+                    let error = format!("the request was answered with {}", summary(response.chunk()));
                     self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
                 }
                 Err(response)
@@ -230,6 +229,27 @@ impl Reporter {
         };
         self.report(ConnectionErrorKind::of(&error), origin, error);
     }
+}
+
+/// Returns the status of a response, and the first line of its body if that is plain text: the reason.
+fn summary(response: &[u8]) -> String {
+    /// Number of characters of the body that are shown. The core's own texts are shorter.
+    const SHOWN: usize = 1000;
+    let response = String::from_utf8_lossy(response);
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let status = head.lines().next().and_then(|line| line.get(9..)).unwrap_or_default();
+    let reason = body.lines().next().unwrap_or_default().trim().trim_end_matches('.');
+    if reason.is_empty() || !head.contains("text/plain") {
+        return status.to_owned();
+    }
+    let mut summary = format!("{status}: ");
+    for char in reason.chars().take(SHOWN) {
+        match char {
+            '"' | '\'' | '\\' => summary.push(char),
+            char => summary.extend(char.escape_debug()),
+        }
+    }
+    summary
 }
 
 impl fmt::Debug for Reporter {

@@ -55,6 +55,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Its own certificate and key, which a server must not use.
+    pub fn own_identity(&self) -> Identity {
+        Identity { chain: self.issuer.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// A server on this machine, by whichever name.
     pub fn server(&self) -> Identity {
         self.server_named(&["localhost", "127.0.0.1", "::1"])

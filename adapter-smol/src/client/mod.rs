@@ -1,7 +1,7 @@
 mod handle;
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     net::{SocketAddr, ToSocketAddrs as _},
     path::Path,
     sync::Arc,
@@ -12,7 +12,7 @@ use async_io::{Async, Timer};
 use futures_lite::future;
 use socket2::{Domain, SockAddr, Type};
 use ws_core::{
-    Config, Connection, HandshakeError, Response, Url, UrlError,
+    Config, Connection, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -153,9 +153,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let path = path.as_ref();
-        let describe = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
-        };
+        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
         let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
         let address = SockAddr::unix(path).map_err(describe)?;
         let stream = connect(socket, &address).await.map_err(describe)?;
@@ -208,19 +206,18 @@ impl Client {
 
     async fn connect_socket(&self, url: &Url) -> Result<Stream, Error> {
         let (host, port) = (url.host().to_owned(), url.port());
-        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await?;
-        let mut last_error =
-            io::Error::new(ErrorKind::NotFound, format!("the host {} has no address", url.host()));
-        for address in addresses {
+        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await;
+        let mut last_error = None;
+        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
             match self.connect_address(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    last_error =
-                        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
-                }
+                Err(error) => last_error = Some((address, error)),
             }
         }
-        Err(last_error.into())
+        Err(last_error.map_or_else(
+            || Error::of_no_address(url.host()),
+            |(address, error)| Error::of_connect(address, &error),
+        ))
     }
 
     async fn connect_address(&self, address: SocketAddr) -> io::Result<Stream> {
@@ -246,13 +243,7 @@ pub(crate) async fn open(
             Ok(Some(0)) => return Err(handshake.receive_eof().into()),
             Ok(_) => {}
             // A server that refuses may not wait for the whole request.
-            Err(Error::Io(error)) => {
-                return Err(match handshake.receive_eof() {
-                    HandshakeError::Eof => error.into(),
-                    refused => refused.into(),
-                });
-            }
-            Err(error) => return Err(error),
+            Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
         }
     }
 }

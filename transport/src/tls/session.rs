@@ -112,15 +112,6 @@ impl Session {
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
-
-    /// Checks that the peer has ended its stream as TLS demands.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`TlsError::Truncated`] if `close_notify` is missing: somebody on the way may have cut the stream.
-    pub const fn end(&self) -> Result<(), TlsError> {
-        if self.closed_by_peer { Ok(()) } else { Err(TlsError::Truncated) }
-    }
 }
 
 /// The most plaintext that a session holds before it is read, in bytes: rustls takes at most one buffer of records
