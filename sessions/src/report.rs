@@ -9,14 +9,13 @@ use ws_core::{
 };
 use ws_transport::Error;
 
-use crate::{Monitor, Panicked, guard};
+use crate::{Monitor, Panicked, excerpt::Excerpt, guard};
 
 /// An error of one connection of a server, as [`Server::on_error`] receives it.
 ///
 /// Displayed, it is one line for a log.
 ///
 /// [`Server::on_error`]: https://docs.rs/ws-std/latest/ws_std/struct.Server.html#method.on_error
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectionError {
     /// The kind of the error.
@@ -93,6 +92,17 @@ impl fmt::Display for ConnectionError {
     }
 }
 
+impl fmt::Debug for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionError")
+            .field("kind", &self.kind)
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.path.as_deref().map(Excerpt))
+            .field("error", &self.error)
+            .finish()
+    }
+}
+
 impl error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         // The text of the error is part of this one's, and a report of the chain would print it twice.
@@ -101,12 +111,21 @@ impl error::Error for ConnectionError {
 }
 
 /// The peer and the path of a connection, kept for its errors.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Origin {
     /// The peer's address.
     pub peer_addr: Option<SocketAddr>,
     /// The path of the request.
     pub path: Option<String>,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin")
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.path.as_deref().map(Excerpt))
+            .finish()
+    }
 }
 
 type OnError = dyn Fn(&ConnectionError) + Send + Sync;

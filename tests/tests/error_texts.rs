@@ -3,11 +3,15 @@
 use std::{error, io};
 
 use ws_std::{
-    ConnectionErrorKind, Deadline, Error, HandshakeError, ProtocolError, Response, SendError,
-    TlsError, UrlError,
+    ConnectionErrorKind, Deadline, Error, HandshakeError, ProtocolError, Response, SendError, TlsError,
+    UrlError,
     ws_core::{CloseCode, Config, Connection, RouteError, Timestamp},
 };
-use ws_tests::{Raw, bounded, either::{Adapter, Route, Server}, wire::Frame};
+use ws_tests::{
+    Raw, bounded,
+    either::{Adapter, Route, Server},
+    wire::Frame,
+};
 use ws_transport::tls::rustls;
 
 fn protocol_errors() -> Vec<ProtocolError> {
@@ -143,9 +147,8 @@ fn errors() -> Vec<Error> {
     errors.extend(handshake_errors().into_iter().map(Error::Handshake));
     errors.extend(url_errors().into_iter().map(Error::Url));
     errors.extend(tls_errors().into_iter().map(Error::Tls));
-    errors.extend(
-        [RouteError::Malformed("a\n".into()), RouteError::Duplicate("/a".into())].map(Error::Route),
-    );
+    errors
+        .extend([RouteError::Malformed("a\n".into()), RouteError::Duplicate("/a".into())].map(Error::Route));
     errors.extend([Deadline::Connect, Deadline::Read, Deadline::Write].map(Error::Timeout));
     errors.extend([
         io::Error::from_raw_os_error(104).into(),
