@@ -1,3 +1,5 @@
+//! An async client of the echo server.
+
 use ws_smol::CloseCode;
 
 fn main() -> Result<(), ws_smol::Error> {

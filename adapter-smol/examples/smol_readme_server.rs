@@ -1,3 +1,5 @@
+//! An async echo server.
+
 use ws_smol::Server;
 
 fn main() -> Result<(), ws_smol::Error> {

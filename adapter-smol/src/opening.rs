@@ -89,9 +89,6 @@ impl Opening {
             // The alert that tells the peer about it.
             let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
         }
-        if matches!(read, Ok(Some(0))) {
-            self.tls.as_ref().filter(|tls| !tls.is_handshaking()).map_or(Ok(()), |tls| tls.end())?;
-        }
         read
     }
 

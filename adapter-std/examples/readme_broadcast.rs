@@ -1,3 +1,5 @@
+//! A chat: each message is sent to all.
+
 use ws_std::{Callbacks, Server, Sessions};
 
 fn main() -> Result<(), ws_std::Error> {

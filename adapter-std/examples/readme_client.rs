@@ -1,3 +1,5 @@
+//! A client of the echo server.
+
 use ws_std::CloseCode;
 
 fn main() -> Result<(), ws_std::Error> {

@@ -1,3 +1,5 @@
+//! An echo server.
+
 use ws_std::Server;
 
 fn main() -> Result<(), ws_std::Error> {

@@ -124,7 +124,6 @@ impl fmt::Debug for Callbacks {
 
 /// A session from its first callback to its last, for an adapter to drive. Whatever becomes of the driver,
 /// when this is dropped the session has ended and its last callback is called.
-#[derive(Debug)]
 pub struct Attendance {
     callbacks: Arc<Callbacks>,
     session: Session,
@@ -132,6 +131,15 @@ pub struct Attendance {
     /// Whether it has begun, and so has to end.
     begun: bool,
     assembler: MessageAssembler,
+}
+
+impl fmt::Debug for Attendance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attendance")
+            .field("session", &self.session)
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Attendance {

@@ -5,6 +5,7 @@
 mod backend;
 mod callbacks;
 mod deferred;
+mod excerpt;
 mod guard;
 mod report;
 mod session;

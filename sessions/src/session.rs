@@ -12,7 +12,9 @@ use std::{
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
 use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
 
-use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, guard, stats::Counters};
+use crate::{
+    Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::Excerpt, guard, stats::Counters,
+};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -49,7 +51,7 @@ struct Inner {
 }
 
 /// Who is on the other end, and what was agreed on.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Peer {
     /// The path that was asked for.
     pub path: String,
@@ -61,6 +63,17 @@ pub struct Peer {
     pub local_address: Option<SocketAddr>,
     /// The subprotocol.
     pub subprotocol: Option<String>,
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("path", &Excerpt(&self.path))
+            .field("request", &self.request)
+            .field("address", &self.address)
+            .field("subprotocol", &self.subprotocol.as_deref().map(Excerpt))
+            .finish()
+    }
 }
 
 struct State {
@@ -354,7 +367,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.0.id)
-            .field("path", &self.0.peer.path)
+            .field("path", &Excerpt(&self.0.peer.path))
             .field("peer_addr", &self.0.peer.address)
             .finish_non_exhaustive()
     }

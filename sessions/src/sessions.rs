@@ -6,7 +6,7 @@ use std::{
 
 use ws_core::{CloseCode, Message, PreparedMessage};
 
-use crate::{Session, SessionId, Stats, deferred};
+use crate::{Session, SessionId, Stats, deferred, excerpt::Excerpt};
 
 /// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
 ///
@@ -272,6 +272,10 @@ impl ByName {
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.all()).finish()
+        /// Number of rooms that are shown.
+        const SHOWN: usize = 8;
+        let all = self.all();
+        f.debug_map().entries(all.iter().take(SHOWN).map(|(name, room)| (Excerpt(name), room))).finish()?;
+        if all.len() > SHOWN { write!(f, ".. {} in all", all.len()) } else { Ok(()) }
     }
 }

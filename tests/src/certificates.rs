@@ -55,6 +55,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Returns its own certificate and key, which a server must not use.
+    pub fn own_identity(&self) -> Identity {
+        Identity { chain: self.issuer.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// Returns the identity of a server on this machine, for all names of the loopback interface.
     pub fn server(&self) -> Identity {
         self.server_named(&["localhost", "127.0.0.1", "::1"])

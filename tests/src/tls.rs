@@ -59,11 +59,16 @@ impl RawTls {
         raw
     }
 
-    /// Waits for a client as a server with this certificate, and opens its WebSocket.
-    pub fn accept(listener: &TcpListener, identity: &Identity) -> Self {
+    /// Waits for a client as a server with this certificate. The first write or read completes the TLS handshake.
+    pub fn accept_tls(listener: &TcpListener, identity: &Identity) -> Self {
         let config = identity.serving().build().expect("a configuration");
         let connection = ServerConnection::new(config).expect("a configuration");
-        let mut raw = Self::new(connection.into(), listener.accept().expect("a client").0);
+        Self::new(connection.into(), listener.accept().expect("a client").0)
+    }
+
+    /// As [`accept_tls`](Self::accept_tls), and opens the client's WebSocket.
+    pub fn accept(listener: &TcpListener, identity: &Identity) -> Self {
+        let mut raw = Self::accept_tls(listener, identity);
         let head = raw.head();
         raw.write(wire::response(&head));
         raw

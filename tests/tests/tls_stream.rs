@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use ws_std::{CloseCode, Error, TlsError};
+use ws_std::{CloseCode, Error};
 use ws_tests::{
     certificates::Authority,
     either::{Adapter, Client, Handed, Pairing, Route, Running, WebSocket},
@@ -22,7 +22,7 @@ with_both_adapters! {
     a_server_ends_with_a_close_and_close_notify
     a_client_ends_with_a_close_and_close_notify
     a_refusal_ends_with_close_notify
-    a_stream_that_is_cut_off_is_an_error
+    a_stream_that_is_cut_off_is_disconnected
     a_stream_that_ends_with_close_notify_alone_is_disconnected
     after_a_close_a_missing_close_notify_is_no_error
     garbage_below_tls_is_an_error_and_harms_nobody
@@ -111,18 +111,18 @@ fn a_refusal_ends_with_close_notify(adapter: Adapter) {
     }
 }
 
-fn a_stream_that_is_cut_off_is_an_error(adapter: Adapter) {
+fn a_stream_that_is_cut_off_is_disconnected(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
     raw.write(Frame::text("before").masked().encode());
     raw.end(false);
     assert_eq!(handed.ws.message(), "before");
     let error = handed.ws.receive().unwrap_err();
-    assert!(matches!(error, Error::Tls(TlsError::Truncated)), "{error:?}");
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
     assert!(!handed.ws.closure().clean);
     let (mut ws, mut raw) = client_of_raw(adapter);
     raw.end(false);
     let error = ws.receive().unwrap_err();
-    assert!(matches!(error, Error::Tls(TlsError::Truncated)), "{error:?}");
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
 }
 
 fn a_stream_that_ends_with_close_notify_alone_is_disconnected(adapter: Adapter) {

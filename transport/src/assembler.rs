@@ -1,7 +1,9 @@
+use std::fmt;
+
 use ws_core::{Chunk, Message};
 
 /// Assembles a message from its chunks.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MessageAssembler(Option<Message<'static>>);
 
 impl MessageAssembler {
@@ -23,5 +25,12 @@ impl MessageAssembler {
         }
         self.0 = Some(joined);
         None
+    }
+}
+
+/// Without the payload.
+impl fmt::Debug for MessageAssembler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageAssembler({} bytes)", self.0.as_ref().map_or(0, Message::len))
     }
 }

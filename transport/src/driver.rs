@@ -189,16 +189,18 @@ impl Driver {
         let cause = closure.as_ref().map(|closure| closure.cause);
         // A connection that has failed for another reason ends with that reason. See `ended`.
         let has_failed = matches!(cause, Some(Cause::Protocol(_)));
-        match (end, &self.tls) {
-            // Without a Close and without `close_notify`, an attacker in the network may have truncated the stream.
-            (InputEnd::Eof, Some(tls)) if cause == Some(Cause::Eof) => Ok(tls.end()?),
-            (InputEnd::Eof | InputEnd::CloseNotify, _) => Ok(()),
-            (InputEnd::Failed(error), _) => {
+        match end {
+            // Without a Close the connection is disconnected, with TLS as without: `close_notify` makes no
+            // difference, because a truncated message is not delivered.
+            InputEnd::Eof | InputEnd::CloseNotify => Ok(()),
+            // A TLS stream of the application reports an end without `close_notify` by this kind.
+            InputEnd::Failed(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            InputEnd::Failed(error) => {
                 self.fail_output();
                 // After a Close it is only the end of the stream.
                 if has_failed || cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
             }
-            (InputEnd::FailedTls(error), _) => {
+            InputEnd::FailedTls(error) => {
                 // The session still has an alert to send, which informs the peer of the reason.
                 self.connection.discard_output();
                 let was_clean = closure.is_some_and(|closure| closure.clean);

@@ -4,6 +4,10 @@ use std::{
     net::SocketAddr,
 };
 
+use ws_core::HandshakeError;
+
+use crate::{Deadline, Error, error::is_end_of_stream};
+
 /// The reasons why none of the addresses of a name could be used.
 #[derive(Debug)]
 pub struct AddressFailures {
@@ -27,10 +31,16 @@ impl AddressFailures {
         self.last = Some(error.kind());
     }
 
-    /// Returns the kind of the last reason.
+    /// Returns the error of a client that could not connect to any address of a host. If the last attempt timed out, that is
+    /// a connect timeout. If it was reset, the stream has ended in the opening handshake.
     #[must_use]
-    pub const fn last(&self) -> Option<ErrorKind> {
-        self.last
+    pub fn into_connect_error(self, host: &str) -> Error {
+        match self.last {
+            None => Error::of_no_address(host),
+            Some(ErrorKind::TimedOut) => Error::Timeout(Deadline::Connect),
+            Some(kind) if is_end_of_stream(kind) => Error::Handshake(HandshakeError::Eof),
+            Some(kind) => io::Error::new(kind, self.text).into(),
+        }
     }
 
     /// Returns an error with all reasons, or with `none` if there was no address.

@@ -148,11 +148,22 @@ pub struct SendOutcome {
 pub(crate) struct Full;
 
 /// Waiting messages. The outbox is created for the first of them, and dropped with the last one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Outbox {
     messages: VecDeque<PreparedMessage>,
     bytes: usize,
     lagging: bool,
+}
+
+/// Without the messages.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("messages", &self.messages.len())
+            .field("bytes", &self.bytes)
+            .field("lagging", &self.lagging)
+            .finish()
+    }
 }
 
 impl Outbox {

@@ -1,10 +1,10 @@
-use std::{borrow::Cow, mem};
+use std::{borrow::Cow, fmt, mem};
 
 use ws_core::Message;
 
 /// The memory of a small message that was sent, for the next received message. So a loop that answers each received
 /// message does not allocate.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RecycledBuffer(Vec<u8>);
 
 impl RecycledBuffer {
@@ -44,5 +44,12 @@ impl RecycledBuffer {
         let mut memory = mem::take(&mut self.0);
         memory.clear();
         memory
+    }
+}
+
+/// Without the bytes, which are those of a message that was sent.
+impl fmt::Debug for RecycledBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecycledBuffer({} bytes)", self.0.capacity())
     }
 }

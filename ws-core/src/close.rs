@@ -294,15 +294,19 @@ impl fmt::Display for Closure {
             (Cause::Close, Side::Remote) => f.write_str("closed by the peer")?,
             (Cause::Protocol(error), _) => write!(f, "failed by this end because {error}")?,
             (Cause::Application, _) => f.write_str("failed by this end")?,
-            (Cause::Timeout(Timeout::Keepalive), _) => f.write_str("given up: the peer answers no pings")?,
+            (Cause::Timeout(Timeout::Keepalive), _) => {
+                f.write_str("given up: the peer did not answer the pings of keepalive in time")?;
+            }
             (Cause::Timeout(Timeout::Stall), _) => {
-                f.write_str("given up: the peer began a message and did not go on with it")?;
+                f.write_str(
+                    "given up: the peer began a message and sent no more of it within stall_timeout",
+                )?;
             }
             (Cause::Timeout(Timeout::Write), _) => {
-                f.write_str("given up: the peer did not read what was sent to it within the write timeout")?;
+                f.write_str("given up: the peer did not read what was sent to it within write_timeout")?;
             }
             (Cause::Timeout(Timeout::Close), _) => {
-                f.write_str("given up: the peer did not finish the closing handshake in time")?;
+                f.write_str("given up: the peer did not finish the closing handshake within close_timeout")?;
             }
             (Cause::Eof, _) => f.write_str("broken off: the peer's stream ended without a Close")?,
         }

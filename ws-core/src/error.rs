@@ -110,24 +110,24 @@ impl ProtocolError {
     /// Returns the reason of the Close that answers this error. It is short enough for a Close.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
-            Self::ReservedBits => "reserved bit set without an extension",
-            Self::ReservedOpcode(_) => "reserved opcode",
+            Self::ReservedBits => "frame with a reserved bit set that no extension uses",
+            Self::ReservedOpcode(_) => "frame with a reserved opcode",
             Self::FragmentedControlFrame => "fragmented control frame",
             Self::ControlFrameTooLong => "control frame longer than 125 bytes",
-            Self::NonMinimalLength => "payload length not in its shortest form",
-            Self::LengthOverflow => "payload length with bit 63 set",
-            Self::UnmaskedFrame => "frame from a client not masked",
-            Self::MaskedFrame => "frame from a server masked",
+            Self::NonMinimalLength => "frame whose payload length is not in its shortest form",
+            Self::LengthOverflow => "frame whose payload length has bit 63 set",
+            Self::UnmaskedFrame => "frame without a mask, which a client has to use",
+            Self::MaskedFrame => "frame with a mask, which a server must not use",
             Self::UnexpectedContinuation => "continuation without a message in progress",
             Self::InterruptedMessage => "new message before the previous one ended",
-            Self::InvalidUtf8 => "text not valid UTF-8",
-            Self::ClosePayloadTooShort => "Close with a body of one byte",
+            Self::InvalidUtf8 => "text message that is not valid UTF-8",
+            Self::ClosePayloadTooShort => "Close with a payload of one byte",
             Self::InvalidCloseCode(_) => "Close with a code that must not be sent",
-            Self::InvalidCloseReason => "reason in Close not valid UTF-8",
+            Self::InvalidCloseReason => "Close with a reason that is not valid UTF-8",
             Self::FrameTooLarge { .. } => "frame too large",
             Self::MessageTooLarge { .. } => "message too large",
             Self::TooManyFragments { .. } => "message in too many fragments",
-            Self::InvalidCompression => "compressed message that cannot be inflated",
+            Self::InvalidCompression => "compressed message that cannot be decompressed",
             Self::CompressionRatio { .. } => "message compressed beyond the limit",
         }
     }
@@ -137,16 +137,22 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the peer sent a {}", self.reason())?;
         match self {
-            Self::ReservedOpcode(opcode) => write!(f, " {opcode:#x}")?,
+            Self::ReservedOpcode(opcode) => write!(f, " ({opcode:#x})")?,
             Self::InvalidCloseCode(code) => write!(f, " ({})", code.get())?,
-            Self::FrameTooLarge { size, limit } | Self::MessageTooLarge { size, limit } => {
-                write!(f, " ({size} bytes, the limit is {limit})")?;
+            Self::FrameTooLarge { size, limit } => {
+                write!(f, " ({size} bytes, max_frame_size allows {limit})")?;
             }
-            Self::TooManyFragments { limit } => write!(f, " (the limit is {limit})")?,
-            Self::CompressionRatio { limit } => write!(f, " ({limit} times its size)")?,
+            // The same error reports that there is no memory for the message.
+            Self::MessageTooLarge { size, limit } => {
+                write!(f, " ({size} bytes, max_message_size or the free memory allows {limit})")?;
+            }
+            Self::TooManyFragments { limit } => write!(f, " (max_fragments allows {limit})")?,
+            Self::CompressionRatio { limit } => {
+                write!(f, " (Deflate::max_ratio allows {limit} times the compressed size)")?;
+            }
             _ => {}
         }
-        write!(f, ", RFC 6455 section {}", self.section())
+        write!(f, ", see RFC 6455 section {}", self.section())
     }
 }
 
@@ -180,17 +186,24 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("cannot send: the connection is closing or closed"),
-            Self::BufferFull => f.write_str("cannot send now: the write buffer is full; write it out first"),
-            Self::MessageInProgress => {
-                f.write_str("cannot begin a message: end the one that is being sent in chunks first")
-            }
+            Self::Closed => f.write_str(
+                "cannot send: the connection is closing or closed, and another message needs a new connection",
+            ),
+            Self::BufferFull => f.write_str(
+                "cannot send now: the peer reads too slowly, and write_buffer_size is reached; send again when the \
+                 queued bytes are written",
+            ),
+            Self::MessageInProgress => f.write_str(
+                "cannot begin a message: another one is being sent in chunks; send its last chunk first, or abort it",
+            ),
             Self::ChunkSkipped => f.write_str(
                 "cannot send this chunk: the one before it was refused; send that one again first, or abort the message",
             ),
-            Self::WrongKind => f.write_str("cannot mix text and binary chunks in one message"),
+            Self::WrongKind => f.write_str(
+                "cannot mix text and binary chunks in one message: send all of its chunks as the same kind",
+            ),
             Self::ControlPayloadTooLong(len) => {
-                write!(f, "cannot send a ping or pong with {len} bytes: 125 is the most")
+                write!(f, "cannot send a ping or pong with {len} bytes: the maximum is 125 bytes")
             }
             Self::InvalidCloseCode(code) => write!(
                 f,
@@ -200,7 +213,8 @@ impl fmt::Display for SendError {
             Self::CloseReasonTooLong(len) => {
                 write!(
                     f,
-                    "cannot close with a reason of {len} bytes: 123 is the most; CloseFrame::truncate_reason cuts it"
+                    "cannot close with a reason of {len} bytes: the maximum is 123 bytes, and \
+                     CloseFrame::truncate_reason cuts a longer one"
                 )
             }
         }

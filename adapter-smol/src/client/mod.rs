@@ -12,7 +12,7 @@ use async_io::{Async, Timer};
 use futures_lite::future;
 use socket2::{Domain, SockAddr, Type};
 use ws_core::{
-    Config, Connection, HandshakeError, Response, Url, UrlError,
+    Config, Connection, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -155,9 +155,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let path = path.as_ref();
-        let describe = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
-        };
+        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
         let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
         let address = SockAddr::unix(path).map_err(describe)?;
         let stream = connect(socket, &address).await.map_err(describe)?;
@@ -211,15 +209,15 @@ impl Client {
     /// Connects to the first address of the host that can be reached, and returns that too.
     async fn connect_socket(&self, url: &Url) -> Result<(Stream, SocketAddr), Error> {
         let (host, port) = (url.host().to_owned(), url.port());
-        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await?;
+        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await;
         let mut failures = AddressFailures::new("connect to");
-        for address in addresses {
+        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
             match self.connect_address(address).await {
                 Ok(stream) => return Ok((stream, address)),
                 Err(error) => failures.add(address, &error),
             }
         }
-        Err(failures.into_error(|| format!("the host {} has no address", url.host())).into())
+        Err(failures.into_connect_error(url.host()))
     }
 
     async fn connect_address(&self, address: SocketAddr) -> io::Result<Stream> {
@@ -245,13 +243,7 @@ pub(crate) async fn open(
             Ok(Some(0)) => return Err(handshake.receive_eof().into()),
             Ok(_) => {}
             // A server that refuses may not wait for the whole request.
-            Err(Error::Io(error)) => {
-                return Err(match handshake.receive_eof() {
-                    HandshakeError::Eof => error.into(),
-                    refused => refused.into(),
-                });
-            }
-            Err(error) => return Err(error),
+            Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
         }
     }
 }

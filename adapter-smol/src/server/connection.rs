@@ -146,7 +146,8 @@ async fn receive_request(
         match opening.read(handshake.poll_timeout()).await {
             Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
             Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            read => drop(read?),
+            Ok(_) => {}
+            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }
     }
 }

@@ -53,7 +53,8 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
         match opening.read(handshake.poll_timeout()) {
             Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
             Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            read => drop(read?),
+            Ok(_) => {}
+            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }
     }
 }

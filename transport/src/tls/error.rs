@@ -32,8 +32,6 @@ pub enum TlsError {
     Refused(AlertDescription),
     /// The bytes from the peer are not TLS.
     NotTls,
-    /// The peer's stream ended without the `close_notify` that TLS requires. Data may be missing.
-    Truncated,
     /// The name cannot appear in a certificate.
     InvalidName(String),
     /// Certificates or keys of this end cannot be read or used. The text contains the file name and the problem.
@@ -88,20 +86,25 @@ impl fmt::Display for TlsError {
                  `-addext subjectAltName=DNS:localhost`",
             ),
             Self::InvalidCertificate(error) => write!(f, "the peer's certificate is not acceptable: {error}"),
-            Self::NoCertificate => f.write_str("the peer did not send the certificate that is required"),
+            Self::NoCertificate => {
+                f.write_str("the peer did not send a certificate, and this end requires one")
+            }
             Self::Refused(alert) => fmt_refused(f, *alert),
             Self::NotTls => f.write_str(
-                "the peer does not speak TLS: a server without TLS is asked with ws://, and one with TLS with wss://",
+                "the peer does not speak TLS: connect with ws:// to a server without TLS, and with wss:// to one with TLS",
             ),
-            Self::Truncated => f.write_str("the peer's TLS stream ended without close_notify"),
-            Self::InvalidName(name) => write!(f, "no certificate can be for the name {name:?}"),
+            Self::InvalidName(name) => write!(
+                f,
+                "no certificate can be for the name {name:?}: a server name is a DNS name or an IP address"
+            ),
             Self::Pem(problem) => f.write_str(problem),
             Self::Contradiction(problem) => write!(f, "the TLS settings contradict each other: {problem}"),
             Self::NoProvider => {
                 f.write_str("this build has no cryptography for TLS: enable the feature `ring` or `aws-lc-rs`")
             }
             Self::NoRoots => f.write_str(
-                "this build trusts no authorities: name a CA, or enable the feature `platform-roots` or `webpki-roots`",
+                "this build trusts no authorities: name a CA with ca_file or ca_pem, or enable the feature \
+                 `platform-roots` or `webpki-roots`",
             ),
             Self::Other(error) => write!(f, "TLS failed: {error}"),
         }
@@ -141,7 +144,7 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
             ": it does not accept the certificate that this end shows"
         }
         AlertDescription::UnrecognisedName => ": it serves no host of the name that was asked for",
-        AlertDescription::ProtocolVersion => ": it supports no version of TLS that this end does",
+        AlertDescription::ProtocolVersion => ": it supports neither TLS 1.2 nor TLS 1.3, as this end does",
         AlertDescription::NoApplicationProtocol => ": it does not offer http/1.1",
         _ => "",
     })

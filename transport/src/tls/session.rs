@@ -112,16 +112,6 @@ impl Session {
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
-
-    /// Checks that the peer has ended its stream as TLS requires.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`TlsError::Truncated`] if `close_notify` is missing, because an attacker in the network may have
-    /// truncated the stream.
-    pub const fn end(&self) -> Result<(), TlsError> {
-        if self.closed_by_peer { Ok(()) } else { Err(TlsError::Truncated) }
-    }
 }
 
 /// Maximum plaintext in bytes that a session holds before it is read. rustls takes at most one buffer of records

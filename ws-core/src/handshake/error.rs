@@ -39,7 +39,8 @@ pub enum HandshakeError {
     InvalidHeader(&'static str),
     /// The handshake was not complete after [`open_timeout`](crate::Config::open_timeout).
     Timeout,
-    /// The peer's stream ended before the handshake was complete.
+    /// The peer's stream ended or was reset before the handshake was complete. A client that sends while the server
+    /// closes receives one or the other, by chance.
     Eof,
     /// A client used a method other than GET.
     MethodNotAllowed,
@@ -88,6 +89,49 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Returns `true` if a client that tries again later may succeed without any change:
+    ///
+    /// - [`Timeout`](Self::Timeout),
+    /// - [`Eof`](Self::Eof),
+    /// - [`Refused`](Self::Refused) with the status 500, 502, 503 or 504.
+    ///
+    /// ```
+    /// use ws_core::HandshakeError;
+    ///
+    /// assert!(HandshakeError::Eof.is_transient());
+    /// assert!(!HandshakeError::UnofferedSubprotocol.is_transient());
+    /// ```
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        // Without a wildcard, so that each new error is decided.
+        match self {
+            Self::Timeout | Self::Eof => true,
+            Self::Refused(response) => matches!(response.status(), 500 | 502 | 503 | 504),
+            Self::MalformedHead(_)
+            | Self::TlsRecord
+            | Self::NotHttp { .. }
+            | Self::FirstLineTooLong { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::TooManyHeaders { .. }
+            | Self::MissingHeader(_)
+            | Self::DuplicateHeader(_)
+            | Self::InvalidHeader(_)
+            | Self::MethodNotAllowed
+            | Self::NotAnUpgrade
+            | Self::UpgradeInHttp10
+            | Self::UnsupportedVersion
+            | Self::UnexpectedBody
+            | Self::OriginRefused { .. }
+            | Self::UnofferedSubprotocol
+            | Self::UnofferedExtension
+            | Self::ExtensionParameter { .. }
+            | Self::TooManyInterimResponses
+            | Self::UnsendableHeader
+            | Self::UnsendableSubprotocol
+            | Self::SubprotocolNotOffered => false,
+        }
+    }
+
     /// Returns the HTTP status with which a server answers this error.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -138,25 +182,37 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::MalformedHead(what) => write!(f, "the peer's HTTP head is malformed: {what}"),
             Self::TlsRecord => f.write_str(
-                "the peer speaks TLS where HTTP without TLS was expected: a server with TLS is asked with wss://, and one \
-                 without with ws://",
+                "the peer speaks TLS where HTTP without TLS was expected: connect with wss:// to a server with TLS, and \
+                 with ws:// to one without",
             ),
             Self::NotHttp { beginning } => write!(
                 f,
                 "the server does not speak HTTP, it answered {beginning:?}: the port in the URL is that of another service"
             ),
-            Self::FirstLineTooLong { limit } => {
-                write!(f, "the first line of the peer's HTTP head exceeds the limit of {limit} bytes")
+            Self::FirstLineTooLong { limit } => write!(
+                f,
+                "the first line of the peer's HTTP head exceeds the {limit} bytes that max_head_size allows"
+            ),
+            Self::HeadTooLarge { limit } => {
+                write!(f, "the peer's HTTP head exceeds the {limit} bytes that max_head_size allows")
             }
-            Self::HeadTooLarge { limit } => write!(f, "the peer's HTTP head exceeds the limit of {limit} bytes"),
-            Self::TooManyHeaders { limit } => write!(f, "the peer sent more than {limit} header fields"),
+            Self::TooManyHeaders { limit } => {
+                write!(f, "the peer sent more than the {limit} header fields that max_headers allows")
+            }
             Self::MissingHeader(name) => write!(f, "the peer did not send the header {name}"),
             Self::DuplicateHeader(name) => write!(f, "the peer sent the header {name} more than once"),
             Self::InvalidHeader(name) => write!(f, "the peer sent the header {name} with an invalid value"),
-            Self::Timeout => f.write_str("the peer did not finish the opening handshake in time"),
+            Self::Timeout => {
+                f.write_str("the peer did not finish the opening handshake in time, within open_timeout")
+            }
             Self::Eof => f.write_str("the peer closed the stream during the opening handshake"),
-            Self::MethodNotAllowed => f.write_str("the client's request is not a GET"),
-            Self::NotAnUpgrade => f.write_str("the client did not ask for a WebSocket"),
+            Self::MethodNotAllowed => {
+                f.write_str("the client's request is not a GET, the only method that opens a WebSocket")
+            }
+            Self::NotAnUpgrade => f.write_str(
+                "the client did not ask for a WebSocket: it has to connect with ws:// or wss://, and a proxy in between \
+                 has to forward the headers Upgrade and Connection",
+            ),
             Self::UpgradeInHttp10 => f.write_str(
                 "the client asked for a WebSocket in HTTP/1.0, which cannot upgrade; probably a proxy in between speaks \
                  HTTP/1.0 to this server and has to be set to HTTP/1.1 (nginx: proxy_http_version 1.1)",
@@ -169,23 +225,55 @@ impl fmt::Display for HandshakeError {
                  OriginPolicy::OneOf with this origin; a proxy in between has to forward the browser's Host with its port, \
                  and one that terminates TLS needs OriginPolicy::SameOrigin"
             ),
-            Self::Refused(response) => write!(f, "the server refused the WebSocket and answered {response}"),
+            Self::Refused(response) => fmt_refused(f, response),
             Self::UnofferedSubprotocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),
             Self::ExtensionParameter { value, parameter, problem } => write!(
                 f,
-                "the server chose the extension {value:?}, but the parameter {parameter} {problem}; compression can be \
-                 switched off or asked for with other settings"
+                "the server chose the extension {value:?}, but the parameter {parameter} {problem}: disable compression \
+                 or change the settings of Deflate"
             ),
             Self::TooManyInterimResponses => f.write_str("the server sent too many interim responses"),
             Self::UnsendableHeader => f.write_str(
-                "a header cannot be sent: its name is no token or belongs to the handshake, its value holds control \
-                 characters or is no valid Host, or it may be there once and is there twice",
+                "a header cannot be sent that this application has set: its name is not a token or belongs to the \
+                 handshake, its value contains control characters or is not a valid Host, or it is set twice and may be \
+                 sent once",
             ),
-            Self::UnsendableSubprotocol => f.write_str("a subprotocol cannot be offered: it is no token or there twice"),
-            Self::SubprotocolNotOffered => f.write_str("a subprotocol was accepted that the client did not offer"),
+            Self::UnsendableSubprotocol => f.write_str(
+                "a subprotocol cannot be offered that this application has set: it is not a token, or it is set twice",
+            ),
+            Self::SubprotocolNotOffered => {
+                f.write_str("a subprotocol was accepted by this application that the client did not offer")
+            }
         }
     }
+}
+
+/// Writes the error of a client whose server answered with `response`, and the remedy where the status implies one.
+fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
+    /// Number of characters of a location that are shown.
+    const SHOWN: usize = 200;
+    write!(f, "the server refused the WebSocket and answered {response}")?;
+    let location = response.header_value("Location");
+    let remedy = match (response.status(), location) {
+        (300..=399, Some(location)) => {
+            // A query may hold a token.
+            let shown = location.split(['?', '#']).next().unwrap_or_default();
+            let end = shown.char_indices().nth(SHOWN).map_or(shown.len(), |(end, _)| end);
+            let shown = shown.get(..end).unwrap_or_default();
+            let rest = if shown.len() < location.len() { ".." } else { "" };
+            write!(f, " with the location {shown:?}{rest}")?;
+            ": connect to that address if it is the right one, because redirects are not followed"
+        }
+        (401, _) => ": send credentials that it accepts, such as a header Authorization",
+        (407, _) => ": a proxy in between demands credentials",
+        (403, _) => ": it does not allow this client, or pages of the Origin that was sent",
+        (404 | 410, _) => ": check the host and the path of the URL",
+        (429, _) => ": connect less often",
+        (500 | 502 | 503 | 504, _) => ": try again later",
+        _ => "",
+    };
+    f.write_str(remedy)
 }
 
 impl Error for HandshakeError {}

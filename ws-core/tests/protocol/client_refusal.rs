@@ -184,9 +184,70 @@ fn a_refusal_is_told_in_one_line_without_control_characters() {
         let response = refusal_with("503 Evil\tphrase", &headers, body);
         assert_eq!(response.to_string(), said);
         let error = HandshakeError::Refused(Box::new(response));
-        assert_eq!(error.to_string(), format!("the server refused the WebSocket and answered {said}"));
+        let sentence = format!("the server refused the WebSocket and answered {said}: try again later");
+        assert_eq!(error.to_string(), sentence);
         assert!(!error.to_string().contains(char::is_control));
     }
     let long = refusal_with("500 x", &[], "ü".repeat(1000).as_bytes());
     assert!(long.to_string().chars().count() < 200);
+}
+
+#[test]
+fn a_redirect_names_its_location_without_the_query() {
+    let long = format!("Location: https://example.com/{}", "x".repeat(5000));
+    for (header, shown) in [
+        ("Location: https://example.com/login", "with the location \"https://example.com/login\": connect"),
+        ("Location: /chat?token=hush#top", "with the location \"/chat\"..: connect"),
+        (&long, "xxx\"..: connect"),
+        ("X-Other: 1", "answered 302 Found"),
+    ] {
+        let error = HandshakeError::Refused(Box::new(refusal_with("302 Found", &[header], b"")));
+        let text = error.to_string();
+        assert!(text.contains(shown) && text.len() < 500, "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn a_client_may_try_again_after_timeouts_early_ends_and_failures_of_the_server() {
+    for status in 200..600 {
+        let response = refusal_with(&format!("{status} x"), &["Content-Length: 0"], b"");
+        let error = HandshakeError::Refused(Box::new(response));
+        assert_eq!(error.is_transient(), matches!(status, 500 | 502 | 503 | 504), "{error}");
+    }
+    let lasting = [
+        HandshakeError::MalformedHead(""),
+        HandshakeError::TlsRecord,
+        HandshakeError::NotHttp { beginning: "SSH-2.0".into() },
+        HandshakeError::FirstLineTooLong { limit: 1 },
+        HandshakeError::HeadTooLarge { limit: 1 },
+        HandshakeError::TooManyHeaders { limit: 1 },
+        HandshakeError::MissingHeader("Host"),
+        HandshakeError::DuplicateHeader("Host"),
+        HandshakeError::InvalidHeader("Host"),
+        HandshakeError::MethodNotAllowed,
+        HandshakeError::NotAnUpgrade,
+        HandshakeError::UpgradeInHttp10,
+        HandshakeError::UnsupportedVersion,
+        HandshakeError::UnexpectedBody,
+        HandshakeError::OriginRefused { origin: "http://a".into(), asked: "b".into() },
+        HandshakeError::UnofferedSubprotocol,
+        HandshakeError::UnofferedExtension,
+        HandshakeError::ExtensionParameter {
+            value: "v".into(),
+            parameter: "p".into(),
+            problem: "is unknown",
+        },
+        HandshakeError::TooManyInterimResponses,
+        HandshakeError::UnsendableHeader,
+        HandshakeError::UnsendableSubprotocol,
+        HandshakeError::SubprotocolNotOffered,
+    ];
+    for (errors, expected) in
+        [(&lasting[..], false), (&[HandshakeError::Timeout, HandshakeError::Eof][..], true)]
+    {
+        for error in errors {
+            assert_eq!(error.is_transient(), expected, "{error:?}");
+        }
+    }
 }

@@ -195,21 +195,35 @@ fn refused_calls_leave_a_connection_that_works() {
 #[test]
 fn every_error_says_what_to_do() {
     for (error, sentence) in [
-        (SendError::Closed, "cannot send: the connection is closing or closed"),
-        (SendError::BufferFull, "cannot send now: the write buffer is full; write it out first"),
+        (
+            SendError::Closed,
+            "cannot send: the connection is closing or closed, and another message needs a new connection",
+        ),
+        (
+            SendError::BufferFull,
+            "cannot send now: the peer reads too slowly, and write_buffer_size is reached; send again when the queued \
+             bytes are written",
+        ),
         (
             SendError::MessageInProgress,
-            "cannot begin a message: end the one that is being sent in chunks first",
+            "cannot begin a message: another one is being sent in chunks; send its last chunk first, or abort it",
         ),
-        (SendError::WrongKind, "cannot mix text and binary chunks in one message"),
-        (SendError::ControlPayloadTooLong(126), "cannot send a ping or pong with 126 bytes: 125 is the most"),
+        (
+            SendError::WrongKind,
+            "cannot mix text and binary chunks in one message: send all of its chunks as the same kind",
+        ),
+        (
+            SendError::ControlPayloadTooLong(126),
+            "cannot send a ping or pong with 126 bytes: the maximum is 125 bytes",
+        ),
         (
             SendError::InvalidCloseCode(CloseCode::new(1005)),
             "cannot close with code 1005: use 1000 to 1003, 1007 to 1014 or 3000 to 4999",
         ),
         (
             SendError::CloseReasonTooLong(200),
-            "cannot close with a reason of 200 bytes: 123 is the most; CloseFrame::truncate_reason cuts it",
+            "cannot close with a reason of 200 bytes: the maximum is 123 bytes, and CloseFrame::truncate_reason cuts \
+             a longer one",
         ),
     ] {
         assert_eq!(error.to_string(), sentence);
