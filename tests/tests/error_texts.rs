@@ -152,7 +152,7 @@ fn errors() -> Vec<Error> {
     errors.extend([Deadline::Connect, Deadline::Read, Deadline::Write].map(Error::Timeout));
     errors.extend([
         io::Error::from_raw_os_error(104).into(),
-        io::Error::new(io::ErrorKind::Other, UrlError::Scheme).into(),
+        io::Error::other(UrlError::Scheme).into(),
         Error::of_resolve("host.invalid", &io::Error::other("no such name")),
         Error::of_no_address("host.invalid"),
         Error::of_connect("127.0.0.1:1", &io::ErrorKind::ConnectionRefused.into()),
@@ -256,9 +256,7 @@ fn an_error_of_a_connection_is_one_line_for_a_log() {
         for adapter in [Adapter::Std, Adapter::Smol] {
             let (tell, seen) = std::sync::mpsc::channel();
             let tell = std::sync::Mutex::new(tell);
-            let fails = Route::after_one(adapter, || {
-                Err(Box::new(io::Error::new(io::ErrorKind::Other, UrlError::Scheme)))
-            });
+            let fails = Route::after_one(adapter, || Err(Box::new(io::Error::other(UrlError::Scheme))));
             let server = Server::new(adapter).mount("/", Route::echo(adapter)).mount("/fails", fails);
             let server = server.on_error(move |error| {
                 check(error);
