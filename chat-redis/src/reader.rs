@@ -115,7 +115,8 @@ impl Reader {
             eprintln!("reading from Redis: {} to {before} are gone", self.position);
             self.chat.forget(before);
             // Those who are here would not see that there is a gap; when they come back they are told.
-            self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
+            // It cannot fail: this code and reason can be sent.
+            let _ = self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
         }
     }
 

@@ -34,8 +34,13 @@ pub struct SessionStats {
 }
 
 impl SessionStats {
+    /// Adds counters.
     pub(crate) fn add(&mut self, other: &Self) {
         self.combine(other, u64::wrapping_add);
+    }
+
+    /// Adds the figures that are no counters.
+    pub(crate) fn add_gauges(&mut self, other: &Self) {
         self.buffered += other.buffered;
         self.latency = self.latency.max(other.latency);
     }

@@ -166,7 +166,7 @@ fn a_close_and_a_broadcast_from_on_disconnect_nest_no_callbacks() {
             .on_disconnect(move |_, _| {
                 alone(|| {
                     counted.fetch_add(1, SeqCst);
-                    all.close_all(CloseCode::GOING_AWAY, "");
+                    all.close_all(CloseCode::GOING_AWAY, "").unwrap();
                     all.broadcast("a session has ended");
                 });
             })
