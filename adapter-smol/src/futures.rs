@@ -49,7 +49,7 @@ impl<'m> futures_sink::Sink<Message<'m>> for Sender {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.duplex.queue_now(|connection| connection.send(message))
+        self.duplex.send_now(message)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -2,8 +2,8 @@
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
-use ws_transport::Error;
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_transport::{Driver, Error};
 
 use crate::{
     duplex::{Assembling, Duplex},
@@ -87,7 +87,7 @@ impl Sender {
     ///
     /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.duplex.try_queue(|connection| connection.send(message))
+        self.duplex.try_send(message.into())
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the task that
@@ -132,7 +132,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(|connection| connection.send_prepared(message)).await?;
+        self.queue(|driver| driver.send_prepared(message)).await?;
         self.flush().await
     }
 
@@ -142,7 +142,7 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection| connection.ping(payload)).await?;
+        self.queue(|driver| driver.queue(|connection| connection.ping(payload))).await?;
         self.flush().await
     }
 
@@ -158,10 +158,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn queue(
-        &self,
-        mut send: impl FnMut(&mut Connection) -> Result<(), SendError>,
-    ) -> Result<(), Error> {
+    async fn queue(&self, mut send: impl FnMut(&mut Driver) -> Result<(), Error>) -> Result<(), Error> {
         poll_fn(|cx| self.duplex.poll_queue(cx, &mut send)).await
     }
 

@@ -114,7 +114,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_chunk(chunk))?;
+        self.duplex.queue(|driver| driver.send_chunk(chunk))?;
         self.flush()
     }
 
@@ -129,7 +129,7 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_prepared(message))?;
+        self.duplex.queue(|driver| driver.send_prepared(message))?;
         self.flush()
     }
 
@@ -139,7 +139,7 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.ping(payload))?;
+        self.duplex.queue(|driver| driver.queue(|connection| connection.ping(payload)))?;
         self.flush()
     }
 

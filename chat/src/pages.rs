@@ -1,18 +1,15 @@
 use ws_core::{Response, server::Request};
 use ws_sessions::{Monitor, ServerStats};
 
-use crate::Chat;
-
 /// Answers an ordinary request.
 pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 
 /// What is served beside the WebSockets, by path: the page on `/` and `/:room`, what it is made of,
 /// `/healthz` and `/metrics`.
 #[must_use]
-pub fn pages(chat: &Chat, monitor: Monitor) -> Vec<(&'static str, Page)> {
-    let chat = chat.clone();
+pub fn pages(monitor: Monitor) -> Vec<(&'static str, Page)> {
     let metrics = move |_: &Request| {
-        let text = monitor.stats(chat.sessions()).to_prometheus();
+        let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
     vec![

@@ -139,8 +139,7 @@ impl Attendance {
     /// Begins a session for a connection that was opened.
     #[must_use]
     pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: Peer) -> Self {
-        let session =
-            Session::new(Arc::downgrade(&backend), peer, callbacks.backlog, callbacks.on_lagging.clone());
+        let session = Session::new(&backend, peer, callbacks.backlog, callbacks.on_lagging.clone());
         callbacks.sessions.insert(&session);
         Self { callbacks, session, backend, begun: false, assembler: MessageAssembler::default() }
     }
@@ -174,13 +173,11 @@ impl Attendance {
                     self.receive(message);
                 }
             }
-            Event::Ping(_) => self.session.counters().pinged(),
             _ => {}
         }
     }
 
     fn receive(&mut self, message: Message<'_>) {
-        self.session.counters().received(message.len());
         self.call(|callbacks, session| {
             if let Some(on_message) = &callbacks.on_message {
                 on_message(session, message);

@@ -176,6 +176,8 @@ impl Reporter {
                     let status = String::from_utf8_lossy(status.get(9..).unwrap_or_default());
                     let error = format!("the request was answered with {status}");
                     self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+                } else {
+                    self.monitor.count_page();
                 }
                 Err(response)
             }

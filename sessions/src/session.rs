@@ -10,9 +10,9 @@ use std::{
 };
 
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
+use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, Payload, SendOutcome, Traffic};
 
-use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, guard, stats::Counters};
+use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, guard};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -41,7 +41,7 @@ struct Inner {
     backend: Weak<dyn SessionBackend>,
     peer: Peer,
     connected_at: SystemTime,
-    counters: Counters,
+    traffic: Arc<Traffic>,
     /// The first panic of a callback, if there was one. Only the last callback is called after it.
     panicked: OnceLock<Panicked>,
     state: Mutex<State>,
@@ -90,12 +90,14 @@ enum LastCallback {
 
 impl Session {
     pub(crate) fn new(
-        backend: Weak<dyn SessionBackend>,
+        backend: &Arc<dyn SessionBackend>,
         peer: Peer,
         backlog: Backlog,
         on_lagging: Option<Arc<OnLagging>>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut traffic = Arc::default();
+        backend.look(&mut |driver| traffic = driver.traffic().clone());
         let state = State {
             backlog,
             data: None,
@@ -107,10 +109,10 @@ impl Session {
         };
         Self(Arc::new(Inner {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            backend,
+            backend: Arc::downgrade(backend),
             peer,
             connected_at: SystemTime::now(),
-            counters: Counters::default(),
+            traffic,
             panicked: OnceLock::new(),
             state: Mutex::new(state),
         }))
@@ -258,9 +260,7 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut open = false;
-        if let Some(backend) = self.0.backend.upgrade() {
-            backend.look(&mut |driver| open = driver.connection.closure().is_none());
-        }
+        self.look(&mut |driver| open = driver.connection.closure().is_none());
         open
     }
 
@@ -271,25 +271,27 @@ impl Session {
             return Some(closure.clone());
         }
         let mut closure = None;
-        self.0.backend.upgrade()?.look(&mut |driver| closure = driver.connection.closure());
+        self.look(&mut |driver| closure = driver.connection.closure());
         closure
     }
 
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        let mut stats = self.0.counters.read();
-        if let Some(backend) = self.0.backend.upgrade() {
-            backend.look(&mut |driver| {
-                stats.buffered = driver.buffered();
-                stats.latency = driver.connection.latency();
-            });
-        }
+        let mut stats = SessionStats::of(&self.0.traffic);
+        self.look(&mut |driver| stats.add_gauges(driver));
         stats
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.0.counters
+    /// Shows the driver of the connection, while there is one.
+    pub(crate) fn look(&self, look: &mut dyn FnMut(&Driver)) {
+        if let Some(backend) = self.0.backend.upgrade() {
+            backend.look(look);
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// Runs a callback, unless one has panicked. If it panics, the session is closed. Callbacks that it causes run after
@@ -393,13 +395,10 @@ impl Session {
 
     fn post(&self, payload: Payload<'_>, kind: OutgoingKind) -> Result<(), Error> {
         let backend = self.backend()?;
-        let bytes = payload.len();
         let posted = backend.post(Outgoing { payload, backlog: &|| self.state().backlog, kind })?;
-        self.0.counters.sent(bytes);
         if posted == SendOutcome::default() {
             return Ok(());
         }
-        self.0.counters.dropped(posted.dropped, posted.lagging);
         if posted.lagging {
             let session = self.clone();
             deferred::run_later(move || session.call_on_lagging(posted.dropped));

@@ -7,7 +7,7 @@ use std::{
 use ws_core::{CloseCode, CloseFrame, Message, PreparedMessage};
 use ws_transport::Error;
 
-use crate::{Session, SessionId, Stats, deferred};
+use crate::{Session, SessionId, SessionStats, Stats, deferred};
 
 /// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
 ///
@@ -54,7 +54,7 @@ impl Sessions {
                 members.all = None;
                 members.gone.opened += 1;
                 // What it counted elsewhere is not of this set.
-                members.gone.sum.subtract(&session.counters().read());
+                members.gone.sum.subtract(&SessionStats::of(session.traffic()));
             }
             new
         })
@@ -151,13 +151,13 @@ impl Sessions {
             let mut stats = members.gone.clone();
             // Under the lock, as `remove` does: a session that leaves goes on counting, but no longer for this set.
             for session in members.by_id.values() {
-                stats.sum.add(&session.counters().read());
+                stats.sum.add(&SessionStats::of(session.traffic()));
             }
             (members.all(), stats)
         };
         stats.open = all.len();
         for session in &*all {
-            stats.sum.add_gauges(&session.stats());
+            session.look(&mut |driver| stats.sum.add_gauges(driver));
         }
         stats
     }
@@ -195,7 +195,7 @@ impl Members {
     fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.by_id.remove(&id)?;
         self.all = None;
-        self.gone.sum.add(&session.counters().read());
+        self.gone.sum.add(&SessionStats::of(session.traffic()));
         Some(session)
     }
 }

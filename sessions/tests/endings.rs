@@ -178,6 +178,23 @@ fn counters_never_run_backwards_while_sessions_join_send_and_leave() {
     assert_eq!(everyone.stats().open, 0);
 }
 
+#[test]
+fn a_message_that_is_sent_while_its_session_leaves_is_counted() {
+    let everyone = Sessions::new();
+    let (backend, attendance) = attend(Callbacks::new().sessions(&everyone));
+    let session = attendance.session().clone();
+    let ((arrive, arrived), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+    *backend.gate.lock().unwrap() = Some((arrive, goes_on));
+    let sending = thread::spawn(move || session.send("four"));
+    arrived.recv().unwrap();
+    drop(attendance);
+    let then = everyone.stats();
+    go_on.send(()).unwrap();
+    let _ = sending.join().unwrap();
+    assert_eq!((then.sum.messages_sent, then.sum.bytes_sent, then.sum.dropped), (1, 4, 1));
+    assert_eq!(everyone.stats(), then);
+}
+
 /// A value that holds its own session.
 struct Own {
     _session: Session,

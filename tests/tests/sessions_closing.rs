@@ -50,7 +50,7 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
     session.close(CloseCode::new(4000), "that was all").unwrap();
-    assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
+    assert!(matches!(session.send("too late"), Err(Error::Closed(_))));
     session.close(CloseCode::new(4001), "twice is no error").unwrap();
     for number in 0..COUNT {
         assert_eq!(raw.frame(), numbered(number));

@@ -2,13 +2,13 @@
 
 mod output;
 
-use std::{io, mem};
+use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Timeout, Timestamp};
+use ws_core::{Cause, Connection, Event, ProtocolError, Timeout, Timestamp};
 
 use self::output::Batch;
 use crate::{
-    Deadline, Error, ReadSize, RecycledBuffer,
+    Deadline, Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
     tls::{Session, TlsError},
 };
@@ -18,7 +18,7 @@ use crate::{
 ///
 /// An adapter moves bytes and keeps the clock. In each turn it
 ///
-/// 1. passes input to [`decrypt`](Self::decrypt) and to the connection until that returns no more events, or reports
+/// 1. passes input to [`decrypt`](Self::decrypt) and to [`receive`](Self::receive) until it returns no more events, or reports
 ///    how the input has ended with [`end_input`](Self::end_input),
 /// 2. calls [`begin_turn`](Self::begin_turn), which may ask for a look at the socket first,
 /// 3. writes: [`take_output`](Self::take_output) into a buffer of its own, [`written`](Self::written) for each piece
@@ -33,6 +33,7 @@ pub struct Driver {
     /// How much to read at once.
     pub read_size: ReadSize,
     tls: Option<Box<Session>>,
+    traffic: Arc<Traffic>,
     /// Account of the sealed bytes that the adapter holds. Without TLS it stays empty.
     batch: Batch,
     /// Messages that do not fit into the connection's write buffer.
@@ -113,6 +114,7 @@ impl Driver {
             recycled: RecycledBuffer::default(),
             read_size: ReadSize::default(),
             tls,
+            traffic: Arc::default(),
             batch: Batch::default(),
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
@@ -128,10 +130,31 @@ impl Driver {
     pub const fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
+
+    /// Returns the counters of the connection.
+    #[must_use]
+    pub const fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
 }
 
 /// Turns.
 impl Driver {
+    /// Receives from `input`, as [`Connection::receive`] does, and counts what was received.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::receive`]. The turns that follow write what is left, with the Close at its end, and return the
+    /// error.
+    #[inline]
+    pub fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, ProtocolError> {
+        let event = self.connection.receive(input)?;
+        if let Some(event) = &event {
+            self.traffic.received(event);
+        }
+        Ok(event)
+    }
+
     /// Appends the plaintext of received bytes to `plain`. An end of the input that they contain takes effect behind it.
     pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) {
         let Some(tls) = &mut self.tls else { return };

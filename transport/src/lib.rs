@@ -12,6 +12,7 @@ mod read_size;
 mod recycled;
 mod response;
 pub mod tls;
+mod traffic;
 
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
@@ -22,6 +23,7 @@ pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, Se
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use traffic::{Counter, Traffic};
 
 /// 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///

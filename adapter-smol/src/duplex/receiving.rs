@@ -134,9 +134,9 @@ impl Duplex {
             while !inner.input.is_empty() {
                 let Inner { driver, input, assembler, .. } = inner;
                 let taken = input.consume(|input| {
-                    let Driver { connection, recycled, read_size, .. } = driver;
                     // After an error, the turns that follow write what is left, the Close at its end, and return it.
-                    let event = connection.receive(input).ok()??;
+                    let event = driver.receive(input).ok()??;
+                    let Driver { recycled, read_size, .. } = driver;
                     take(event, Assembling { assembler, recycled, read_size })
                 });
                 if taken.is_some() {
@@ -174,7 +174,7 @@ impl Duplex {
                     if inner.events_this_turn >= EVENTS_IN_TURN {
                         return;
                     }
-                    let event = inner.driver.connection.receive(input);
+                    let event = inner.driver.receive(input);
                     inner.events_this_turn += 1;
                     drop(inner);
                     // The turns that follow return an error, as in `poll_receive`.

@@ -7,7 +7,7 @@ use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State,
     server::{Handshake, Request},
 };
-use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
+use ws_sessions::{ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{
@@ -22,6 +22,7 @@ struct Opened {
     duplex: Arc<Duplex>,
     handling: Handling,
     origin: Option<Box<Origin>>,
+    counted: CountedConnection,
 }
 
 /// Serves a client that has just connected.
@@ -34,7 +35,7 @@ pub(super) async fn serve(
     registration: &Registration,
 ) {
     let opened = Box::pin(open(server, stream, peer, registration)).await;
-    let Some(Opened { duplex, handling, origin }) = opened else { return };
+    let Some(Opened { duplex, handling, origin, counted: _counted }) = opened else { return };
     let returned = AssertUnwindSafe(handling).catch_unwind().await;
     let returned = returned.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()));
     Box::pin(close(server, duplex, returned, origin)).await;
@@ -56,10 +57,12 @@ async fn open(
         }
     };
     let mut opening = Opening::new(stream, clock, tls);
-    let mut request = match receive_request(server, &mut opening, clock).await {
-        Ok(Some(request)) => request,
-        // A port scan, or a browser that connected ahead of need.
-        Ok(None) => return None,
+    let awaited = server.reporter.monitor().await_request();
+    // `None` is a port scan, or a browser that connected ahead of need.
+    let received = receive_request(server, &mut opening, clock).await.transpose()?;
+    awaited.received();
+    let mut request = match received {
+        Ok(request) => request,
         Err(error) => {
             refuse(server, opening, peer, error).await;
             return None;
@@ -82,6 +85,7 @@ async fn open(
         }
     };
     let duplex = opening.into_duplex(connection);
+    let counted = server.reporter.monitor().count_open(duplex.clone());
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
@@ -93,7 +97,7 @@ async fn open(
     // It may panic before it returns its future.
     let handling = guard(|| handler(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
-    Some(Opened { duplex, handling, origin })
+    Some(Opened { duplex, handling, origin, counted })
 }
 
 /// Reads a request; `None` if the client closed before it sent any.

@@ -179,7 +179,7 @@ impl Duplex {
                 let taken = reading.consume(|input| {
                     let mut driver = self.driver();
                     // After an error, the turns that follow write what is left, the Close at its end, and return it.
-                    let event = driver.connection.receive(input).ok()??;
+                    let event = driver.receive(input).ok()??;
                     take(event, Owner(driver))
                 });
                 if taken.is_some() {
@@ -199,7 +199,7 @@ impl Duplex {
             reading.consume(|input| {
                 loop {
                     let mut driver = self.driver();
-                    let event = driver.connection.receive(input);
+                    let event = driver.receive(input);
                     drop(driver);
                     // The turns that follow return an error, as in `receive`.
                     let Ok(Some(event)) = event else { return };

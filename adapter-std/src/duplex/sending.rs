@@ -52,9 +52,9 @@ impl Duplex {
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn queue<T>(
         self: &Arc<Self>,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+        send: impl FnOnce(&mut Driver) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.wait_for_room()?.queue(send)
+        send(&mut *self.wait_for_room()?)
     }
 
     #[inline]
