@@ -45,6 +45,7 @@ impl<'m> futures_sink::Sink<Message<'m>> for Sender {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.look();
         self.duplex.poll_queue(cx, |_| Ok(()))
     }
 

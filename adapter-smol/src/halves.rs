@@ -77,8 +77,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.feed(message).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
@@ -87,6 +88,7 @@ impl Sender {
     ///
     /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.try_send(message.into())
     }
 
@@ -106,6 +108,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub async fn flush(&self) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.flush().await
     }
 
@@ -116,9 +119,10 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.duplex.look();
         let mut chunk = Some(chunk);
         poll_fn(|cx| self.duplex.poll_send_chunk(cx, &mut chunk)).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
@@ -132,8 +136,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.duplex.look();
         self.queue(|driver| driver.send_prepared(message)).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -142,8 +147,9 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.duplex.look();
         self.queue(|driver| driver.queue(|connection| connection.ping(payload))).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// Sends a Close and returns. The task that receives sees the closing handshake through.
@@ -202,6 +208,12 @@ impl Sender {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.ask_stream(Stream::local_addr)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.duplex.discard_input();
     }
 }
 

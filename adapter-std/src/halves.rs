@@ -84,8 +84,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.feed(message)?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the thread that
@@ -104,6 +105,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub fn flush(&self) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.flush()
     }
 
@@ -114,8 +116,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.queue(|driver| driver.send_chunk(chunk))?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
@@ -129,8 +132,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.queue(|driver| driver.send_prepared(message))?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -139,8 +143,9 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.queue(|driver| driver.queue(|connection| connection.ping(payload)))?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// Sends a Close and returns. The thread that receives sees the closing handshake through.
@@ -192,6 +197,12 @@ impl Sender {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().local_addr()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.duplex.discard_input();
     }
 }
 

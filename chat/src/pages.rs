@@ -1,6 +1,8 @@
 use ws_core::{Response, server::Request};
 use ws_sessions::{Monitor, ServerStats};
 
+use crate::Chat;
+
 /// Answers an ordinary request.
 pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 

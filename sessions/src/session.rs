@@ -66,7 +66,7 @@ struct State {
     /// callback, because nothing would ever free them otherwise.
     data: Option<Arc<dyn Any + Send + Sync>>,
     on_lagging: Option<Arc<OnLagging>>,
-    /// How many calls of `on_lagging` run, in threads that send.
+    /// Number of calls of `on_lagging` that run, in threads that send.
     lagging_calls: usize,
     /// The sets that it is in, left when it ends.
     memberships: Vec<Sessions>,
@@ -75,7 +75,7 @@ struct State {
     last: LastCallback,
 }
 
-/// How far the last callback of a session is. No other callback begins once it is due.
+/// Progress of the last callback of a session. No other callback begins once it is due.
 #[derive(Default)]
 enum LastCallback {
     #[default]

@@ -142,7 +142,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Returns what all sessions together have counted while they were in this set, those that have left included. The
+    /// Returns the sums of all sessions for the time that they were in this set, those that have left included. The
     /// counters never run backwards.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -120,7 +120,7 @@ pub struct ServerStats {
     /// Number of clients that left before any byte of a request had come, in the middle of the TLS handshake for instance.
     /// Port scans and TCP health checks do so, and browsers that connect ahead of need.
     pub abandoned: u64,
-    /// What all WebSockets of the server have counted, those of handlers and those of callbacks.
+    /// Sums of all WebSockets of the server, those of handlers and those of callbacks.
     pub sessions: Stats,
 }
 
@@ -192,7 +192,7 @@ struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     by_number: HashMap<u64, (Weak<dyn SessionBackend>, Arc<Traffic>)>,
-    /// What those counted that have ended.
+    /// Sums of those that have ended.
     ended: Stats,
 }
 
@@ -233,7 +233,7 @@ impl Drop for AwaitedRequest {
 }
 
 impl Monitor {
-    /// Returns what the server has counted. No counter is ever smaller than in an earlier answer.
+    /// Returns the counters of the server. No counter is ever smaller than in an earlier answer.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         // Read in this order, no more have ended than begun.
@@ -276,13 +276,14 @@ impl Monitor {
 
     /// Counts the traffic of a WebSocket that was opened.
     #[must_use]
-    pub fn count_open(&self, backend: Arc<dyn SessionBackend>) -> CountedConnection {
+    pub fn count_open<B: SessionBackend + 'static>(&self, backend: &Arc<B>) -> CountedConnection {
         let mut traffic = Arc::default();
         backend.look(&mut |driver| traffic = driver.traffic().clone());
         let open = &mut *self.open();
         let number = open.ended.opened;
         open.ended.opened += 1;
-        open.by_number.insert(number, (Arc::downgrade(&backend), traffic));
+        let backend: Weak<dyn SessionBackend> = Arc::<B>::downgrade(backend);
+        open.by_number.insert(number, (backend, traffic));
         CountedConnection { monitor: self.clone(), number }
     }
 

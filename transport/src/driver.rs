@@ -1,12 +1,13 @@
 //! The rules that every driver of a connection obeys, without sockets.
 
+mod early;
 mod output;
 
 use std::{io, mem, sync::Arc};
 
 use ws_core::{Cause, Connection, Event, ProtocolError, Timeout, Timestamp};
 
-use self::output::Batch;
+use self::{early::Early, output::Batch};
 use crate::{
     Deadline, Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
@@ -40,6 +41,12 @@ pub struct Driver {
     outbox: Option<Box<Outbox>>,
     /// How the input has ended, until everything before it was received.
     input_end: Option<Box<InputEnd>>,
+    /// Events that were received for a sender, until the application receives them.
+    early: Option<Box<Early>>,
+    /// Set when the application receives no more: such events are dropped then.
+    discards_early: bool,
+    /// Set when the application receives, cleared when it sends.
+    received_since_send: bool,
     /// Whether the socket was looked at since a deadline passed.
     caught_up: bool,
     /// The time that was told last.
@@ -118,6 +125,9 @@ impl Driver {
             batch: Batch::default(),
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
+            early: None,
+            discards_early: false,
+            received_since_send: false,
             caught_up: false,
             told: Timestamp::ZERO,
             shutdown: Shutdown::Open,
@@ -140,17 +150,26 @@ impl Driver {
 
 /// Turns.
 impl Driver {
-    /// Receives from `input`, as [`Connection::receive`] does, and counts what was received.
+    /// Receives from `input`, as [`Connection::receive`] does, and counts the event.
     ///
     /// # Errors
     ///
-    /// As [`Connection::receive`]. The turns that follow write what is left, with the Close at its end, and return the
-    /// error.
+    /// As [`Connection::receive`]. The turns that follow write the rest of the output, with the Close at its end, and
+    /// return the error.
     #[inline]
     pub fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, ProtocolError> {
+        if let Some(early) = &mut self.early
+            && let Some(event) = early.pop()
+        {
+            if early.is_empty() {
+                self.early = None;
+            }
+            return Ok(Some(event));
+        }
         let event = self.connection.receive(input)?;
         if let Some(event) = &event {
             self.traffic.received(event);
+            self.received_since_send = true;
         }
         Ok(event)
     }
@@ -184,7 +203,8 @@ impl Driver {
     ///
     /// Returns how the connection broke, if that has come to light. An alert of TLS may wait to be written.
     pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        if let Some(end) = self.input_end.take()
+        if !self.has_early()
+            && let Some(end) = self.input_end.take()
             && let Err(error) = self.apply_input_end(*end)
         {
             self.report(error)?;
@@ -244,7 +264,7 @@ impl Driver {
         if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
             self.connection.handle_timeout(self.told);
         }
-        if self.connection.wants_receive() {
+        if self.connection.wants_receive() || self.has_early() {
             return Some(Step::Receive);
         }
         if let Some(step) = self.next_shutdown_step() {

@@ -6,7 +6,7 @@ use ws_core::Event;
 
 use crate::SendOutcome;
 
-/// What a connection has counted. Any thread can read it. Its [`Driver`](crate::Driver) counts, so that a message counts
+/// Counters of a connection. Any thread can read them. Its [`Driver`](crate::Driver) counts, so that a message counts
 /// in the same way on all paths of an adapter.
 #[derive(Debug, Default)]
 pub struct Traffic {

@@ -116,7 +116,12 @@ impl Duplex {
     /// Writes until the stream has all output that is queued now.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
-        poll_fn(|cx| self.poll_flush_until(cx, end)).await
+        poll_fn(|cx| self.poll_flush_until(cx, end)).await.inspect_err(|error| {
+            if let Error::Io(_) = error {
+                // No task may receive, and find how the connection has ended.
+                self.look_now(&mut self.lock());
+            }
+        })
     }
 
     /// Writes everything that is queued.

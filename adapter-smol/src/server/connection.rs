@@ -85,7 +85,7 @@ async fn open(
         }
     };
     let duplex = opening.into_duplex(connection);
-    let counted = server.reporter.monitor().count_open(duplex.clone());
+    let counted = server.reporter.monitor().count_open(&duplex);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }

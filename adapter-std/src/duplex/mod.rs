@@ -225,9 +225,7 @@ impl Duplex {
         // If another thread receives, this is up to that one.
         if let Ok(mut reading) = self.reading.try_lock() {
             loop {
-                reading.consume(|input| {
-                    while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
-                });
+                reading.consume(|input| while self.driver().receive(input).is_ok_and(|it| it.is_some()) {});
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn finds the end.
@@ -236,6 +234,44 @@ impl Duplex {
             }
         }
         self.abandon();
+    }
+
+    /// Looks at the input for a thread that sends, if no thread receives and it was not looked at just now.
+    pub(crate) fn look(&self) {
+        if self.driver().is_look_due(|| self.clock.now()) {
+            self.look_now();
+        }
+    }
+
+    /// Looks at the input for a thread that sends, if no thread receives.
+    pub(crate) fn look_now(&self) {
+        /// Maximum number of reads in one look, for a peer that sends all the time.
+        const READS: usize = 16;
+        let Ok(mut reading) = self.reading.try_lock() else { return };
+        let receive = |reading: &mut ReadBuffer| {
+            reading.consume(|input| {
+                let mut driver = self.driver();
+                driver.receive_early(input);
+                driver.can_look()
+            })
+        };
+        let mut reads = 0;
+        while receive(&mut reading) && reads < READS && self.read(&mut reading, Some(Duration::ZERO)) {
+            reads += 1;
+        }
+        reading.receive_again();
+        let mut driver = self.driver();
+        driver.end_look(self.clock.now());
+        let is_open = driver.connection.state() == State::Open;
+        drop(driver);
+        if !is_open {
+            self.end_writing();
+        }
+    }
+
+    /// Notes that the application receives no more.
+    pub(crate) fn discard_input(&self) {
+        self.driver().discard_early();
     }
 
     /// Does everything that is due between two looks at the input: tells the time, writes, waits and reads.

@@ -82,7 +82,7 @@ fn run(
     duplex: &Arc<Duplex>,
     registration: &Registration,
 ) {
-    let _counted = server.reporter.monitor().count_open(duplex.clone());
+    let _counted = server.reporter.monitor().count_open(duplex);
     if !registration.opened(duplex) {
         let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
     }
