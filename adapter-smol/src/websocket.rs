@@ -116,8 +116,8 @@ impl WebSocket {
     }
 
     /// Returns the connection, and the token that keeps it open while a server's handler runs.
-    pub(crate) fn into_parts(self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
-        (self.receiver.duplex, self.receiver.attached)
+    pub(crate) fn into_parts(mut self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
+        (self.receiver.duplex.clone(), self.receiver.attached.take())
     }
 
     /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
@@ -187,9 +187,16 @@ impl WebSocket {
 
     /// Sends a message, and waits until the operating system has taken it.
     ///
+    /// An application has to receive, too: [`receive`](Self::receive) answers pings, keeps deadlines and finds the end of the
+    /// connection. While no task receives, `send` looks at the input, at most every 10 ms, to report that the peer has
+    /// closed the connection or is lost. The events that it finds wait for `receive`. It looks no further once 64 events
+    /// or 64 KiB wait: then the end of the connection stays unknown until the application receives.
+    ///
     /// # Errors
     ///
-    /// [`Error::Closed`], [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    /// - Returns [`Error::Closed`] if the connection is known to be closing or to have ended.
+    /// - Returns [`Error::Io`] if the network fails.
+    /// - Returns [`Error::Timeout`] if the peer does not read within the write timeout.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.send(message).await
     }
@@ -263,14 +270,19 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Send`] if the code or reason cannot be sent. Returns [`Error::Disconnected`],
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. The connection stays
+    /// open then, and [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason whose length the
+    /// application does not control. Returns [`Error::Disconnected`],
     /// [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the connection ends in another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
         Error::of_close(self.receiver.duplex.receive_to_end().await)
     }
 
-    /// Parts it into a half that receives and one that sends, for different tasks.
+    /// Splits the WebSocket into a half that sends and a half that receives, for different tasks.
+    ///
+    /// Use both halves. A [`Sender`] alone answers pings and finds the end of the connection only when it sends, see
+    /// [`send`](Self::send). Without a [`Receiver`], messages of the peer are dropped at each send.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)

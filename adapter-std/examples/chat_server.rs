@@ -23,7 +23,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let chat = Chat::new(limits);
     let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
     let mut server = Server::new().mount("/", room()).mount("/:room", room());
-    for (path, page) in pages(&chat, server.monitor()) {
+    for (path, page) in pages(server.monitor()) {
         server = server.page(path, page);
     }
     let listener = server.bind(&*address)?;

@@ -102,8 +102,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.feed(message)?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the thread that
@@ -122,6 +123,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub fn flush(&self) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.flush()
     }
 
@@ -132,8 +134,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_chunk(chunk))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.send_chunk(chunk))?;
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
@@ -147,8 +150,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_prepared(message))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.send_prepared(message))?;
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -157,8 +161,9 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.ping(payload))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.queue(|connection| connection.ping(payload)))?;
+        self.duplex.flush()
     }
 
     /// Sends a Close and returns. The thread that receives sees the closing handshake through.
@@ -210,6 +215,12 @@ impl Sender {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().addresses().local
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.duplex.discard_input();
     }
 }
 

@@ -116,7 +116,8 @@ impl Reader {
             eprintln!("reading from Redis: {} to {before} are gone", self.position);
             self.chat.forget(before);
             // Connected clients would not notice the gap. When they reconnect, the chat informs them of it.
-            self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
+            // It cannot fail: this code and reason can be sent.
+            let _ = self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
         }
     }
 

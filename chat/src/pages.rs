@@ -9,10 +9,9 @@ pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 /// Returns the HTTP pages by path: the chat page on `/` and `/:room`, its script and style sheet, the health check
 /// `/healthz` and the metrics `/metrics`.
 #[must_use]
-pub fn pages(chat: &Chat, monitor: Monitor) -> Vec<(&'static str, Page)> {
-    let chat = chat.clone();
+pub fn pages(monitor: Monitor) -> Vec<(&'static str, Page)> {
     let metrics = move |_: &Request| {
-        let text = monitor.stats(chat.sessions()).to_prometheus();
+        let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
     vec![

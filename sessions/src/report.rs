@@ -194,6 +194,8 @@ impl Reporter {
                 if request.is_upgrade() {
                     let error = format!("the request was answered with {}", summary(response.chunk()));
                     self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+                } else {
+                    self.monitor.count_page();
                 }
                 Err(response)
             }

@@ -97,7 +97,7 @@ fn a_handler_that_fails_or_panics_reaches_the_hook(adapter: Adapter) {
         assert_eq!(raw.next_frame(), None);
     }
     reporting.expect_nothing_more();
-    let stats = reporting.monitor.stats(&ws_std::Sessions::new());
+    let stats = reporting.monitor.stats();
     assert_eq!((stats.handler_errors, stats.panics, stats.disconnected, stats.refused), (1, 1, 0, 0));
     let text = stats.to_prometheus();
     assert!(text.contains("\nwebsocket_handler_errors_total 1\n"), "{text}");
@@ -154,7 +154,7 @@ fn a_refused_request_reaches_the_hook(adapter: Adapter) {
     assert_eq!(raw.reply().status, 404);
     drop(raw);
     reporting.expect_nothing_more();
-    assert_eq!(reporting.monitor.stats(&ws_std::Sessions::new()).refused, 3);
+    assert_eq!(reporting.monitor.stats().refused, 3);
 }
 
 fn a_lost_peer_reaches_the_hook_once(adapter: Adapter) {
@@ -177,7 +177,7 @@ fn a_lost_peer_reaches_the_hook_once(adapter: Adapter) {
         reporting.expect(Kind::Disconnected, address(&raw), Some(path), "database down");
     }
     reporting.expect_nothing_more();
-    let stats = reporting.monitor.stats(&ws_std::Sessions::new());
+    let stats = reporting.monitor.stats();
     assert_eq!((stats.disconnected, stats.protocol_errors, stats.handler_errors), (4, 2, 0));
 }
 
@@ -189,7 +189,7 @@ fn a_failed_tls_handshake_reaches_the_hook(adapter: Adapter) {
     reporting.expect(Kind::Tls, address(&raw), None, "");
     drop(raw);
     reporting.expect_nothing_more();
-    assert_eq!(reporting.monitor.stats(&ws_std::Sessions::new()).tls_errors, 1);
+    assert_eq!(reporting.monitor.stats().tls_errors, 1);
 }
 
 fn normal_ends_reach_no_hook(adapter: Adapter) {

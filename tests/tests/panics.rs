@@ -1,6 +1,6 @@
 //! A panic of the application ends only its own request or connection.
 
-use ws_std::{Callbacks, Sessions};
+use ws_std::Callbacks;
 use ws_tests::{
     PATIENCE, Raw,
     either::{Adapter, Client, Route, Running, Server},
@@ -44,10 +44,10 @@ fn survives(adapter: Adapter, server: Server, panic: impl Fn(&Running)) {
         client.send("still there?").unwrap();
         assert_eq!(client.message(), "still there?");
     }
-    let stats = monitor.stats(&Sessions::new());
+    let stats = monitor.stats();
     assert_eq!((stats.connections, stats.panics), (4, PANICS), "{stats:?}");
     drop(clients);
-    eventually("all have ended", || monitor.stats(&Sessions::new()).connections == 0);
+    eventually("all have ended", || monitor.stats().connections == 0);
     assert!(server.handle().stop(PATIENCE));
     server.served().unwrap();
 }

@@ -1,14 +1,15 @@
 //! The rules that every driver of a connection follows, without sockets.
 
+mod early;
 mod output;
 
-use std::{io, mem};
+use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Timeout, Timestamp};
+use ws_core::{Cause, Connection, Event, ProtocolError, Timeout, Timestamp};
 
-use self::output::Batch;
+use self::{early::Early, output::Batch};
 use crate::{
-    Deadline, Error, ReadSize, RecycledBuffer,
+    Deadline, Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
     tls::{Session, TlsError},
 };
@@ -18,8 +19,8 @@ use crate::{
 ///
 /// An adapter moves bytes and keeps the clock. In each turn it
 ///
-/// 1. passes input to [`decrypt`](Self::decrypt) and to the connection until that returns no more events, or reports
-///    the end of the input with [`end_input`](Self::end_input),
+/// 1. passes input to [`decrypt`](Self::decrypt) and to [`receive`](Self::receive) until it returns no more events, or
+///    reports the end of the input with [`end_input`](Self::end_input),
 /// 2. calls [`begin_turn`](Self::begin_turn), which may require a non-blocking read first,
 /// 3. writes: [`take_output`](Self::take_output) into a buffer of its own, [`written`](Self::written) for each piece
 ///    that the network has accepted, [`fail_output`](Self::fail_output) if the network is broken,
@@ -33,12 +34,19 @@ pub struct Driver {
     /// Size of the next read.
     pub read_size: ReadSize,
     tls: Option<Box<Session>>,
+    traffic: Arc<Traffic>,
     /// Account of the sealed bytes that the adapter holds. Without TLS it remains empty.
     batch: Batch,
     /// Messages that do not fit into the connection's write buffer.
     outbox: Option<Box<Outbox>>,
     /// The end of the input, until all input before it is received.
     input_end: Option<Box<InputEnd>>,
+    /// Events that were received for a sender, until the application receives them.
+    early: Option<Box<Early>>,
+    /// `true` if the application receives no more. Early events are dropped then.
+    discards_early: bool,
+    /// Set when the application receives, cleared when it sends.
+    received_since_send: bool,
     /// `true` if the adapter has read from the socket since a deadline passed.
     caught_up: bool,
     /// Time that was last reported to the connection.
@@ -113,9 +121,13 @@ impl Driver {
             recycled: RecycledBuffer::default(),
             read_size: ReadSize::default(),
             tls,
+            traffic: Arc::default(),
             batch: Batch::default(),
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
+            early: None,
+            discards_early: false,
+            received_since_send: false,
             caught_up: false,
             told: Timestamp::ZERO,
             shutdown: Shutdown::Open,
@@ -128,10 +140,40 @@ impl Driver {
     pub const fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
+
+    /// Returns the counters of the connection.
+    #[must_use]
+    pub const fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
 }
 
 /// Turns.
 impl Driver {
+    /// Receives from `input`, as [`Connection::receive`] does, and counts the event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::receive`]. The turns that follow write the rest of the output, with the Close at its end, and
+    /// return the error.
+    #[inline]
+    pub fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, ProtocolError> {
+        if let Some(early) = &mut self.early
+            && let Some(event) = early.pop()
+        {
+            if early.is_empty() {
+                self.early = None;
+            }
+            return Ok(Some(event));
+        }
+        let event = self.connection.receive(input)?;
+        if let Some(event) = &event {
+            self.traffic.received(event);
+            self.received_since_send = true;
+        }
+        Ok(event)
+    }
+
     /// Appends the plaintext of received bytes to `plain`. An end of the input in these bytes takes effect behind
     /// that plaintext.
     pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) {
@@ -162,7 +204,8 @@ impl Driver {
     ///
     /// Returns the error that broke the connection, when it is detected. A TLS alert may wait to be written.
     pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        if let Some(end) = self.input_end.take()
+        if !self.has_early()
+            && let Some(end) = self.input_end.take()
             && let Err(error) = self.apply_input_end(*end)
         {
             self.report(error)?;
@@ -224,7 +267,7 @@ impl Driver {
         if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
             self.connection.handle_timeout(self.told);
         }
-        if self.connection.wants_receive() {
+        if self.connection.wants_receive() || self.has_early() {
             return Some(Step::Receive);
         }
         if let Some(step) = self.next_shutdown_step() {

@@ -15,6 +15,7 @@ mod read_size;
 mod recycled;
 mod response;
 pub mod tls;
+mod traffic;
 
 pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
@@ -28,6 +29,7 @@ pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, Se
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use traffic::{Counter, Traffic};
 
 /// Time between the drop of all handles of a server's connection by its handler and the close of the connection by the
 /// library. A handler also drops its handles when it returns, and only its result determines the close code.

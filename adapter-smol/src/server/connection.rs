@@ -8,7 +8,7 @@ use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State,
     server::{Handshake, Request},
 };
-use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
+use ws_sessions::{ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
 use ws_transport::{Clock, DROP_GRACE, Error, tls::ServerTls};
 
 use super::{
@@ -24,6 +24,7 @@ struct Opened {
     duplex: Arc<Duplex>,
     handling: Handling,
     origin: Option<Box<Origin>>,
+    counted: CountedConnection,
 }
 
 /// Serves a client that has just connected.
@@ -36,7 +37,7 @@ pub(super) async fn serve(
     registration: &Registration,
 ) {
     let opened = Box::pin(open(server, stream, peer, registration)).await;
-    let Some(Opened { duplex, handling, origin }) = opened else { return };
+    let Some(Opened { duplex, handling, origin, counted: _counted }) = opened else { return };
     let returned = handle(handling, &duplex, registration.signals()).await;
     Box::pin(close(server, duplex, returned, origin)).await;
 }
@@ -91,10 +92,12 @@ async fn open(
         }
     };
     let mut opening = Opening::new(stream, peer, clock, tls);
-    let mut request = match receive_request(server, &mut opening, clock).await {
-        Ok(Some(request)) => request,
-        // A port scan, or a browser that connected ahead of need.
-        Ok(None) => return None,
+    let awaited = server.reporter.monitor().await_request();
+    // `None` is a port scan, or a browser that connected ahead of need.
+    let received = receive_request(server, &mut opening, clock).await.transpose()?;
+    awaited.received();
+    let mut request = match received {
+        Ok(request) => request,
         Err(error) => {
             refuse(server, opening, peer, error).await;
             return None;
@@ -117,6 +120,7 @@ async fn open(
         }
     };
     let duplex = opening.into_duplex(connection);
+    let counted = server.reporter.monitor().count_open(&duplex);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
@@ -128,7 +132,7 @@ async fn open(
     // It may panic before it returns its future.
     let handling = guard(|| handler(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
-    Some(Opened { duplex, handling, origin })
+    Some(Opened { duplex, handling, origin, counted })
 }
 
 /// Reads a request; `None` if the client closed before it sent any.

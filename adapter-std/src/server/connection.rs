@@ -20,10 +20,13 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
     let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
-    let mut request = match receive_request(server, &mut opening, clock) {
-        Ok(Some(request)) => request,
-        // A port scan, or a browser that connected ahead of need.
-        Ok(None) => return,
+    let awaited = server.reporter.monitor().await_request();
+    let received = receive_request(server, &mut opening, clock);
+    // A port scan, or a browser that connected ahead of need.
+    let Some(received) = received.transpose() else { return };
+    awaited.received();
+    let mut request = match received {
+        Ok(request) => request,
         Err(error) => return refuse(server, opening, error),
     };
     request.set_peer_addr(opening.socket().addresses().peer);
@@ -80,6 +83,7 @@ fn run(
     duplex: &Arc<Duplex>,
     registration: &Registration,
 ) {
+    let _counted = server.reporter.monitor().count_open(duplex);
     if !registration.opened(duplex) {
         let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
     }

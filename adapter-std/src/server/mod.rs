@@ -170,15 +170,15 @@ impl Server {
         self
     }
 
-    /// What the server counts, to be looked at whenever.
+    /// Returns a handle to the counters of the server: connections, errors, messages and bytes.
     ///
     /// ```
-    /// use ws_std::{Response, Server, ServerStats, Sessions};
+    /// use ws_std::{Response, Server, ServerStats};
     ///
-    /// let (server, everyone) = (Server::new(), Sessions::new());
+    /// let server = Server::new();
     /// let monitor = server.monitor();
     /// let server = server.page("/metrics", move |_request| {
-    ///     let text = monitor.stats(&everyone).to_prometheus();
+    ///     let text = monitor.stats().to_prometheus();
     ///     Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     /// });
     /// ```

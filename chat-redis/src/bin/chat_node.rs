@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
     let mut server = Server::new().mount("/", room()).mount("/:room", room());
-    for (path, page) in pages(&chat, server.monitor()) {
+    for (path, page) in pages(server.monitor()) {
         if path != "/healthz" {
             server = server.page(path, page);
         }

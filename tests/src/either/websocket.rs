@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use ws_std::{Chunk, CloseCode, Closure, Error, Event, Message, PreparedMessage};
+use ws_std::{Chunk, CloseCode, Closure, Error, Event, Message, PreparedMessage, State};
 
 /// A connection of either adapter.
 #[derive(Debug)]
@@ -144,6 +144,11 @@ pub enum Sender {
 }
 
 impl Sender {
+    /// Same as `Sender::state`.
+    pub fn state(&self) -> State {
+        either!(self, sender => sender.state())
+    }
+
     /// Same as `Sender::send`.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         either!(self, sender => sender.send(message), async sender.send(message))

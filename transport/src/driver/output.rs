@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::{Buf as _, Bytes};
-use ws_core::{CloseCode, CloseFrame, Connection, Message, PreparedMessage, SendError, State, Transmit};
+use ws_core::{
+    Chunk, CloseCode, CloseFrame, Connection, Message, PreparedMessage, SendError, State, Transmit,
+};
 
 use super::{Driver, Shutdown};
 use crate::{Error, Network, Outgoing, OutgoingKind, RecycledBuffer, SendOutcome, outbox::Full};
@@ -101,7 +103,9 @@ impl Driver {
     /// way as any other output.
     pub fn take_prepared(&mut self, message: &PreparedMessage) -> Option<Bytes> {
         let waits = self.tls.is_some() || self.outbox.is_some();
-        if waits { None } else { self.connection.take_prepared(message) }
+        let frame = if waits { None } else { self.connection.take_prepared(message) }?;
+        self.traffic.sent(message.len());
+        Some(frame)
     }
 }
 
@@ -126,6 +130,7 @@ impl Driver {
     /// Returns the same errors as [`queue`](Self::queue).
     #[inline]
     pub fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+        let len = message.len();
         let connection = &mut self.connection;
         let sent = match message {
             Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= RecycledBuffer::MAX_LEN => {
@@ -141,9 +146,35 @@ impl Driver {
             message => connection.send(message),
         };
         match sent {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.traffic.sent(len);
+                Ok(())
+            }
             Err(error) => Err(self.refused(error)),
         }
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.queue(|connection| connection.send_prepared(message))?;
+        self.traffic.sent(message.len());
+        Ok(())
+    }
+
+    /// Queues a piece of a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), Error> {
+        let (len, last) = (chunk.payload.len(), chunk.last);
+        self.queue(|connection| connection.send_chunk(chunk))?;
+        self.traffic.sent_chunk(len, last);
+        Ok(())
     }
 
     #[cold]
@@ -165,6 +196,14 @@ impl Driver {
     ///
     /// [`Backlog`]: crate::Backlog
     pub fn post(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
+        let len = outgoing.payload.len();
+        let outcome = self.post_uncounted(outgoing, network)?;
+        self.traffic.sent(len);
+        self.traffic.dropped(outcome);
+        Ok(outcome)
+    }
+
+    fn post_uncounted(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
         if outgoing.kind == OutgoingKind::Reply {
             // A reply must not overtake earlier messages.
             self.force_outbox();
