@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,11 +87,14 @@ TRIES = 2
 
 # Scenarios of the chart.
 CHART = ["echo-100", "pipeline-10", "16K", "1M-text"]
-# Scenarios of the README's table and their names there.
-README = {
+# Scenarios of the summary and their names there.
+SUMMARY = {
     "echo-100": "100 × 20 B", "pipeline-10": "10 × 16 × 20 B", "16K": "500 × 16 KiB", "64K": "10 × 64 KiB",
     "1M-text": "1 MiB text", "broadcast": "1 KiB to 1,000", "handshake": "opening", "idle": "10,000 idle",
 }
+# The rows and columns of the README's table.
+README_SERVERS = ["ws-core event_loop", "ws-smol", "fastwebsockets", "sockudo-ws, fed", "tokio-tungstenite, fed"]
+README_SCENARIOS = ["echo-100", "pipeline-10", "64K", "1M-text", "idle"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benches"
@@ -129,16 +133,26 @@ def publish(servers: list[Server], results: compare_report.Results, tables: list
     what = machine()
     head = f"# Servers compared\n\nBy `benches/compare.py --publish`, on {what['processors']} processors of " \
         f"{what['processor']}, Linux {what['kernel']}. The columns are explained in [README.md](README.md).\n"
-    (FOLDER / "COMPARISON.md").write_text("\n".join([head, *tables]))
-    shown = [replace(scenario, name=README[scenario.name]) for scenario in SCENARIOS if scenario.name in README]
-    renamed = {README[name]: found for name, found in results.items() if name in README}
-    table = compare_report.summary(shown, [server for server in servers if not server.blocking], renamed)
+    unblocking = [server for server in servers if not server.blocking]
+    overview = "### summary\n\nCPU time of the server per message, in microseconds, and its ratio to `raw epoll`. The " \
+        "column of idle connections contains resident memory per connection.\n\n" \
+        f"{summary(SUMMARY, unblocking, results)}\n"
+    (FOLDER / "COMPARISON.md").write_text("\n".join([head, overview, *tables]))
+    shown = [server for name in README_SERVERS for server in servers if server.name == name]
+    table = summary(README_SCENARIOS, shown, results)
     readme = ROOT / "README.md"
     before, begin, rest = readme.read_text().partition("<!-- comparison -->\n")
     _, end, after = rest.partition("<!-- end -->\n")
     if not end:
         raise SystemExit("README.md has no marks for the table")
     readme.write_text(f"{before}{begin}\n{table}\n{end}{after}")
+
+
+def summary(names: Iterable[str], servers: list[Server], results: compare_report.Results) -> str:
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
+    renamed = {SUMMARY[scenario.name]: results.get(scenario.name, {}) for scenario in scenarios}
+    shown = [replace(scenario, name=SUMMARY[scenario.name]) for scenario in scenarios]
+    return compare_report.summary(shown, servers, renamed)
 
 
 def run(options: argparse.Namespace, scenarios: list[Scenario], servers: list[Server]) -> compare_report.Results:
