@@ -19,25 +19,33 @@ struct Refusing {
     driver: Mutex<Driver>,
     /// Blocks a post until the test has made its move.
     gate: Mutex<Option<Gate>>,
+    /// Blocks a look in the same way.
+    look_gate: Mutex<Option<Gate>>,
 }
 
 /// Reports that a message was posted, and waits.
 type Gate = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
+/// Waits at a gate, if there is one.
+fn pass(gate: &Mutex<Option<Gate>>) {
+    let gate = gate.lock().unwrap().take();
+    if let Some((arrived, go_on)) = gate {
+        arrived.send(()).unwrap();
+        go_on.recv().unwrap();
+    }
+}
+
 impl Refusing {
     fn new() -> Arc<Self> {
         let driver = Driver::new(Connection::server(Arc::default(), Timestamp::ZERO), None);
-        Arc::new(Self { driver: Mutex::new(driver), gate: Mutex::default() })
+        Arc::new(Self { driver: Mutex::new(driver), gate: Mutex::default(), look_gate: Mutex::default() })
     }
 }
 
 impl SessionBackend for Refusing {
     fn post(self: Arc<Self>, outgoing: Outgoing<'_>) -> Result<SendOutcome, Error> {
         let posted = self.driver.lock().unwrap().post(outgoing, Network::Refuses);
-        if let Some((arrived, go_on)) = self.gate.lock().unwrap().take() {
-            arrived.send(()).unwrap();
-            go_on.recv().unwrap();
-        }
+        pass(&self.gate);
         posted
     }
 
@@ -56,6 +64,7 @@ impl SessionBackend for Refusing {
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
+        pass(&self.look_gate);
         look(&self.driver.lock().unwrap());
     }
 }
@@ -193,6 +202,25 @@ fn a_message_that_is_sent_while_its_session_leaves_is_counted() {
     let _ = sending.join().unwrap();
     assert_eq!((then.sum.messages_sent, then.sum.bytes_sent, then.sum.dropped), (1, 4, 1));
     assert_eq!(everyone.stats(), then);
+}
+
+#[test]
+fn a_session_that_leaves_while_it_is_summed_up_counts_no_further() {
+    let everyone = Sessions::new();
+    let (backend, _first) = attend(Callbacks::new().sessions(&everyone));
+    let (_backend, second) = attend(Callbacks::new().sessions(&everyone));
+    let session = second.session().clone();
+    session.send("inside").unwrap();
+    let ((arrive, arrived), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+    *backend.look_gate.lock().unwrap() = Some((arrive, goes_on));
+    let all = everyone.clone();
+    let observer = thread::spawn(move || all.stats().sum.messages_sent);
+    arrived.recv().unwrap();
+    everyone.remove(session.id()).unwrap();
+    session.send("outside").unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(observer.join().unwrap(), 1);
+    assert_eq!(everyone.stats().sum.messages_sent, 1);
 }
 
 /// A value that holds its own session.

@@ -32,6 +32,8 @@ pub(crate) struct Duplex {
     socket: Arc<Socket>,
     clock: Clock,
     reading: Mutex<ReadBuffer>,
+    /// Held by a sender that takes `reading` for a look at the input. See [`Duplex::try_receive`].
+    looking: Mutex<()>,
     /// Output that was taken from the driver and not written.
     writing: Mutex<Transmit>,
     driver: Mutex<Driver>,
@@ -134,6 +136,7 @@ impl Duplex {
             socket,
             clock,
             reading: Mutex::new(buffer),
+            looking: Mutex::new(()),
             writing: Mutex::default(),
             driver: Mutex::new(driver),
             blocked: Blocked::default(),
@@ -227,7 +230,7 @@ impl Duplex {
     /// connection for good.
     pub(crate) fn drain(&self) {
         // If another thread receives, this is up to that one.
-        if let Ok(mut reading) = self.reading.try_lock() {
+        if let Some(mut reading) = self.try_receive() {
             loop {
                 self.discard_received(&mut reading);
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
@@ -238,6 +241,13 @@ impl Duplex {
             }
         }
         self.abandon();
+    }
+
+    /// Locks the read buffer, or returns `None` if another thread receives. A sender that looks at the input also holds the
+    /// buffer, for a moment and without waiting. That does not count.
+    fn try_receive(&self) -> Option<MutexGuard<'_, ReadBuffer>> {
+        let _no_look = lock(&self.looking);
+        self.reading.try_lock().ok()
     }
 
     /// Receives the bytes that were read, and drops the events.
@@ -256,6 +266,7 @@ impl Duplex {
     pub(crate) fn look_now(&self) {
         /// Maximum number of reads in one look, for a peer that sends all the time.
         const READS: usize = 16;
+        let Ok(_looking) = self.looking.try_lock() else { return };
         let Ok(mut reading) = self.reading.try_lock() else { return };
         let receive = |reading: &mut ReadBuffer| {
             reading.consume(|input| {

@@ -29,7 +29,7 @@ impl Duplex {
             // It cannot fail: this code and reason can be sent.
             let _ = self.close_without_waiting(CloseCode::NORMAL_CLOSURE, "");
         }
-        let mut reading = self.reading.try_lock().ok()?;
+        let mut reading = self.try_receive()?;
         for _ in 0..TURNS {
             self.discard_received(&mut reading);
             match self.turn(&mut reading, Goal::Drain, &mut Patience::new(Some(Duration::ZERO))) {
