@@ -80,7 +80,7 @@ impl Callbacks {
         self
     }
 
-    /// Sets the callback for the end of a connection, whether by a closing handshake, a broken stream, a missed
+    /// Sets the callback for the end of a connection: by a closing handshake, a broken stream, a missed
     /// deadline or a panic. It runs exactly once for each opened session, after all other callbacks. At that time the
     /// session has left all its sets. [`Closure::is_normal`] returns `true` if no error occurred.
     pub fn on_disconnect(mut self, callback: impl Fn(&Session, &Closure) + Send + Sync + 'static) -> Self {
