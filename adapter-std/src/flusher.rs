@@ -1,7 +1,7 @@
 //! The flusher: one background thread for the whole process. It runs only while a connection needs it. It has three
 //! duties:
 //!
-//! - It writes for connections whose peers read too slowly, so that no sender has to wait.
+//! - It writes for connections with slow peers, so that no sender has to wait.
 //! - It enforces the deadlines of closing connections. A thread may close a connection while another one is parked in
 //!   a read, and only input or the end of the socket can wake that thread.
 //! - It receives in the place of handlers that have dropped their connections and continue to run.

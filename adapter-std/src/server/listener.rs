@@ -190,7 +190,7 @@ impl Refused {
     }
 
     /// Waits until one of the sources is readable, and returns the readable ones. Meanwhile, drops the input of
-    /// refused clients. Forgets clients that have closed or whose time is over.
+    /// refused clients. Forgets clients that have closed or used up their time.
     fn wait<const N: usize>(&mut self, sources: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
         let sockets = self.0.iter().map(|(socket, _)| socket.as_fd());
         let fds = sources.into_iter().chain(sockets);
