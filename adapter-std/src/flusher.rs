@@ -178,7 +178,7 @@ impl Closing {
         }
     }
 
-    /// Ends the connections whose deadlines have passed. Returns the time until the next deadline.
+    /// Ends the connections that have passed their deadlines. Returns the time until the next deadline.
     fn keep_deadlines(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let later = self.0.split_off(&now);
@@ -219,7 +219,7 @@ impl Dropped {
         self.recent.is_empty() && self.taken_over.is_empty()
     }
 
-    /// Takes over the connections whose handlers have not returned in time.
+    /// Takes over the connections after their delay, if their handlers have not returned.
     fn take_over(&mut self) {
         let now = Instant::now();
         let passed = self.recent.partition_point(|(at, _)| *at <= now);

@@ -96,7 +96,7 @@ impl Callbacks {
         self
     }
 
-    /// Sets the callback for a session whose peer reads too slowly. Its argument is the number of dropped messages.
+    /// Sets the callback for a session with a slow peer. Its argument is the number of dropped messages.
     ///
     /// It runs for the first message that is dropped since the peer last kept up. It runs on the sending thread, after
     /// the send or broadcast that dropped the message, and after the callback that sent it. So it may broadcast
