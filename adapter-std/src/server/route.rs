@@ -9,12 +9,12 @@ use ws_sessions::{Attendance, Callbacks, Peer};
 
 use crate::WebSocket;
 
-/// What a handler returns. Any error will do; the connection is then closed with 1011.
+/// The result of a handler. After an error of any type, the connection is closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
 
-/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
+/// The handler or the [`Callbacks`] of a path, with access checks and settings.
 ///
 /// ```
 /// use ws_std::{Accept, Response, Route, Server};
@@ -42,8 +42,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to this handler. It runs in a thread of its own for each connection. When it returns, the
-    /// connection is closed with 1000; when it fails or panics, with 1011.
+    /// Creates a route to a handler. Each connection runs the handler in a separate thread. The connection is closed
+    /// with 1000 when the handler returns `Ok`, and with 1011 when it returns an error or panics.
     pub fn new<H>(handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
@@ -51,7 +51,7 @@ impl Route {
         Self { handler: Arc::new(handler), terms: Terms::default() }
     }
 
-    /// A route to these callbacks, each connection with a thread of its own.
+    /// Creates a route to callbacks. Each connection has a separate thread.
     ///
     /// ```
     /// use ws_std::{Callbacks, Route, Server, Sessions};
@@ -69,15 +69,15 @@ impl Route {
         Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
     }
 
-    /// The subprotocols that are served here, those preferred first: the first that a client offers is
-    /// chosen.
+    /// Sets the supported subprotocols in order of preference. The server selects the first one that the client
+    /// offers.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.terms = self.terms.subprotocols(names);
         self
     }
 
-    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
-    /// headers, or answers it with a response of its own.
+    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol
+    /// and headers, or returns a response that refuses it.
     pub fn check<C>(mut self, check: C) -> Self
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
@@ -86,13 +86,13 @@ impl Route {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone.
+    /// Changes limits, deadlines and keepalive for this route only.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Which pages may connect here; those of the same host by default.
+    /// Sets the origin check of this route: the web pages that may connect. Default: pages of the same host.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self
@@ -105,7 +105,7 @@ impl From<Callbacks> for Route {
     }
 }
 
-/// Calls back until the connection has ended.
+/// Runs the callbacks until the connection has ended.
 fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = Peer {
         path: request.path().to_owned(),
