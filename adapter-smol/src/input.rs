@@ -12,7 +12,7 @@ use crate::{socket::Socket, stream::Stream};
 
 /// Maximum number of bytes per read.
 pub(crate) const SIZE: usize = 96 << 10;
-/// Maximum number of reads per turn from a stream whose input is discarded.
+/// Maximum number of reads per turn from a stream in order to discard its input.
 const DRAINED_IN_TURN: usize = 4;
 /// Maximum number of buffers that a thread keeps for later reads.
 const KEPT: usize = 4;

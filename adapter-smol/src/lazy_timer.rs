@@ -39,7 +39,7 @@ impl LazyTimer {
         }
     }
 
-    /// Returns `true` if the timer is certain to stay pending until `due`, for a task whose waker it already has.
+    /// Returns `true` if the timer is certain to stay pending until `due`, for a task that it already wakes.
     pub(crate) fn is_set(&self, due: Option<Timestamp>, now: Timestamp) -> bool {
         self.set.is_some_and(|set| now < set && due.is_none_or(|due| set <= due))
     }

@@ -19,7 +19,7 @@ use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream}
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseTimeouts {
     pub(crate) close: Duration,
-    /// Maximum time for which the peer may accept no output.
+    /// Maximum pause during which the peer reads nothing.
     pub(crate) write: Option<Duration>,
 }
 

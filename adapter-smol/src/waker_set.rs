@@ -37,8 +37,8 @@ impl WakerSet {
         mem::take(&mut self.lock().wakers)
     }
 
-    /// Runs `poll`, whose operation may wake this set. No task is woken during the call, because the caller holds a
-    /// lock that the tasks may need. Returns the wakers if the set was woken.
+    /// Runs `poll`, which may wake this set. No task is woken during the call, because the caller holds a lock that
+    /// the tasks may need. Returns the wakers if the set was woken.
     pub(crate) fn hold<T>(&self, poll: impl FnOnce() -> T) -> (T, Option<Wakers>) {
         self.lock().is_held = true;
         let polled = poll();

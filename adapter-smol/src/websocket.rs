@@ -199,7 +199,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Closed`] if the connection is closing or has ended, as far as this end has detected it.
+    /// - Returns [`Error::Closed`] if the connection is closing or has ended, and this end has detected it.
     /// - Returns [`Error::Io`] if the network fails.
     /// - Returns [`Error::Timeout`] if the peer accepts no output within the write timeout.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {

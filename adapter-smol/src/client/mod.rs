@@ -98,8 +98,8 @@ impl Client {
         self
     }
 
-    /// Sets the maximum time for which the server may accept no output, see [`Config::write_timeout`]. Default: 30
-    /// seconds.
+    /// Sets the maximum pause during which the server reads none of the output, see [`Config::write_timeout`].
+    /// Default: 30 seconds.
     pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
         self.configure(|config| config.write_timeout = timeout)
     }

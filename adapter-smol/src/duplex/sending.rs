@@ -87,7 +87,7 @@ impl Duplex {
         Poll::Ready(Ok(inner))
     }
 
-    /// Queues a message, even if there is no room for it.
+    /// Queues a message, even if the send queue is full.
     #[cfg(feature = "sink")]
     pub(crate) fn send_now(&self, message: Message<'_>) -> Result<(), Error> {
         self.lock().driver.send(message)

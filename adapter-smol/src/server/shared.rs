@@ -215,8 +215,8 @@ impl Shared {
         })
     }
 
-    /// Waits for all connections to end, except the connection whose task polls this future. At the deadline it
-    /// aborts the remaining connections. Returns `true` if no connection was aborted.
+    /// Waits for all connections to end, except the one that polls this future. At the deadline it aborts the
+    /// remaining connections. Returns `true` if no connection was aborted.
     pub(super) async fn end_all(&self, stop: Stop) -> bool {
         let own = current::number(self.owner());
         let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
