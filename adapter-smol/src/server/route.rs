@@ -14,14 +14,14 @@ use ws_sessions::{Attendance, Callbacks, Peer};
 
 use crate::WebSocket;
 
-/// What a handler returns. Any error will do; the connection is then closed with 1011.
+/// The result of a handler. After an error of any type, the connection is closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// A handler at work.
+/// The future of a running handler.
 pub(super) type Handling = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 
-/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
+/// The service on a path: a handler or [`Callbacks`], with access checks and settings of its own.
 ///
 /// ```
 /// use ws_smol::{Accept, Response, Route, Server};
@@ -49,8 +49,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to this handler. It runs in a task of its own for each connection. When it returns, the
-    /// connection is closed with 1000; when it fails or panics, with 1011.
+    /// Creates a route to a handler, which runs in a task of its own for each connection. The connection is closed
+    /// with 1000 when the handler returns, and with 1011 when it fails or panics.
     pub fn new<H, F>(handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
@@ -59,7 +59,7 @@ impl Route {
         Self { handler: Arc::new(move |request, ws| Box::pin(handler(request, ws))), terms: Terms::default() }
     }
 
-    /// A route to these callbacks, which run in the connection's task and so must not block.
+    /// Creates a route to callbacks. They run in the task of the connection, so they must not block.
     ///
     /// ```
     /// use ws_smol::{Callbacks, Route, Server, Sessions};
@@ -77,15 +77,15 @@ impl Route {
         Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
     }
 
-    /// The subprotocols that are served here, those preferred first: the first that a client offers is
-    /// chosen.
+    /// Sets the supported subprotocols in the order of preference. The server chooses the first one that the client
+    /// also offers.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.terms = self.terms.subprotocols(names);
         self
     }
 
-    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
-    /// headers, or answers it with a response of its own.
+    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol
+    /// and headers, or refuses it with a response.
     pub fn check<C>(mut self, check: C) -> Self
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
@@ -94,13 +94,14 @@ impl Route {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone.
+    /// Changes the limits, deadlines and keepalive of this route only.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Which pages may connect here; those of the same host by default.
+    /// Sets the origin check of this route, which selects the web pages that may connect. Default: pages of the same
+    /// host.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self
@@ -113,7 +114,7 @@ impl From<Callbacks> for Route {
     }
 }
 
-/// Calls back until the connection has ended.
+/// Runs the callbacks until the connection has ended.
 async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = Peer {
         path: request.path().to_owned(),
