@@ -31,7 +31,7 @@ fn expect_dead(error: Error, since: Instant) {
     match error {
         Error::Disconnected(closure) => {
             assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
-            assert!(closure.to_string().contains("answers no pings"), "{closure}");
+            assert!(closure.to_string().contains("did not answer the pings of keepalive"), "{closure}");
         }
         other => panic!("{other:?}"),
     }

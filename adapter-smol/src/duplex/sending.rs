@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Chunk, CloseCode, Connection, Message, SendError, State, Transmit};
+use ws_core::{Chunk, CloseCode, Message, SendError, State, Transmit};
 use ws_transport::{Driver, Error};
 
 use super::{Duplex, Inner, Locked};
@@ -115,7 +115,7 @@ impl Duplex {
 impl Duplex {
     /// Writes until the stream has accepted all output that is queued at the time of the call.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
-        let end = self.ask(Connection::total_queued);
+        let end = self.lock().driver.end_of_output()?;
         poll_fn(|cx| self.poll_flush_until(cx, end)).await.inspect_err(|error| {
             if let Error::Io(_) = error {
                 // There may be no task that receives and detects the end of the connection.
@@ -127,7 +127,7 @@ impl Duplex {
     /// Writes everything that is queued.
     #[cfg(feature = "sink")]
     pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let end = self.ask(Connection::total_queued);
+        let end = self.lock().driver.end_of_output()?;
         self.poll_flush_until(cx, end)
     }
 

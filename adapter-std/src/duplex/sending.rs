@@ -74,7 +74,7 @@ impl Duplex {
 
     /// Writes the queued output, and waits until the operating system has accepted all of it.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<(), Error> {
-        let end = self.ask(Connection::total_queued);
+        let end = self.driver().end_of_output()?;
         let flushed = self.flush_until(end);
         if let Err(Error::Io(_)) = &flushed {
             // No thread may be receiving, so look for the reason why the connection has ended.

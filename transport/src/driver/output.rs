@@ -99,6 +99,20 @@ impl Driver {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes()) + self.connection.buffered()
     }
 
+    /// Returns the position up to which output has to be written before a flush succeeds.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`lost_output`](Self::lost_output) if output was dropped before. A flush must not succeed then, although
+    /// nothing is left to write.
+    pub fn end_of_output(&self) -> Result<u64, Error> {
+        if self.connection.has_lost_output() {
+            Err(self.lost_output())
+        } else {
+            Ok(self.connection.total_queued())
+        }
+    }
+
     /// Takes the bytes of a broadcast message, if they can be written at once and unchanged. Report them in the same
     /// way as any other output.
     pub fn take_prepared(&mut self, message: &PreparedMessage) -> Option<Bytes> {

@@ -26,6 +26,8 @@ pub(super) struct Closing {
     pub(super) eof: bool,
     /// `true` if the transport accepts no more output.
     pub(super) broken: bool,
+    /// `true` if output was dropped that was not written.
+    pub(super) has_lost_output: bool,
     /// Deadline of the phase, counted from the first time that was reported in it.
     timer: Option<Timer>,
     /// `true` if a deadline has passed. The connection then waits for nothing more.
@@ -80,6 +82,7 @@ impl Closing {
             received: None,
             eof: false,
             broken: false,
+            has_lost_output: false,
             timer: None,
             expired: false,
         }
@@ -239,7 +242,16 @@ impl Connection {
         });
         closing.expired = true;
         self.incoming.abandon();
+        self.drop_output();
+    }
+
+    /// Drops the output that is not written. A connection that has such output and drops it is closing.
+    pub(super) fn drop_output(&mut self) {
+        let is_lost = self.outgoing.unwritten() > 0;
         self.outgoing.discard();
+        if let Some(closing) = &mut self.closing {
+            closing.has_lost_output |= is_lost;
+        }
     }
 
     /// Returns the record of the end, and creates it with `initiator` if the connection was still open.

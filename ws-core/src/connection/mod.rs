@@ -254,7 +254,7 @@ impl Connection {
         if let Some(closing) = &mut self.closing {
             closing.tell_time(phase, now, &self.outgoing, self.config.close_timeout);
             if closing.expired {
-                self.outgoing.discard();
+                self.drop_output();
             }
         } else if let (Some(since), Some(timeout)) =
             (self.outgoing.refused_since(), self.config.write_timeout)

@@ -75,10 +75,27 @@ impl Connection {
     /// not written is dropped, including bytes in flight, and no more output is queued. The peer's last messages can
     /// still be received until the stream ends or [`close_timeout`](crate::Config::close_timeout) has passed.
     pub fn discard_output(&mut self) {
-        self.outgoing.discard();
         if !self.is_finished() {
             self.begin_closing(Side::Remote).broken = true;
         }
+        self.drop_output();
+    }
+
+    /// Returns `true` if queued output was dropped before it was written: the transport failed, or the peer did not accept
+    /// it in time. A driver that promises delivery to the transport reports an error then.
+    ///
+    /// ```
+    /// use ws_core::{Config, Connection, Timestamp};
+    ///
+    /// let mut server = Connection::server(Config::default().into(), Timestamp::ZERO);
+    /// server.send("hello")?;
+    /// server.discard_output();
+    /// assert!(server.has_lost_output());
+    /// # Ok::<(), ws_core::SendError>(())
+    /// ```
+    #[must_use]
+    pub fn has_lost_output(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.has_lost_output)
     }
 
     /// Returns `true` if [`transmit`](Self::transmit) has bytes.
