@@ -83,7 +83,9 @@ kinds! {
     NotUtf8InFragment,
     /// A frame of text that cannot become UTF-8, of which the rest does not come.
     NotUtf8InPart,
-    /// One frame that is larger than the limit, of which nothing but the header comes.
+    /// A frame that is larger than the limit, of which only the header comes.
+    LargeHeader,
+    /// A frame that is larger than the limit, of which the header and one byte of the payload come.
     LargeFrame,
     /// Fragments that come to more than the limit.
     LargeMessage,
@@ -95,7 +97,14 @@ kinds! {
 impl Kind {
     /// Whether something may follow: not where somebody would take it for a part of what is wrong.
     fn goes_on(self) -> bool {
-        !matches!(self, Self::LongLength | Self::NotUtf8InPart | Self::LargeMessage | Self::ManyFragments)
+        let open = [
+            Self::LongLength,
+            Self::NotUtf8InPart,
+            Self::LargeHeader,
+            Self::LargeMessage,
+            Self::ManyFragments,
+        ];
+        !open.contains(&self)
     }
 }
 
@@ -344,9 +353,10 @@ impl Talk<'_> {
                 self.pieces.push(bytes);
                 End::Failed(1007)
             }
-            Kind::LargeFrame => {
+            Kind::LargeHeader | Kind::LargeFrame => {
+                let payload: &[u8] = if kind == Kind::LargeFrame { b"x" } else { b"" };
                 let len = self.seed.one_of(&[LIMIT as u64 + 1, 1 << 17, 1 << 40, 1 << 62]);
-                self.say_long(len, if len < 65536 { 2 } else { 8 }, b"");
+                self.say_long(len, if len < 65536 { 2 } else { 8 }, payload);
                 End::Failed(1009)
             }
             Kind::LargeMessage => {

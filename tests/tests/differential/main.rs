@@ -1,7 +1,7 @@
-//! What others make of the same bytes: conversations, most of them broken, are given to our core, to
-//! `tungstenite`, and to Python's `wsproto` and `websockets`, in both roles. They have to hand out the same
-//! messages and pings in the same order, and to end in the same way. Where one of them does not, the list of
-//! differences says what it makes of it instead, and which clause of RFC 6455 is right.
+//! Compares our core with other implementations: `tungstenite`, Python's `wsproto` and `websockets`, Node's `ws`
+//! and the C library wslay. Each receives the same conversations, most of them broken, in both roles. All have to
+//! return the same messages and pings in the same order, and to end in the same way. Each exception is in the
+//! list of differences, with the verdict that differs and the clause of RFC 6455 that decides.
 
 mod conversation;
 mod differences;
@@ -83,6 +83,16 @@ fn wsproto_agrees_about_every_conversation_but_for_the_listed_differences() {
 #[test]
 fn websockets_agrees_about_every_conversation_but_for_the_listed_differences() {
     agree(Judge::Websockets);
+}
+
+#[test]
+fn ws_of_node_agrees_about_every_conversation_but_for_the_listed_differences() {
+    agree(Judge::Ws);
+}
+
+#[test]
+fn wslay_agrees_about_every_conversation_but_for_the_listed_differences() {
+    agree(Judge::Wslay);
 }
 
 #[test]
