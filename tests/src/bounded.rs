@@ -46,7 +46,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "it never became true: {what}");
-        // There is no event to wait for; this only keeps the loop from taking a core.
+        // No event reports this condition, so it is looked at again. The pause leaves the core to others.
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -54,5 +54,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Lets time pass, where time is what is tested: a peer that is slow on purpose, an application that is
 /// away for a while. Not to wait for anything.
 pub fn let_pass(time: Duration) {
+    // The time itself is the subject of the test: a shorter or longer pause would test something else.
     thread::sleep(time);
 }

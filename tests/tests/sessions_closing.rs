@@ -8,7 +8,7 @@ use std::{
 use ws_std::{Backlog, Callbacks, CloseCode, Session, Sessions};
 use ws_tests::{
     PATIENCE, Raw,
-    either::{Adapter, Pairing, Route, Running},
+    either::{Adapter, Pairing},
     eventually,
     tls::RawTls,
     wire::Frame,
@@ -20,11 +20,6 @@ with_both_adapters! {
     what_was_sent_before_close_arrives_before_the_close_by_tls
     close_all_closes_all
     a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
-}
-
-fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
-    let pairing = Pairing { client: adapter, server: adapter, secure };
-    pairing.serve(Route::callbacks(adapter, callbacks)).start()
 }
 
 /// The one session of the set.
@@ -45,7 +40,7 @@ fn numbered(number: usize) -> Frame {
 fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = serve(adapter, false, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server = Pairing::of(adapter, false).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -65,7 +60,7 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
 fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = serve(adapter, true, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server = Pairing::of(adapter, true).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = RawTls::open(server.address());
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -89,7 +84,7 @@ fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
 fn close_all_closes_all(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
+    let server = Pairing::of(adapter, false).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
@@ -107,7 +102,7 @@ fn close_all_closes_all(adapter: Adapter) {
 fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
+    let server = Pairing::of(adapter, false).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     let handle = server.handle().clone();

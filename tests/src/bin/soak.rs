@@ -111,7 +111,7 @@ fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
             scope.spawn(move || Worker { urls, random, done, stays: number < 4 }.work());
         }
         while Instant::now() < end && done.errors().is_empty() {
-            // Figures over time are what this is for; nothing is waited for.
+            // The memory is measured at a steady interval. No event marks the time of a measurement.
             thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
             for server in &mut servers {
                 server.memory.push((began.elapsed().as_secs_f64(), resident(server.pid)));
@@ -223,7 +223,7 @@ impl Worker<'_> {
             if self.done.over.load(Relaxed) {
                 break;
             }
-            // Load is steady here, not as heavy as can be.
+            // The pause is part of the load, which is steady and not the heaviest possible.
             thread::sleep(REST);
         }
         if self.random.below(4) > 0 {

@@ -1,3 +1,5 @@
+use ws_std::Callbacks;
+
 use super::{Adapter, Client, Handed, Route, Running, Server, WebSocket};
 use crate::certificates::Authority;
 
@@ -13,10 +15,20 @@ pub struct Pairing {
 }
 
 impl Pairing {
+    /// One adapter at both ends.
+    pub fn of(adapter: Adapter, secure: bool) -> Self {
+        Self { client: adapter, server: adapter, secure }
+    }
+
     /// A server that serves this route on `/`.
     pub fn serve(self, route: Route) -> Server {
         let server = Server::new(self.server).mount("/", route);
         if self.secure { server.tls(Authority::shared().server().serving()) } else { server }
+    }
+
+    /// A running server that has these callbacks on `/`.
+    pub fn call_back(self, callbacks: Callbacks) -> Running {
+        self.serve(Route::callbacks(self.server, callbacks)).start()
     }
 
     /// A client that asks a server for a path.

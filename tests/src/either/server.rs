@@ -54,6 +54,21 @@ impl Route {
         }
     }
 
+    /// Answers each message with a binary one of this size, all sevens.
+    pub fn answer_each(adapter: Adapter, len: usize) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(move |_, mut ws| {
+                while ws.receive()?.is_some() {
+                    ws.feed(vec![7; len])?;
+                }
+                Ok(())
+            })),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(move |_, ws| async move {
+                Ok(answer_each_message(ws, len).await?)
+            })),
+        }
+    }
+
     /// Receives one message, and then runs this, which may fail or panic.
     pub fn after_one(adapter: Adapter, then: fn() -> ws_std::HandlerResult) -> Self {
         match adapter {
@@ -150,6 +165,14 @@ impl Route {
     pub fn origin(self, policy: OriginPolicy) -> Self {
         either!(self self, route => route.origin(policy))
     }
+}
+
+/// Answers each message with a binary one of this size, all sevens.
+pub async fn answer_each_message(mut ws: ws_smol::WebSocket, len: usize) -> Result<(), Error> {
+    while ws.receive().await?.is_some() {
+        ws.feed(vec![7; len]).await?;
+    }
+    Ok(())
 }
 
 /// A server of either adapter, before it listens.
