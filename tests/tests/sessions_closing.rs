@@ -1,6 +1,7 @@
 //! How sessions close: one, all of a set, all of a server.
 
 use std::{
+    cell::Cell,
     sync::{Mutex, mpsc},
     thread,
 };
@@ -8,7 +9,7 @@ use std::{
 use ws_std::{Backlog, Callbacks, CloseCode, Session, Sessions};
 use ws_tests::{
     PATIENCE, Raw,
-    either::{Adapter, Pairing},
+    either::{Adapter, Client, ClientHandle, Pairing},
     eventually,
     tls::RawTls,
     wire::Frame,
@@ -20,6 +21,12 @@ with_both_adapters! {
     what_was_sent_before_close_arrives_before_the_close_by_tls
     close_all_closes_all
     a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
+    callbacks_that_broadcast_and_end_200_sessions_never_nest
+}
+
+thread_local! {
+    /// Whether a callback runs in this thread.
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The one session of the set.
@@ -114,5 +121,33 @@ fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapte
     }
     assert!(stopping.join().unwrap(), "nothing had to be broken off");
     assert_eq!(ends.try_iter().collect::<Vec<_>>(), [CloseCode::GOING_AWAY; 20]);
+    assert!(everyone.is_empty());
+}
+
+fn callbacks_that_broadcast_and_end_200_sessions_never_nest(adapter: Adapter) {
+    const SESSIONS: usize = 200;
+    let everyone = Sessions::new();
+    let (end, ends) = mpsc::channel();
+    let (all, end) = (everyone.clone(), Mutex::new(end));
+    // The first session that ends makes the next one end, which makes the next one end, and so on.
+    let callbacks = Callbacks::new().sessions(&everyone).on_disconnect(move |session, _| {
+        let nested = IN_CALLBACK.replace(true);
+        all.broadcast("a session has ended");
+        if let Some(next) = all.all().iter().find(|other| other.id() != session.id()) {
+            let _ = next.close(CloseCode::GOING_AWAY, "the next one");
+        }
+        IN_CALLBACK.set(false);
+        end.lock().unwrap().send(nested).unwrap();
+    });
+    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let url = format!("ws://{}/", server.address());
+    let clients = [(); SESSIONS].map(|()| Client::new(adapter, &url).start(Callbacks::new()).unwrap());
+    eventually("all are there", || everyone.len() == SESSIONS);
+    clients[0].begin_stop();
+    for number in 0..SESSIONS {
+        let nested = ends.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("end {number}: {error}"));
+        assert!(!nested, "a callback was called within another");
+    }
+    clients.iter().for_each(ClientHandle::wait);
     assert!(everyone.is_empty());
 }
