@@ -6,11 +6,11 @@ use std::{
     thread,
 };
 
-use ws_core::testing::{Frame, wire};
+use ws_core::testing::Frame;
 
 use crate::{
     event_loop,
-    peer::{answers, expect_refusal, listen, masked, next_frame, open, read_to_end, wait_until_readable},
+    peer::{answers, expect_refusal, listen, masked, next_answer, open, read_to_end, wait_until_readable},
 };
 
 /// Starts the event loop, which runs until the test ends.
@@ -71,7 +71,7 @@ fn clients_that_do_not_read_or_vanish_do_not_stop_a_broadcast() {
     for number in 0..100_u8 {
         let message = Frame::binary(vec![number; 50_000]);
         client.write_all(&masked([&message])).unwrap();
-        assert!(next_frame(&mut client, &mut received) == message);
+        assert!(next_answer(&mut client, &mut received) == message);
     }
     client.write_all(&masked([&Frame::close(1000, "")])).unwrap();
     assert_eq!(answers(&read_to_end(&mut client)), [Frame::close(1000, "")]);

@@ -122,17 +122,23 @@ pub(crate) fn expect_refusal(client: &mut TcpStream, round: usize) {
     assert_eq!((received[0].opcode, &received[0].payload[..2]), (wire::CLOSE, &1002_u16.to_be_bytes()[..]));
 }
 
-/// Reads the next frame that is no ping. The bytes behind it stay in `received`.
+/// As [`next_frame`], without the keepalive pings that come when a test takes long.
+pub(crate) fn next_answer(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
+    loop {
+        let frame = next_frame(client, received);
+        if frame.opcode != wire::PING {
+            return frame;
+        }
+    }
+}
+
+/// Reads the next frame. The bytes behind it stay in `received`.
 pub(crate) fn next_frame(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
     let mut piece = [0; 1000];
     loop {
         if let Some((frame, rest)) = wire::split_frame(received) {
             *received = rest.to_vec();
-            // Keepalive pings come when a test takes long.
-            if frame.opcode != wire::PING {
-                return frame;
-            }
-            continue;
+            return frame;
         }
         let len = client.read(&mut piece).unwrap();
         assert!(len > 0, "the stream has ended");

@@ -1,7 +1,7 @@
 //! The phases of closing: flushing, waiting for the peer's Close, and draining what the peer still sends.
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Connection, Role, State, Timeout, Transmit};
+use ws_core::{Cause, CloseCode, Role, State, Timeout, Transmit};
 
 use crate::support::{
     ROLES, at, at_millis, cause, events, hear, open_with, quiet, receive, secs, sent,
