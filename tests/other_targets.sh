@@ -7,7 +7,8 @@
 # Needs Debian or a system derived from it, and no rights beyond those to write here: a compiler with the sources of
 # the standard library, linkers and an emulator come from the system's packages and are unpacked below
 # target/other_targets. They take 1.3 GB there. The results of the builds are deleted when a target has passed. The
-# emulator is slow, so this takes many minutes and is no part of .ci/run.
+# emulator is slow, so this takes up to an hour and is no part of .ci/run. TESTS chooses among the tests, such as
+# "--test driver".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,7 +49,8 @@ test_on() {
     export "CARGO_TARGET_${name^^}_RUNNER=$*"
     # The linker finds the C library below the folder of the tools, not in the system.
     export "CARGO_TARGET_${name^^}_RUSTFLAGS=-Clink-arg=--sysroot=$tools -Clink-arg=-B$tools/usr/$folder/lib"
-    cargo test -p ws-core --all-features --lib --tests --locked --no-fail-fast \
+    # shellcheck disable=SC2086
+    cargo test -p ws-core --all-features ${TESTS:---lib --tests} --locked --no-fail-fast \
         -Zbuild-std=std,panic_unwind,test --target "$triple"
     rm -rf "$CARGO_TARGET_DIR"
 }
