@@ -10,9 +10,9 @@ use crate::{
     settings::split_first,
 };
 
-/// Whatever a server sends as a response: however it is cut the same verdict, and a connection only if it answers
-/// the key and chooses what was offered. An `@` in the input stands for the right accept value, which no fuzzer
-/// finds.
+/// Checks responses of a server. The verdict does not depend on the pieces in which the bytes arrive. A connection
+/// opens only if the response contains the accept value and chooses among the offers. An `@` in the input stands for
+/// the correct accept value, which a fuzzer cannot find.
 pub fn handshake_client(data: &[u8]) {
     let (byte, rest) = split_first(data);
     let (config, request) = (config(byte), request(byte));
@@ -62,14 +62,14 @@ fn start(config: &Arc<Config>, request: &client::Request) -> client::Handshake {
     client::Handshake::new(request, config.clone(), SEED, Timestamp::ZERO).expect("a legal request")
 }
 
-/// The key that the client sends.
+/// Returns the key that the client sends.
 fn key(config: &Arc<Config>, request: &client::Request) -> String {
     let bytes = testing::drained(&mut start(config, request).transmit());
     let (head, _) = Head::parse(&bytes).expect("a legal head");
     String::from_utf8(head.single("sec-websocket-key").expect("a key").to_vec()).expect("text")
 }
 
-/// A connection, the response, and how many bytes follow it.
+/// A connection, the response, and the number of bytes that follow it.
 type Opened = (Connection, Response, usize);
 
 fn answer(
@@ -94,7 +94,7 @@ fn answer(
     Err(handshake.receive_eof())
 }
 
-/// RFC 6455 4.1, what a client must have checked; before it, only interim responses.
+/// Checks that an accepted response obeys RFC 6455 4.1. Interim responses may precede it.
 fn accepted(connection: &Connection, response: &Response, mut bytes: &[u8], accept: &str) {
     assert_eq!(response.status(), 101);
     let head = loop {
@@ -111,7 +111,7 @@ fn accepted(connection: &Connection, response: &Response, mut bytes: &[u8], acce
     assert_eq!(head.single("sec-websocket-accept"), Some(accept.as_bytes()));
     assert_eq!(head.single("sec-websocket-protocol"), connection.subprotocol().map(str::as_bytes));
     assert!(matches!(connection.subprotocol(), None | Some("a" | "chat")));
-    // RFC 9110 5.6.1.2: a list of nothing but empty elements chooses no extension.
+    // RFC 9110 5.6.1.2: a list with only empty elements chooses no extension.
     let mut extensions =
         head.values("sec-websocket-extensions").flat_map(|list| list.split(|&byte| byte == b','));
     let chooses = extensions.any(|element| !element.trim_ascii().is_empty());

@@ -3,43 +3,43 @@ use ws_std::Callbacks;
 use super::{Adapter, Client, Handed, Route, Running, Server, WebSocket};
 use crate::certificates::Authority;
 
-/// Which adapter talks to which, and whether by TLS.
+/// The adapters of both ends, and the use of TLS.
 #[derive(Clone, Copy, Debug)]
 pub struct Pairing {
-    /// The client's.
+    /// The client's adapter.
     pub client: Adapter,
-    /// The server's.
+    /// The server's adapter.
     pub server: Adapter,
-    /// Whether it is `wss://`.
+    /// `true` for `wss://`.
     pub secure: bool,
 }
 
 impl Pairing {
-    /// One adapter at both ends.
+    /// Creates a pairing of one adapter at both ends.
     pub fn of(adapter: Adapter, secure: bool) -> Self {
         Self { client: adapter, server: adapter, secure }
     }
 
-    /// A server that serves this route on `/`.
+    /// Starts a server with this route on `/`.
     pub fn serve(self, route: Route) -> Server {
         let server = Server::new(self.server).mount("/", route);
         if self.secure { server.tls(Authority::shared().server().serving()) } else { server }
     }
 
-    /// A running server that has these callbacks on `/`.
+    /// Starts a server with these callbacks on `/`.
     pub fn call_back(self, callbacks: Callbacks) -> Running {
         self.serve(Route::callbacks(self.server, callbacks)).start()
     }
 
-    /// A client that asks a server for a path.
+    /// Creates a client for a path of the server.
     pub fn client(self, server: &Running, path: &str) -> Client {
         let scheme = if self.secure { "wss" } else { "ws" };
         let url = format!("{scheme}://{}{path}", server.address());
         Client::new(self.client, &url).tls(Authority::shared().trusted())
     }
 
-    /// A server and both ends of an open connection to it. In this order, so that the server, which waits for
-    /// its connections to end, is dropped last.
+    /// Returns a server and both ends of an open connection to it. The server is dropped last because it waits for
+    /// its connections to end.
     pub fn open(self) -> (Running, Handed, WebSocket) {
         let (route, take) = Route::hand_over(self.server);
         let server = self.serve(route).start();
@@ -47,7 +47,7 @@ impl Pairing {
         (server, take(), client)
     }
 
-    /// A server that echoes, and its client.
+    /// Returns an echo server and its client.
     pub fn echo(self) -> (Running, WebSocket) {
         let server = self.serve(Route::echo(self.server)).start();
         let client = self.client(&server, "/").connect().expect("a connection");
@@ -55,8 +55,7 @@ impl Pairing {
     }
 }
 
-/// Makes tests of functions that take a [`Pairing`], one for each combination of adapters, by TLS and
-/// without.
+/// Creates tests from functions that take a [`Pairing`]: one for each combination of adapters, with and without TLS.
 #[macro_export]
 macro_rules! with_every_pairing {
     ($($test:ident)*) => {
@@ -80,7 +79,7 @@ macro_rules! with_every_pairing {
     };
 }
 
-/// As [`with_every_pairing`], by TLS only.
+/// Same as [`with_every_pairing`], only with TLS.
 #[macro_export]
 macro_rules! with_every_pairing_by_tls {
     ($($test:ident)*) => {
@@ -91,7 +90,7 @@ macro_rules! with_every_pairing_by_tls {
     };
 }
 
-/// Makes tests of functions that take an [`Adapter`], one for each.
+/// Creates tests from functions that take an [`Adapter`]: one for each adapter.
 #[macro_export]
 macro_rules! with_both_adapters {
     ($($test:ident)*) => {

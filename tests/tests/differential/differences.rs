@@ -1,4 +1,4 @@
-//! Where others read RFC 6455 in another way than we do.
+//! The known differences between other implementations and ours.
 
 use crate::{
     conversation::{Case, Kind},
@@ -9,27 +9,27 @@ use crate::{
     },
 };
 
-/// What an implementation makes of some kinds of conversations, and who is right.
+/// An implementation's behaviour in some kinds of conversations, and the RFC clause that decides.
 pub(crate) struct Difference {
     pub(crate) judges: &'static [Judge],
     pub(crate) kinds: &'static [Kind],
-    /// The words of RFC 6455, and what the other one does.
+    /// The text of RFC 6455, and the behaviour of the other implementation.
     pub(crate) clause: &'static str,
     instead: Instead,
 }
 
-/// What somebody does who does not do as we do.
+/// The behaviour of an implementation that differs from ours.
 #[derive(Clone, Copy)]
 enum Instead {
-    /// Fails with another code. 1005 stands for a Close without a code.
+    /// It fails with another code. 1005 stands for a Close without a code.
     Fails(u16),
-    /// Takes it for a Close with this code, or with none.
+    /// It treats the input as a Close with this code, or without a code.
     Closes(Option<u16>),
-    /// Hands out what we refuse, and goes on.
+    /// It delivers the messages that we refuse, and continues.
     Tolerates,
-    /// Waits for more.
+    /// It waits for more bytes.
     Waits,
-    /// Hands out what comes before it fails.
+    /// It delivers the preceding data before it fails.
     Later,
 }
 
@@ -38,7 +38,7 @@ impl Difference {
         self.judges.contains(&judge) && self.kinds.contains(&case.kind)
     }
 
-    /// The other one's verdict, given ours.
+    /// Returns the other implementation's verdict, derived from ours.
     pub(crate) fn theirs(&self, case: &Case, ours: &Verdict) -> Verdict {
         let mut verdict = ours.clone();
         match self.instead {
@@ -125,7 +125,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         judges: &[Wslay],
         kinds: &[Kind::LongLength, Kind::HighestBit, Kind::LongControl, Kind::ControlInFragments],
         clause: "7.1.7: an endpoint that fails a connection \"SHOULD send a Close frame with an appropriate status \
-                 code\"; it refuses these frames too, by a Close without a code",
+                 code\"; it refuses these frames too, with a Close without a code",
         instead: Instead::Fails(1005),
     },
     Difference {
@@ -144,8 +144,8 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         judges: &[Wslay],
         kinds: &[Kind::LargeHeader],
-        clause: "10.4 leaves open when an endpoint looks; it looks at the length when the first byte of the payload \
-                 has come",
+        clause: "10.4 leaves open when an endpoint looks; it checks the length when the first byte of the payload \
+                 arrives",
         instead: Instead::Waits,
     },
     Difference {

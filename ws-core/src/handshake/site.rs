@@ -10,10 +10,10 @@ type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
 type Change = dyn Fn(&mut Config) + Send + Sync;
 type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// What a server serves: handlers for WebSockets and pages beside them, by path.
+/// The routes of a server: handlers for WebSockets and pages, by path.
 ///
-/// It decides and does no I/O, so that servers of any kind can share it. `H` is whatever the server runs
-/// for an open connection.
+/// It makes decisions and does no I/O, so that servers of any kind can share it. `H` is the type of the handler that
+/// the server runs for an open connection.
 ///
 /// ```
 /// use bytes::Buf as _;
@@ -34,7 +34,7 @@ pub struct Site<H> {
     routes: Routes<(Terms, H)>,
     pages: Routes<Box<Page>>,
     config: Config,
-    /// The first route that could not be added.
+    /// The error of the first route that could not be added.
     error: Option<RouteError>,
     /// `true` if each route has its configuration.
     is_settled: bool,
@@ -47,7 +47,7 @@ impl<H> Default for Site<H> {
 }
 
 impl<H> Site<H> {
-    /// Serves nothing.
+    /// Creates a site without routes.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -59,37 +59,37 @@ impl<H> Site<H> {
         }
     }
 
-    /// Serves WebSockets on a path; see [`Routes`] for its form.
+    /// Serves WebSockets on a path. See [`Routes`] for the syntax of paths.
     pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
         self.is_settled = false;
         let added = self.routes.insert(path, (terms, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
 
-    /// Answers ordinary requests (GET and HEAD) for a path, which may be one that serves WebSockets too.
+    /// Answers ordinary requests (GET and HEAD) for a path. The path may serve WebSockets too.
     pub fn page(&mut self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) {
         let added = self.pages.insert(path, Box::new(page));
         self.error = self.error.take().or_else(|| added.err());
     }
 
-    /// The configuration that all routes start from.
+    /// Returns the configuration that all routes are derived from.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns the same, to be changed before [`settle`](Self::settle).
+    /// Returns the same configuration, for changes before [`settle`](Self::settle).
     pub const fn config_mut(&mut self) -> &mut Config {
         self.is_settled = false;
         &mut self.config
     }
 
-    /// Works out each route's configuration. Call it after all changes and before the first answer: until then, every
-    /// upgrade is answered with 500.
+    /// Computes the configuration of each route. Call it after all changes and before the first answer. Until then,
+    /// every upgrade is answered with 500.
     ///
     /// # Errors
     ///
-    /// Returns an error if a route is malformed or there twice: that of the first such route, at every call.
+    /// Returns the [`RouteError`] of the first route that is malformed or duplicate, at every call.
     pub fn settle(&mut self) -> Result<(), RouteError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -101,12 +101,12 @@ impl<H> Site<H> {
         Ok(())
     }
 
-    /// Opens the connection that is asked for, whose response then waits in it, and fills in the request's
-    /// parameters; or gives the bytes to answer instead, after which to close.
+    /// Opens the requested connection and sets the request's parameters. The response waits in the connection.
     ///
     /// # Errors
     ///
-    /// The response: a page, or what is wrong with the request.
+    /// Returns the response for a request that opens no connection: a page, or an error. Write it and close the
+    /// stream.
     pub fn answer(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Transmit> {
         let answer = if request.is_upgrade() { self.open(request, now) } else { Err(self.show(request)) };
         answer.map_err(|response| request.respond(&response))
@@ -117,7 +117,7 @@ impl<H> Site<H> {
             let has_page = self.pages.find(request.path()).is_some();
             return Err(if has_page { only_a_page() } else { not_found() });
         };
-        // Without its configuration, a route would open connections with limits that it was not given.
+        // Without its configuration, a route would open connections with limits other than its own.
         if !self.is_settled {
             return Err(Response::new(500).text("The server failed to answer this request.\n"));
         }
@@ -162,7 +162,7 @@ impl<H> fmt::Debug for Site<H> {
     }
 }
 
-/// Who may open a WebSocket on a route, and with which configuration.
+/// The conditions for opening a WebSocket on a route, and its configuration.
 #[derive(Clone, Default)]
 pub struct Terms {
     check: Option<Arc<Check>>,
@@ -172,15 +172,15 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The subprotocols that are served, those preferred first: the first that a client offers is chosen.
+    /// Sets the supported subprotocols in order of preference. The first one that the client offers is selected.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
-    /// headers, or answers it with a response of its own.
+    /// Checks a request before the connection is opened. The check accepts the request, optionally with a subprotocol
+    /// and headers, or answers it with another response.
     #[must_use]
     pub fn check(
         mut self,
@@ -190,14 +190,14 @@ impl Terms {
         self
     }
 
-    /// Changes the configuration for this route alone.
+    /// Changes the configuration for this route only.
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.changes.push(Arc::new(change));
         self
     }
 
-    /// Which pages may connect.
+    /// Sets the origin policy.
     #[must_use]
     pub fn origin(self, policy: OriginPolicy) -> Self {
         self.configure(move |config| config.origin = policy.clone())

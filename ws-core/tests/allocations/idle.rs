@@ -1,4 +1,4 @@
-//! What a connection costs that does nothing.
+//! Memory of idle connections.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use ws_core::{Config, Connection, PreparedMessage, Role, Timestamp, client, fram
 
 use crate::{ROLES, config, connect, echo, frame, kept, write};
 
-/// Both ends of an opening handshake, as a driver would do it.
+/// Carries out an opening handshake as a driver does. Returns both ends.
 fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
     let mut asking = client::Handshake::new(request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
     let mut bytes = asking.transmit().chunk().to_vec();
@@ -22,7 +22,7 @@ fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, 
     (client, server)
 }
 
-/// The heap that an idle connection may cost, in bytes.
+/// Maximum heap memory of an idle connection in bytes.
 const IDLE: usize = 1024;
 
 #[test]
@@ -36,12 +36,12 @@ fn an_idle_connection_costs_at_most_1_kib_of_heap() {
             idle = Some(if role == Role::Client { client } else { server });
         });
         assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
-        // With the connection itself, wherever the driver keeps it.
+        // Includes the connection itself, which the driver stores.
         assert!(kept(info) + size_of::<Connection>() <= IDLE + 512, "{}", size_of::<Connection>());
     }
 }
 
-/// Everything that makes a connection need memory, one after the other.
+/// Sends and receives everything that makes a connection need memory.
 fn traffic(connection: &mut Connection) {
     let role = connection.role();
     let big = vec![b'x'; 300_000];
@@ -58,7 +58,7 @@ fn traffic(connection: &mut Connection) {
             echo(connection, &mut piece);
         }
         write(connection);
-        // Half of it written, pongs waiting behind.
+        // Half of it is written, and pongs wait behind it.
         connection.send(vec![4; 50_000]).unwrap();
         connection.send(&[5; 3000]).unwrap();
         for _ in 0..100 {
@@ -72,7 +72,8 @@ fn traffic(connection: &mut Connection) {
     }
 }
 
-/// Expects that a connection costs as little after traffic, once it has given back the memory it does not need.
+/// Checks that a connection after traffic uses as little memory as an idle one, as soon as it has given back the memory
+/// that it does not need.
 fn expect_idle_after_traffic(give_back: fn(&mut Connection)) {
     let config = config(|config| config.stall_timeout = None);
     for role in ROLES {

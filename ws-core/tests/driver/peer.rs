@@ -1,4 +1,4 @@
-//! A server that runs the program, and the socket of a client that a test plays by hand.
+//! A server that runs the program, and the socket of a client that a test controls by hand.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,14 +19,14 @@ use ws_core::{
 
 use crate::{LONG, driver};
 
-/// The program, serving one client.
+/// The program, which serves one client.
 pub(crate) struct Server {
     address: SocketAddr,
     thread: JoinHandle<io::Result<Option<Closure>>>,
 }
 
 impl Server {
-    /// Starts it with a changed configuration, and perhaps a send buffer of so many bytes.
+    /// Starts the program with a changed configuration, and optionally with a send buffer of this size in bytes.
     pub(crate) fn start(change: impl FnOnce(&mut Config), send_buffer: Option<usize>) -> Self {
         let (listener, address) = listen(send_buffer);
         let mut config = Config::default();
@@ -38,7 +38,7 @@ impl Server {
         Self { address, thread }
     }
 
-    /// Connects without an opening handshake, perhaps with a receive buffer of so many bytes.
+    /// Connects without an opening handshake, optionally with a receive buffer of this size in bytes.
     pub(crate) fn connect_raw(&self, receive_buffer: Option<usize>) -> TcpStream {
         connect_raw(self.address, receive_buffer)
     }
@@ -48,17 +48,17 @@ impl Server {
         open(self.address, receive_buffer)
     }
 
-    /// Waits until the thread of the connection has returned, and returns how the connection ended.
+    /// Waits until the thread of the connection has returned, and returns the record of the connection's end.
     pub(crate) fn closure(self) -> Option<Closure> {
         self.thread.join().unwrap().unwrap()
     }
 }
 
-/// A listening socket, perhaps with a send buffer of so many bytes.
+/// Creates a listening socket, optionally with a send buffer of this size in bytes.
 pub(crate) fn listen(send_buffer: Option<usize>) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     if let Some(size) = send_buffer {
-        // Connections inherit it.
+        // Connections inherit this option.
         sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
     }
     let address = listener.local_addr().unwrap();
@@ -68,7 +68,7 @@ pub(crate) fn listen(send_buffer: Option<usize>) -> (TcpListener, SocketAddr) {
 fn connect_raw(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
     let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     if let Some(size) = receive_buffer {
-        // The window of the connection is chosen when it is made.
+        // The window of the connection is chosen when the connection is established.
         sockopt::set_socket_recv_buffer_size(&client, size).unwrap();
     }
     connect(&client, &address).unwrap();
@@ -91,17 +91,17 @@ pub(crate) fn open(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStr
     client
 }
 
-/// A request that opens a WebSocket.
+/// Returns a request that opens a WebSocket.
 pub(crate) fn request() -> String {
     String::from_utf8(Head::request().bytes()).unwrap()
 }
 
-/// Frames as a client sends them.
+/// Returns frames as a client sends them.
 pub(crate) fn masked<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Vec<u8> {
     wire::stream(Role::Server, frames)
 }
 
-/// Frames that a server sent, without its keepalive pings.
+/// Returns the frames that a server sent, without its keepalive pings.
 pub(crate) fn answers(bytes: &[u8]) -> Vec<Frame> {
     wire::frames(bytes).into_iter().filter(|frame| frame.opcode != wire::PING).collect()
 }
@@ -113,7 +113,7 @@ pub(crate) fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// Sends a reserved opcode and junk behind it, and expects nothing but a Close with 1002 before the end of the stream.
+/// Sends a reserved opcode followed by garbage, and expects only a Close with 1002 before the end of the stream.
 pub(crate) fn expect_refusal(client: &mut TcpStream, round: usize) {
     let stream = [masked([&Frame::new(11, "")]), vec![0xFF; 300_000]].concat();
     client.write_all(&stream).unwrap_or_else(|error| panic!("round {round}: {error}"));
@@ -122,7 +122,7 @@ pub(crate) fn expect_refusal(client: &mut TcpStream, round: usize) {
     assert_eq!((received[0].opcode, &received[0].payload[..2]), (wire::CLOSE, &1002_u16.to_be_bytes()[..]));
 }
 
-/// As [`next_frame`], without the keepalive pings that come when a test takes long.
+/// Same as [`next_frame`], but skips keepalive pings, which arrive if a test takes long.
 pub(crate) fn next_answer(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
     loop {
         let frame = next_frame(client, received);
@@ -146,7 +146,7 @@ pub(crate) fn next_frame(client: &mut TcpStream, received: &mut Vec<u8>) -> Fram
     }
 }
 
-/// Waits until the server has written something.
+/// Waits until the server has written bytes.
 pub(crate) fn wait_until_readable(client: &TcpStream) {
     let mut sockets = [PollFd::new(client, PollFlags::IN)];
     assert_eq!(poll(&mut sockets, None).unwrap(), 1);

@@ -1,4 +1,4 @@
-//! What a server answers by path: which route opens a connection, on which terms, and what else there is.
+//! Routing of a server: the routes that open a connection, their conditions, and the other answers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use ws_core::{
 
 use crate::support::{http::Head, written};
 
-/// A request for this path.
+/// Returns a request for this path.
 fn request(head: &Head) -> Request {
     let mut handshake = Handshake::new(Arc::default(), Timestamp::ZERO);
     handshake.receive(&mut &mut head.bytes()[..]).unwrap().expect("a whole request")
@@ -31,13 +31,13 @@ fn settled(mut site: Site<&'static str>) -> Site<&'static str> {
     site
 }
 
-/// The handler and the connection of a request that is accepted.
+/// Returns the handler and the connection of an accepted request.
 fn opened(site: &Site<&'static str>, request: &mut Request) -> (&'static str, Connection) {
     let (handler, connection) = site.answer(request, Timestamp::ZERO).expect("an open connection");
     (handler, connection)
 }
 
-/// What a request that opens no connection is answered with.
+/// Returns the answer to a request that opens no connection.
 fn answered(site: &Site<&'static str>, mut request: Request) -> String {
     let mut response = site.answer(&mut request, Timestamp::ZERO).expect_err("a response");
     String::from_utf8(drained(&mut response)).unwrap()
