@@ -53,5 +53,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Lets time pass where the test is about time: a deliberately slow peer, or an application that pauses. Do not use
 /// it to wait for an event.
 pub fn let_pass(time: Duration) {
+    // The time itself is the subject of the test: a shorter or longer pause would test something else.
     thread::sleep(time);
 }

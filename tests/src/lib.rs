@@ -25,7 +25,7 @@ pub use folder::Folder;
 pub use peer::{Language, Peer, Terms};
 pub use process::{Process, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
-pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};
+pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over, waiting_clients};
 
 /// Compiles the programs of the README.
 #[cfg(doctest)]

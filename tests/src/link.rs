@@ -85,6 +85,55 @@ impl Link {
         let _ = io::copy(self, &mut io::sink());
     }
 
+    /// Sends messages and a Close with one write to a server that echoes. As soon as the server cannot write more,
+    /// reads the answers: each message, the Close and the end of the stream.
+    pub fn expect_echoes_before_close(&mut self, count: u8) {
+        let message = |number| Frame::new(Frame::BINARY, vec![number; 1000]);
+        let mut stream: Vec<u8> = (0..count).flat_map(|number| message(number).masked().encode()).collect();
+        stream.extend(Frame::close(1000, "").masked().encode());
+        self.write(stream);
+        self.wait_until_full();
+        for number in 0..count {
+            assert!(self.frame() == message(number), "answer {number} of {count}");
+        }
+        let close = self.frame();
+        self.expect_end(&close);
+    }
+
+    /// Sends a message and a Close with one write to a server of
+    /// [`Route::answer_each`](crate::either::Route::answer_each). As soon as the server cannot write more, reads the
+    /// answer, the Close and the end of the stream.
+    pub fn expect_answer_before_close(&mut self, len: usize) {
+        let close = Frame::close(1000, "").masked().encode();
+        self.write([Frame::text("all").masked().encode(), close].concat());
+        self.wait_until_full();
+        assert!(self.frame() == Frame::new(Frame::BINARY, vec![7; len]), "another answer");
+        let close = self.frame();
+        self.expect_end(&close);
+    }
+
+    /// Sends a message to a server of [`Route::answer_each`](crate::either::Route::answer_each), reads the answer at
+    /// this rate in bytes per second, and closes.
+    pub fn expect_answer_slowly(&mut self, len: usize, rate: u32) {
+        self.send(Frame::text("all"));
+        let answer = Frame::read(&mut Slow::new(&mut *self, rate)).expect("an answer");
+        assert!(answer == Some(Frame::new(Frame::BINARY, vec![7; len])), "another answer");
+        self.send(Frame::close(1000, ""));
+        let close = loop {
+            let frame = self.frame();
+            if frame.opcode != Frame::PING {
+                break frame;
+            }
+        };
+        self.expect_end(&close);
+    }
+
+    /// Expects this frame to answer a Close with 1000, followed by the end of the stream.
+    fn expect_end(&mut self, close: &Frame) {
+        assert_eq!(close.code_and_reason().0, 1000);
+        assert_eq!(self.next_frame(), None);
+    }
+
     /// Waits until the kernel's receive queue stops growing: then the peer has written as much as it can.
     pub fn wait_until_full(&self) {
         let here = self.socket().local_addr().expect("an address");

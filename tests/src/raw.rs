@@ -1,13 +1,14 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    thread,
     time::Duration,
 };
 
 use socket2::SockRef;
 
 use crate::{
-    eventually, kernel,
+    eventually, kernel, let_pass,
     wire::{self, Frame},
 };
 
@@ -86,6 +87,15 @@ impl Raw {
     /// Writes bytes.
     pub fn write(&self, bytes: impl AsRef<[u8]>) {
         self.socket().write_all(bytes.as_ref()).expect("a write");
+    }
+
+    /// Reads `count` times `len` bytes, each time after a pause.
+    pub fn read_with_pauses(&mut self, count: usize, len: usize, pause: Duration) {
+        let mut buffer = vec![0; len];
+        for _ in 0..count {
+            let_pass(pause);
+            self.stream.read_exact(&mut buffer).expect("bytes");
+        }
     }
 
     /// Writes bytes and waits until the other end, in this process, has read them.
@@ -209,6 +219,18 @@ impl RawListener {
     /// Returns the URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.address())
+    }
+
+    /// Calls this function with a URL to connect a client, and opens its WebSocket as the server. It is the only
+    /// connection of the server.
+    pub fn connected<T: Send>(client: impl FnOnce(&str) -> T + Send) -> (T, Raw) {
+        let listener = Self::new();
+        let url = listener.url("/");
+        thread::scope(|scope| {
+            let connecting = scope.spawn(move || client(&url));
+            let (raw, _) = listener.open();
+            (connecting.join().expect("a client"), raw)
+        })
     }
 
     /// Waits for a client and sends no bytes.

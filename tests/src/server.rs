@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ws_std::{Error, Handle, HandlerResult, Request, Route, Server, WebSocket};
+use ws_std::{Closure, Error, Handle, HandlerResult, Request, Route, Server, WebSocket};
 
 use crate::PATIENCE;
 
@@ -54,6 +54,18 @@ impl Drop for Running {
             let _ = serving.join();
         }
     }
+}
+
+/// Connects clients that wait for the end of their connections. Returns one thread per client.
+pub fn waiting_clients(url: &str, count: usize) -> Vec<JoinHandle<Closure>> {
+    let client = |_| {
+        let mut ws = ws_std::connect(url).expect("a connection");
+        thread::spawn(move || {
+            assert!(ws.receive().expect("a normal end").is_none());
+            ws.closure().expect("an end")
+        })
+    };
+    (0..count).map(client).collect()
 }
 
 /// Echoes each message, as a handler.

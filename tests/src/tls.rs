@@ -4,6 +4,7 @@ use std::{
     io::{self, Read, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
+    thread,
 };
 
 use ws_transport::tls::rustls::{
@@ -72,6 +73,18 @@ impl RawTls {
         let head = raw.head();
         raw.write(wire::response(&head));
         raw
+    }
+
+    /// Calls this function with a URL to connect a client, and opens its WebSocket as a server of the shared
+    /// [`Authority`].
+    pub fn connected<T: Send>(client: impl FnOnce(&str) -> T + Send) -> (T, Self) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("wss://{}/", listener.local_addr().expect("an address"));
+        thread::scope(|scope| {
+            let connecting = scope.spawn(move || client(&url));
+            let raw = Self::accept(&listener, &Authority::shared().server());
+            (connecting.join().expect("a client"), raw)
+        })
     }
 
     fn new(connection: Connection, socket: TcpStream) -> Self {

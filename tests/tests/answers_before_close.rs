@@ -25,10 +25,6 @@ with_both_adapters! {
     a_violating_client_of_callbacks_reads_the_close_and_a_clean_end_by_tls
 }
 
-fn pairing(adapter: Adapter, secure: bool) -> Pairing {
-    Pairing { client: adapter, server: adapter, secure }
-}
-
 fn echo_loop(adapter: Adapter) -> Route {
     Route::echo(adapter)
 }
@@ -40,25 +36,14 @@ fn callbacks(adapter: Adapter) -> Route {
 
 /// Starts a server whose connections have a small send buffer.
 fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    pairing(adapter, secure).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
+    Pairing::of(adapter, secure).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
 }
 
 /// Sends messages and a Close in one write, and reads only when the server can write no more.
 fn expect_answers(adapter: Adapter, secure: bool, route: fn(Adapter) -> Route) {
     let server = serve(adapter, secure, route(adapter));
     for count in [50_u8, 200] {
-        let question = |number| Frame::new(Frame::BINARY, vec![number; 1000]);
-        let mut link = Link::open_with_small_buffer(server.address(), secure);
-        let mut questions: Vec<u8> =
-            (0..count).flat_map(|number| question(number).masked().encode()).collect();
-        questions.extend(Frame::close(1000, "").masked().encode());
-        link.write(questions);
-        link.wait_until_full();
-        for number in 0..count {
-            assert!(link.frame() == question(number), "answer {number} of {count}");
-        }
-        assert_eq!(link.frame().code_and_reason().0, 1000);
-        assert_eq!(link.next_frame(), None);
+        Link::open_with_small_buffer(server.address(), secure).expect_echoes_before_close(count);
     }
 }
 
@@ -82,30 +67,8 @@ fn callbacks_answer_everything_before_a_close_by_tls(adapter: Adapter) {
 const MUCH: usize = 16 << 20;
 
 fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
-    let server = pairing(adapter, secure).serve(route).start();
-    let mut link = Link::open(server.address(), secure);
-    link.write([Frame::text("all").masked().encode(), Frame::close(1000, "").masked().encode()].concat());
-    link.wait_until_full();
-    assert!(link.frame() == Frame::new(Frame::BINARY, vec![7; MUCH]));
-    assert_eq!(link.frame().code_and_reason().0, 1000);
-    assert_eq!(link.next_frame(), None);
-}
-
-fn answer_much(adapter: Adapter) -> Route {
-    match adapter {
-        Adapter::Std => Route::Std(ws_std::Route::new(|_, mut ws| {
-            while ws.receive()?.is_some() {
-                ws.feed(vec![7; MUCH])?;
-            }
-            Ok(())
-        })),
-        Adapter::Smol => Route::Smol(ws_smol::Route::new(|_, mut ws| async move {
-            while ws.receive().await?.is_some() {
-                ws.feed(vec![7; MUCH]).await?;
-            }
-            Ok(())
-        })),
-    }
+    let server = Pairing::of(adapter, secure).serve(route).start();
+    Link::open(server.address(), secure).expect_answer_before_close(MUCH);
 }
 
 fn answer_much_by_callback(adapter: Adapter) -> Route {
@@ -114,11 +77,11 @@ fn answer_much_by_callback(adapter: Adapter) -> Route {
 }
 
 fn a_large_answer_arrives_whole_before_the_close(adapter: Adapter) {
-    expect_large_answer(adapter, false, answer_much(adapter));
+    expect_large_answer(adapter, false, Route::answer_each(adapter, MUCH));
 }
 
 fn a_large_answer_arrives_whole_before_the_close_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, answer_much(adapter));
+    expect_large_answer(adapter, true, Route::answer_each(adapter, MUCH));
 }
 
 fn a_large_answer_of_a_callback_arrives_whole_before_the_close(adapter: Adapter) {
@@ -132,7 +95,7 @@ fn a_large_answer_of_a_callback_arrives_whole_before_the_close_by_tls(adapter: A
 /// Sends a frame with a reserved opcode and much data behind it. The server need not read the data and must not
 /// answer with a reset.
 fn expect_reason(adapter: Adapter, secure: bool, route: Route) {
-    let server = pairing(adapter, secure).serve(route.configure(|config: &mut Config| {
+    let server = Pairing::of(adapter, secure).serve(route.configure(|config: &mut Config| {
         config.keepalive = None;
     }));
     let server = server.start();

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use ws_std::{Client, Error, HandshakeError, Server, UrlError};
+use ws_std::{Client, Error, HandshakeError, Listener, Server, UrlError};
 use ws_tests::{RawListener, Running, bounded, echo, hand_over, wire};
 
 fn refused(url: &str) -> HandshakeError {
@@ -31,6 +31,20 @@ fn refused_with(response: &str) -> HandshakeError {
     error
 }
 
+/// Serves until a client has read its echo, and returns the address that the client found.
+fn echoed(listener: Listener, url: &str) -> SocketAddr {
+    let handle = listener.handle();
+    let serving = thread::spawn(move || listener.serve());
+    let mut ws = ws_std::connect(url).unwrap();
+    let address = ws.peer_addr().unwrap();
+    ws.send("found").unwrap();
+    assert_eq!(ws.receive().unwrap().unwrap(), "found");
+    drop(ws);
+    handle.stop(ws_tests::PATIENCE);
+    serving.join().unwrap().unwrap();
+    address
+}
+
 #[test]
 fn every_address_of_a_host_is_tried_in_turn() {
     bounded(|| {
@@ -39,15 +53,8 @@ fn every_address_of_a_host_is_tried_in_turn() {
         assert!(!addresses.is_empty());
         for address in addresses {
             let listener = Server::new().route("/", echo).bind(address).unwrap();
-            let (port, handle) = (listener.local_addr().unwrap().port(), listener.handle());
-            let serving = thread::spawn(move || listener.serve());
-            let mut ws = ws_std::connect(&format!("ws://localhost:{port}/")).unwrap();
-            assert_eq!(ws.peer_addr().unwrap().ip(), address.ip());
-            ws.send("found").unwrap();
-            assert_eq!(ws.receive().unwrap().unwrap(), "found");
-            drop(ws);
-            handle.stop(ws_tests::PATIENCE);
-            serving.join().unwrap().unwrap();
+            let url = format!("ws://localhost:{}/", listener.local_addr().unwrap().port());
+            assert_eq!(echoed(listener, &url).ip(), address.ip());
         }
     });
 }
@@ -59,14 +66,8 @@ fn an_ipv6_address_may_be_the_host() {
             assert!(TcpListener::bind("[::1]:0").is_err(), "this machine speaks IPv6");
             return;
         };
-        let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
-        let serving = thread::spawn(move || listener.serve());
-        let mut ws = ws_std::connect(&format!("ws://[::1]:{}/", address.port())).unwrap();
-        ws.send("found").unwrap();
-        assert_eq!(ws.receive().unwrap().unwrap(), "found");
-        drop(ws);
-        handle.stop(ws_tests::PATIENCE);
-        serving.join().unwrap().unwrap();
+        let url = format!("ws://[::1]:{}/", listener.local_addr().unwrap().port());
+        echoed(listener, &url);
     });
 }
 

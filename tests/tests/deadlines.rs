@@ -7,7 +7,7 @@ use std::{
 };
 
 use ws_std::{
-    Client, CloseCode, Closure, Deadline, Delivery, Error, Route, Server,
+    Client, CloseCode, Closure, Deadline, Delivery, Error, Route, Server, WebSocket,
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
@@ -28,10 +28,13 @@ fn short_server() -> (Running, impl Fn() -> ws_tests::Handed) {
     (Running::start(server), take)
 }
 
-fn short_client(listener: &RawListener) -> Client {
-    Client::new(&listener.url("/")).write_timeout(Some(SHORT)).configure(|config| {
-        config.close_timeout = SHORT;
-        config.stall_timeout = Some(SHORT);
+fn short_client() -> (WebSocket, Raw) {
+    RawListener::connected(|url| {
+        let client = Client::new(url).write_timeout(Some(SHORT)).configure(|config| {
+            config.close_timeout = SHORT;
+            config.stall_timeout = Some(SHORT);
+        });
+        client.connect().unwrap()
     })
 }
 
@@ -55,7 +58,7 @@ fn after_the_read_timeout_the_connection_goes_on() {
 #[test]
 fn a_handler_may_have_a_read_timeout_too() {
     bounded(|| {
-        let handler = |_, mut ws: ws_std::WebSocket| loop {
+        let handler = |_, mut ws: WebSocket| loop {
             match ws.receive() {
                 Err(Error::Timeout(Deadline::Read)) => ws.send("Are you asleep?")?,
                 Err(error) => return Err(error.into()),
@@ -100,12 +103,10 @@ fn pings_do_not_put_off_the_read_timeout() {
 
 /// Sends half of a message before the read timeout and half after it.
 fn message_around_a_read_timeout(delivery: Delivery) {
-    let listener = RawListener::new();
-    let client = Client::new(&listener.url("/")).read_timeout(Some(SHORT));
-    let client = client.configure(|config| config.delivery = delivery);
-    let connecting = thread::spawn(move || client.connect().unwrap());
-    let (raw, _) = listener.open();
-    let mut ws = connecting.join().unwrap();
+    let (mut ws, raw) = RawListener::connected(|url| {
+        let client = Client::new(url).read_timeout(Some(SHORT));
+        client.configure(|config| config.delivery = delivery).connect().unwrap()
+    });
     raw.write([0x81, 10, b'f', b'i', b'r', b's', b't']);
     assert!(matches!(ws.receive(), Err(Error::Timeout(Deadline::Read))));
     raw.write(b" half");
@@ -147,11 +148,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
 #[test]
 fn a_server_that_never_reads_is_given_up_after_the_write_timeout() {
     bounded(|| {
-        let listener = RawListener::new();
-        let client = short_client(&listener);
-        let connecting = thread::spawn(move || client.connect().unwrap());
-        let (_raw, _) = listener.open();
-        let mut ws = connecting.join().unwrap();
+        let (mut ws, _raw) = short_client();
         let error = takes(SHORT, || send_forever(&ws.sender()));
         assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
         assert!(matches!(ws.receive(), Err(Error::Disconnected(_))));
@@ -194,11 +191,7 @@ fn a_client_without_an_answering_close_ends_after_the_close_timeout() {
 #[test]
 fn a_server_without_an_answering_close_ends_after_the_close_timeout() {
     bounded(|| {
-        let listener = RawListener::new();
-        let client = short_client(&listener);
-        let connecting = thread::spawn(move || client.connect().unwrap());
-        let (mut raw, _) = listener.open();
-        let mut ws = connecting.join().unwrap();
+        let (mut ws, mut raw) = short_client();
         takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
         expect_close_timeout(ws.closure());
         assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
@@ -228,11 +221,7 @@ fn a_peer_that_goes_on_sending_does_not_put_off_the_close_timeout() {
 #[test]
 fn a_server_that_keeps_the_stream_open_is_left_after_the_close_timeout() {
     bounded(|| {
-        let listener = RawListener::new();
-        let client = short_client(&listener);
-        let connecting = thread::spawn(move || client.connect().unwrap());
-        let (mut raw, _) = listener.open();
-        let mut ws = connecting.join().unwrap();
+        let (mut ws, mut raw) = short_client();
         let answering = thread::spawn(move || {
             assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
             raw.send_unmasked(&Frame::close(1000, ""));
@@ -292,14 +281,7 @@ fn a_write_that_waits_for_a_slow_reader_does_not_count_as_stuck() {
         let server = Running::start(Server::new().write_timeout(Some(SHORT)).mount("/", route));
         let mut raw = Raw::open(server.address(), "/");
         // Each pause is shorter than the write timeout, and their sum is longer.
-        let mut buffer = vec![0; 2 << 20];
-        for _ in 0..8 {
-            let_pass(SHORT / 4);
-            let mut read = 0;
-            while read < buffer.len() {
-                read += raw.read(&mut buffer[read..]).unwrap();
-            }
-        }
+        raw.read_with_pauses(8, 2 << 20, SHORT / 4);
         assert!(told.recv_timeout(PATIENCE).unwrap());
     });
 }

@@ -67,7 +67,7 @@ fn clients_and_servers_show_no_secret_before_they_connect(adapter: Adapter) {
 
 fn connections_show_no_payload(adapter: Adapter) {
     for secure in [false, true] {
-        let (_server, mut handed, mut client) = Pairing { client: adapter, server: adapter, secure }.open();
+        let (_server, mut handed, mut client) = Pairing::of(adapter, secure).open();
         handed.ws.send(SECRET).unwrap();
         assert_eq!(client.message(), SECRET);
         for _ in 0..100 {

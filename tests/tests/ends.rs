@@ -1,14 +1,11 @@
 //! Normal and abnormal ends of connections.
 
-use std::{
-    sync::{Mutex, mpsc},
-    thread,
-};
+use std::sync::{Mutex, mpsc};
 
 use futures_lite::{StreamExt as _, future::block_on};
 use ws_std::{Callbacks, CloseCode, Closure, Error};
 use ws_tests::{
-    PATIENCE, Raw, RawListener, bounded,
+    PATIENCE, Raw, bounded,
     either::{Adapter, Client, Route, Server, WebSocket},
     wire::Frame,
     with_both_adapters,
@@ -26,11 +23,7 @@ with_both_adapters! {
 
 /// Returns a client that has not received anything yet, and its server.
 fn connected(adapter: Adapter) -> (WebSocket, Raw) {
-    let listener = RawListener::new();
-    let client = Client::new(adapter, &listener.url("/"));
-    let connecting = thread::spawn(move || client.connect().unwrap());
-    let (raw, _) = listener.open();
-    (connecting.join().unwrap(), raw)
+    Client::connected_to_raw(adapter, |client| client)
 }
 
 fn a_close_with_1000_or_1001_or_without_a_code_is_a_normal_end(adapter: Adapter) {

@@ -520,7 +520,7 @@ fn a_client_whose_tls_server_resets(adapter: Adapter) -> Seen {
 /// Returns the error of a server whose client does this.
 fn of_served(adapter: Adapter, secure: bool, act: impl FnOnce(Link)) -> Seen {
     let (route, take) = Route::hand_over(adapter);
-    let server = Pairing { client: adapter, server: adapter, secure }.serve(route).start();
+    let server = Pairing::of(adapter, secure).serve(route).start();
     let link = Link::open(server.address(), secure);
     let mut handed = take();
     act(link);

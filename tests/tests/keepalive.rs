@@ -57,12 +57,11 @@ fn a_client_that_never_answers_is_noticed() {
 #[test]
 fn a_server_that_never_answers_is_noticed() {
     bounded(|| {
-        let listener = RawListener::new();
-        let client = Client::new(&listener.url("/")).configure(|config| config.keepalive = Some(KEEPALIVE));
         let began = Instant::now();
-        let connecting = thread::spawn(move || client.connect().unwrap());
-        let (mut raw, _) = listener.open();
-        let mut ws = connecting.join().unwrap();
+        let (mut ws, mut raw) = RawListener::connected(|url| {
+            let client = Client::new(url).configure(|config| config.keepalive = Some(KEEPALIVE));
+            client.connect().unwrap()
+        });
         expect_dead(ws.receive().unwrap_err(), began);
         assert_eq!(raw.frame().opcode, Frame::PING);
     });

@@ -13,7 +13,7 @@ use ws_std::{
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
-    Folder, Raw, RawListener, SLACK,
+    Folder, Raw, SLACK,
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, Running, Server, WebSocket},
     eventually, with_both_adapters, with_every_pairing,
@@ -122,12 +122,9 @@ fn expect_dead(error: Error, since: Instant) {
 }
 
 fn a_server_that_vanishes_is_noticed_within_interval_and_timeout(adapter: Adapter) {
-    let listener = RawListener::new();
-    let client = Client::new(adapter, &listener.url("/"));
-    let client = client.configure(|config| config.keepalive = Some(KEEPALIVE));
-    let connecting = thread::spawn(move || client.connect().unwrap());
-    let (_silent, _) = listener.open();
-    let mut ws = connecting.join().unwrap();
+    let (mut ws, _silent) = Client::connected_to_raw(adapter, |client| {
+        client.configure(|config| config.keepalive = Some(KEEPALIVE))
+    });
     let began = Instant::now();
     expect_dead(ws.receive().unwrap_err(), began);
 }

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use ws_std::{Client, CloseCode, Error, HandshakeError, Response, Route, Server};
 use ws_tests::{
-    Process, Raw, RawListener, Running, SLACK, bounded, eventually, hand_over, programs,
+    Process, Raw, RawListener, Running, SLACK, bounded, eventually, hand_over, programs, waiting_clients,
     wire::{self, Frame},
 };
 
@@ -121,15 +121,7 @@ fn echo_server_waits_for_handshakes_as_long_as_it_is_told() {
 fn interrupted(signal: Signal) {
     bounded_with_programs(move || {
         let server = EchoServer::start(&[]);
-        let clients: Vec<_> = (0..3)
-            .map(|_| {
-                let mut ws = ws_std::connect(&server.url("/")).unwrap();
-                thread::spawn(move || {
-                    assert!(ws.receive().unwrap().is_none());
-                    ws.closure().unwrap()
-                })
-            })
-            .collect();
+        let clients = waiting_clients(&server.url("/"), 3);
         server.process.signal(signal);
         for client in clients {
             let closure = client.join().unwrap();

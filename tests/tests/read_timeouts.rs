@@ -8,7 +8,7 @@ use std::{
 
 use ws_std::{CloseCode, Deadline, Error};
 use ws_tests::{
-    Raw, RawListener, SLACK,
+    Raw, SLACK,
     either::{Adapter, Client, Pairing, WebSocket},
     eventually,
     wire::Frame,
@@ -29,11 +29,7 @@ with_every_pairing_by_tls! {
 }
 
 fn connected(adapter: Adapter) -> (WebSocket, Raw) {
-    let listener = RawListener::new();
-    let client = Client::new(adapter, &listener.url("/"));
-    let connecting = thread::spawn(move || client.connect().unwrap());
-    let (raw, _) = listener.open();
-    (connecting.join().unwrap(), raw)
+    Client::connected_to_raw(adapter, |client| client)
 }
 
 fn is_nothing<T>(received: &Result<Option<T>, Error>) -> bool {

@@ -36,7 +36,7 @@ const MUCH: usize = 64 << 20;
 
 fn hand_over(adapter: Adapter) -> (Running, Handed, Raw) {
     let (route, take) = Route::hand_over(adapter);
-    let server = Pairing { client: adapter, server: adapter, secure: false }.serve(route).start();
+    let server = Pairing::of(adapter, false).serve(route).start();
     let raw = Raw::open(server.address(), "/");
     (server, take(), raw)
 }
@@ -112,7 +112,7 @@ fn flush_fails_if_the_peer_resets_before_the_last_byte(adapter: Adapter) {
 const SHORT: Duration = Duration::from_millis(500);
 
 fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    let server = Pairing { client: adapter, server: adapter, secure }.serve(route);
+    let server = Pairing::of(adapter, secure).serve(route);
     server.configure(|config| config.close_timeout = SHORT).start()
 }
 

@@ -1,6 +1,7 @@
 //! Closing of sessions: one session, a set, and all sessions of a server.
 
 use std::{
+    cell::Cell,
     sync::{Mutex, mpsc},
     thread,
 };
@@ -8,7 +9,7 @@ use std::{
 use ws_std::{Backlog, Callbacks, CloseCode, Error, SendError, Session, Sessions};
 use ws_tests::{
     PATIENCE, Raw,
-    either::{Adapter, Pairing, Route, Running},
+    either::{Adapter, Client, ClientHandle, Pairing},
     eventually,
     tls::RawTls,
     wire::Frame,
@@ -20,11 +21,12 @@ with_both_adapters! {
     what_was_sent_before_close_arrives_before_the_close_by_tls
     close_all_closes_all
     a_server_that_stops_says_1001_to_every_session_and_tells_each_callback
+    callbacks_that_broadcast_and_end_200_sessions_never_nest
 }
 
-fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
-    let pairing = Pairing { client: adapter, server: adapter, secure };
-    pairing.serve(Route::callbacks(adapter, callbacks)).start()
+thread_local! {
+    /// `true` while a callback runs in this thread.
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns the only session of the set.
@@ -45,7 +47,7 @@ fn numbered(number: usize) -> Frame {
 fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = serve(adapter, false, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server = Pairing::of(adapter, false).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -65,7 +67,7 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
 fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = serve(adapter, true, Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server = Pairing::of(adapter, true).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = RawTls::open(server.address());
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -89,7 +91,7 @@ fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
 fn close_all_closes_all(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
+    let server = Pairing::of(adapter, false).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     let refused = everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
@@ -111,7 +113,7 @@ fn close_all_closes_all(adapter: Adapter) {
 fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = serve(adapter, false, callbacks);
+    let server = Pairing::of(adapter, false).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     let handle = server.handle().clone();
@@ -123,5 +125,33 @@ fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapte
     }
     assert!(stopping.join().unwrap(), "nothing had to be broken off");
     assert_eq!(ends.try_iter().collect::<Vec<_>>(), [CloseCode::GOING_AWAY; 20]);
+    assert!(everyone.is_empty());
+}
+
+fn callbacks_that_broadcast_and_end_200_sessions_never_nest(adapter: Adapter) {
+    const SESSIONS: usize = 200;
+    let everyone = Sessions::new();
+    let (end, ends) = mpsc::channel();
+    let (all, end) = (everyone.clone(), Mutex::new(end));
+    // The first session that ends makes the next one end, which makes the next one end, and so on.
+    let callbacks = Callbacks::new().sessions(&everyone).on_disconnect(move |session, _| {
+        let nested = IN_CALLBACK.replace(true);
+        all.broadcast("a session has ended");
+        if let Some(next) = all.all().iter().find(|other| other.id() != session.id()) {
+            let _ = next.close(CloseCode::GOING_AWAY, "the next one");
+        }
+        IN_CALLBACK.set(false);
+        end.lock().unwrap().send(nested).unwrap();
+    });
+    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let url = format!("ws://{}/", server.address());
+    let clients = [(); SESSIONS].map(|()| Client::new(adapter, &url).start(Callbacks::new()).unwrap());
+    eventually("all are there", || everyone.len() == SESSIONS);
+    clients[0].begin_stop();
+    for number in 0..SESSIONS {
+        let nested = ends.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("end {number}: {error}"));
+        assert!(!nested, "a callback was called within another");
+    }
+    clients.iter().for_each(ClientHandle::wait);
     assert!(everyone.is_empty());
 }

@@ -159,7 +159,7 @@ fn chunks_and_prepared_messages_of_a_handler_count_as_messages(adapter: Adapter)
 }
 
 fn every_connection_attempt_is_counted_by_kind(adapter: Adapter) {
-    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let pairing = Pairing::of(adapter, true);
     for secure in [false, true] {
         let server = Pairing { secure, ..pairing }.serve(Route::echo(adapter));
         let server = server.page("/page", |_| Response::new(200).text("hello")).max_connections(1);

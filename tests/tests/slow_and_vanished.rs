@@ -10,8 +10,7 @@ use ws_std::{Callbacks, Config, Keepalive, Sessions};
 use ws_tests::{
     either::{Adapter, Pairing, Route, Running},
     eventually, let_pass,
-    link::{Link, SMALL_BUFFER, Slow, listen_with_small_buffer},
-    wire::Frame,
+    link::{Link, SMALL_BUFFER, listen_with_small_buffer},
     with_both_adapters,
 };
 
@@ -45,42 +44,13 @@ fn keepalive() -> Keepalive {
 }
 
 fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    let pairing = Pairing { client: adapter, server: adapter, secure };
+    let pairing = Pairing::of(adapter, secure);
     pairing.serve(route.configure(configure)).bind_socket(listen_with_small_buffer()).unwrap()
 }
 
 fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
     let server = serve(adapter, secure, route);
-    let mut link = Link::open_with_small_buffer(server.address(), secure);
-    link.send(Frame::text("all"));
-    let answer = Frame::read(&mut Slow::new(&mut link, RATE)).unwrap();
-    assert!(answer == Some(Frame::new(Frame::BINARY, vec![7; MUCH])), "another answer");
-    link.send(Frame::close(1000, ""));
-    let close = loop {
-        let frame = link.frame();
-        if frame.opcode != Frame::PING {
-            break frame;
-        }
-    };
-    assert_eq!(close.code_and_reason().0, 1000);
-    assert_eq!(link.next_frame(), None);
-}
-
-fn answer_much(adapter: Adapter) -> Route {
-    match adapter {
-        Adapter::Std => Route::Std(ws_std::Route::new(|_, mut ws| {
-            while ws.receive()?.is_some() {
-                ws.feed(vec![7; MUCH])?;
-            }
-            Ok(())
-        })),
-        Adapter::Smol => Route::Smol(ws_smol::Route::new(|_, mut ws| async move {
-            while ws.receive().await?.is_some() {
-                ws.feed(vec![7; MUCH]).await?;
-            }
-            Ok(())
-        })),
-    }
+    Link::open_with_small_buffer(server.address(), secure).expect_answer_slowly(MUCH, RATE);
 }
 
 fn answer_much_by_callback(adapter: Adapter) -> Route {
@@ -89,11 +59,11 @@ fn answer_much_by_callback(adapter: Adapter) -> Route {
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer(adapter: Adapter) {
-    expect_large_answer(adapter, false, answer_much(adapter));
+    expect_large_answer(adapter, false, Route::answer_each(adapter, MUCH));
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, answer_much(adapter));
+    expect_large_answer(adapter, true, Route::answer_each(adapter, MUCH));
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback(adapter: Adapter) {

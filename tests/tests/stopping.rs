@@ -7,21 +7,15 @@ use std::{
 };
 
 use ws_std::{CloseCode, Error, Server};
-use ws_tests::{PATIENCE, Raw, Running, SLACK, bounded, drain, echo, eventually, wire, wire::Frame};
+use ws_tests::{
+    PATIENCE, Raw, Running, SLACK, bounded, drain, echo, eventually, waiting_clients, wire, wire::Frame,
+};
 
 #[test]
 fn stop_closes_every_connection_with_1001_and_serve_returns() {
     bounded(|| {
         let server = Running::start(Server::new().route("/", echo));
-        let clients: Vec<_> = (0..20)
-            .map(|_| {
-                let mut ws = ws_std::connect(&server.url("/")).unwrap();
-                thread::spawn(move || {
-                    assert!(ws.receive().unwrap().is_none());
-                    ws.closure().unwrap()
-                })
-            })
-            .collect();
+        let clients = waiting_clients(&server.url("/"), 20);
         let mut raw = Raw::open(server.address(), "/");
         let stopping = {
             let handle = server.handle().clone();

@@ -7,9 +7,9 @@ use ws_std::{
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
-    Raw, RawListener,
+    Raw,
     either::{Adapter, Client, Route, Server, WebSocket},
-    eventually, let_pass, takes,
+    eventually, takes,
     wire::Frame,
     with_both_adapters,
 };
@@ -29,18 +29,9 @@ const SHORT: Duration = Duration::from_millis(200);
 /// Size of a message above the buffers of both sockets.
 const MUCH: usize = 16 << 20;
 
-/// Returns a client and its raw server.
-fn connected(client: impl FnOnce(&str) -> Client) -> (WebSocket, Raw) {
-    let listener = RawListener::new();
-    let client = client(&listener.url("/"));
-    let connecting = thread::spawn(move || client.connect().unwrap());
-    let (raw, _) = listener.open();
-    (connecting.join().unwrap(), raw)
-}
-
 fn closing_does_not_wait_longer_for_a_peer_that_does_not_read(adapter: Adapter) {
     let (mut ws, _raw) =
-        connected(|url| Client::new(adapter, url).configure(|config| config.close_timeout = SHORT));
+        Client::connected_to_raw(adapter, |client| client.configure(|config| config.close_timeout = SHORT));
     ws.feed(vec![7; MUCH]).unwrap();
     takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
     let closure = ws.closure();
@@ -60,7 +51,7 @@ fn a_returning_handler_waits_no_longer_for_a_client_that_does_not_read(adapter: 
 }
 
 fn sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout(adapter: Adapter) {
-    let (mut ws, _raw) = connected(|url| Client::new(adapter, url).write_timeout(SHORT));
+    let (mut ws, _raw) = Client::connected_to_raw(adapter, |client| client.write_timeout(SHORT));
     let error = takes(SHORT, || send_forever(&ws));
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
     assert!(matches!(ws.send("more"), Err(Error::Closed(_))));
@@ -76,7 +67,7 @@ fn sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout(adapter: A
 }
 
 fn who_receives_sees_that_another_gave_up_sending(adapter: Adapter) {
-    let (ws, _raw) = connected(|url| Client::new(adapter, url).write_timeout(SHORT));
+    let (ws, _raw) = Client::connected_to_raw(adapter, |client| client.write_timeout(SHORT));
     let sender = ws.sender();
     let (_, mut receiver) = ws.split();
     let receiving = thread::spawn(move || receiver.receive().unwrap_err());
@@ -103,17 +94,10 @@ fn an_echo_to_clients_that_do_not_read_ends(adapter: Adapter) {
 }
 
 fn a_peer_that_reads_slowly_is_waited_for(adapter: Adapter) {
-    let (ws, mut raw) = connected(|url| Client::new(adapter, url).write_timeout(SHORT));
+    let (ws, mut raw) = Client::connected_to_raw(adapter, |client| client.write_timeout(SHORT));
     let sending = thread::spawn(move || ws.send(vec![7; MUCH]));
     // Each pause is shorter than the write timeout, and their sum is longer.
-    let mut buffer = vec![0; 2 << 20];
-    for _ in 0..8 {
-        let_pass(SHORT / 4);
-        let mut read = 0;
-        while read < buffer.len() {
-            read += raw.read(&mut buffer[read..]).unwrap();
-        }
-    }
+    raw.read_with_pauses(8, 2 << 20, SHORT / 4);
     sending.join().unwrap().unwrap();
 }
 

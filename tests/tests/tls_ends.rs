@@ -2,7 +2,6 @@
 
 use std::{
     io::Write as _,
-    net::TcpListener,
     panic,
     sync::{
         Arc,
@@ -14,8 +13,7 @@ use std::{
 
 use ws_std::{Callbacks, CloseCode, Error};
 use ws_tests::{
-    certificates::Authority,
-    either::{Adapter, Client, Handed, Pairing, Route, Running, WebSocket},
+    either::{Adapter, Client, Handed, Pairing, Route, Running},
     eventually, kernel, let_pass,
     link::Link,
     tls::RawTls,
@@ -54,23 +52,14 @@ fn prompt<T>(what: &str, run: impl FnOnce() -> T) -> T {
 
 fn hand_over(adapter: Adapter) -> (Running, Handed, Link) {
     let (route, take) = Route::hand_over(adapter);
-    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let pairing = Pairing::of(adapter, true);
     let server = pairing.serve(route).start();
     let link = Link::open(server.address(), true);
     (server, take(), link)
 }
 
-/// Returns a client of a raw server.
-fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("wss://{}/", listener.local_addr().unwrap());
-    let accepting = thread::spawn(move || RawTls::accept(&listener, &Authority::shared().server()));
-    let ws = Client::new(adapter, &url).tls(Authority::shared().trusted()).connect().unwrap();
-    (ws, accepting.join().unwrap())
-}
-
 fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
-    let (mut ws, mut raw) = client_of_raw(adapter);
+    let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
     // aiohttp, libwebsockets and others do this: TCP stays open until the client's `close_notify` arrives.
     let answering = thread::spawn(move || {
         assert_eq!(raw.frame().unwrap().code_and_reason().0, 1000);
@@ -84,7 +73,7 @@ fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
 }
 
 fn a_server_ends_at_once_after_a_close_and_close_notify(adapter: Adapter) {
-    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let pairing = Pairing::of(adapter, true);
     let callbacks = Route::callbacks(adapter, Callbacks::new());
     for server in [pairing.serve(Route::echo(adapter)).start(), pairing.serve(callbacks).start()] {
         let mut raw = RawTls::open(server.address());
@@ -108,7 +97,7 @@ fn receive_ends_at_once_after_close_notify_without_a_close(adapter: Adapter) {
     let error = prompt("the end", || handed.ws.receive()).unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
 
-    let (mut ws, mut raw) = client_of_raw(adapter);
+    let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
     raw.notify();
     let error = prompt("the end", || ws.receive()).unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
@@ -116,7 +105,7 @@ fn receive_ends_at_once_after_close_notify_without_a_close(adapter: Adapter) {
 }
 
 fn rubbish_behind_the_end_of_tls_is_dropped(adapter: Adapter) {
-    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let pairing = Pairing::of(adapter, true);
     let (route, panics) = (Route::echo(adapter), Arc::new(AtomicUsize::new(0)));
     let (hook, count) = (panic::take_hook(), panics.clone());
     panic::set_hook(Box::new(move |info| {
@@ -166,7 +155,7 @@ fn a_close_before_a_broken_record_ends_cleanly(adapter: Adapter) {
 /// Ends many connections with these frames followed by bytes that are not TLS, and checks that the server is idle
 /// afterwards.
 fn expect_idle(adapter: Adapter, frame: &Frame) {
-    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    let pairing = Pairing::of(adapter, true);
     let server = pairing.serve(Route::echo(adapter)).start();
     let last = frame.clone().masked().encode();
     let mut links = Vec::new();

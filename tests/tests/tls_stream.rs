@@ -2,14 +2,12 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpListener,
     thread,
 };
 
 use ws_std::{CloseCode, Error};
 use ws_tests::{
-    certificates::Authority,
-    either::{Adapter, Client, Handed, Pairing, Route, Running, WebSocket},
+    either::{Adapter, Client, Handed, Pairing, Route, Running},
     tls::RawTls,
     wire::Frame,
     with_both_adapters,
@@ -32,7 +30,7 @@ with_both_adapters! {
 }
 
 fn pairing(adapter: Adapter) -> Pairing {
-    Pairing { client: adapter, server: adapter, secure: true }
+    Pairing::of(adapter, true)
 }
 
 fn serve(adapter: Adapter) -> Running {
@@ -46,21 +44,12 @@ fn hand_over(adapter: Adapter) -> (Running, Handed, RawTls) {
     (server, take(), raw)
 }
 
-/// Returns a client of a raw server.
-fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("wss://{}/", listener.local_addr().unwrap());
-    let accepting = thread::spawn(move || RawTls::accept(&listener, &Authority::shared().server()));
-    let ws = Client::new(adapter, &url).tls(Authority::shared().trusted()).connect().unwrap();
-    (ws, accepting.join().unwrap())
-}
-
 fn http_1_1_is_agreed_on_as_the_application_protocol(adapter: Adapter) {
     let server = serve(adapter);
     let mut raw = RawTls::connect(server.address(), &["h2", "http/1.1"]);
     raw.handshake().unwrap();
     assert_eq!(raw.protocol(), Some(b"http/1.1".as_slice()));
-    let (_ws, raw) = client_of_raw(adapter);
+    let (_ws, raw) = Client::connected_to_raw_tls(adapter);
     assert_eq!(raw.protocol(), Some(b"http/1.1".as_slice()));
 }
 
@@ -90,7 +79,7 @@ fn a_server_ends_with_a_close_and_close_notify(adapter: Adapter) {
 }
 
 fn a_client_ends_with_a_close_and_close_notify(adapter: Adapter) {
-    let (mut ws, mut raw) = client_of_raw(adapter);
+    let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
     let closing = thread::spawn(move || ws.close(CloseCode::new(4000), "over").map(|()| ws));
     let close = raw.frame().unwrap();
     assert_eq!(close.code_and_reason(), (4000, "over"));
@@ -119,7 +108,7 @@ fn a_stream_that_is_cut_off_is_disconnected(adapter: Adapter) {
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
     assert!(!handed.ws.closure().clean);
-    let (mut ws, mut raw) = client_of_raw(adapter);
+    let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
     raw.end(false);
     let error = ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");

@@ -37,7 +37,8 @@ use ws_smol::{
 use ws_tests::{
     Raw, RawListener, bounded,
     certificates::Authority,
-    link::{Link, Slow, connect_with_small_buffer, listen_with_small_buffer},
+    either::answer_each_message,
+    link::{Link, connect_with_small_buffer, listen_with_small_buffer},
     wire::{self, Frame},
 };
 
@@ -221,28 +222,10 @@ fn every_message_is_answered_before_a_close_over_futures_rustls() {
         for count in [50_u8, 200] {
             let (listener, address) = listen();
             let serving = serve(listener, Config::default(), echo);
-            let mut link = Link::open_with_small_buffer(address, true);
-            let question = |number| Frame::new(Frame::BINARY, vec![number; 1000]);
-            let mut questions: Vec<u8> =
-                (0..count).flat_map(|number| question(number).masked().encode()).collect();
-            questions.extend(Frame::close(1000, "").masked().encode());
-            link.write(questions);
-            link.wait_until_full();
-            for number in 0..count {
-                assert!(link.frame() == question(number), "answer {number} of {count}");
-            }
-            assert_eq!(link.frame().code_and_reason().0, 1000);
-            assert_eq!(link.next_frame(), None);
+            Link::open_with_small_buffer(address, true).expect_echoes_before_close(count);
             serving.join().unwrap().unwrap();
         }
     });
-}
-
-async fn answer_much(mut ws: WebSocket, size: usize) -> Result<(), Error> {
-    while ws.receive().await?.is_some() {
-        ws.feed(vec![7; size]).await?;
-    }
-    Ok(())
 }
 
 #[test]
@@ -251,13 +234,8 @@ fn a_large_answer_arrives_whole_before_the_close_over_futures_rustls() {
         const MUCH: usize = 16 << 20;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve(listener, Config::default(), |ws| answer_much(ws, MUCH));
-        let mut link = Link::open(address, true);
-        link.write([Frame::text("all").masked().encode(), Frame::close(1000, "").masked().encode()].concat());
-        link.wait_until_full();
-        assert!(link.frame() == Frame::new(Frame::BINARY, vec![7; MUCH]));
-        assert_eq!(link.frame().code_and_reason().0, 1000);
-        assert_eq!(link.next_frame(), None);
+        let serving = serve(listener, Config::default(), |ws| answer_each_message(ws, MUCH));
+        Link::open(address, true).expect_answer_before_close(MUCH);
         serving.join().unwrap().unwrap();
     });
 }
@@ -277,14 +255,8 @@ fn a_client_that_reads_slowly_gets_a_large_answer_over_futures_rustls() {
     bounded(|| {
         const MUCH: usize = 2 << 20;
         let (listener, address) = listen();
-        let serving = serve(listener, impatient(), |ws| answer_much(ws, MUCH));
-        let mut link = Link::open_with_small_buffer(address, true);
-        link.send(Frame::text("all"));
-        let answer = Frame::read(&mut Slow::new(&mut link, 1_500_000)).unwrap();
-        assert!(answer == Some(Frame::new(Frame::BINARY, vec![7; MUCH])), "another answer");
-        link.send(Frame::close(1000, ""));
-        while link.frame().opcode != Frame::CLOSE {}
-        assert_eq!(link.next_frame(), None);
+        let serving = serve(listener, impatient(), |ws| answer_each_message(ws, MUCH));
+        Link::open_with_small_buffer(address, true).expect_answer_slowly(MUCH, 1_500_000);
         serving.join().unwrap().unwrap();
     });
 }

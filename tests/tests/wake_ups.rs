@@ -31,7 +31,7 @@ with_both_adapters! {
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 fn pairing(adapter: Adapter, secure: bool) -> Pairing {
-    Pairing { client: adapter, server: adapter, secure }
+    Pairing::of(adapter, secure)
 }
 
 /// Reads everything up to a Close, and then the end of the stream, which must follow at once.

@@ -111,6 +111,10 @@ fn accepted(connection: &Connection, response: &Response, mut bytes: &[u8], acce
     assert_eq!(head.single("sec-websocket-accept"), Some(accept.as_bytes()));
     assert_eq!(head.single("sec-websocket-protocol"), connection.subprotocol().map(str::as_bytes));
     assert!(matches!(connection.subprotocol(), None | Some("a" | "chat")));
-    assert_eq!(head.values("sec-websocket-extensions").next().is_some(), connection.is_compressed());
+    // RFC 9110 5.6.1.2: a list with only empty elements chooses no extension.
+    let mut extensions =
+        head.values("sec-websocket-extensions").flat_map(|list| list.split(|&byte| byte == b','));
+    let chooses = extensions.any(|element| !element.trim_ascii().is_empty());
+    assert_eq!(chooses, connection.is_compressed());
     assert!(!connection.is_compressed() || connection.config().deflate.is_some());
 }

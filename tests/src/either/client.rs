@@ -3,6 +3,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use ws_std::{Callbacks, ClientTls, Config, Error, Response, Session};
 
 use super::{Adapter, WebSocket};
+use crate::{Raw, RawListener, certificates::Authority, tls::RawTls};
 
 /// A client of either adapter before it connects.
 #[derive(Clone, Debug)]
@@ -77,6 +78,18 @@ impl Client {
             Self::Smol(client) => smol::block_on(client.connect_with_response())
                 .map(|(ws, response)| (WebSocket::Smol(ws), response)),
         }
+    }
+
+    /// Connects a client with changed settings to a raw server, and returns both ends.
+    pub fn connected_to_raw(adapter: Adapter, change: impl FnOnce(Self) -> Self + Send) -> (WebSocket, Raw) {
+        RawListener::connected(|url| change(Self::new(adapter, url)).connect().expect("a connection"))
+    }
+
+    /// Connects a client with TLS to a raw server, and returns both ends.
+    pub fn connected_to_raw_tls(adapter: Adapter) -> (WebSocket, RawTls) {
+        RawTls::connected(|url| {
+            Self::new(adapter, url).tls(Authority::shared().trusted()).connect().expect("a connection")
+        })
     }
 
     /// Same as `Client::start`. The task of `ws-smol` runs on the global executor of `smol`.

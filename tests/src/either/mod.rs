@@ -31,7 +31,7 @@ mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
-pub use server::{Handed, Handle, Route, Running, Server};
+pub use server::{Handed, Handle, Route, Running, Server, answer_each_message};
 pub use websocket::{Receiver, Sender, WebSocket};
 
 /// One of the two adapters.

@@ -1,3 +1,5 @@
+use ws_std::Callbacks;
+
 use super::{Adapter, Client, Handed, Route, Running, Server, WebSocket};
 use crate::certificates::Authority;
 
@@ -13,10 +15,20 @@ pub struct Pairing {
 }
 
 impl Pairing {
+    /// Creates a pairing of one adapter at both ends.
+    pub fn of(adapter: Adapter, secure: bool) -> Self {
+        Self { client: adapter, server: adapter, secure }
+    }
+
     /// Starts a server with this route on `/`.
     pub fn serve(self, route: Route) -> Server {
         let server = Server::new(self.server).mount("/", route);
         if self.secure { server.tls(Authority::shared().server().serving()) } else { server }
+    }
+
+    /// Starts a server with these callbacks on `/`.
+    pub fn call_back(self, callbacks: Callbacks) -> Running {
+        self.serve(Route::callbacks(self.server, callbacks)).start()
     }
 
     /// Creates a client for a path of the server.

@@ -55,6 +55,21 @@ impl Route {
         }
     }
 
+    /// Returns a route that answers each message with a binary message of this size. All bytes are 7.
+    pub fn answer_each(adapter: Adapter, len: usize) -> Self {
+        match adapter {
+            Adapter::Std => Self::Std(ws_std::Route::new(move |_, mut ws| {
+                while ws.receive()?.is_some() {
+                    ws.feed(vec![7; len])?;
+                }
+                Ok(())
+            })),
+            Adapter::Smol => Self::Smol(ws_smol::Route::new(move |_, ws| async move {
+                Ok(answer_each_message(ws, len).await?)
+            })),
+        }
+    }
+
     /// Returns a route that receives one message and then runs this function, which may fail or panic.
     pub fn after_one(adapter: Adapter, then: fn() -> ws_std::HandlerResult) -> Self {
         match adapter {
@@ -151,6 +166,14 @@ impl Route {
     pub fn origin(self, policy: OriginPolicy) -> Self {
         either!(self self, route => route.origin(policy))
     }
+}
+
+/// Answers each message with a binary message of this size. All bytes are 7.
+pub async fn answer_each_message(mut ws: ws_smol::WebSocket, len: usize) -> Result<(), Error> {
+    while ws.receive().await?.is_some() {
+        ws.feed(vec![7; len]).await?;
+    }
+    Ok(())
 }
 
 /// A server of either adapter before it listens.

@@ -84,6 +84,8 @@ kinds! {
     /// An incomplete frame of text with invalid UTF-8.
     NotUtf8InPart,
     /// A frame above the size limit, of which only the header arrives.
+    LargeHeader,
+    /// A frame above the size limit, of which the header and one byte of the payload arrive.
     LargeFrame,
     /// Fragments with a total above the size limit.
     LargeMessage,
@@ -96,7 +98,14 @@ impl Kind {
     /// Returns `true` if more frames may follow. They may not where an implementation would take them for a part of
     /// the invalid bytes.
     fn goes_on(self) -> bool {
-        !matches!(self, Self::LongLength | Self::NotUtf8InPart | Self::LargeMessage | Self::ManyFragments)
+        let open = [
+            Self::LongLength,
+            Self::NotUtf8InPart,
+            Self::LargeHeader,
+            Self::LargeMessage,
+            Self::ManyFragments,
+        ];
+        !open.contains(&self)
     }
 }
 
@@ -346,9 +355,10 @@ impl Talk<'_> {
                 self.pieces.push(bytes);
                 End::Failed(1007)
             }
-            Kind::LargeFrame => {
+            Kind::LargeHeader | Kind::LargeFrame => {
+                let payload: &[u8] = if kind == Kind::LargeFrame { b"x" } else { b"" };
                 let len = self.seed.one_of(&[LIMIT as u64 + 1, 1 << 17, 1 << 40, 1 << 62]);
-                self.say_long(len, if len < 65536 { 2 } else { 8 }, b"");
+                self.say_long(len, if len < 65536 { 2 } else { 8 }, payload);
                 End::Failed(1009)
             }
             Kind::LargeMessage => {

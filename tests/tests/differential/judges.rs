@@ -19,6 +19,8 @@ pub(crate) enum Judge {
     Tungstenite,
     Wsproto,
     Websockets,
+    Ws,
+    Wslay,
 }
 
 /// An implementation's result for a conversation.
@@ -84,29 +86,36 @@ pub(crate) fn ours(case: &Case, sizes: &[usize]) -> Verdict {
 /// A running instance of another implementation.
 pub(crate) enum Foreign {
     Tungstenite,
-    /// See `peers/judge.py`.
-    Python(Process),
+    /// A program in the language of `peers/judge.py`.
+    Program(Process),
 }
 
 impl Foreign {
     pub(crate) fn new(judge: Judge) -> Self {
-        let name = match judge {
-            Judge::Tungstenite => return Self::Tungstenite,
-            Judge::Wsproto => "wsproto",
-            Judge::Websockets => "websockets",
-        };
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = folder.join(".venv/bin/python");
-        assert!(python.exists(), "{} is missing: run tests/setup.sh first", python.display());
-        let mut command = Command::new(python);
-        command.arg(folder.join("peers/judge.py")).args([name, &LIMIT.to_string()]);
-        Self::Python(Process::start(&mut command))
+        let peers = folder.join("peers");
+        // The program, what has to be installed for it, and its arguments before the limit.
+        let (program, needed, arguments) = match judge {
+            Judge::Tungstenite => return Self::Tungstenite,
+            Judge::Wsproto | Judge::Websockets => {
+                let python = folder.join(".venv/bin/python");
+                let name = if judge == Judge::Wsproto { "wsproto" } else { "websockets" };
+                (python.clone(), python, vec![peers.join("judge.py"), name.into()])
+            }
+            Judge::Ws => ("node".into(), folder.join("node_modules/ws"), vec![peers.join("judge.mjs")]),
+            Judge::Wslay => {
+                let judge = folder.join(".native/judge");
+                (judge.clone(), judge, vec![])
+            }
+        };
+        assert!(needed.exists(), "{} is missing: run tests/setup.sh first", needed.display());
+        Self::Program(Process::start(Command::new(program).args(arguments).arg(LIMIT.to_string())))
     }
 
     pub(crate) fn verdict(&mut self, case: &Case) -> Verdict {
         match self {
             Self::Tungstenite => tungstenite(case),
-            Self::Python(process) => {
+            Self::Program(process) => {
                 let role = if case.role == Role::Server { "server" } else { "client" };
                 let pieces = case.pieces.iter().map(|piece| hex(piece)).collect::<Vec<_>>();
                 process.tell(&format!("{role} {}", pieces.join(" ")));
@@ -163,7 +172,7 @@ fn tungstenite(case: &Case) -> Verdict {
     Verdict { said, end }
 }
 
-/// Parses a verdict of `peers/judge.py`.
+/// Parses a verdict in the format of the programs in `peers`.
 fn parsed(line: &str) -> Verdict {
     let mut words = line.split(' ');
     let mut next = || words.next().unwrap_or_else(|| panic!("{line}"));

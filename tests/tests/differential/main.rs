@@ -1,7 +1,7 @@
-//! Differential tests: generated conversations, most of them invalid, go to our core, to `tungstenite`, and to
-//! Python's `wsproto` and `websockets`, in both roles. All must deliver the same messages and pings in the same order
-//! and end in the same way. Every difference is listed with the behaviour of the other implementation and the
-//! deciding clause of RFC 6455.
+//! Differential tests: generated conversations, most of them invalid, go to our core, to `tungstenite`, to Python's
+//! `wsproto` and `websockets`, to Node's `ws` and to the C library wslay, in both roles. All must deliver the same
+//! messages and pings in the same order and end in the same way. Every difference is listed with the behaviour of the
+//! other implementation and the deciding clause of RFC 6455.
 
 mod conversation;
 mod differences;
@@ -83,6 +83,16 @@ fn wsproto_agrees_on_all_conversations_except_listed_differences() {
 #[test]
 fn websockets_agrees_on_all_conversations_except_listed_differences() {
     agree(Judge::Websockets);
+}
+
+#[test]
+fn ws_of_node_agrees_about_every_conversation_but_for_the_listed_differences() {
+    agree(Judge::Ws);
+}
+
+#[test]
+fn wslay_agrees_about_every_conversation_but_for_the_listed_differences() {
+    agree(Judge::Wslay);
 }
 
 #[test]

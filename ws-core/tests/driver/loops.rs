@@ -2,26 +2,20 @@
 
 use std::{
     io::Write as _,
-    net::{Shutdown, SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr},
     thread,
 };
 
-use rustix::net::sockopt;
-use ws_core::testing::{Frame, wire};
+use ws_core::testing::Frame;
 
 use crate::{
     event_loop,
-    peer::{answers, masked, next_frame, open, read_to_end, wait_until_readable},
+    peer::{answers, expect_refusal, listen, masked, next_answer, open, read_to_end, wait_until_readable},
 };
 
 /// Starts the event loop, which runs until the test ends.
 fn start(broadcast: bool, send_buffer: Option<usize>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    if let Some(size) = send_buffer {
-        // Connections inherit this option.
-        sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
-    }
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen(send_buffer);
     thread::spawn(move || event_loop::serve(listener, broadcast));
     address
 }
@@ -31,14 +25,7 @@ fn a_hostile_client_of_the_event_loop_reads_the_close_and_is_never_reset() {
     let address = start(false, None);
     for round in 0..50 {
         let mut client = open(address, None);
-        let stream = [masked([&Frame::new(11, "")]), vec![0xFF; 300_000]].concat();
-        client.write_all(&stream).unwrap_or_else(|error| panic!("round {round}: {error}"));
-        let received = answers(&read_to_end(&mut client));
-        assert_eq!(received.len(), 1, "round {round}");
-        assert_eq!(
-            (received[0].opcode, &received[0].payload[..2]),
-            (wire::CLOSE, &1002_u16.to_be_bytes()[..])
-        );
+        expect_refusal(&mut client, round);
     }
 }
 
@@ -84,7 +71,7 @@ fn clients_that_do_not_read_or_vanish_do_not_stop_a_broadcast() {
     for number in 0..100_u8 {
         let message = Frame::binary(vec![number; 50_000]);
         client.write_all(&masked([&message])).unwrap();
-        assert!(next_frame(&mut client, &mut received) == message);
+        assert!(next_answer(&mut client, &mut received) == message);
     }
     client.write_all(&masked([&Frame::close(1000, "")])).unwrap();
     assert_eq!(answers(&read_to_end(&mut client)), [Frame::close(1000, "")]);

@@ -21,7 +21,7 @@ use ws_core::{
     testing::{Frame, wire},
 };
 
-use self::peer::{Server, answers, masked, read_to_end, request};
+use self::peer::{Server, answers, expect_refusal, masked, read_to_end, request};
 
 /// Longer than any test takes. Only a driver that hangs reaches this limit.
 const LONG: Duration = Duration::from_secs(30);
@@ -173,15 +173,7 @@ fn a_hostile_peer_reads_the_close_and_is_never_reset() {
     for round in 0..50 {
         let server = Server::start(|_| {}, None);
         let mut client = server.connect(None);
-        // A reserved opcode, followed by garbage.
-        let stream = [masked([&Frame::new(11, "")]), vec![0xFF; 300_000]].concat();
-        client.write_all(&stream).unwrap_or_else(|error| panic!("round {round}: {error}"));
-        let received = answers(&read_to_end(&mut client));
-        assert_eq!(received.len(), 1, "round {round}");
-        assert_eq!(
-            (received[0].opcode, &received[0].payload[..2]),
-            (wire::CLOSE, &1002_u16.to_be_bytes()[..])
-        );
+        expect_refusal(&mut client, round);
         drop(client);
         let broken = Cause::Protocol(ProtocolError::ReservedOpcode(11));
         assert_eq!(cause(server.closure()), Some(broken));

@@ -28,12 +28,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the program with a changed configuration, and optionally with a send buffer of this size in bytes.
     pub(crate) fn start(change: impl FnOnce(&mut Config), send_buffer: Option<usize>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        if let Some(size) = send_buffer {
-            // Connections inherit this option.
-            sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
-        }
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen(send_buffer);
         let mut config = Config::default();
         change(&mut config);
         let thread = thread::spawn(move || {
@@ -57,6 +52,17 @@ impl Server {
     pub(crate) fn closure(self) -> Option<Closure> {
         self.thread.join().unwrap().unwrap()
     }
+}
+
+/// Creates a listening socket, optionally with a send buffer of this size in bytes.
+pub(crate) fn listen(send_buffer: Option<usize>) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    if let Some(size) = send_buffer {
+        // Connections inherit this option.
+        sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
+    }
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }
 
 fn connect_raw(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
@@ -105,6 +111,25 @@ pub(crate) fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     client.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// Sends a reserved opcode followed by garbage, and expects only a Close with 1002 before the end of the stream.
+pub(crate) fn expect_refusal(client: &mut TcpStream, round: usize) {
+    let stream = [masked([&Frame::new(11, "")]), vec![0xFF; 300_000]].concat();
+    client.write_all(&stream).unwrap_or_else(|error| panic!("round {round}: {error}"));
+    let received = answers(&read_to_end(client));
+    assert_eq!(received.len(), 1, "round {round}");
+    assert_eq!((received[0].opcode, &received[0].payload[..2]), (wire::CLOSE, &1002_u16.to_be_bytes()[..]));
+}
+
+/// Same as [`next_frame`], but skips keepalive pings, which arrive if a test takes long.
+pub(crate) fn next_answer(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
+    loop {
+        let frame = next_frame(client, received);
+        if frame.opcode != wire::PING {
+            return frame;
+        }
+    }
 }
 
 /// Reads the next frame. The bytes behind it stay in `received`.

@@ -1,29 +1,13 @@
 //! The phases of closing: flushing, waiting for the peer's Close, and draining the input that the peer still sends.
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Connection, Role, State, Timeout, Transmit};
+use ws_core::{Cause, CloseCode, Role, State, Timeout, Transmit};
 
 use crate::support::{
-    ROLES, at, at_millis, events, hear, open_with, receive, secs, sent,
+    ROLES, at, at_millis, cause, events, hear, open_with, quiet, receive, secs, sent,
     wire::{self, Frame},
-    written,
+    write, written,
 };
-
-/// Returns a connection without keepalive.
-fn quiet(role: Role) -> Connection {
-    open_with(role, |config| config.keepalive = None)
-}
-
-/// Writes up to `count` bytes, limited by the queued output.
-fn write(connection: &mut Connection, count: usize) {
-    let mut output = connection.transmit();
-    let count = count.min(output.remaining());
-    output.advance(count);
-}
-
-fn cause(connection: &Connection) -> Option<Cause> {
-    connection.closure().map(|closure| closure.cause)
-}
 
 #[test]
 fn while_closing_each_accepted_byte_starts_the_close_timeout_again() {

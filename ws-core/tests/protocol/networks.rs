@@ -28,8 +28,8 @@ impl Network {
     /// before it then, and the answer arrives in time: 4 s, delays of 1 s each way, a pause of 3 s on either side,
     /// and 2 s for a segment that is being sent on the way back at 1 KiB/s make 14 s.
     fn capacity(&self) -> usize {
-        let per_second = self.bandwidth as usize;
-        2 * per_second + 2 * per_second * self.delay.as_millis() as usize / 1000
+        let millis = 2000 + 2 * self.delay.as_millis() as u64;
+        (self.bandwidth * millis / 1000) as usize
     }
 
     /// Returns the maximum time for this number of bytes, without pauses.

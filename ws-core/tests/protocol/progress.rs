@@ -6,9 +6,9 @@ use bytes::Buf;
 use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, Timeout, Timestamp, Transmit};
 
 use crate::support::{
-    ROLES, at, at_millis, hear, open_with, secs, sent, text,
+    ROLES, at, at_millis, cause, hear, open_with, quiet, secs, sent, text,
     wire::{self, Frame, PING},
-    written,
+    write, written,
 };
 
 /// Returns a connection with pings every 10 s, each with a timeout of 4 s, and with no other deadlines.
@@ -20,22 +20,6 @@ fn pinging(role: Role) -> Connection {
         config.stall_timeout = None;
         config.write_buffer_size = usize::MAX;
     })
-}
-
-/// Returns a connection without keepalive.
-fn quiet(role: Role) -> Connection {
-    open_with(role, |config| config.keepalive = None)
-}
-
-/// Writes up to `count` bytes, limited by the queued output.
-fn write(connection: &mut Connection, count: usize) {
-    let mut output = connection.transmit();
-    let count = count.min(output.remaining());
-    output.advance(count);
-}
-
-fn cause(connection: &Connection) -> Option<Cause> {
-    connection.closure().map(|closure| closure.cause)
 }
 
 const DEAD: Option<Cause> = Some(Cause::Timeout(Timeout::Keepalive));

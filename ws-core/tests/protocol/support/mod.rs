@@ -4,12 +4,15 @@ pub(crate) mod http;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Buf as _;
 use proptest::test_runner::Config as ProptestConfig;
 pub(crate) use ws_core::testing::{
     Pair, ROLES, SEED, assembled, drained, other, pieces, receive, receive_pieces, reference, strategies,
     wire, written,
 };
-use ws_core::{CloseCode, CloseFrame, Config, Connection, Event, ProtocolError, Role, Timestamp, testing};
+use ws_core::{
+    Cause, CloseCode, CloseFrame, Config, Connection, Event, ProtocolError, Role, Timestamp, testing,
+};
 
 use self::wire::Frame;
 
@@ -35,6 +38,23 @@ pub(crate) fn open_with(role: Role, change: impl FnOnce(&mut Config)) -> Connect
 
 pub(crate) fn connect(role: Role, config: &Arc<Config>) -> Connection {
     testing::connect(role, config.clone())
+}
+
+/// Returns a connection without keepalive, opened at time zero.
+pub(crate) fn quiet(role: Role) -> Connection {
+    open_with(role, |config| config.keepalive = None)
+}
+
+/// Writes up to `count` bytes, limited by the queued output.
+pub(crate) fn write(connection: &mut Connection, count: usize) {
+    let mut output = connection.transmit();
+    let count = count.min(output.remaining());
+    output.advance(count);
+}
+
+/// Returns the cause of the end, if the connection has ended.
+pub(crate) fn cause(connection: &Connection) -> Option<Cause> {
+    connection.closure().map(|closure| closure.cause)
 }
 
 pub(crate) const fn secs(secs: u64) -> Duration {
