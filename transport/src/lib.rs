@@ -12,6 +12,7 @@ mod read_size;
 mod recycled;
 mod response;
 pub mod tls;
+pub mod work;
 
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
