@@ -13,7 +13,10 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use ws_transport::write_now;
+use ws_transport::{
+    work::{self, Work},
+    write_now,
+};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
@@ -79,12 +82,15 @@ impl Socket {
     /// Writes as much of `bytes` as the socket takes at once, with one system call. `Ok(None)` means that it takes none.
     pub(crate) fn write(&self, bytes: &impl bytes::Buf) -> io::Result<Option<usize>> {
         let first = bytes.chunk();
-        if first.len() == bytes.remaining() {
-            return write_now(&self.socket, &[IoSlice::new(first)]);
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = bytes.chunks_vectored(&mut slices);
-        write_now(&self.socket, &slices[..filled])
+        let written = if first.len() == bytes.remaining() {
+            write_now(&self.socket, &[IoSlice::new(first)])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = bytes.chunks_vectored(&mut slices);
+            write_now(&self.socket, &slices[..filled])?
+        };
+        work::spend(Work::Write(written.unwrap_or(0)));
+        Ok(written)
     }
 
     /// Writes all of `bytes`. Returns `false` if the socket takes none for `pause`, or not all until `deadline`.

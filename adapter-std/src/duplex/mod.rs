@@ -21,7 +21,10 @@ use std::{
 
 use rustix::event::PollFlags;
 use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
-use ws_transport::{Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn};
+use ws_transport::{
+    Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
+    work::{self, LastLooks, Work},
+};
 
 pub(crate) use self::sending::Flushed;
 use crate::{flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
@@ -44,25 +47,14 @@ pub(crate) struct Duplex {
     writer: Wake,
 }
 
-/// How long a thread waits for a message.
-#[derive(Debug)]
+/// How long a thread waits for a message. By default without end.
+#[derive(Debug, Default)]
 pub(crate) struct Patience {
     deadline: Option<Instant>,
-    looks: usize,
-}
-
-impl Default for Patience {
-    /// Waits without end.
-    fn default() -> Self {
-        Self { deadline: None, looks: Self::LOOKS }
-    }
+    looks: LastLooks,
 }
 
 impl Patience {
-    /// How many reads may follow the deadline, for a message that lies in the socket, before a peer that sends all the
-    /// time and never a message makes no difference any more.
-    const LOOKS: usize = 64;
-
     /// Waits as long as this from now on, or without end.
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -73,9 +65,10 @@ impl Patience {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// Returns `true` if there may be one more read after the deadline.
     fn may_look(&mut self) -> bool {
-        self.looks = self.looks.saturating_sub(1);
-        self.looks > 0
+        let late_by = self.deadline.map_or(Duration::ZERO, |deadline| deadline.elapsed());
+        self.looks.may_look(late_by)
     }
 }
 
@@ -196,21 +189,36 @@ impl Duplex {
     pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
         let mut reading = lock(&self.reading);
         loop {
-            reading.consume(|input| {
-                loop {
-                    let mut driver = self.driver();
-                    let event = driver.connection.receive(input);
-                    drop(driver);
+            work::begin_turn(None);
+            let is_over = reading.consume(|input| {
+                // A callback may take long, and it may write to many other connections.
+                while !work::is_turn_over() {
+                    let event = self.driver().connection.receive(input);
                     // The turns that follow return an error, as in `receive`.
-                    let Ok(Some(event)) = event else { return };
+                    let Ok(Some(event)) = event else { return false };
+                    work::spend(Work::of(&event));
                     handle(event);
                 }
+                true
             });
+            if is_over {
+                // The connection may keep input that was not received.
+                reading.receive_again();
+                self.keep_output_going();
+                continue;
+            }
             let turned = self.turn(&mut reading, Goal::Receive, &mut Patience::default())?;
             if let Turned::Ended(ended) = turned {
                 return ended;
             }
         }
+    }
+
+    /// Writes, and keeps the deadlines of output, before all input is received. Callbacks may take long for it.
+    fn keep_output_going(&self) {
+        let mut driver = self.driver();
+        driver.connection.handle_output_timeout(self.clock.now());
+        let _ = self.flush_from(driver);
     }
 
     /// Receives, and drops what comes, until the connection has ended.
@@ -225,9 +233,19 @@ impl Duplex {
         // If another thread receives, this is up to that one.
         if let Ok(mut reading) = self.reading.try_lock() {
             loop {
-                reading.consume(|input| {
-                    while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
+                work::begin_turn(None);
+                let is_over = reading.consume(|input| {
+                    while !work::is_turn_over() {
+                        let Ok(Some(event)) = self.driver().connection.receive(input) else { return false };
+                        work::spend(Work::of(&event));
+                    }
+                    true
                 });
+                if is_over {
+                    reading.receive_again();
+                    self.keep_output_going();
+                    continue;
+                }
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn finds the end.
