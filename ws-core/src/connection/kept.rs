@@ -98,10 +98,16 @@ impl Incoming {
         self.has_held_end() && is_drained && !self.has_event_without_input()
     }
 
+    /// Returns `true` if no further input is wanted, because the stream has ended or a message is inflated.
+    #[inline]
+    pub(super) fn has_enough(&self) -> bool {
+        self.partial.is_some() && (self.has_held_end() || self.is_deferred())
+    }
+
     /// Returns `true` if there may be an event without new input.
     #[inline]
     pub(super) fn has_kept_event(&self) -> bool {
-        self.is_holding() || self.has_event_without_input()
+        self.partial.is_some() && (self.is_holding() || self.has_event_without_input())
     }
 
     /// Returns `true` if there may be an event of the message in progress without any input.

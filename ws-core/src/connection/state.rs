@@ -39,8 +39,7 @@ impl Connection {
     #[inline]
     pub fn wants_read(&self) -> bool {
         let ended = self.closing.is_some() && (self.has_input_ended() || self.is_finished());
-        let keeps_input = self.incoming.has_held_end() || self.incoming.is_deferred();
-        !ended && !keeps_input && !self.outgoing.is_paused(&self.config)
+        !ended && !self.incoming.has_enough() && !self.outgoing.is_paused(&self.config)
     }
 
     /// Returns `true` if [`receive`](Self::receive) may return an event without new input. This is the case when the
