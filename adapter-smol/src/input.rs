@@ -11,7 +11,7 @@ use ws_transport::ReadSize;
 use crate::{socket::Socket, stream::Stream};
 
 /// How much one read takes at most.
-pub(crate) const SIZE: usize = 96 << 10;
+const SIZE: usize = 96 << 10;
 /// How often in turn it is read from a stream whose bytes nobody wants.
 const DRAINED_IN_TURN: usize = 4;
 /// How many buffers a thread keeps for reads to come.
@@ -102,8 +102,9 @@ impl Input {
         read_size: &mut ReadSize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let most = Socket::most_appended(message);
         let read = ready!(socket.poll_append(cx, message))?;
-        self.likely_more = message.len() == message.capacity();
+        self.likely_more = read == most;
         self.elsewhere = read > 0;
         read_size.read_in_place();
         Poll::Ready(Ok(read))

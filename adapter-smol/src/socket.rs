@@ -16,6 +16,9 @@ use rustix::{
 #[cfg(target_os = "linux")]
 use crate::watch::{Watch, Watched};
 
+/// Number of bytes that one read appends to a message that has much more capacity.
+const APPENDED_IN_TURN: usize = 512 << 10;
+
 /// A socket of the system, TCP or Unix-domain, and who tells when it is ready.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -57,10 +60,28 @@ impl Socket {
         self.poll_read_by(cx, buffer.len(), |socket| Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0))
     }
 
-    /// Reads to the end of what is there, as much as there is capacity for.
+    /// Returns how many bytes [`poll_append`](Self::poll_append) appends at most: as many as there is capacity for, but not
+    /// many more than a turn should read. The kernel can keep tens of megabytes for a socket.
+    pub(crate) const fn most_appended(bytes: &Vec<u8>) -> usize {
+        let spare = bytes.capacity() - bytes.len();
+        if spare > 2 * APPENDED_IN_TURN { APPENDED_IN_TURN } else { spare }
+    }
+
+    /// Appends the bytes that are there, at most [`most_appended`](Self::most_appended).
     pub(crate) fn poll_append(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let most = bytes.capacity() - bytes.len();
-        self.poll_read_by(cx, most, |socket| Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1))
+        let (before, most) = (bytes.len(), Self::most_appended(bytes));
+        if most == bytes.capacity() - before {
+            return self.poll_read_by(cx, most, |socket| {
+                Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1)
+            });
+        }
+        // Only initialized bytes can be a part of the capacity.
+        bytes.resize(before + most, 0);
+        let read = self
+            .poll_read_by(cx, most, |socket| Ok(recv(socket, &mut bytes[before..], RecvFlags::empty())?.0));
+        let appended = if let Poll::Ready(Ok(read)) = read { read } else { 0 };
+        bytes.truncate(before + appended);
+        read
     }
 
     fn poll_read_by(
@@ -136,6 +157,11 @@ impl Sockets {
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         self.watch.clone().drive()
     }
+
+    /// Wakes the tasks whose sockets are ready now. Returns `true` if there is any.
+    pub(crate) fn wake_ready(&self) -> bool {
+        self.watch.wake_ready()
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -152,5 +178,10 @@ impl Sockets {
     /// What has to run for those who wait for a socket to wake up. Ends with an error only.
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         std::future::pending()
+    }
+
+    /// Here the reactor of `async-io` wakes all tasks.
+    pub(crate) const fn wake_ready(&self) -> bool {
+        false
     }
 }

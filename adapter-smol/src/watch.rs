@@ -106,6 +106,16 @@ impl Watch {
         }
     }
 
+    /// Wakes the tasks to whose sockets something has happened by now. Returns `true` if there is any.
+    pub(crate) fn wake_ready(&self) -> bool {
+        let mut wakers = Vec::new();
+        // An error comes again when the epoll is asked next.
+        let _ = self.learn(&mut wakers);
+        let is_any = !wakers.is_empty();
+        wakers.into_iter().for_each(Waker::wake);
+        is_any
+    }
+
     /// Appends the wakers of tasks to whose sockets something has happened. Returns how many sockets there are.
     fn learn(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];

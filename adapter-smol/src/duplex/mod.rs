@@ -18,22 +18,16 @@ use std::{
 };
 
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, MessageAssembler};
+use ws_transport::{Clock, Driver, MessageAssembler, work};
 
 pub(crate) use self::assembling::Assembling;
 use crate::{
-    input::{self, Input},
+    input::Input,
     lazy_timer::LazyTimer,
     stream::Stream,
+    turns,
     waker_set::{WakerSet, Wakers},
 };
-
-/// How many bytes a task may read before other tasks get their turn: what one read takes at most.
-const BYTES_IN_TURN: usize = input::SIZE;
-/// How many messages or other events a task may receive before other tasks get their turn.
-const EVENTS_IN_TURN: usize = 256;
-/// A read counts as at least so many bytes.
-const MIN_READ: usize = BYTES_IN_TURN / 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -62,8 +56,9 @@ pub(crate) struct Inner {
     timer: LazyTimer,
     /// Keeps the deadlines of output for tasks that send. Created when one has to wait.
     write_timer: Option<Box<LazyTimer>>,
-    bytes_this_turn: usize,
-    events_this_turn: usize,
+    /// `true` if the task that receives has yielded, so that its next poll begins a turn. Otherwise it might find the
+    /// budget spent by another task of the thread, again and again.
+    has_yielded: bool,
     read_timeout: Option<Duration>,
     /// When the wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
@@ -95,8 +90,7 @@ impl Duplex {
             receiver: None,
             timer,
             write_timer: None,
-            bytes_this_turn: 0,
-            events_this_turn: 0,
+            has_yielded: false,
             read_timeout: None,
             stream_deadline: None,
             assembler: None,
@@ -153,14 +147,20 @@ impl Duplex {
 }
 
 impl Inner {
-    /// Leaves the rest of the turn to other tasks if this one has had its share. Returns `true` then.
-    fn yields(&mut self, cx: &Context<'_>) -> bool {
-        let yields = self.events_this_turn >= EVENTS_IN_TURN;
-        if yields {
-            self.events_this_turn = 0;
+    /// Begins the turn of the task that receives, if it has left the last one to other tasks.
+    fn resume(&mut self) {
+        if mem::take(&mut self.has_yielded) {
+            work::begin_turn(None);
+        }
+    }
+
+    /// Leaves the thread to other tasks.
+    fn yield_turn(&mut self, cx: &Context<'_>) {
+        self.has_yielded = true;
+        work::begin_turn(None);
+        if !turns::leave(cx.waker()) {
             self.wakers.add(cx.waker());
         }
-        yields
     }
 
     /// Wakes the task that receives, when the lock is released.

@@ -13,7 +13,7 @@ use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error};
+use ws_transport::{Clock, Error, work};
 
 use super::{
     Handle, Server, connection,
@@ -24,6 +24,7 @@ use crate::{
     opening::{Opening, ResponseTimeouts},
     socket::{Socket, Sockets, prepare_listener},
     stream::Stream,
+    turns::Turns,
 };
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
@@ -104,7 +105,7 @@ impl Listener {
             Executors::Here(executor, sockets) => {
                 // Among the connections: when it has woken some, it is their turn, and then its own again.
                 let driver = executor.spawn(sockets.driver());
-                future::or(serve, future::or(driver, run(executor))).await
+                future::or(serve, future::or(driver, run(executor, sockets))).await
             }
         };
         Ok(served?)
@@ -181,17 +182,31 @@ async fn refuse(_refusal: Refusal, stream: Stream) {
     Opening::new(stream, Clock::start(), None).respond_short(response, timeouts).await;
 }
 
-/// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if
-/// connections always have something to do.
-async fn run<T>(executor: &Executor<'_>) -> T {
-    const TICKS: usize = 8;
-    const TURN: Duration = Duration::from_millis(1);
+/// Runs connections. Other futures of the thread are polled after a short time, even if connections always have something
+/// to do. The clock is read after each task, because one can take long.
+async fn run<T>(executor: &Executor<'_>, sockets: &Sockets) -> T {
+    const TIME: Duration = Duration::from_millis(1);
+    let mut turns = Turns::default();
+    let mut resumed = Instant::now();
     loop {
-        let began = Instant::now();
-        while began.elapsed() < TURN {
-            for _ in 0..TICKS {
-                executor.tick().await;
+        let mut now = Instant::now();
+        let until = now + TIME;
+        while now < until {
+            work::begin_turn(Some(now));
+            let has_run = turns.run(|| executor.try_tick());
+            if !turns.is_empty() && (!has_run || now.saturating_duration_since(resumed) >= TIME) {
+                // Sockets that have become ready meanwhile come first.
+                if !sockets.wake_ready() || has_run {
+                    turns.resume_one();
+                    resumed = now;
+                }
+            } else if !has_run {
+                // The next task can take a while to come, which is not part of its turn.
+                work::begin_turn(None);
+                let mut tick = pin!(executor.tick());
+                poll_fn(|cx| turns.run(|| tick.as_mut().poll(cx))).await;
             }
+            now = Instant::now();
         }
         future::yield_now().await;
     }
