@@ -135,6 +135,9 @@ impl Duplex {
                     take(event, Assembling { assembler, recycled, read_size })
                 });
                 if taken.is_some() {
+                    if inner.driver.connection.wants_receive() {
+                        inner.input.receive_again();
+                    }
                     return Poll::Ready(Ok(taken));
                 }
             }

@@ -169,13 +169,18 @@ impl Duplex {
         let mut reading = lock(&self.reading);
         loop {
             while !reading.is_empty() {
+                let mut keeps_input = false;
                 let taken = reading.consume(|input| {
                     let mut driver = self.driver();
                     // After an error, the turns that follow write what is left, the Close at its end, and return it.
                     let event = driver.connection.receive(input).ok()??;
+                    keeps_input = driver.connection.wants_receive();
                     take(event, Owner(driver))
                 });
                 if taken.is_some() {
+                    if keeps_input {
+                        reading.receive_again();
+                    }
                     return Ok(taken);
                 }
             }

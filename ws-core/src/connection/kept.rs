@@ -98,10 +98,11 @@ impl Incoming {
         self.has_held_end() && is_drained && !self.has_event_without_input()
     }
 
-    /// Returns `true` if no further input is wanted, because the stream has ended or a message is inflated.
+    /// Returns `true` if no further input is wanted, because the stream has ended, a message is inflated, or other input
+    /// waits. A driver that read more before it has received that input would let it grow.
     #[inline]
     pub(super) fn has_enough(&self) -> bool {
-        self.partial.is_some() && (self.has_held_end() || self.is_deferred())
+        self.partial.is_some() && (self.is_holding() || self.is_deferred())
     }
 
     /// Returns `true` if there may be an event without new input.

@@ -34,7 +34,7 @@ pub enum State {
 impl Connection {
     /// Returns `true` if the driver should read from the network. Returns `false` after the end of the stream, while
     /// receiving is paused because the peer does not read the replies to its messages (see [`reply`](Self::reply)),
-    /// and while a large compressed message is inflated by several calls of [`receive`](Self::receive).
+    /// and while the connection keeps input that [`receive`](Self::receive) has not returned.
     #[must_use]
     #[inline]
     pub fn wants_read(&self) -> bool {

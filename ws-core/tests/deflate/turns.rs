@@ -99,6 +99,27 @@ fn while_a_message_is_inflated_the_driver_does_not_read() {
     assert!(!server.wants_read() && server.closure().is_some());
 }
 
+/// A driver may write and report the time between any two events. If it read then too, the kept input would grow.
+#[test]
+fn a_connection_that_keeps_input_wants_no_more() {
+    let mut server = server(|_| {});
+    let message = masked(Opcode::Text, true, true, &[0x4B, 0x04, 0x00].repeat(20_000));
+    let mut stream = message.repeat(10);
+    let mut messages = 0;
+    for read in stream.chunks_mut(96 << 10) {
+        assert!(server.wants_read() && !server.wants_receive());
+        let mut input = read;
+        loop {
+            messages += usize::from(server.receive(&mut input).unwrap().is_some());
+            if input.is_empty() && !server.wants_receive() {
+                break;
+            }
+            assert!(!input.is_empty() || !server.wants_read());
+        }
+    }
+    assert_eq!(messages, 10);
+}
+
 #[test]
 fn a_message_that_is_inflated_slowly_is_not_stalled() {
     let mut server = server(|config| {
