@@ -8,7 +8,10 @@ use std::{
 use bytes::Buf as _;
 use ws_core::{CloseCode, Closure};
 use ws_sessions::SessionBackend;
-use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
+use ws_transport::{
+    Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome,
+    work::{self, Work},
+};
 
 use crate::duplex::{Duplex, Inner};
 
@@ -32,6 +35,7 @@ impl Inner {
         }
         let Some(frame) = self.driver.take_prepared(message) else { return false };
         let written = self.stream.write_now(&frame);
+        work::spend(Work::Write(written));
         self.driver.written(written);
         self.output.push(frame.slice(written..));
         true

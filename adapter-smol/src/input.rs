@@ -11,7 +11,7 @@ use ws_transport::ReadSize;
 use crate::{socket::Socket, stream::Stream};
 
 /// Maximum number of bytes per read.
-pub(crate) const SIZE: usize = 96 << 10;
+const SIZE: usize = 96 << 10;
 /// Maximum number of reads per turn from a stream in order to discard its input.
 const DRAINED_IN_TURN: usize = 4;
 /// Maximum number of buffers that a thread keeps for later reads.
@@ -110,8 +110,9 @@ impl Input {
         read_size: &mut ReadSize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let most = Socket::most_appended(message);
         let read = ready!(socket.poll_append(cx, message))?;
-        self.likely_more = message.len() == message.capacity();
+        self.likely_more = read == most;
         self.elsewhere = read > 0;
         read_size.read_in_place();
         Poll::Ready(Ok(read))

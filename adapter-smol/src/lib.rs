@@ -54,6 +54,7 @@ mod opening;
 mod server;
 mod socket;
 mod stream;
+mod turns;
 mod waker_set;
 #[cfg(target_os = "linux")]
 mod watch;

@@ -16,6 +16,9 @@ use rustix::{
 #[cfg(target_os = "linux")]
 use crate::watch::{Watch, Watched};
 
+/// Number of bytes that one read appends to a message that has much more capacity.
+const APPENDED_IN_TURN: usize = 512 << 10;
+
 /// A TCP or Unix-domain socket, and the source of its readiness events.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -57,10 +60,28 @@ impl Socket {
         self.poll_read_by(cx, buffer.len(), |socket| Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0))
     }
 
-    /// Reads the available input into the spare capacity of `bytes`.
+    /// Returns the maximum number of bytes that [`poll_append`](Self::poll_append) appends: the spare capacity,
+    /// but not many more bytes than a turn should read. The kernel can keep tens of megabytes for a socket.
+    pub(crate) const fn most_appended(bytes: &Vec<u8>) -> usize {
+        let spare = bytes.capacity() - bytes.len();
+        if spare > 2 * APPENDED_IN_TURN { APPENDED_IN_TURN } else { spare }
+    }
+
+    /// Reads the available input into the spare capacity of `bytes`, at most [`most_appended`](Self::most_appended) bytes.
     pub(crate) fn poll_append(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let most = bytes.capacity() - bytes.len();
-        self.poll_read_by(cx, most, |socket| Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1))
+        let (before, most) = (bytes.len(), Self::most_appended(bytes));
+        if most == bytes.capacity() - before {
+            return self.poll_read_by(cx, most, |socket| {
+                Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1)
+            });
+        }
+        // Only initialized bytes can be a part of the capacity.
+        bytes.resize(before + most, 0);
+        let read = self
+            .poll_read_by(cx, most, |socket| Ok(recv(socket, &mut bytes[before..], RecvFlags::empty())?.0));
+        let appended = if let Poll::Ready(Ok(read)) = read { read } else { 0 };
+        bytes.truncate(before + appended);
+        read
     }
 
     fn poll_read_by(
@@ -138,6 +159,11 @@ impl Sockets {
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         self.watch.clone().drive()
     }
+
+    /// Wakes the tasks whose sockets are ready now. Returns `true` if there is any.
+    pub(crate) fn wake_ready(&self) -> bool {
+        self.watch.wake_ready()
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -154,5 +180,10 @@ impl Sockets {
     /// Returns a future that never ends, because `async-io` wakes the tasks.
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         std::future::pending()
+    }
+
+    /// Here the reactor of `async-io` wakes all tasks.
+    pub(crate) const fn wake_ready(&self) -> bool {
+        false
     }
 }

@@ -107,6 +107,16 @@ impl Watch {
         }
     }
 
+    /// Wakes the tasks whose sockets have new events. Returns `true` if there are any.
+    pub(crate) fn wake_ready(&self) -> bool {
+        let mut wakers = Vec::new();
+        // The next wait on the epoll returns the error again.
+        let _ = self.learn(&mut wakers);
+        let is_any = !wakers.is_empty();
+        wakers.into_iter().for_each(Waker::wake);
+        is_any
+    }
+
     /// Appends the wakers of the tasks whose sockets have new events. Returns the number of sockets with events.
     fn learn(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];

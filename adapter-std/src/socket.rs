@@ -13,7 +13,11 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use ws_transport::{Addresses, write_now};
+use ws_transport::{
+    Addresses,
+    work::{self, Work},
+    write_now,
+};
 
 /// Maximum number of slices in one write.
 const SLICES: usize = 16;
@@ -82,12 +86,15 @@ impl Socket {
     /// Writes with one system call, without waiting. `Ok(None)` means that the socket accepts no bytes for now.
     pub(crate) fn write(&self, bytes: &impl bytes::Buf) -> io::Result<Option<usize>> {
         let first = bytes.chunk();
-        if first.len() == bytes.remaining() {
-            return write_now(&self.socket, &[IoSlice::new(first)]);
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = bytes.chunks_vectored(&mut slices);
-        write_now(&self.socket, &slices[..filled])
+        let written = if first.len() == bytes.remaining() {
+            write_now(&self.socket, &[IoSlice::new(first)])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = bytes.chunks_vectored(&mut slices);
+            write_now(&self.socket, &slices[..filled])?
+        };
+        work::spend(Work::Write(written.unwrap_or(0)));
+        Ok(written)
     }
 
     /// Writes all of `bytes`. Returns `false` if the socket accepts none for `pause`, or not all until `deadline`.

@@ -16,6 +16,7 @@ mod recycled;
 mod response;
 pub mod tls;
 mod traffic;
+pub mod work;
 
 pub use addresses::Addresses;
 pub use assembler::MessageAssembler;

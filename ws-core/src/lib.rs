@@ -37,7 +37,8 @@
 //! 1. **Read only while [`wants_read`] returns `true`.** It returns `false` while too many replies wait to be written.
 //!    A driver that continues to read is correct, but only the peer then limits its memory.
 //! 2. **Call [`receive`] until it returns `None` or an error**, after each read, and also without new input while
-//!    [`wants_receive`] returns `true`. The connection keeps input that arrives while receiving is paused.
+//!    [`wants_receive`] returns `true`. The connection keeps input that arrives while receiving is paused, and the rest
+//!    of a compressed message that takes long to inflate. Write and report the time between such calls.
 //! 3. **Answer with [`reply`]**, which is never refused for lack of room. Use [`send`] for messages that are not
 //!    answers. It returns `BufferFull` while too much output waits, and the message has to be sent again later.
 //! 4. **After an error, continue**: the connection has failed, and its Close has to be written.

@@ -18,22 +18,16 @@ use std::{
 };
 
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Addresses, Clock, Driver, MessageAssembler};
+use ws_transport::{Addresses, Clock, Driver, MessageAssembler, work};
 
 pub(crate) use self::assembling::Assembling;
 use crate::{
-    input::{self, Input},
+    input::Input,
     lazy_timer::LazyTimer,
     stream::Stream,
+    turns,
     waker_set::{WakerSet, Wakers},
 };
-
-/// Maximum number of bytes that a task reads before other tasks run: the maximum size of one read.
-const BYTES_IN_TURN: usize = input::SIZE;
-/// Maximum number of messages and other events that a task receives before other tasks run.
-const EVENTS_IN_TURN: usize = 256;
-/// Minimum number of bytes that a read counts for.
-const MIN_READ: usize = BYTES_IN_TURN / 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -64,8 +58,9 @@ pub(crate) struct Inner {
     timer: LazyTimer,
     /// Timer for the output deadlines of tasks that send. Created when the first task has to wait.
     write_timer: Option<Box<LazyTimer>>,
-    bytes_this_turn: usize,
-    events_this_turn: usize,
+    /// `true` if the task that receives has yielded, so that its next poll begins a turn. Otherwise it might find the
+    /// budget spent by another task of the thread, again and again.
+    has_yielded: bool,
     read_timeout: Option<Duration>,
     /// Time at which the current wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
@@ -98,8 +93,7 @@ impl Duplex {
             receiver: None,
             timer,
             write_timer: None,
-            bytes_this_turn: 0,
-            events_this_turn: 0,
+            has_yielded: false,
             read_timeout: None,
             stream_deadline: None,
             assembler: None,
@@ -157,14 +151,20 @@ impl Duplex {
 }
 
 impl Inner {
-    /// Returns `true` if this task has used up its turn. The task is then woken again, so that other tasks run first.
-    fn yields(&mut self, cx: &Context<'_>) -> bool {
-        let yields = self.events_this_turn >= EVENTS_IN_TURN;
-        if yields {
-            self.events_this_turn = 0;
+    /// Begins the turn of the task that receives, if the task has left its last turn to other tasks.
+    fn resume(&mut self) {
+        if mem::take(&mut self.has_yielded) {
+            work::begin_turn(None);
+        }
+    }
+
+    /// Yields to other tasks of the thread.
+    fn yield_turn(&mut self, cx: &Context<'_>) {
+        self.has_yielded = true;
+        work::begin_turn(None);
+        if !turns::leave(cx.waker()) {
             self.wakers.add(cx.waker());
         }
-        yields
     }
 
     /// Wakes the task that receives, after the lock is released.

@@ -10,9 +10,12 @@ use std::{
 
 use futures_lite::Future;
 use ws_core::{Event, State, Timestamp};
-use ws_transport::{Deadline, Driver, Error, InputEnd, Step, Turn};
+use ws_transport::{
+    Deadline, Driver, Error, InputEnd, Step, Turn,
+    work::{self, LastLooks, Work},
+};
 
-use super::{Assembling, BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
+use super::{Assembling, Duplex, Inner};
 use crate::stream::Stream;
 
 /// Result of a turn.
@@ -46,29 +49,19 @@ enum Goal {
 #[derive(Debug, Default)]
 pub(crate) struct Wait {
     until: Option<Option<Timestamp>>,
-    /// Number of reads after the deadline.
-    looks: usize,
+    /// Reads after the deadline.
+    looks: LastLooks,
     /// `true` if the last of these reads is known to have found nothing.
     has_looked: bool,
 }
 
 impl Wait {
-    /// Maximum number of reads after the deadline. They find a message that is already in the socket. The limit stops
-    /// a peer that always sends data but never completes a message.
-    const LOOKS: usize = 64;
-
-    pub(crate) const fn forever() -> Self {
+    pub(crate) fn forever() -> Self {
         Self::until(None)
     }
 
-    const fn until(deadline: Option<Timestamp>) -> Self {
-        Self { until: Some(deadline), looks: 0, has_looked: false }
-    }
-
-    /// Returns `true` if another read after the deadline is allowed.
-    fn may_look(&mut self) -> bool {
-        self.looks += 1;
-        self.looks < Self::LOOKS
+    fn until(deadline: Option<Timestamp>) -> Self {
+        Self { until: Some(deadline), ..Self::default() }
     }
 
     fn deadline(&mut self, timeout: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
@@ -125,22 +118,26 @@ impl Duplex {
     ) -> Poll<Result<Option<T>, Error>> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        if inner.yields(cx) {
-            return Poll::Pending;
-        }
+        inner.resume();
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
+                if work::is_turn_over() {
+                    return self.poll_yield(inner, cx, wait).map(Err);
+                }
                 let Inner { driver, input, assembler, .. } = inner;
                 let taken = input.consume(|input| {
                     // After an error, the next turns write the remaining output, which ends with the Close, and then
                     // return the error.
                     let event = driver.receive(input).ok()??;
                     let Driver { recycled, read_size, .. } = driver;
+                    work::spend(Work::of(&event));
                     take(event, Assembling { assembler, recycled, read_size })
                 });
                 if taken.is_some() {
-                    inner.events_this_turn += 1;
+                    if inner.driver.connection.wants_receive() {
+                        inner.input.receive_again();
+                    }
                     return Poll::Ready(Ok(taken));
                 }
             }
@@ -164,33 +161,31 @@ impl Duplex {
         cx: &mut Context<'_>,
         mut handle: impl FnMut(Event<'_>),
     ) -> Poll<Result<(), Error>> {
-        let mut registered = false;
+        let (mut registered, mut forever) = (false, Wait::forever());
+        self.lock().resume();
         loop {
             // Take the input out of the lock. This is possible because no other task receives.
             let mut input = mem::take(&mut self.lock().input);
-            input.consume(|input| {
-                loop {
-                    let mut inner = self.lock();
-                    if inner.events_this_turn >= EVENTS_IN_TURN {
-                        return;
-                    }
-                    let event = inner.driver.receive(input);
-                    inner.events_this_turn += 1;
-                    drop(inner);
+            let is_over = input.consume(|input| {
+                // A callback may take long, and it may write to many other connections.
+                while !work::is_turn_over() {
+                    let event = self.lock().driver.receive(input);
                     // The next turns return the error, as in `poll_receive`.
-                    let Ok(Some(event)) = event else { return };
+                    let Ok(Some(event)) = event else { return false };
+                    work::spend(Work::of(&event));
                     handle(event);
                 }
+                true
             });
             let mut guard = self.lock();
             let inner = &mut *guard;
             inner.input = input;
-            if inner.yields(cx) {
+            if is_over {
                 // The connection may contain input that this turn has not received.
                 inner.input.receive_again();
-                return Poll::Pending;
+                return self.poll_yield(inner, cx, &mut forever).map(Err);
             }
-            let turned = self.poll_turn(inner, cx, Goal::Receive, &mut Wait::forever(), &mut registered);
+            let turned = self.poll_turn(inner, cx, Goal::Receive, &mut forever, &mut registered);
             if let Turned::Ended(ended) = ready!(turned)? {
                 return Poll::Ready(ended);
             }
@@ -244,16 +239,41 @@ impl Duplex {
     pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let mut registered = false;
+        inner.resume();
+        let (mut registered, mut forever) = (false, Wait::forever());
         loop {
             let Inner { driver, input, .. } = inner;
-            input.consume(|input| while driver.receive(input).is_ok_and(|event| event.is_some()) {});
-            match ready!(self.poll_turn(inner, cx, Goal::Drain, &mut Wait::forever(), &mut registered)) {
+            let is_over = input.consume(|input| {
+                while !work::is_turn_over() {
+                    let Ok(Some(event)) = driver.receive(input) else { return false };
+                    work::spend(Work::of(&event));
+                }
+                true
+            });
+            if is_over {
+                inner.input.receive_again();
+                return self.poll_yield(inner, cx, &mut forever).map(|_| ());
+            }
+            match ready!(self.poll_turn(inner, cx, Goal::Drain, &mut forever, &mut registered)) {
                 Ok(Turned::Ended(_)) => return Poll::Ready(()),
                 // The next turn detects the end.
                 Ok(Turned::Received) | Err(_) => {}
             }
         }
+    }
+
+    /// Yields to other tasks although input is left. Deadlines that do not depend on this input are kept.
+    fn poll_yield(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>, wait: &mut Wait) -> Poll<Error> {
+        let now = self.clock.now();
+        inner.driver.connection.handle_output_timeout(now);
+        // If it fails, the next read reports that.
+        let _ = self.poll_flush(inner, cx);
+        let deadline = wait.deadline(inner.read_timeout, now).filter(|deadline| *deadline <= now);
+        if deadline.is_some_and(|deadline| !wait.looks.may_look(now.saturating_duration_since(deadline))) {
+            return Poll::Ready(Error::Timeout(Deadline::Read));
+        }
+        inner.yield_turn(cx);
+        Poll::Pending
     }
 
     /// Does all work that is due between two checks of the input: reads, passes the time to the driver, and writes.
@@ -270,13 +290,12 @@ impl Duplex {
         loop {
             // A read that did not fill its buffer has emptied the socket. Wait without another read.
             let listens = inner.input.is_empty() && inner.driver.wants_read();
-            let budget_spent = inner.bytes_this_turn >= BYTES_IN_TURN;
+            let budget_spent = work::is_spent();
             if listens && !*registered && !budget_spent && self.poll_input(inner, cx).is_ready() {
                 wait.has_looked = false;
                 return Poll::Ready(Ok(Turned::Received));
             }
             *registered |= listens && !budget_spent;
-            (inner.bytes_this_turn, inner.events_this_turn) = (0, 0);
 
             let now = self.clock.now();
             match inner.driver.begin_turn(now) {
@@ -303,22 +322,27 @@ impl Duplex {
                 continue;
             }
             let deadline = wait.deadline(inner.read_timeout, now);
-            let is_late = deadline.is_some_and(|deadline| deadline <= now);
-            if is_late && (!read || mem::replace(&mut wait.has_looked, true) || !wait.may_look()) {
+            let late_by = deadline.filter(|deadline| *deadline <= now);
+            let late_by = late_by.map(|deadline| now.saturating_duration_since(deadline));
+            if let Some(late_by) = late_by
+                && (!read || mem::replace(&mut wait.has_looked, true) || !wait.looks.may_look(late_by))
+            {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
             }
             if budget_spent {
-                // Let other tasks run. Due work has been done although the peer never pauses.
-                inner.wakers.add(cx.waker());
+                // Due work has been done although the peer never pauses.
+                inner.yield_turn(cx);
                 return Poll::Pending;
             }
-            if is_late {
+            if late_by.is_some() {
                 // Read the input that has arrived before the deadline takes effect.
                 inner.input.likely_more = true;
                 *registered = false;
                 continue;
             }
             let due = until.into_iter().chain(deadline).min();
+            // Whatever this thread does next is not part of this turn.
+            work::begin_turn(None);
             ready!(self.poll_deadline(inner, cx, due, now));
             // Some time has passed without a message.
             inner.driver.recycled.release();
@@ -329,7 +353,7 @@ impl Duplex {
     fn poll_input(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
         if inner.input.likely_more || inner.stream.poll_readable(cx).is_ready() {
             if let Poll::Ready(read) = self.poll_read(inner, cx) {
-                inner.bytes_this_turn += read.max(MIN_READ);
+                work::spend(Work::Read(read));
                 return Poll::Ready(());
             }
             inner.input.likely_more = false;
@@ -345,6 +369,7 @@ impl Duplex {
         };
         match step {
             Step::Receive => {
+                work::spend(Work::Inflating);
                 inner.input.receive_again();
                 Next::Turned(Turned::Received)
             }

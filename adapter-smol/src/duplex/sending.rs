@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Chunk, CloseCode, Message, SendError, State, Transmit};
-use ws_transport::{Driver, Error};
+use ws_transport::{
+    Driver, Error,
+    work::{self, Work},
+};
 
 use super::{Duplex, Inner, Locked};
 use crate::{stream::Stream, waker_set::WakerSet};
@@ -18,6 +21,8 @@ use crate::{stream::Stream, waker_set::WakerSet};
 const SLICES: usize = 16;
 /// Maximum capacity in bytes of an output block that is freed as soon as it is written.
 const SMALL_BLOCK: usize = 1024;
+/// How many bytes are written before other tasks get their turn.
+const WRITTEN_IN_TURN: usize = 512 << 10;
 
 /// Queueing.
 impl Duplex {
@@ -262,7 +267,10 @@ impl Inner {
             && connection.state() == State::Open
     }
 
+    /// Writes until nothing is left, the stream accepts no more, or a large share is written: a peer that reads as fast
+    /// as this end writes must not keep the thread from others.
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut left = WRITTEN_IN_TURN;
         loop {
             if !self.output.has_remaining() && (self.unflushed == 0 || !self.driver.is_secure()) {
                 self.driver.take_output(&mut self.output);
@@ -286,12 +294,18 @@ impl Inner {
             match ready!(self.stream.poll_write(cx, &slices[..filled])) {
                 Ok(0) => return Poll::Ready(Err(self.fail_output(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => {
+                    work::spend(Work::Write(written));
                     self.output.advance(written);
                     if self.stream.buffers() {
                         self.unflushed += written;
                         self.driver.connection.note_progress();
                     } else {
                         self.driver.written(written);
+                    }
+                    left = left.saturating_sub(written);
+                    if left == 0 && self.output.has_remaining() {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 Err(error) => return Poll::Ready(Err(self.fail_output(error))),

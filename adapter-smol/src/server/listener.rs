@@ -13,7 +13,7 @@ use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error, ListeningSocket, accept_failure};
+use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
 
 use super::{
     Handle, Server, connection,
@@ -24,6 +24,7 @@ use crate::{
     opening::{Opening, ResponseTimeouts},
     socket::{Socket, Sockets, prepare_listener},
     stream::Stream,
+    turns::Turns,
 };
 
 /// Pause in accepting when the process has run out of file descriptors or memory.
@@ -107,7 +108,7 @@ impl Listener {
                 // Run the driver as one of the connection tasks. After it has woken some of them, they run before its
                 // next turn.
                 let driver = executor.spawn(sockets.driver());
-                future::or(serve, future::or(driver, run(executor))).await
+                future::or(serve, future::or(driver, run(executor, sockets))).await
             }
         };
         Ok(served?)
@@ -194,17 +195,31 @@ async fn refuse(_refusal: Refusal, stream: Stream) {
     Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
 }
 
-/// Runs connections, and yields to other tasks of the same thread every millisecond. Therefore busy connections
-/// cannot starve those tasks.
-async fn run<T>(executor: &Executor<'_>) -> T {
-    const TICKS: usize = 8;
-    const TURN: Duration = Duration::from_millis(1);
+/// Runs connections, and yields to other futures of the same thread every millisecond. Therefore busy connections cannot
+/// starve them. The clock is read after each task, because one task can take long.
+async fn run<T>(executor: &Executor<'_>, sockets: &Sockets) -> T {
+    const TIME: Duration = Duration::from_millis(1);
+    let mut turns = Turns::default();
+    let mut resumed = Instant::now();
     loop {
-        let began = Instant::now();
-        while began.elapsed() < TURN {
-            for _ in 0..TICKS {
-                executor.tick().await;
+        let mut now = Instant::now();
+        let until = now + TIME;
+        while now < until {
+            work::begin_turn(Some(now));
+            let has_run = turns.run(|| executor.try_tick());
+            if !turns.is_empty() && (!has_run || now.saturating_duration_since(resumed) >= TIME) {
+                // Sockets that have become ready meanwhile come first.
+                if !sockets.wake_ready() || has_run {
+                    turns.resume_one();
+                    resumed = now;
+                }
+            } else if !has_run {
+                // The next task can take a while to come, which is not part of its turn.
+                work::begin_turn(None);
+                let mut tick = pin!(executor.tick());
+                poll_fn(|cx| turns.run(|| tick.as_mut().poll(cx))).await;
             }
+            now = Instant::now();
         }
         future::yield_now().await;
     }

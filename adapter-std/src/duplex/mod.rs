@@ -26,7 +26,10 @@ use std::{
 
 use rustix::event::PollFlags;
 use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
-use ws_transport::{Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn};
+use ws_transport::{
+    Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
+    work::{self, LastLooks, Work},
+};
 
 pub(crate) use self::{sending::Flushed, unattended::Wants};
 use crate::{attached::HandlerState, flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
@@ -53,25 +56,14 @@ pub(crate) struct Duplex {
     writer: Wake,
 }
 
-/// Limits of the wait for a message.
-#[derive(Debug)]
+/// Limits of the wait for a message. Default: no deadline.
+#[derive(Debug, Default)]
 pub(crate) struct Patience {
     deadline: Option<Instant>,
-    looks: usize,
-}
-
-impl Default for Patience {
-    /// Creates limits for a wait without a deadline.
-    fn default() -> Self {
-        Self { deadline: None, looks: Self::LOOKS }
-    }
+    looks: LastLooks,
 }
 
 impl Patience {
-    /// Maximum number of reads after the deadline, for a message that is already in the socket. Without this limit, a
-    /// peer that sends constantly but completes no message could extend the wait forever.
-    const LOOKS: usize = 64;
-
     /// Creates limits for a wait of this duration from now on. `None`: no deadline.
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -82,9 +74,10 @@ impl Patience {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// Returns `true` if there may be one more read after the deadline.
     fn may_look(&mut self) -> bool {
-        self.looks = self.looks.saturating_sub(1);
-        self.looks > 0
+        let late_by = self.deadline.map_or(Duration::ZERO, |deadline| deadline.elapsed());
+        self.looks.may_look(late_by)
     }
 }
 
@@ -187,14 +180,19 @@ impl Duplex {
         let mut reading = lock(&self.reading);
         loop {
             while !reading.is_empty() {
+                let mut keeps_input = false;
                 let taken = reading.consume(|input| {
                     let mut driver = self.driver();
                     // After an error, the following turns write the remaining output, including the Close, and return
                     // the error.
                     let event = driver.receive(input).ok()??;
+                    keeps_input = driver.connection.wants_receive();
                     take(event, Owner(driver))
                 });
                 if taken.is_some() {
+                    if keeps_input {
+                        reading.receive_again();
+                    }
                     return Ok(taken);
                 }
             }
@@ -208,21 +206,36 @@ impl Duplex {
     pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
         let mut reading = lock(&self.reading);
         loop {
-            reading.consume(|input| {
-                loop {
-                    let mut driver = self.driver();
-                    let event = driver.receive(input);
-                    drop(driver);
+            work::begin_turn(None);
+            let is_over = reading.consume(|input| {
+                // A callback may take long, and it may write to many other connections.
+                while !work::is_turn_over() {
+                    let event = self.driver().receive(input);
                     // The following turns return the error, as in `receive`.
-                    let Ok(Some(event)) = event else { return };
+                    let Ok(Some(event)) = event else { return false };
+                    work::spend(Work::of(&event));
                     handle(event);
                 }
+                true
             });
+            if is_over {
+                // The connection may keep input that was not received.
+                reading.receive_again();
+                self.keep_output_going();
+                continue;
+            }
             let turned = self.turn(&mut reading, Goal::Receive, &mut Patience::default())?;
             if let Turned::Ended(ended) = turned {
                 return ended;
             }
         }
+    }
+
+    /// Writes output and checks its deadlines before all input is received, because callbacks may take long for the input.
+    fn keep_output_going(&self) {
+        let mut driver = self.driver();
+        driver.connection.handle_output_timeout(self.clock.now());
+        let _ = self.flush_from(driver);
     }
 
     /// Receives and drops all events until the connection has ended.
@@ -237,7 +250,12 @@ impl Duplex {
         // If another thread receives, that thread waits for the end.
         if let Some(mut reading) = self.try_receive() {
             loop {
-                self.discard_received(&mut reading);
+                work::begin_turn(None);
+                if self.discard_received(&mut reading) {
+                    reading.receive_again();
+                    self.keep_output_going();
+                    continue;
+                }
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn detects the end.
@@ -255,9 +273,16 @@ impl Duplex {
         self.reading.try_lock().ok()
     }
 
-    /// Receives the bytes that were already read, and drops their events.
-    fn discard_received(&self, reading: &mut ReadBuffer) {
-        reading.consume(|input| while self.driver().receive(input).is_ok_and(|it| it.is_some()) {});
+    /// Receives the bytes that were already read, and drops their events, until the turn is over. Returns `true` if the
+    /// connection may contain input that was not received.
+    fn discard_received(&self, reading: &mut ReadBuffer) -> bool {
+        reading.consume(|input| {
+            while !work::is_turn_over() {
+                let Ok(Some(event)) = self.driver().receive(input) else { return false };
+                work::spend(Work::of(&event));
+            }
+            true
+        })
     }
 
     /// Looks at the input for a thread that sends, if no thread receives and the last look is not recent.

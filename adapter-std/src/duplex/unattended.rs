@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rustix::event::PollFlags;
 use ws_core::{CloseCode, Connection, State};
-use ws_transport::{Deadline, Error};
+use ws_transport::{Deadline, Error, work};
 
 use super::{Duplex, Goal, Patience, Turned};
 
@@ -33,7 +33,11 @@ impl Duplex {
         }
         let mut reading = self.try_receive()?;
         for _ in 0..TURNS {
-            self.discard_received(&mut reading);
+            work::begin_turn(None);
+            if self.discard_received(&mut reading) {
+                reading.receive_again();
+                continue;
+            }
             match self.turn(&mut reading, Goal::Drain, &mut Patience::new(Some(Duration::ZERO))) {
                 Ok(Turned::Ended(_)) => {
                     drop(reading);

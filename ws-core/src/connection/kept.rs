@@ -1,12 +1,12 @@
-//! Input that is kept while receiving is paused, and the end of the stream behind it.
+//! Input that is kept while receiving is paused or deferred, and the end of the stream behind it.
 
 use alloc::vec::Vec;
 use core::mem;
 
 use super::receive::Incoming;
-use crate::{Config, Event, ProtocolError};
+use crate::{Config, Event, ProtocolError, extension::Quota};
 
-/// Input that has to wait until replies are written.
+/// Input that has to wait until replies are written, or until the next call.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     bytes: Vec<u8>,
@@ -44,7 +44,7 @@ impl Held {
 }
 
 impl Incoming {
-    /// Returns `true` if the connection keeps input that arrived while receiving was paused.
+    /// Returns `true` if the connection keeps input that could not be received when it arrived.
     #[inline]
     pub(super) fn is_holding(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| !partial.held.is_empty())
@@ -57,7 +57,7 @@ impl Incoming {
         self.was_paused = true;
     }
 
-    /// Keeps input while receiving is paused.
+    /// Keeps input while receiving is paused or deferred.
     pub(super) fn hold(&mut self, input: &mut &mut [u8]) {
         if !input.is_empty() {
             self.received = true;
@@ -67,9 +67,14 @@ impl Incoming {
     }
 
     /// Works as [`next`](Self::next), with the input that is kept.
-    pub(super) fn next_held(&mut self, config: &Config) -> Result<Option<Event<'static>>, ProtocolError> {
+    pub(super) fn next_held(
+        &mut self,
+        config: &Config,
+        quota: &mut Quota,
+    ) -> Result<Option<Event<'static>>, ProtocolError> {
         let mut held = self.partial.as_mut().map(|partial| mem::take(&mut partial.held)).unwrap_or_default();
-        let event = held.consume(|input| self.next(input, config).map(|event| event.map(Event::into_owned)));
+        let event =
+            held.consume(|input| self.next(input, config, quota).map(|event| event.map(Event::into_owned)));
         if !held.is_empty() {
             self.partial.get_or_insert_default().held = held;
         }
@@ -90,12 +95,25 @@ impl Incoming {
     /// Returns `true` if nothing is kept except the end of the stream.
     pub(super) fn is_at_held_end(&self) -> bool {
         let is_drained = self.partial.as_ref().is_some_and(|partial| partial.held.is_drained());
-        self.has_held_end() && is_drained && !self.is_frame_complete()
+        self.has_held_end() && is_drained && !self.has_event_without_input()
+    }
+
+    /// Returns `true` if no further input is wanted, because the stream has ended, a message is inflated, or other input
+    /// waits. A driver that read more before it has received that input would let it grow.
+    #[inline]
+    pub(super) fn has_enough(&self) -> bool {
+        self.partial.is_some() && (self.is_holding() || self.is_deferred())
     }
 
     /// Returns `true` if there may be an event without new input.
     #[inline]
     pub(super) fn has_kept_event(&self) -> bool {
-        self.is_holding() || self.is_frame_complete()
+        self.partial.is_some() && (self.is_holding() || self.has_event_without_input())
+    }
+
+    /// Returns `true` if there may be an event of the message in progress without any input.
+    #[inline]
+    pub(super) fn has_event_without_input(&self) -> bool {
+        self.is_frame_complete() || self.is_deferred()
     }
 }

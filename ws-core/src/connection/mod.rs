@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     Cause, CloseCode, CloseFrame, Config, Event, Message, ProtocolError, Side, Timeout, Timestamp,
-    frame::Opcode, utf8,
+    extension::Quota, frame::Opcode, utf8,
 };
 
 /// One end of a WebSocket connection after the opening handshake.
@@ -94,6 +94,10 @@ impl Connection {
     /// connection keeps the rest of the input. It returns the events in that input after replies are written: call it
     /// with an empty input, or with the next one, while [`wants_receive`](Self::wants_receive) returns `true`.
     ///
+    /// One call inflates at most about 256 KiB of a compressed message, so that its duration is bounded. If the message
+    /// continues, this method returns `None`, and the connection keeps the rest of the input in the same way. A driver
+    /// of many connections can serve the others before it calls this method again.
+    ///
     /// After the peer's Close is received or the connection has failed, all further input is dropped.
     ///
     /// # Errors
@@ -126,6 +130,7 @@ impl Connection {
         if input.is_empty() && self.closing.is_none() && self.incoming.is_quiet() {
             return Ok(None);
         }
+        let mut quota = Quota::new();
         loop {
             if self.ignores_input() {
                 *input = &mut [];
@@ -140,14 +145,14 @@ impl Connection {
                 continue;
             }
             let is_held = self.incoming.is_holding();
-            if !is_held && input.is_empty() && !self.incoming.is_frame_complete() {
+            if !is_held && input.is_empty() && !self.incoming.has_event_without_input() {
                 return Ok(None);
             }
             self.incoming.received = true;
             let event = if is_held {
-                self.incoming.next_held(&self.config)
+                self.incoming.next_held(&self.config, &mut quota)
             } else {
-                self.incoming.next(input, &self.config)
+                self.incoming.next(input, &self.config, &mut quota)
             };
             match event {
                 Ok(Some(event @ (Event::Message(_) | Event::Chunk(_)))) => return Ok(Some(event)),
@@ -155,6 +160,10 @@ impl Connection {
                     if self.react(&event) {
                         return Ok(Some(event));
                     }
+                }
+                Ok(None) if self.incoming.is_deferred() => {
+                    self.incoming.hold(input);
+                    return Ok(None);
                 }
                 Ok(None) if is_held => {}
                 Ok(None) => return Ok(None),

@@ -11,7 +11,7 @@ use crate::{
 /// State that the next bytes continue. While it exists, the fast path for whole messages is not taken.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    /// Input that arrived while receiving was paused.
+    /// Input that arrived while receiving was paused or deferred.
     pub(super) held: Held,
     /// The message in progress.
     pub(super) message: Option<OpenMessage>,
@@ -45,12 +45,22 @@ pub(super) struct OpenFrame {
 impl OpenFrame {
     /// Unmasks the next piece of the payload.
     pub(super) fn unmask(&mut self, piece: &mut [u8]) {
-        self.remaining = self.remaining.saturating_sub(piece.len() as u64);
+        self.mask(piece);
+        self.advance(piece.len());
+    }
+
+    /// Applies the mask to a piece that begins at the next byte. Twice it changes nothing.
+    pub(super) fn mask(&self, piece: &mut [u8]) {
         // The key is zero if the frame is not masked.
         if self.key != [0; 4] {
             apply_mask(piece, self.key);
-            self.key = rotate_key(self.key, piece.len());
         }
+    }
+
+    /// Moves on by `len` bytes of the payload.
+    pub(super) fn advance(&mut self, len: usize) {
+        self.remaining = self.remaining.saturating_sub(len as u64);
+        self.key = rotate_key(self.key, len);
     }
 }
 
@@ -58,6 +68,9 @@ impl OpenFrame {
 pub(super) struct OpenMessage {
     pub(super) payload: Payload,
     pub(super) compressed: bool,
+    /// `true` if inflating has stopped because a call of `receive` has done its share of work. The next call continues
+    /// without new input.
+    pub(super) deferred: bool,
     /// Total size in bytes that the frames so far have announced.
     pub(super) size: u64,
     pub(super) fragments: usize,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Timestamp, Utf8Decoder,
-    extension::Inflater,
+    extension::{Inflater, Quota},
     frame::{Header, Opcode, apply_mask},
 };
 
@@ -97,12 +97,14 @@ impl Incoming {
         Some((header.opcode, payload))
     }
 
-    /// Removes bytes from `input` up to the end of the next event. Returns `None` when the input is drained.
+    /// Removes bytes from `input` up to the end of the next event. Returns `None` when the input is drained, or when
+    /// `quota` is spent and the rest is [deferred](Self::is_deferred).
     #[inline]
     pub(super) fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
+        quota: &mut Quota,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
             if !self.is_in_frame() {
@@ -114,12 +116,19 @@ impl Incoming {
                 }
                 self.open(&header);
             }
-            let event = self.piece(input, config)?;
+            let event = self.piece(input, config, quota)?;
             self.settle();
-            if event.is_some() || (self.is_in_frame() && input.is_empty()) {
+            if event.is_some() || self.is_deferred() || (self.is_in_frame() && input.is_empty()) {
                 return Ok(event);
             }
         }
+    }
+
+    /// Returns `true` if the message in progress has to be inflated further, without new input.
+    #[inline]
+    pub(super) fn is_deferred(&self) -> bool {
+        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        message.is_some_and(|message| message.deferred)
     }
 
     /// Returns `true` if all bytes of a frame have arrived and the frame has not been processed yet.
@@ -285,7 +294,7 @@ impl Incoming {
         let partial = self.partial.get_or_insert_default();
         if let Some(payload) = payload {
             let (compressed, size) = (header.rsv1, header.payload_len);
-            partial.message = Some(OpenMessage { payload, compressed, size, fragments: 1 });
+            partial.message = Some(OpenMessage { payload, compressed, deferred: false, size, fragments: 1 });
         }
         partial.frame = Some(OpenFrame {
             remaining: header.payload_len,
@@ -300,6 +309,7 @@ impl Incoming {
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
+        quota: &mut Quota,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         let proven = self.proven();
         let Some(partial) = &mut self.partial else { return Ok(None) };
@@ -319,7 +329,7 @@ impl Incoming {
         let event = match (&mut message.payload, config.delivery) {
             _ if message.compressed => {
                 let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::ReservedBits) };
-                inflated_piece(frame, message, inflater, input, len, config)?
+                inflated_piece(frame, message, inflater, input, len, config, quota)?
             }
             (Payload::Binary(bytes), Delivery::Messages) => {
                 let piece = take(frame, input, len);
@@ -348,7 +358,7 @@ impl Incoming {
             }
             (Payload::Text { decoder, .. }, Delivery::Chunks) => text_chunk(frame, decoder, input, len)?,
         };
-        if frame.remaining == 0 {
+        if frame.remaining == 0 && !message.deferred {
             if frame.fin {
                 if !message.compressed {
                     self.proven = u32::try_from(message.size).unwrap_or(u32::MAX);
@@ -363,7 +373,7 @@ impl Incoming {
 
 /// Drops the first `len` bytes of the input.
 #[inline]
-fn skip(input: &mut &mut [u8], len: usize) {
+pub(super) fn skip(input: &mut &mut [u8], len: usize) {
     *input = mem::take(input).get_mut(len..).unwrap_or_default();
 }
 

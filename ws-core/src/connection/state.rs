@@ -32,18 +32,19 @@ pub enum State {
 
 /// Getters.
 impl Connection {
-    /// Returns `true` if the driver should read from the network. Returns `false` after the end of the stream, and
-    /// while receiving is paused because the peer does not read the replies to its messages. See
-    /// [`reply`](Self::reply).
+    /// Returns `true` if the driver should read from the network. Returns `false` after the end of the stream, while
+    /// receiving is paused because the peer does not read the replies to its messages (see [`reply`](Self::reply)),
+    /// and while the connection keeps input that [`receive`](Self::receive) has not returned.
     #[must_use]
     #[inline]
     pub fn wants_read(&self) -> bool {
         let ended = self.closing.is_some() && (self.has_input_ended() || self.is_finished());
-        !ended && !self.incoming.has_held_end() && !self.outgoing.is_paused(&self.config)
+        !ended && !self.incoming.has_enough() && !self.outgoing.is_paused(&self.config)
     }
 
     /// Returns `true` if [`receive`](Self::receive) may return an event without new input. This is the case when the
-    /// connection keeps input that arrived while receiving was paused, and the pause is over.
+    /// connection keeps input that arrived while receiving was paused and the pause is over, or when a compressed
+    /// message is not inflated completely.
     #[must_use]
     #[inline]
     pub fn wants_receive(&self) -> bool {

@@ -15,6 +15,52 @@ const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xFF, 0xFF, 0x00];
 const TAIL_LEN: u64 = 4;
 /// Number of bytes that are inflated at a time.
 const BLOCK: usize = 16 << 10;
+/// Maximum number of compressed bytes that the codec takes at a time. Blocks can be empty, so the size of the output
+/// does not bound the work of the codec.
+const STEP: usize = 8 << 10;
+
+/// Work that one call of [`Connection::receive`](crate::Connection::receive) may spend on inflating. When it is spent,
+/// inflating stops, also within a message, and the next call continues there.
+///
+/// The unit is the time of one inflated byte at the most: compressed bytes and calls of the codec take longer.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    left: usize,
+}
+
+impl Quota {
+    /// One call inflates about as many bytes in a fraction of a millisecond.
+    pub(crate) const PER_CALL: usize = 256 << 10;
+    /// Work of one compressed byte, which can be part of an empty block.
+    const COMPRESSED: usize = 16;
+    /// Work of one call of the codec, which can be for a block of a few bytes.
+    const CALL: usize = 128;
+    /// Maximum number of compressed bytes that one call of `receive` inflates.
+    pub(crate) const MOST_COMPRESSED: usize = Self::PER_CALL / Self::COMPRESSED;
+
+    pub(crate) const fn new() -> Self {
+        Self { left: Self::PER_CALL }
+    }
+
+    const fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    const fn spend(&mut self, compressed: usize, inflated: usize) {
+        let work = compressed.saturating_mul(Self::COMPRESSED).saturating_add(inflated);
+        self.left = self.left.saturating_sub(work.saturating_add(Self::CALL));
+    }
+}
+
+/// A piece of a message that was inflated, entirely or until the quota was spent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inflated {
+    /// Number of compressed bytes that the codec has taken.
+    pub(crate) consumed: usize,
+    /// `true` if the whole piece was inflated. Otherwise inflating has to be continued with the rest of the piece,
+    /// which can be empty.
+    pub(crate) finished: bool,
+}
 
 /// Decompressor of the messages of the other end.
 pub(crate) struct Inflater {
@@ -45,21 +91,23 @@ impl Inflater {
         Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
     }
 
-    /// Decompresses a piece of a message and passes the result to `take`, block by block. The last piece ends the
-    /// message. The message size is at most `limit` bytes, and its frames have announced `announced` compressed bytes
-    /// so far.
+    /// Decompresses a piece of a message and passes the result to `take`, block by block, until `quota` is spent. The
+    /// last piece ends the message when it is finished. The message size is at most `limit` bytes, and its frames have
+    /// announced `announced` compressed bytes so far.
     pub(crate) fn inflate(
         &mut self,
         piece: &[u8],
         last: bool,
         limit: usize,
         announced: u64,
+        quota: &mut Quota,
         mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<Inflated, ProtocolError> {
         let bound = self.bound(limit, announced);
         let mut codec = self.codec.take().unwrap_or_else(|| self.make_codec());
         self.is_begun |= !piece.is_empty();
-        self.run(&mut codec, piece, bound, &mut take)?;
+        let inflated = self.run(&mut codec, piece, bound, quota, &mut take)?;
+        let last = last && inflated.finished;
         if last {
             // A payload without any byte, which some peers send for an empty message, is complete. So is a payload
             // that ends with a final block.
@@ -74,7 +122,7 @@ impl Inflater {
             codec.reset(false);
             self.settings.pool.keep_inflater(codec);
         }
-        Ok(())
+        Ok(inflated)
     }
 
     /// Returns a codec without context.
@@ -104,17 +152,29 @@ impl Inflater {
     fn run(
         &mut self,
         codec: &mut Inflate,
-        mut input: &[u8],
+        piece: &[u8],
         bound: Bound,
+        quota: &mut Quota,
         take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<Inflated, ProtocolError> {
         let mut block: Vec<u8> = vec![0; BLOCK];
+        let mut input = piece;
         while !input.is_empty() || !self.ended {
+            if quota.is_spent() {
+                return Ok(Inflated { consumed: piece.len().saturating_sub(input.len()), finished: false });
+            }
+            if self.ended {
+                let before = input.len();
+                input = skip_empty_final_blocks(input);
+                quota.spend(0, before.saturating_sub(input.len()));
+            }
+            let step = input.get(..STEP).unwrap_or(input);
             let before = (codec.total_in(), codec.total_out());
-            let status = codec.decompress(input, &mut block, InflateFlush::SyncFlush);
+            let status = codec.decompress(step, &mut block, InflateFlush::SyncFlush);
             let consumed = progress(before.0, codec.total_in());
             let inflated = block.get(..progress(before.1, codec.total_out())).unwrap_or_default();
             input = input.get(consumed..).unwrap_or_default();
+            quota.spend(consumed, inflated.len());
             // Pass on the output before an error first, so that the result is the same as for a message that arrives
             // in single bytes.
             let fitting = inflated.get(..bound.size.saturating_sub(self.inflated)).unwrap_or(inflated);
@@ -136,8 +196,22 @@ impl Inflater {
                 return Err(ProtocolError::InvalidCompression);
             }
         }
-        Ok(())
+        Ok(Inflated { consumed: piece.len(), finished: true })
     }
+}
+
+/// Removes the empty final blocks at the front of the input. Each has ten bits and is padded to two bytes. The codec
+/// would be reset for each of them, which takes a hundred times as long.
+fn skip_empty_final_blocks(mut input: &[u8]) -> &[u8] {
+    // One bit for the final block, two for fixed Huffman codes, and seven zeros for the end of the block. The last one
+    // is left to the codec, which then is at the end of a block.
+    while let [0x03, second, rest @ ..] = input
+        && second & 0x03 == 0
+        && !rest.is_empty()
+    {
+        input = rest;
+    }
+    input
 }
 
 /// Appends the tail (RFC 7692 section 7.2.2) and returns `true` if a block ends with it. A truncated message ends

@@ -16,9 +16,9 @@ pub use deflate::Deflate;
 #[cfg(feature = "deflate")]
 pub(crate) use {
     deflate::Compressor,
-    inflate::Inflater,
+    inflate::{Inflater, Quota},
     negotiation::{Agreed, accept, confirm, offer},
 };
 
 #[cfg(not(feature = "deflate"))]
-pub(crate) use none::{Agreed, Compressor, Inflater, accept, confirm, offer};
+pub(crate) use none::{Agreed, Compressor, Inflater, Quota, accept, confirm, offer};

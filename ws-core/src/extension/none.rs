@@ -38,6 +38,24 @@ impl Compressor {
 #[derive(Debug)]
 pub(crate) enum Inflater {}
 
+#[derive(Debug)]
+pub(crate) struct Quota;
+
+impl Quota {
+    pub(crate) const MOST_COMPRESSED: usize = 0;
+
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
+/// An uninhabited type, because nothing is inflated.
+pub(crate) struct Inflated {
+    pub(crate) consumed: usize,
+    pub(crate) finished: bool,
+    _never: Inflater,
+}
+
 impl Inflater {
     pub(crate) fn inflate(
         &mut self,
@@ -45,8 +63,9 @@ impl Inflater {
         _last: bool,
         _limit: usize,
         _announced: u64,
+        _quota: &mut Quota,
         _take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<Inflated, ProtocolError> {
         match *self {}
     }
 }

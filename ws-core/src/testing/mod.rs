@@ -140,6 +140,7 @@ pub fn receive_pieces(connection: &mut Connection, bytes: &[u8], sizes: &[usize]
         loop {
             match connection.receive(&mut input) {
                 Ok(Some(event)) => events.push(event.into_owned()),
+                Ok(None) if connection.wants_receive() => {}
                 Ok(None) => break,
                 Err(error) => return Received { events, error: Some(error) },
             }

@@ -5,6 +5,7 @@ mod hostile;
 mod negotiation;
 mod pool;
 mod round_trip;
+mod turns;
 
 use std::sync::Arc;
 
@@ -71,8 +72,12 @@ fn receive(
     let mut bytes = bytes.to_vec();
     for piece in bytes.chunks_mut(piece) {
         let mut input = piece;
-        while let Some(event) = connection.receive(&mut input)? {
-            events.push(event.into_owned());
+        loop {
+            match connection.receive(&mut input)? {
+                Some(event) => events.push(event.into_owned()),
+                None if connection.wants_receive() => {}
+                None => break,
+            }
         }
     }
     Ok(events)
