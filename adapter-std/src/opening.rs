@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Connection, Timestamp, Transmit};
+use ws_core::{Config, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Deadline, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
@@ -93,7 +93,10 @@ impl Opening {
 
     /// Writes a response that opens no connection, shuts the writing direction down, and waits for the peer to close its
     /// side. All that takes no longer than [`response_timeout`], and the last wait no longer than the close timeout.
-    pub(crate) fn respond(mut self, mut response: impl Buf, close_timeout: Duration) {
+    /// A peer that reads nothing for the write timeout is given up before.
+    pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config) {
+        let close_timeout = config.close_timeout;
+        self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
         if self.write_until(&mut response, deadline).is_err() {
             return;

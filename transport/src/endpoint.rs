@@ -11,6 +11,8 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::{Deadline, Error};
+
 /// How a client's sockets are made.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
@@ -44,6 +46,33 @@ impl ConnectOptions {
         }
         socket.set_tcp_nodelay(self.nodelay)?;
         limit_unsent(&socket, self.notsent_lowat);
+        Ok(socket)
+    }
+}
+
+impl ConnectOptions {
+    /// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full, not
+    /// longer than the timeout.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Timeout`] with [`Deadline::Connect`] if the backlog is full until the timeout, and [`Error::Io`]
+    /// if the server cannot be reached.
+    pub fn connect_unix(&self, path: &Path) -> Result<Socket, Error> {
+        let describe = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
+        };
+        let address = SockAddr::unix(path).map_err(describe)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // On Linux, `connect` waits for room in the backlog as long as the send timeout says. Zero would be no limit.
+        socket.set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))?;
+        match socket.connect(&address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Error::Timeout(Deadline::Connect));
+            }
+            connected => connected.map_err(describe)?,
+        }
+        socket.set_write_timeout(None)?;
         Ok(socket)
     }
 }

@@ -1,8 +1,9 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-/// The limits, deadlines and habits of a connection. Every field has a default that is safe on the open
-/// internet; limits of `usize::MAX` are no limits, and zero is zero.
+/// The limits, deadlines and habits of a connection that is open. Every field has a default that is safe on the open
+/// internet; limits of `usize::MAX` are no limits, and zero is zero. The opening handshake has its own limits in
+/// [`HandshakeConfig`].
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -31,14 +32,9 @@ pub struct Config {
     /// plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: from so many unwritten bytes
     /// of replies on, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
     pub write_buffer_size: usize,
-    /// Maximum size of the head of a request or response in the opening handshake, in bytes. Default: 16 KiB.
-    pub max_head_size: usize,
-    /// Maximum number of header fields in the opening handshake. Default: 128.
-    pub max_headers: usize,
-    /// How long the opening handshake may take as a whole; 10 s. `None` waits for ever.
-    pub open_timeout: Option<Duration>,
     /// Maximum duration of each phase of closing: each pause while queued output is written (and this plus one second
     /// for each 256 bytes of it as a whole), the wait for the peer's Close, and the wait for the end of its stream.
+    /// A server also waits no longer for the end of a client's stream after a response that opens no WebSocket.
     /// Default: 5 seconds.
     pub close_timeout: Duration,
     /// Maximum pause while output waits and the transport accepts none of it. Then the peer counts as lost, and the
@@ -52,8 +48,6 @@ pub struct Config {
     /// Whether and how to compress messages, if the peer agrees; not at all.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::Deflate>,
-    /// Whose pages may connect to a server; those of the same host. Without meaning to a client.
-    pub origin: OriginPolicy,
 }
 
 impl Default for Config {
@@ -64,17 +58,43 @@ impl Default for Config {
             max_fragments: 1024,
             delivery: Delivery::Messages,
             write_buffer_size: 64 << 10,
-            max_head_size: 16 << 10,
-            max_headers: 128,
-            open_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(5),
             write_timeout: Some(Duration::from_secs(30)),
             stall_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(Keepalive::default()),
             #[cfg(feature = "deflate")]
             deflate: None,
-            origin: OriginPolicy::default(),
         }
+    }
+}
+
+/// Limits of the opening handshake, of a client or a server. They hold before a server knows the path of a request, so
+/// that they are the same for all its routes.
+///
+/// ```
+/// use std::time::Duration;
+/// use ws_core::{HandshakeConfig, Timestamp, server::Handshake};
+///
+/// let mut config = HandshakeConfig::default();
+/// config.open_timeout = Some(Duration::from_secs(3));
+/// let handshake = Handshake::new(&config, Timestamp::ZERO);
+/// assert_eq!(handshake.poll_timeout(), Some(Timestamp::ZERO + Duration::from_secs(3)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandshakeConfig {
+    /// Maximum size of the head of a request or response, in bytes. Default: 16 KiB.
+    pub max_head_size: usize,
+    /// Maximum number of header fields of a request or response. Default: 128.
+    pub max_headers: usize,
+    /// Maximum duration of the opening handshake as a whole, from the first byte to the response. `None`: no limit.
+    /// Default: 10 seconds.
+    pub open_timeout: Option<Duration>,
+}
+
+impl Default for HandshakeConfig {
+    fn default() -> Self {
+        Self { max_head_size: 16 << 10, max_headers: 128, open_timeout: Some(Duration::from_secs(10)) }
     }
 }
 

@@ -10,9 +10,9 @@ use std::{
 
 use async_io::{Async, Timer};
 use futures_lite::future;
-use socket2::{Domain, SockAddr, Type};
+use socket2::SockAddr;
 use ws_core::{
-    Config, Connection, HandshakeError, Response, Url, UrlError,
+    Config, Connection, HandshakeConfig, HandshakeError, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -47,6 +47,7 @@ pub use self::handle::ClientHandle;
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
     request: Result<Request, UrlError>,
+    handshake: HandshakeConfig,
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
@@ -59,6 +60,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
+            handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
@@ -78,20 +80,27 @@ impl Client {
         self
     }
 
-    /// Changes the limits and deadlines of the protocol, such as keepalive and the largest message.
+    /// Changes the limits and deadlines of the connection, such as keepalive and the largest message.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// How long to try to connect, all addresses together; 10 s. The opening handshake that follows has
-    /// [`open_timeout`](Config::open_timeout) for itself.
+    /// Changes the limits of the opening handshake, such as its timeout.
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
+    /// Sets how long to try to connect, all addresses together. Default: 10 seconds. The opening handshake that follows has
+    /// [`open_timeout`](HandshakeConfig::open_timeout) for itself.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    /// Sets how long [`receive`](WebSocket::receive) waits for a message. It does not apply to callbacks, which wait for
+    /// none: [`start`](Self::start) ignores it. Default: no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
@@ -103,7 +112,7 @@ impl Client {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// The address, and with it the network interface, to connect from.
+    /// The address, and with it the network interface, to connect from. Not for Unix-domain sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
@@ -152,13 +161,10 @@ impl Client {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let path = path.as_ref();
-        let describe = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
-        };
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let address = SockAddr::unix(path).map_err(describe)?;
-        let stream = connect(socket, &address).await.map_err(describe)?;
+        let (path, options) = (path.as_ref().to_owned(), self.options);
+        // A full backlog cannot be waited for without a thread: the socket would become writable at once.
+        let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
+        let stream = Stream::Socket(Socket::Single(Async::new(socket)?));
         self.open(stream).await.map(|(ws, _)| ws)
     }
 
@@ -201,7 +207,8 @@ impl Client {
         };
         let clock = Clock::start();
         let opening = Opening::new(stream, clock, tls);
-        let (connection, opening, response) = open(opening, &request, self.config, clock).await?;
+        let (connection, opening, response) =
+            open(opening, &request, &self.handshake, self.config, clock).await?;
         let duplex = opening.into_duplex(connection);
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
@@ -232,10 +239,11 @@ impl Client {
 pub(crate) async fn open(
     mut opening: Opening,
     request: &Request,
+    limits: &HandshakeConfig,
     config: Config,
     clock: Clock,
 ) -> Result<(Connection, Opening, Response), Error> {
-    let mut handshake = Handshake::new(request, Arc::new(config), seed()?, clock.now())?;
+    let mut handshake = Handshake::new(request, limits, Arc::new(config), seed()?, clock.now())?;
     opening.queue(&mut handshake.transmit());
     loop {
         if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {

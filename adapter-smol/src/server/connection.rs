@@ -2,17 +2,17 @@
 
 use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
-use futures_lite::FutureExt as _;
+use futures_lite::{FutureExt as _, future};
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State,
-    server::{Handshake, Request},
+    CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
+    server::{Accept, Handshake, Refusal, Request},
 };
-use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
+use ws_sessions::{CheckError, ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
 use super::{
-    Server,
-    route::{HandlerResult, Handling},
+    BoundServer,
+    route::{Checking, Endpoint, HandlerResult, Handling, Started},
     shared::Registration,
 };
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
@@ -28,7 +28,7 @@ struct Opened {
 ///
 /// What comes before the handler and after it is boxed: an open connection has no use for the space.
 pub(super) async fn serve(
-    server: &Server,
+    server: &BoundServer,
     stream: Stream,
     peer: Option<SocketAddr>,
     registration: &Registration,
@@ -42,7 +42,7 @@ pub(super) async fn serve(
 
 /// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
 async fn open(
-    server: &Server,
+    server: &BoundServer,
     stream: Stream,
     peer: Option<SocketAddr>,
     registration: &Registration,
@@ -56,8 +56,8 @@ async fn open(
         }
     };
     let mut opening = Opening::new(stream, clock, tls);
-    let mut request = match receive_request(server, &mut opening, clock).await {
-        Ok(Some(request)) => request,
+    let (mut request, due) = match receive_request(server, &mut opening, clock).await {
+        Ok(Some(received)) => received,
         // A port scan, or a browser that connected ahead of need.
         Ok(None) => return None,
         Err(error) => {
@@ -71,13 +71,22 @@ async fn open(
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(response, (&*server.config).into()).await;
+        opening.respond(response, server.site.config().into()).await;
         return None;
     }
-    let (handler, connection) = match server.reporter.answer(&server.site, &mut request, clock.now()) {
-        Ok(opened) => opened,
+    let found = match server.reporter.answer(&server.site, &mut request) {
+        Ok(found) => found,
+        Err(Refusal { response, config }) => {
+            opening.respond(response, config.into()).await;
+            return None;
+        }
+    };
+    let endpoint = found.handler();
+    let checked = check(endpoint, &request, &mut opening, due, registration).await;
+    let connection = match server.reporter.accept(&found, &mut request, checked, clock.now()) {
+        Ok(connection) => connection,
         Err(response) => {
-            opening.respond(response, (&*server.config).into()).await;
+            opening.respond(response, found.config().into()).await;
             return None;
         }
     };
@@ -91,21 +100,53 @@ async fn open(
     let origin = server.reporter.origin(&request);
     let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
     // It may panic before it returns its future.
-    let handling = guard(|| handler(request, ws))
+    let handling = guard(|| (endpoint.handler)(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
     Some(Opened { duplex, handling, origin })
 }
 
-/// Reads a request; `None` if the client closed before it sent any.
+/// Lets the check of the application look at a request. One that waits ends when the opening handshake is `due` and when
+/// the server stops.
+async fn check(
+    endpoint: &Endpoint,
+    request: &Request,
+    opening: &mut Opening,
+    due: Option<Timestamp>,
+    registration: &Registration,
+) -> Result<Accept, CheckError> {
+    let mut checking: Checking = match endpoint.start_check(request)? {
+        Started::Ended(checked) => return checked.map_err(CheckError::Refused),
+        Started::Waits(checking) => checking,
+    };
+    let ended = async {
+        let checked = AssertUnwindSafe(&mut checking).catch_unwind().await;
+        let checked = checked.map_err(|payload| CheckError::Panicked(Panicked::new(&*payload)))?;
+        checked.map_err(CheckError::Refused)
+    };
+    let late = async {
+        opening.wait_until(due).await;
+        Err(CheckError::TimedOut)
+    };
+    let stopping = async {
+        registration.stopping().await;
+        Err(CheckError::Stopping)
+    };
+    let checked = future::or(ended, future::or(late, stopping)).await;
+    // A destructor of the application may panic too.
+    guard(|| drop(checking)).map_err(CheckError::Panicked)?;
+    checked
+}
+
+/// Reads a request; `None` if the client closed before it sent any. Returns with it when the opening handshake is due.
 async fn receive_request(
-    server: &Server,
+    server: &BoundServer,
     opening: &mut Opening,
     clock: Clock,
-) -> Result<Option<Request>, Error> {
-    let mut handshake = Handshake::new(server.config.clone(), clock.now());
+) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
+    let mut handshake = Handshake::new(&server.handshake, clock.now());
     loop {
         if let Some(request) = opening.consume(|input| handshake.receive(input))? {
-            return Ok(Some(request));
+            return Ok(Some((request, handshake.poll_timeout())));
         }
         handshake.handle_timeout(clock.now())?;
         match opening.read(handshake.poll_timeout()).await {
@@ -117,7 +158,7 @@ async fn receive_request(
 }
 
 /// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
-async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, error: Error) {
+async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>, error: Error) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -125,13 +166,18 @@ async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, err
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond_short(response, (&*server.config).into()).await;
+        opening.respond_short(response, server.site.config().into()).await;
     }
 }
 
 /// Closes, if the handler left the connection open, and waits for the peer to close its side, so that no
 /// reset overtakes the last bytes that were written.
-async fn close(server: &Server, duplex: Arc<Duplex>, returned: HandlerResult, origin: Option<Box<Origin>>) {
+async fn close(
+    server: &BoundServer,
+    duplex: Arc<Duplex>,
+    returned: HandlerResult,
+    origin: Option<Box<Origin>>,
+) {
     let is_open = duplex.ask(Connection::state) == State::Open;
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),

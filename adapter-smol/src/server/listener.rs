@@ -16,7 +16,7 @@ use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error};
 
 use super::{
-    Handle, Server, connection,
+    BoundServer, Handle, connection,
     shared::{Client, Place, Refusal, Registration, Shared},
 };
 use crate::{
@@ -35,7 +35,7 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 /// How many clients are accepted before the others get their turn.
 const ACCEPTED_IN_TURN: usize = 16;
 
-/// A [`Server`] that listens.
+/// A [`Server`](super::Server) that listens.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
@@ -51,7 +51,7 @@ enum Executors<'s> {
 }
 
 impl Listener {
-    pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: socket2::Socket) -> Result<Self, Error> {
         prepare_listener(&listener, server.settings.listen.nodelay);
         server.settings.listen.prepare(&listener);
         let local_addr = listener.local_addr()?.as_socket();

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ws_core::{
-    Config, OriginPolicy, Response,
-    server::{Request, Site},
+    Config, HandshakeConfig, OriginPolicy, Response,
+    server::{Request, Site, SiteBuilder},
 };
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
@@ -22,7 +22,7 @@ pub use handle::Handle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 
-use self::route::Handler;
+use self::route::Endpoint;
 use crate::WebSocket;
 
 /// A connection's task, for a spawner to run to its end.
@@ -53,14 +53,22 @@ type Spawner = dyn Fn(Task) + Send + Sync;
 /// ```
 #[must_use = "a server does nothing before `listen` or `bind`"]
 pub struct Server {
-    site: Site<Arc<Handler>>,
+    site: SiteBuilder<Endpoint>,
+    handshake: HandshakeConfig,
     settings: Settings,
     tls: Option<ServerTlsConfig>,
     spawner: Option<Box<Spawner>>,
     reporter: Reporter,
-    /// What follows from these when the server is bound.
-    config: Arc<Config>,
+}
+
+/// A server whose settings have been checked, as its listener runs it.
+struct BoundServer {
+    site: Site<Endpoint>,
+    handshake: HandshakeConfig,
+    settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
+    spawner: Option<Box<Spawner>>,
+    reporter: Reporter,
 }
 
 /// What holds for all connections beside the protocol's configuration.
@@ -81,7 +89,8 @@ impl Server {
     /// A server without routes.
     pub fn new() -> Self {
         Self {
-            site: Site::new(),
+            site: SiteBuilder::new(),
+            handshake: HandshakeConfig::default(),
             settings: Settings {
                 max_connections: 65_536,
                 read_timeout: None,
@@ -90,8 +99,6 @@ impl Server {
             tls: None,
             spawner: None,
             reporter: Reporter::default(),
-            config: Arc::default(),
-            tls_config: None,
         }
     }
 
@@ -108,7 +115,7 @@ impl Server {
     /// Serves WebSockets on a path, by callbacks or with terms of their own.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
-        self.site.mount(path, route.terms, route.handler);
+        self.site.mount(path, route.terms, route.endpoint);
         self
     }
 
@@ -122,15 +129,33 @@ impl Server {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for all routes.
+    /// Changes limits, deadlines and keepalive of the connections of all routes. A route can
+    /// [change](Route::configure) them again.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(self.site.config_mut());
         self
     }
 
-    /// Which pages may connect; those of the same host by default.
-    pub fn origin(self, policy: OriginPolicy) -> Self {
-        self.configure(|config| config.origin = policy)
+    /// Changes the limits of the opening handshake, such as its timeout. They hold before the path of a request is
+    /// known, and so for all routes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ws_smol::Server;
+    ///
+    /// let server = Server::new()
+    ///     .configure_handshake(|limits| limits.open_timeout = Some(Duration::from_secs(3)));
+    /// ```
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
+    /// Sets the pages that may connect. A route can have a [policy of its own](Route::origin). Default: those of the
+    /// same host.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.site.origin(policy);
+        self
     }
 
     /// The most connections at a time, handshakes included; 65,536. Further clients are answered with 503.
@@ -139,7 +164,8 @@ impl Server {
         self
     }
 
-    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    /// Sets how long [`receive`](WebSocket::receive) waits for a message in a handler. Callbacks wait for none, so that it
+    /// does not apply to their routes: use [keepalive](Config::keepalive) there. Default: no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
         self
@@ -151,7 +177,8 @@ impl Server {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// How to listen: the backlog, and who else may use the address; and `TCP_NODELAY`, which is on.
+    /// Changes the options of the listening socket and of the connections that it accepts. A socket that is passed to
+    /// [`bind_socket`](Self::bind_socket) listens already: then only `nodelay` and `notsent_lowat` have an effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
@@ -237,17 +264,31 @@ impl Server {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
-    pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        self.site.settle()?;
-        self.config = Arc::new(self.site.config().clone());
-        self.tls_config = self.tls.as_ref().map(ServerTlsConfig::build).transpose()?;
-        Listener::new(self, socket.into().into())
+    pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
+        let server = BoundServer {
+            site: self.site.build()?,
+            handshake: self.handshake,
+            settings: self.settings,
+            tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
+            spawner: self.spawner,
+            reporter: self.reporter,
+        };
+        Listener::new(server, socket.into().into())
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
+            .field("site", &self.site)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoundServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundServer")
             .field("site", &self.site)
             .field("settings", &self.settings)
             .finish_non_exhaustive()

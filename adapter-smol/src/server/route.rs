@@ -10,7 +10,7 @@ use ws_core::{
     server::{Accept, Request, Terms},
 };
 
-use ws_sessions::{Attendance, Callbacks, Peer};
+use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
 
 use crate::WebSocket;
 
@@ -20,6 +20,41 @@ pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// A handler at work.
 pub(super) type Handling = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
+
+/// A check at work.
+pub(super) type Checking = Pin<Box<dyn Future<Output = Result<Accept, Response>> + Send>>;
+
+/// The code of the application on a path.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) handler: Arc<Handler>,
+    check: Check,
+}
+
+#[derive(Clone)]
+enum Check {
+    None,
+    Sync(Arc<dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync>),
+    Async(Arc<dyn Fn(Request) -> Checking + Send + Sync>),
+}
+
+/// The state of a check after it was started.
+pub(super) enum Started {
+    Ended(Result<Accept, Response>),
+    Waits(Checking),
+}
+
+impl Endpoint {
+    /// Starts the check, if there is one.
+    pub(super) fn start_check(&self, request: &Request) -> Result<Started, CheckError> {
+        let started = guard(|| match &self.check {
+            Check::None => Started::Ended(Ok(Accept::new())),
+            Check::Sync(check) => Started::Ended(check(request)),
+            Check::Async(check) => Started::Waits(check(request.clone())),
+        });
+        started.map_err(CheckError::Panicked)
+    }
+}
 
 /// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
 ///
@@ -44,7 +79,7 @@ pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 #[derive(Clone)]
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
-    pub(super) handler: Arc<Handler>,
+    pub(super) endpoint: Endpoint,
     pub(super) terms: Terms,
 }
 
@@ -56,7 +91,8 @@ impl Route {
         H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
         F: Future<Output = HandlerResult> + Send + 'static,
     {
-        Self { handler: Arc::new(move |request, ws| Box::pin(handler(request, ws))), terms: Terms::default() }
+        let handler = Arc::new(move |request, ws| -> Handling { Box::pin(handler(request, ws)) });
+        Self { endpoint: Endpoint { handler, check: Check::None }, terms: Terms::default() }
     }
 
     /// A route to these callbacks, which run in the connection's task and so must not block.
@@ -84,23 +120,78 @@ impl Route {
         self
     }
 
-    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
-    /// headers, or answers it with a response of its own.
+    /// Sets a check that looks at each request before the connection is opened. It accepts the request, perhaps with a
+    /// subprotocol, headers and a [value for the handler](Accept::with), or answers it with a response of its own. A
+    /// panic costs its own request, which is answered with 500.
+    ///
+    /// It runs in the task of the connection and must not block. For one that waits, use
+    /// [`check_async`](Self::check_async).
+    ///
+    /// ```
+    /// use ws_smol::{Accept, Response, Route};
+    ///
+    /// struct User(String);
+    ///
+    /// let route = Route::new(|request, ws| async move {
+    ///     let User(name) = request.get().ok_or("the check attaches a user")?;
+    ///     Ok(ws.send(format!("welcome, {name}")).await?)
+    /// })
+    /// .check(|request| match request.header("X-User") {
+    ///     Some(name) => Ok(Accept::new().with(User(name.to_owned()))),
+    ///     None => Err(Response::new(401)),
+    /// });
+    /// ```
     pub fn check<C>(mut self, check: C) -> Self
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
     {
-        self.terms = self.terms.check(check);
+        self.endpoint.check = Check::Sync(Arc::new(check));
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone.
+    /// As [`check`](Self::check), for a check that waits, for a database for example. Other connections are served
+    /// meanwhile. It takes the place of any other check of this route.
+    ///
+    /// The check is dropped, and the request answered with 503, when the opening handshake has taken longer than
+    /// [`open_timeout`](ws_core::HandshakeConfig::open_timeout), and when the server stops.
+    ///
+    /// ```
+    /// use ws_smol::{Accept, Response, Route};
+    ///
+    /// struct User(String);
+    ///
+    /// async fn find_user(token: &str) -> Option<User> {
+    ///     # let _ = token;
+    ///     None // asks a database
+    /// }
+    ///
+    /// let route = Route::new(|request, ws| async move {
+    ///     let User(name) = request.get().ok_or("the check attaches a user")?;
+    ///     Ok(ws.send(format!("welcome, {name}")).await?)
+    /// })
+    /// .check_async(|request| async move {
+    ///     let token = request.header("Authorization").unwrap_or_default();
+    ///     let user = find_user(token).await.ok_or_else(|| Response::new(401))?;
+    ///     Ok(Accept::new().with(user))
+    /// });
+    /// ```
+    pub fn check_async<C, F>(mut self, check: C) -> Self
+    where
+        C: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Accept, Response>> + Send + 'static,
+    {
+        self.endpoint.check = Check::Async(Arc::new(move |request| Box::pin(check(request))));
+        self
+    }
+
+    /// Changes limits, deadlines and keepalive for this route alone, after those of the server. The limits of the opening
+    /// handshake hold for [all routes](crate::Server::configure_handshake).
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Which pages may connect here; those of the same host by default.
+    /// Sets the pages that may connect here. Default: the [policy of the server](crate::Server::origin).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self

@@ -20,7 +20,7 @@ use slab::Slab;
 use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
 
-use super::Server;
+use super::BoundServer;
 use crate::{
     current::{self, Key},
     duplex::Duplex,
@@ -37,7 +37,7 @@ pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 
 /// State of a server that the listener, its connections and its handles share.
 pub(super) struct Shared {
-    pub(super) server: Server,
+    pub(super) server: BoundServer,
     /// The listening socket, until the server stops.
     listener: Mutex<Option<Async<socket2::Socket>>>,
     connections: Mutex<Connections>,
@@ -106,7 +106,7 @@ impl Drop for Refusal {
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: Server, listener: Async<socket2::Socket>) -> Self {
+    pub(super) fn new(server: BoundServer, listener: Async<socket2::Socket>) -> Self {
         Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
     }
 
@@ -183,6 +183,10 @@ impl Shared {
         drop(listener);
         drop(closed);
         waiting.into_iter().for_each(Waker::wake);
+        // Checks that wait end now.
+        for (cancel, _) in self.entries(|stage| matches!(stage, Stage::Answering)) {
+            cancel.wake();
+        }
         for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
             if let Some(duplex) = stage.duplex() {
                 // It cannot fail: this code and reason can be sent.
@@ -321,8 +325,13 @@ impl Stage {
 impl Cancel {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Wakes the task. It stays known.
+    fn wake(&self) {
         // The lock is released first: a waker may run its task at once.
-        let task = self.task().take();
+        let task = self.task().clone();
         task.into_iter().for_each(Waker::wake);
     }
 
@@ -345,7 +354,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &BoundServer {
         &self.shared.server
     }
 
@@ -370,6 +379,16 @@ impl Registration {
             entry.stage = stage;
         }
         connections.stop.is_none()
+    }
+
+    /// Waits until the server is to stop.
+    pub(super) async fn stopping(&self) {
+        poll_fn(|cx| {
+            *self.cancel.task() = Some(cx.waker().clone());
+            // After the waker is there to be woken.
+            if self.shared.connections().stop.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Waits for the end that comes from outside.

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, SockAddr, Type};
 use ws_core::{
-    Config, HandshakeError, Response, Url, UrlError,
+    Config, HandshakeConfig, HandshakeError, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -42,6 +41,7 @@ pub use self::handle::ClientHandle;
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
     request: Result<Request, UrlError>,
+    handshake: HandshakeConfig,
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
@@ -54,6 +54,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
+            handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
@@ -73,20 +74,27 @@ impl Client {
         self
     }
 
-    /// Changes the limits and deadlines of the protocol, such as keepalive and the largest message.
+    /// Changes the limits and deadlines of the connection, such as keepalive and the largest message.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// How long to try to connect, all addresses together; 10 s. The opening handshake that follows has
-    /// [`open_timeout`](Config::open_timeout) for itself.
+    /// Changes the limits of the opening handshake, such as its timeout.
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
+    /// Sets how long to try to connect, all addresses together. Default: 10 seconds. The opening handshake that follows has
+    /// [`open_timeout`](HandshakeConfig::open_timeout) for itself.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// How long [`receive`](WebSocket::receive) waits for a message; without end by default.
+    /// Sets how long [`receive`](WebSocket::receive) waits for a message. It does not apply to callbacks, which wait for
+    /// none: [`start`](Self::start) ignores it. Default: no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
@@ -98,7 +106,7 @@ impl Client {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// The address, and with it the network interface, to connect from.
+    /// The address, and with it the network interface, to connect from. Not for Unix-domain sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
@@ -143,14 +151,8 @@ impl Client {
     ///
     /// As [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let path = path.as_ref();
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let connected = SockAddr::unix(path).and_then(|address| socket.connect(&address));
-        connected.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
-        })?;
-        let socket = Socket::new(socket)?;
-        self.open(socket).map(|(ws, _)| ws)
+        let socket = self.options.connect_unix(path.as_ref())?;
+        self.open(Socket::new(socket)?).map(|(ws, _)| ws)
     }
 
     /// Connects and then calls back, in a thread of its own, until the connection has ended.
@@ -187,7 +189,8 @@ impl Client {
         };
         let clock = Clock::start();
         let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
-        let mut handshake = Handshake::new(&request, Arc::new(self.config), seed()?, clock.now())?;
+        let mut handshake =
+            Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
         opening.write_all(&mut handshake.transmit())?;
         loop {
             if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {

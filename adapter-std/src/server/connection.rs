@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State,
-    server::{Handshake, Request},
+    server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
-use super::{Handler, Server, shared::Registration};
+use super::{BoundServer, route::Handler, shared::Registration};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
-pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registration) {
+pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
     let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
-    let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
+    let mut opening = Opening::new(socket, clock, tls, server.site.config().write_timeout);
     let mut request = match receive_request(server, &mut opening, clock) {
         Ok(Some(request)) => request,
         // A port scan, or a browser that connected ahead of need.
@@ -32,19 +32,29 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.config.close_timeout);
+        return opening.respond(response, server.site.config());
     }
-    match server.reporter.answer(&server.site, &mut request, clock.now()) {
-        Ok((handler, connection)) => {
-            run(server, handler, request, &opening.into_duplex(connection), registration);
+    let found = match server.reporter.answer(&server.site, &mut request) {
+        Ok(found) => found,
+        Err(Refusal { response, config }) => return opening.respond(response, config),
+    };
+    let endpoint = found.handler();
+    let checked = endpoint.check(&request);
+    match server.reporter.accept(&found, &mut request, checked, clock.now()) {
+        Ok(connection) => {
+            run(server, &*endpoint.handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => opening.respond(response, server.config.close_timeout),
+        Err(response) => opening.respond(response, found.config()),
     }
 }
 
 /// Reads a request; `None` if the client closed before it sent any.
-fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Result<Option<Request>, Error> {
-    let mut handshake = Handshake::new(server.config.clone(), clock.now());
+fn receive_request(
+    server: &BoundServer,
+    opening: &mut Opening,
+    clock: Clock,
+) -> Result<Option<Request>, Error> {
+    let mut handshake = Handshake::new(&server.handshake, clock.now());
     loop {
         if let Some(request) = opening.consume(|input| handshake.receive(input))? {
             return Ok(Some(request));
@@ -59,7 +69,7 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
 }
 
 /// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
-fn refuse(server: &Server, opening: Opening, error: Error) {
+fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     let origin = Origin { peer_addr: opening.socket().peer_addr(), path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -67,14 +77,14 @@ fn refuse(server: &Server, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.config.close_timeout);
+        opening.respond(&response[..], server.site.config());
     }
 }
 
 /// Runs the handler and closes after it.
 fn run(
-    server: &Server,
-    handler: &Arc<Handler>,
+    server: &BoundServer,
+    handler: &Handler,
     request: Request,
     duplex: &Arc<Duplex>,
     registration: &Registration,

@@ -14,7 +14,7 @@ use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::Error;
 
-use super::{Handle, Server, connection, shared::Shared};
+use super::{BoundServer, Handle, connection, shared::Shared};
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
@@ -22,7 +22,7 @@ const SHORTAGE: Duration = Duration::from_millis(50);
 /// How long threads have to notice that their connections were broken off.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A [`Server`] that listens.
+/// A [`Server`](super::Server) that listens.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
@@ -42,7 +42,7 @@ enum Accepted {
 }
 
 impl Listener {
-    pub(super) fn new(server: Server, listener: socket2::Socket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: socket2::Socket) -> Result<Self, Error> {
         // The wait before `accept` can be in vain, if the client changes its mind in between.
         listener.set_nonblocking(true)?;
         server.settings.listen.prepare(&listener);

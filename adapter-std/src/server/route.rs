@@ -5,7 +5,7 @@ use ws_core::{
     server::{Accept, Request, Terms},
 };
 
-use ws_sessions::{Attendance, Callbacks, Peer};
+use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
 
 use crate::WebSocket;
 
@@ -13,6 +13,22 @@ use crate::WebSocket;
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
+type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
+
+/// The code of the application on a path.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) handler: Arc<Handler>,
+    check: Option<Arc<Check>>,
+}
+
+impl Endpoint {
+    /// Runs the check, if there is one.
+    pub(super) fn check(&self, request: &Request) -> Result<Accept, CheckError> {
+        let Some(check) = &self.check else { return Ok(Accept::new()) };
+        guard(|| check(request)).map_err(CheckError::Panicked)?.map_err(CheckError::Refused)
+    }
+}
 
 /// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
 ///
@@ -37,7 +53,7 @@ pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + S
 #[derive(Clone)]
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
-    pub(super) handler: Arc<Handler>,
+    pub(super) endpoint: Endpoint,
     pub(super) terms: Terms,
 }
 
@@ -48,7 +64,7 @@ impl Route {
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
     {
-        Self { handler: Arc::new(handler), terms: Terms::default() }
+        Self { endpoint: Endpoint { handler: Arc::new(handler), check: None }, terms: Terms::default() }
     }
 
     /// A route to these callbacks, each connection with a thread of its own.
@@ -76,23 +92,40 @@ impl Route {
         self
     }
 
-    /// Looks at a request before the connection is opened: accepts it, perhaps with a subprotocol and
-    /// headers, or answers it with a response of its own.
+    /// Sets a check that looks at each request before the connection is opened. It accepts the request, perhaps with a
+    /// subprotocol, headers and a [value for the handler](Accept::with), or answers it with a response of its own. A
+    /// panic costs its own request, which is answered with 500.
+    ///
+    /// ```
+    /// use ws_std::{Accept, Response, Route};
+    ///
+    /// struct User(String);
+    ///
+    /// let route = Route::new(|request, ws| {
+    ///     let User(name) = request.get().ok_or("the check attaches a user")?;
+    ///     Ok(ws.send(format!("welcome, {name}"))?)
+    /// })
+    /// .check(|request| match request.header("X-User") {
+    ///     Some(name) => Ok(Accept::new().with(User(name.to_owned()))),
+    ///     None => Err(Response::new(401)),
+    /// });
+    /// ```
     pub fn check<C>(mut self, check: C) -> Self
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
     {
-        self.terms = self.terms.check(check);
+        self.endpoint.check = Some(Arc::new(check));
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone.
+    /// Changes limits, deadlines and keepalive for this route alone, after those of the server. The limits of the opening
+    /// handshake hold for [all routes](crate::Server::configure_handshake).
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Which pages may connect here; those of the same host by default.
+    /// Sets the pages that may connect here. Default: the [policy of the server](crate::Server::origin).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self

@@ -14,7 +14,7 @@ use std::{
 
 use ws_core::CloseCode;
 
-use super::{Server, pool::Pool};
+use super::{BoundServer, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
 
 /// How long clients that have connected may take to send their request after a stop has begun.
@@ -24,7 +24,7 @@ const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 
 /// State of a server that the listener, its connections and its handles share.
 pub(super) struct Shared {
-    pub(super) server: Server,
+    pub(super) server: BoundServer,
     pub(super) pool: Arc<Pool>,
     /// The listening socket, until it is served or the server stops.
     listener: Mutex<Option<socket2::Socket>>,
@@ -71,7 +71,7 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, listener: socket2::Socket, wake: UnixStream) -> Self {
+    pub(super) fn new(server: BoundServer, listener: socket2::Socket, wake: UnixStream) -> Self {
         Self {
             pool: Pool::new(&server.settings.threads),
             server,

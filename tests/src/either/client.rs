@@ -1,6 +1,6 @@
 use std::{path::Path, time::Duration};
 
-use ws_std::{Callbacks, ClientTls, Config, Error, Response, Session};
+use ws_std::{Callbacks, ClientTls, Config, Error, HandshakeConfig, Response, Session};
 
 use super::{Adapter, WebSocket};
 
@@ -36,6 +36,11 @@ impl Client {
     /// As `Client::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, client => client.configure(change))
+    }
+
+    /// As `Client::configure_handshake`.
+    pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        either!(self self, client => client.configure_handshake(change))
     }
 
     /// As `Client::read_timeout`.

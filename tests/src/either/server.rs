@@ -7,7 +7,8 @@ use std::{
 };
 
 use ws_std::{
-    Accept, Callbacks, Config, ConnectionError, Error, Monitor, OriginPolicy, Request, Response, ServerTls,
+    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, Monitor, OriginPolicy, Request,
+    Response, ServerTls,
 };
 
 use super::{Adapter, WebSocket};
@@ -137,7 +138,7 @@ impl Route {
     }
 
     /// As `Route::check`.
-    pub fn check(self, check: fn(&Request) -> Result<Accept, Response>) -> Self {
+    pub fn check(self, check: impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static) -> Self {
         either!(self self, route => route.check(check))
     }
 
@@ -183,6 +184,11 @@ impl Server {
     /// As `Server::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, server => server.configure(change))
+    }
+
+    /// As `Server::configure_handshake`.
+    pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        either!(self self, server => server.configure_handshake(change))
     }
 
     /// As `Server::read_timeout`.

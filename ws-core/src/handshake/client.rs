@@ -3,11 +3,12 @@
 //! ```
 //! use std::sync::Arc;
 //! use bytes::Buf;
-//! use ws_core::{Config, Timestamp, client::{Handshake, Request}};
+//! use ws_core::{Config, HandshakeConfig, Timestamp, client::{Handshake, Request}};
 //!
 //! let request = Request::new("ws://example.com/chat".parse()?).subprotocol("chat");
 //! let seed = [7; 32]; // 32 random bytes from the operating system
-//! let mut handshake = Handshake::new(&request, Arc::new(Config::default()), seed, Timestamp::ZERO)?;
+//! let (limits, config) = (HandshakeConfig::default(), Arc::new(Config::default()));
+//! let mut handshake = Handshake::new(&request, &limits, config, seed, Timestamp::ZERO)?;
 //! assert!(handshake.transmit().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
 //! // Write that, then give what is read to `handshake.receive`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,7 +27,8 @@ use super::{
     server::{are_subprotocols, belongs_to_handshake, single},
 };
 use crate::{
-    Config, Connection, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy, extension,
+    Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy,
+    extension,
 };
 
 /// What a client asks for.
@@ -112,6 +114,7 @@ impl Request {
 
 /// Sends a request and judges the response.
 pub struct Handshake {
+    limits: HandshakeConfig,
     config: Arc<Config>,
     queue: Transmit,
     head: HeadReader,
@@ -145,14 +148,15 @@ impl Handshake {
     /// without a length never ends the body.
     const BODY_PAUSE: Duration = Duration::from_secs(1);
 
-    /// A handshake that begins at `now`. The seed, for the nonce and the masking keys, must come from the
-    /// operating system (RFC 6455 section 10.3).
+    /// Creates a handshake that begins at `now` and leads to a connection with this `config`. The seed, for the nonce
+    /// and the masking keys, must come from the operating system (RFC 6455 section 10.3).
     ///
     /// # Errors
     ///
     /// The request has a header or subprotocol that cannot be sent.
     pub fn new(
         request: &Request,
+        limits: &HandshakeConfig,
         config: Arc<Config>,
         seed: [u8; 32],
         now: Timestamp,
@@ -162,7 +166,8 @@ impl Handshake {
         let mut queue = Transmit::default();
         *queue.block() = request.encode(&key, &config)?;
         Ok(Self {
-            deadline: config.open_timeout.map(|timeout| now + timeout),
+            deadline: limits.open_timeout.map(|timeout| now + timeout),
+            limits: limits.clone(),
             config,
             queue,
             head: HeadReader::for_response(),
@@ -192,7 +197,7 @@ impl Handshake {
         input: &mut &mut [u8],
     ) -> Result<Option<(Connection, Response)>, HandshakeError> {
         while self.refusal.is_none() {
-            let Some(head) = self.head.receive(input, &self.config)? else { return Ok(None) };
+            let Some(head) = self.head.receive(input, &self.limits)? else { return Ok(None) };
             let (status, headers) = parse_response(head)?;
             match status {
                 101 => return self.accept(headers).map(Some),
@@ -219,7 +224,7 @@ impl Handshake {
     /// # Errors
     ///
     /// Returns [`HandshakeError::Timeout`] if the server took longer than
-    /// [`open_timeout`](crate::Config::open_timeout), or its refusal if the head of that has come and the body pauses
+    /// [`open_timeout`](crate::HandshakeConfig::open_timeout), or its refusal if the head of that has come and the body pauses
     /// for a second.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         self.now = self.now.max(now);

@@ -16,17 +16,17 @@ pub enum HandshakeError {
         /// The first line, or its beginning.
         beginning: Box<str>,
     },
-    /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
+    /// The first line alone exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     FirstLineTooLong {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The head exceeds [`max_head_size`](crate::Config::max_head_size).
+    /// The head exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     HeadTooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// There are more header fields than [`max_headers`](crate::Config::max_headers).
+    /// There are more header fields than [`max_headers`](crate::HandshakeConfig::max_headers).
     TooManyHeaders {
         /// The limit.
         limit: usize,
@@ -37,7 +37,7 @@ pub enum HandshakeError {
     DuplicateHeader(&'static str),
     /// The peer sent this header with a value that it must not have.
     InvalidHeader(&'static str),
-    /// The handshake was not over after [`open_timeout`](crate::Config::open_timeout).
+    /// The handshake was not over after [`open_timeout`](crate::HandshakeConfig::open_timeout).
     Timeout,
     /// The peer's stream ended before the handshake was over.
     Eof,

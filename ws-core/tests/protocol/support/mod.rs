@@ -9,7 +9,10 @@ pub(crate) use ws_core::testing::{
     Pair, ROLES, SEED, assembled, drained, other, pieces, receive, receive_pieces, reference, strategies,
     wire, written,
 };
-use ws_core::{CloseCode, CloseFrame, Config, Connection, Event, ProtocolError, Role, Timestamp, testing};
+use ws_core::{
+    CloseCode, CloseFrame, Config, Connection, Event, HandshakeConfig, ProtocolError, Role, Timestamp,
+    testing,
+};
 
 use self::wire::Frame;
 
@@ -22,6 +25,12 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut config = Config::default();
     change(&mut config);
     Arc::new(config)
+}
+
+pub(crate) fn limits(change: impl FnOnce(&mut HandshakeConfig)) -> HandshakeConfig {
+    let mut limits = HandshakeConfig::default();
+    change(&mut limits);
+    limits
 }
 
 /// A connection with the default configuration, opened at time zero.
