@@ -2,7 +2,7 @@ use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 /// The limits, deadlines and habits of a connection that is open. Every field has a default that is safe on the open
-/// internet; limits of `usize::MAX` are no limits, and zero is zero. The opening handshake has its own limits in
+/// internet. A limit of `usize::MAX` is no limit, and zero is zero. The opening handshake has its own limits in
 /// [`HandshakeConfig`].
 ///
 /// ```

@@ -24,6 +24,9 @@ pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 /// A check at work.
 pub(super) type Checking = Pin<Box<dyn Future<Output = Result<Accept, Response>> + Send>>;
 
+type SyncCheck = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
+type AsyncCheck = dyn Fn(Request) -> Checking + Send + Sync;
+
 /// The code of the application on a path.
 #[derive(Clone)]
 pub(super) struct Endpoint {
@@ -34,8 +37,8 @@ pub(super) struct Endpoint {
 #[derive(Clone)]
 enum Check {
     None,
-    Sync(Arc<dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync>),
-    Async(Arc<dyn Fn(Request) -> Checking + Send + Sync>),
+    Sync(Arc<SyncCheck>),
+    Async(Arc<AsyncCheck>),
 }
 
 /// The state of a check after it was started.

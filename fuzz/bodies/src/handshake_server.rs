@@ -37,7 +37,7 @@ pub fn handshake_server(data: &[u8]) {
     let key = obeys(bytes).unwrap_or_else(|| panic!("{request:?} must not be accepted"));
     let chosen = upgrade.choose_subprotocol(["a", "chat"]);
     let accept = chosen.map_or_else(server::Accept::new, |name| server::Accept::new().subprotocol(name));
-    match upgrade.accept(&accept, config.clone(), Timestamp::ZERO) {
+    match upgrade.accept(&accept, config, Timestamp::ZERO) {
         Ok(mut connection) => {
             let written = testing::written(&mut connection);
             let (response, rest) = Head::parse(&written).expect("a legal head");

@@ -12,7 +12,7 @@ use crate::{
 type Change = dyn Fn(&mut Config) + Send + Sync;
 type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// Collects what a [`Site`] serves.
+/// Collects the routes and pages of a [`Site`].
 pub struct SiteBuilder<H> {
     routes: Routes<(Terms, H)>,
     pages: Routes<Box<Page>>,
@@ -149,7 +149,7 @@ impl<H> Route<H> {
 /// A request that opens no WebSocket.
 #[derive(Debug)]
 pub struct Refusal<'s> {
-    /// The bytes to write, after which to close: a page, or what is wrong with the request.
+    /// The bytes to write, after which to close: a page, or the reason why the request is refused.
     pub response: Transmit,
     /// The configuration that holds for the response: that of the route, or of the site where no route matched. Its
     /// `close_timeout` and `write_timeout` say how long to wait for the client.
@@ -168,7 +168,7 @@ impl<H> Site<H> {
     ///
     /// # Errors
     ///
-    /// Returns the response to any other request: a page, or what is wrong with the request.
+    /// Returns the response to any other request: a page, or the reason why the request is refused.
     pub fn answer(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
         if !request.is_upgrade() {
             let response = self.show(request);
@@ -245,7 +245,7 @@ impl<'s, H> RouteMatch<'s, H> {
     /// # Errors
     ///
     /// Returns the bytes to write, after which to close: 500 if `accept` has a subprotocol that the client does not
-    /// offer or a header that cannot be sent, or what is wrong with the extensions that the client offers.
+    /// offer or a header that cannot be sent, 400 if the list of extensions that the client offers is malformed.
     pub fn accept(
         &self,
         request: &mut Request,
