@@ -73,7 +73,7 @@ impl Listener {
     /// # Errors
     ///
     /// The operating system cannot wait for connections any more, or start the least
-    /// [`threads`](Server::threads).
+    /// [`threads`](super::Server::threads).
     pub fn serve(self) -> Result<(), Error> {
         self.shared.pool.start()?;
         let mut refused = Refused::default();
