@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""WebSocket servers beside each other and beside servers that know no protocol, in turns.
+"""Compares WebSocket servers with each other and with raw servers that have no protocol.
 
-Each runs alone on one processor, the generator (`src/bin/load`) on another. A round measures all servers of a
-scenario, one after the other; what is printed are medians over the rounds. Any server that echoes can take part:
+Each server runs alone on one processor, and the load generator (`src/bin/load`) on another. A round measures
+all servers of a scenario in turn. The tables show medians over the rounds. Any echo server can take part:
 
     benches/compare.py --server 'uWebSockets=./echo {port}'
 """
@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ SERVERS = [
     Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"examples/smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
 
-    # "Fed" servers write the answers to all messages that are there together, as ours do.
+    # "Fed" servers write the replies to all messages of a read together, as ours do.
     Server("tungstenite", f"tungstenite {LISTEN}", blocking=True),
     Server("tokio-tungstenite", f"tokio_tungstenite {LISTEN}",
            broadcast=f"tokio_tungstenite {LISTEN} --broadcast"),
@@ -81,16 +82,19 @@ SCENARIOS = [
     Scenario("handshake", "opening and closing, 64 at a time", "--mode handshake --connections 64", "all"),
 ]
 
-# A server that has failed so often in a scenario is left out of its remaining rounds.
+# After this number of failures in a scenario, a server is left out of the remaining rounds.
 TRIES = 2
 
-# What the chart shows.
+# Scenarios of the chart.
 CHART = ["echo-100", "pipeline-10", "16K", "1M-text"]
-# What the README's table has, under these names.
-README = {
+# Scenarios of the summary and their names there.
+SUMMARY = {
     "echo-100": "100 × 20 B", "pipeline-10": "10 × 16 × 20 B", "16K": "500 × 16 KiB", "64K": "10 × 64 KiB",
     "1M-text": "1 MiB text", "broadcast": "1 KiB to 1,000", "handshake": "opening", "idle": "10,000 idle",
 }
+# The rows and columns of the README's table.
+README_SERVERS = ["ws-core event_loop", "ws-smol", "fastwebsockets", "sockudo-ws, fed", "tokio-tungstenite, fed"]
+README_SCENARIOS = ["echo-100", "pipeline-10", "64K", "1M-text", "idle"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benches"
@@ -124,21 +128,31 @@ def chart(servers: list[Server], results: compare_report.Results) -> str:
 
 
 def publish(servers: list[Server], results: compare_report.Results, tables: list[str]) -> None:
-    """Writes the chart, all tables, and the table in the README between its two marks."""
+    """Writes the chart, all tables, and the table between the two marks in the README."""
     (FOLDER / "comparison.svg").write_text(chart(servers, results))
     what = machine()
     head = f"# Servers compared\n\nBy `benches/compare.py --publish`, on {what['processors']} processors of " \
         f"{what['processor']}, Linux {what['kernel']}. The columns are explained in [README.md](README.md).\n"
-    (FOLDER / "COMPARISON.md").write_text("\n".join([head, *tables]))
-    shown = [replace(scenario, name=README[scenario.name]) for scenario in SCENARIOS if scenario.name in README]
-    renamed = {README[name]: found for name, found in results.items() if name in README}
-    table = compare_report.summary(shown, [server for server in servers if not server.blocking], renamed)
+    unblocking = [server for server in servers if not server.blocking]
+    overview = "### summary\n\nCPU time of the server per message, in microseconds, and its ratio to `raw epoll`. The " \
+        "column of idle connections contains resident memory per connection.\n\n" \
+        f"{summary(SUMMARY, unblocking, results)}\n"
+    (FOLDER / "COMPARISON.md").write_text("\n".join([head, overview, *tables]))
+    shown = [server for name in README_SERVERS for server in servers if server.name == name]
+    table = summary(README_SCENARIOS, shown, results)
     readme = ROOT / "README.md"
     before, begin, rest = readme.read_text().partition("<!-- comparison -->\n")
     _, end, after = rest.partition("<!-- end -->\n")
     if not end:
-        raise SystemExit("README.md has lost the marks of its table")
+        raise SystemExit("README.md has no marks for the table")
     readme.write_text(f"{before}{begin}\n{table}\n{end}{after}")
+
+
+def summary(names: Iterable[str], servers: list[Server], results: compare_report.Results) -> str:
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
+    renamed = {SUMMARY[scenario.name]: results.get(scenario.name, {}) for scenario in scenarios}
+    shown = [replace(scenario, name=SUMMARY[scenario.name]) for scenario in scenarios]
+    return compare_report.summary(shown, servers, renamed)
 
 
 def run(options: argparse.Namespace, scenarios: list[Scenario], servers: list[Server]) -> compare_report.Results:
@@ -170,7 +184,7 @@ def run(options: argparse.Namespace, scenarios: list[Scenario], servers: list[Se
 
 
 def present(bench: Bench, servers: list[Server]) -> list[Server]:
-    """Those that are built."""
+    """Returns the servers whose programs are built."""
 
     def built(command: str) -> str:
         program = command.split()[0] if command else ""
@@ -186,12 +200,12 @@ def present(bench: Bench, servers: list[Server]) -> list[Server]:
         if server.command or server.broadcast:
             there.append(server)
     for program, names in missing.items():
-        say(f"{program} is not there, so this is left out: {'; '.join(dict.fromkeys(names))}")
+        say(f"{program} is not built, so these servers are left out: {'; '.join(dict.fromkeys(names))}")
     return there
 
 
 def build() -> None:
-    """Each package with the features that it asks for, and no more."""
+    """Builds each package with exactly the features that it needs."""
     packages = [["-p", "ws-benches", "--bins", "--examples"]]
     packages += [["-p", package, "--examples"] for package in ("ws-core", "ws-smol", "ws-std")]
     if PEERS.exists():
@@ -204,7 +218,7 @@ PEERS = ROOT / "benches" / "peers" / "Cargo.toml"
 
 
 def target_folders() -> list[Path]:
-    """Of this workspace and of the peers, which may have their own."""
+    """Returns the target folders of this workspace and of the peers, which may differ."""
     manifests = [ROOT / "Cargo.toml"] + ([PEERS] if PEERS.exists() else [])
     folders = []
     for manifest in manifests:
@@ -224,17 +238,17 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement, after a fifth of warming up")
+    parser.add_argument("--seconds", type=float, default=2, help="time of each measurement, after a fifth as warm-up")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SCENARIO", help=", ".join(names))
     parser.add_argument("--among", nargs="+", metavar="NAME", choices=[server.name for server in SERVERS],
-                        help="only these servers, and what --server adds")
+                        help="only these servers and those of --server")
     parser.add_argument("--server", action="append", type=named, default=[], metavar="NAME=COMMAND",
-                        help="one more server; the command has {listen} for an address whose port it chooses and "
-                             "tells by a line `listening on ws://ADDRESS/`, or {port} for a port to listen on")
-    parser.add_argument("--no-build", dest="build", action="store_false", help="take the programs as they are")
+                        help="one more server; the command contains {port}, a port to listen on, or {listen}, an "
+                             "address with port 0 after which it prints `listening on ws://ADDRESS/`")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="use the programs that are already built")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all readings")
     parser.add_argument("--from", dest="results", type=Path, metavar="FILE.json",
-                        help="read them instead of measuring")
+                        help="read the results from a file instead of measuring")
     parser.add_argument("--publish", action="store_true",
                         help="renew the README's table, benches/comparison.svg and benches/COMPARISON.md")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help=f"draw {', '.join(CHART)}")
@@ -245,7 +259,7 @@ def parse() -> argparse.Namespace:
 def named(text: str) -> Server:
     name, equals, command = text.partition("=")
     if not equals or ("{listen}" not in command and "{port}" not in command):
-        raise argparse.ArgumentTypeError("it goes NAME=COMMAND, with {listen} or {port} in the command")
+        raise argparse.ArgumentTypeError("expected NAME=COMMAND with {listen} or {port} in the command")
     return Server(name, command, blocking=None)
 
 
@@ -254,7 +268,7 @@ def say(text: str) -> None:
 
 
 def progress(text: str = "") -> None:
-    """On a line that is written over."""
+    """Prints the progress on a line that is overwritten."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""A chart of what servers cost beside one that knows no protocol, as SVG, without a library."""
+"""Draws the cost of servers relative to a raw server as SVG, without a library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROW, BAR = 22, 14
 NAMES, VALUES = 150, 44
 PANEL = (WIDTH - 2 * MARGIN - GAP) / 2
 
-# It brings its own background, because a page may be light where the reader's system is dark.
+# The chart has its own background, because a page may be light while the reader's system is dark.
 STYLE = """
 text { font: 12.5px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #424a53;
   paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
@@ -79,7 +79,7 @@ def draw(scenarios: list[Scenario], servers: list[Server], results: Results) -> 
 
 
 def bars_of(scenario: Scenario, servers: list[Server], results: Results) -> list[Bar]:
-    """The cheapest first. Of a library that takes part in several ways, which the comma tells, the best."""
+    """Returns the bars, cheapest first. A library with several variants (after a comma) gets its best one."""
     found = results.get(scenario.name, {})
     raw = found.get(scenario.raw)
     best: dict[str, Bar] = {}
@@ -116,7 +116,7 @@ def panel(scenario: Scenario, bars: list[Bar], left: float, top: float) -> list[
 
 
 def ticks(longest: float) -> list[float]:
-    """0, 1 and as many more as do not crowd."""
+    """Returns the ticks: 0, 1 and more at a readable distance."""
     step = next((step for step in (1, 2, 5, 10, 20, 50) if longest / step <= 6), math.ceil(longest / 6))
     return sorted({0.0, 1.0, *(float(tick) for tick in range(0, math.floor(longest) + 1, step))})
 

@@ -1,4 +1,4 @@
-"""Tables of what was measured, in Markdown."""
+"""Markdown tables of the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from compare_run import Result, Scenario, Server
 
-# By scenario, by server.
+# Results by scenario and by server.
 Results = dict[str, dict[str, Result]]
 Column = tuple[str, Callable[[Server, Result], str]]
 
@@ -17,13 +17,13 @@ NOTHING = "–"
 
 
 def middle(result: Result | None, key: str) -> float | None:
-    """The median of a reading, if there is one."""
+    """Returns the median of a reading, or `None` without readings."""
     values = [reading[key] for reading in result.readings if reading[key] is not None] if result else []
     return median(values) if values else None
 
 
 def cost(scenario: Scenario, result: Result | None) -> float | None:
-    """What a scenario is about: CPU time in µs, or bytes beside thread stacks."""
+    """Returns the main figure of a scenario: CPU time in µs, or bytes without thread stacks."""
     if scenario.mode != "idle":
         return middle(result, "cpu_us")
     each = middle(result, "bytes_each")
@@ -36,7 +36,7 @@ def ratio(scenario: Scenario, result: Result | None, to: Result | None) -> float
 
 
 def table(scenario: Scenario, servers: list[Server], found: dict[str, Result]) -> str:
-    """One scenario, the cheapest server first."""
+    """Returns the table of one scenario, the cheapest server first."""
     costs = {name: cost(scenario, result) for name, result in found.items()}
     rows = sorted(
         (server for server in servers if server.name in found),
@@ -58,7 +58,7 @@ def table(scenario: Scenario, servers: list[Server], found: dict[str, Result]) -
 
 
 def doubt(found: dict[str, Result]) -> str:
-    """Whether something else kept the processors busy: rates and latencies are worth little then."""
+    """Returns a warning if other programs kept the processors busy, which distorts rates and latencies."""
     readings = [reading for result in found.values() for reading in result.readings]
     waited = median(reading.get("waited", 0) for reading in readings) if readings else 0
     return f" The machine was busy: the generator waited {waited:.0%} of the time." if waited > 0.05 else ""
@@ -104,13 +104,13 @@ def unit(scenario: Scenario) -> str:
 
 
 def best_peer(scenario: Scenario, rows: list[Server], found: dict[str, Result]) -> Result | None:
-    """The rows are in order."""
+    """Returns the first peer's result. The rows are sorted by cost."""
     peers = (found[server.name] for server in rows if server.role == "peer")
     return next((result for result in peers if result.readings), None)
 
 
 def summary(scenarios: list[Scenario], servers: list[Server], results: Results) -> str:
-    """A row for each server, a column for each scenario: what it costs, and the ratio to the raw server."""
+    """Returns a table with a row per server and a column per scenario: cost and ratio to the raw server."""
     shown = [scenario for scenario in scenarios if results.get(scenario.name)]
     what = ["bytes" if scenario.mode == "idle" else "µs" for scenario in shown]
     titles = [f"{scenario.name}, {unit}" for scenario, unit in zip(shown, what, strict=True)]
@@ -143,13 +143,13 @@ def emphasized(server: Server) -> str:
 
 
 def spread(result: Result) -> str:
-    """How far the rounds are apart, of their median."""
+    """Returns half the range of the rounds relative to their median."""
     values = [reading["cpu_us"] for reading in result.readings]
     return f"±{(max(values) - min(values)) / 2 / median(values):.0%}" if len(values) > 1 else NOTHING
 
 
 def digits(value: float | None) -> str:
-    """Three that count."""
+    """Formats a number with three significant digits."""
     if value is None:
         return NOTHING
     places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3

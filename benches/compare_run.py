@@ -1,4 +1,4 @@
-"""Starts servers, one at a time, loads them and reads what that cost."""
+"""Starts servers one at a time, loads them and reads the cost."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-# What the generator says, or how long it may take beyond the time that it measures.
+# A result of the generator; and its maximum time in seconds beyond the measured time.
 Reading = dict[str, Any]
 PATIENCE = 60.0
 
 
 class Failure(Exception):
-    """What a server or the generator did wrong, for the row of that server."""
+    """A failure of a server or of the generator, shown in the row of that server."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A program to compare, and how it is started.
+    """A program to compare, and its command.
 
-    In its command `{listen}` is an address whose port the server chooses and tells, by the line `listening on
-    ws://ADDRESS/` (or `tcp://` if it knows no protocol). `{port}` is a free port: it needs not tell anything,
-    but to accept. `{unit}` is the size of the frames of a broadcast.
+    In the command `{listen}` is an address whose port the server chooses and prints in the line `listening on
+    ws://ADDRESS/` (or `tcp://` for a raw server). `{port}` is a free port: a server that uses it only has to
+    accept connections. `{unit}` is the frame size of a broadcast in bytes.
     """
 
     name: str
     command: str
     # "ours", "raw" or "peer".
     role: str = "peer"
-    # Has a thread for each connection; `None` if that is not known.
+    # `True` for a thread per connection, `None` if unknown.
     blocking: bool | None = False
-    # How it is started to send each message to all; empty if it does not.
+    # The command for broadcasting; empty if the program cannot broadcast.
     broadcast: str = ""
 
 
@@ -51,11 +51,11 @@ class Server:
 class Scenario:
     name: str
     title: str
-    # Options of the generator.
+    # Command-line options of the generator.
     load: str
-    # "loops", "threads", "all" or "broadcast": which servers take part.
+    # The participating servers: "loops", "threads", "all" or "broadcast".
     servers: str
-    # The server that does the same without a protocol.
+    # The raw server to compare with.
     raw: str = "raw epoll"
 
     def option(self, name: str, default: str = "") -> str:
@@ -77,7 +77,7 @@ class Scenario:
 
 @dataclass
 class Result:
-    """What was found of one server in one scenario."""
+    """The results of one server in one scenario."""
 
     readings: list[Reading] = field(default_factory=list)
     syscalls: float | None = None
@@ -86,12 +86,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things are, and which processors they run on."""
+    """Folders of the programs, and the processors that they run on."""
 
     folders: list[Path]
     server_cpu: int
     load_cpu: int
-    # "perf", "strace" or nothing.
+    # "perf", "strace" or an empty string.
     tracer: str
 
     def command(self, server: Server, scenario: Scenario, port: int) -> list[str]:
@@ -126,7 +126,7 @@ class Running:
 
 
 def processors() -> tuple[int, int]:
-    """One for the server, another for the generator."""
+    """Returns a processor for the server and another for the generator."""
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         raise SystemExit("compare.py needs two processors: one for the server, one for the generator")
@@ -134,13 +134,13 @@ def processors() -> tuple[int, int]:
 
 
 def allow_descriptors() -> None:
-    """A descriptor for each of many connections, for the servers too."""
+    """Raises the limit of file descriptors, which the servers inherit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def measure(bench: Bench, scenario: Scenario, server: Server, result: Result, seconds: float) -> None:
-    """Adds a reading; and counts system calls once, in runs of their own that are not timed."""
+    """Adds a reading. Counts system calls once, in separate runs that are not timed."""
     with running(bench, server, scenario) as process:
         result.readings.append(run_load(bench.load(process, f"{scenario.load} --seconds {seconds}")))
         if result.syscalls is None and bench.tracer and scenario.mode != "idle":
@@ -216,7 +216,7 @@ def run_load(command: list[str]) -> Reading:
 
 
 def find_tracer() -> str:
-    """What can count system calls of another process here."""
+    """Returns the tool that can count system calls of another process on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         for tracer, words in (("perf", PERF), ("strace", STRACE)):
@@ -247,7 +247,7 @@ COUNTED = {"perf": counted_by_perf, "strace": counted_by_strace}
 
 
 def count_syscalls(bench: Bench, server: Running, scenario: Scenario, seconds: float) -> float | None:
-    """System calls for each message: the difference of two runs, which opened as many connections."""
+    """Returns the system calls per message: the difference of two runs with equally many connections."""
     try:
         few, many = (
             traced(bench, server, f"{scenario.load} --seconds {seconds * part}") for part in (0.1, 0.4)
@@ -259,12 +259,12 @@ def count_syscalls(bench: Bench, server: Running, scenario: Scenario, seconds: f
 
 
 def traced(bench: Bench, server: Running, options: str) -> tuple[int, int]:
-    """System calls of the server, and messages."""
+    """Returns the system calls of the server and the number of messages."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         load = bench.load(server, options)
         if bench.tracer == "perf":
-            # It watches the server while the generator runs.
+            # perf watches the server while the generator runs.
             reading = run_load([*PERF, str(report), "-p", str(server.pid), *load])
         else:
             watch = [*STRACE, str(report), "-p", str(server.pid)]

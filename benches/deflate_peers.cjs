@@ -1,5 +1,5 @@
-// The extension of `ws`, a message at a time; see deflate_peers.sh. It compresses and inflates on threads of
-// Node's; their time is counted, as is that of the thread that waits for them.
+// The permessage-deflate extension of `ws`, one message at a time. See deflate_peers.sh. It runs on threads of Node's
+// pool. Their CPU time counts, as does that of the thread that waits for them.
 
 const { readFileSync } = require("node:fs");
 const { version } = require("ws/package.json");
@@ -40,7 +40,7 @@ async function main() {
     const frames = [await compress(text), await compress(text), await compress(text)];
     const sizes = frames.map(frame => frame.length + (frame.length < 126 ? 2 : 4));
     console.log(`${name}: ${text.length} bytes become frames of [${sizes.join(", ")}] bytes`);
-    // Of what is sent again and again, the third and all that follow are the same.
+    // The text repeats, so the third message equals all later ones.
     for (const frame of frames.slice(0, 2)) {
       if (!text.equals(await inflate(frame))) throw new Error("it is not the same");
     }

@@ -1,4 +1,4 @@
-"""The extension of `websockets`, a frame at a time; see deflate_peers.sh."""
+"""The permessage-deflate extension of `websockets`, one frame at a time. See deflate_peers.sh."""
 
 import statistics
 import sys
@@ -34,7 +34,7 @@ def main():
         frames = [server.encode(Frame(Opcode.TEXT, text)) for _ in range(3)]
         sizes = [len(frame.data) + (2 if len(frame.data) < 126 else 4) for frame in frames]
         print(f"{name}: {len(text)} bytes become frames of {sizes} bytes")
-        # Of what is sent again and again, the third and all that follow are the same.
+        # The text repeats, so the third frame equals all later ones.
         for frame in frames[:2]:
             assert client.decode(frame).data == text
         print(f"{name}/compress  {measure(lambda: server.encode(Frame(Opcode.TEXT, text))):8.1f} µs")

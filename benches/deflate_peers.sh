@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What permessage-deflate costs for each message in Python's `websockets` and Node's `ws`, with the same text and
-# level as `cargo bench --bench deflate`: medians of batches, in microseconds of processor time.
+# Cost of permessage-deflate per message in Python's `websockets` and Node's `ws`, with the same text and level as
+# `cargo bench --bench deflate`: medians of batches, in microseconds of CPU time.
 #
-#   deflate_peers.sh [PROCESSOR]    to be bound to, such as 1
+#   deflate_peers.sh [PROCESSOR]    the processor to run on, such as 1
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

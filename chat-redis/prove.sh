@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Starts Redis, three nodes and HAProxy on free ports of this machine, shows that they keep what the README
-# promises, and ends them. As root on a Debian it installs what is missing, and says so.
+# Starts Redis, three nodes and HAProxy on free ports of this machine, checks the guarantees of the README, and stops
+# them. As root on Debian it installs missing packages and prints their names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Messages go to where the errors of this script go, even after those of the shell are sent away.
+# Descriptor 3 keeps the script's standard error for messages, even after the shell's own is redirected.
 exec 3>&2
 fail() { printf 'prove: %s\n' "$*" >&3; exit 1; }
 
@@ -31,9 +31,9 @@ finish() {
     status=$?
     trap - EXIT
     exec 2>/dev/null
-    # Those of this script, as far as they have not ended.
+    # The processes of this script that are still running.
     for pid in $(jobs -p); do
-        # Redis may have been left stopped.
+        # Redis may still be stopped by SIGSTOP.
         kill -CONT "$pid" 2>/dev/null || true
         kill -KILL "$pid" 2>/dev/null || true
     done
@@ -45,20 +45,20 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# A port that nobody listens on. Another program may take it before it is used; then what needs it ends at
-# once, and is started with the next one.
+# Prints a port that no program listens on. Another program may take it before it is used. Then the program that needs
+# it ends at once and is started again with another port.
 free_port() {
     local port
     while port=$((RANDOM % 20000 + 12000)); (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     echo "$port"
 }
 
-# A moment between two looks, without a process of its own.
+# A short pause between two checks, without starting a process.
 mkfifo "$work/never"
 exec {never}<>"$work/never"
 pause() { read -r -t 0.02 <&"$never" || true; }
 
-# Starts a program whose first line of output tells that it is ready, and sets `pid` and `line`.
+# Starts a program that prints a line when it is ready, and sets `pid` and `line`.
 start() {
     local name=$1
     shift
@@ -75,7 +75,7 @@ for attempt in 1 2 3 4 5; do
     redis-server --bind 127.0.0.1 --port "$redis_port" --save "" --appendonly no --dir "$work" \
         >"$work/redis-$attempt.log" 2>&1 &
     redis_pid=$!
-    # It says so when it accepts connections, or ends.
+    # Redis logs that it accepts connections, or ends.
     until grep -qs "Ready to accept" "$work/redis-$attempt.log"; do
         kill -0 "$redis_pid" 2>/dev/null || continue 2
         pause
@@ -98,7 +98,7 @@ for attempt in 1 2 3 4 5; do
     LISTEN=$proxy NODE1=${nodes[0]} NODE2=${nodes[2]} NODE3=${nodes[4]} \
         haproxy -db -f chat-redis/haproxy.cfg >"$work/haproxy-$attempt.log" 2>&1 &
     proxy_pid=$!
-    # It listens, or ends.
+    # HAProxy listens, or ends.
     until (: <"/dev/tcp/${proxy/://}") 2>/dev/null; do
         kill -0 "$proxy_pid" 2>/dev/null || continue 2
         pause
@@ -107,12 +107,12 @@ for attempt in 1 2 3 4 5; do
 done
 kill -0 "$proxy_pid" 2>/dev/null || fail "haproxy does not start"
 
-# From here on one of the nodes is killed, which the shell would tell of.
+# One of the nodes is killed from here on. Suppress the shell's report about it.
 exec 2>/dev/null
 "$bin/prove" "$proxy" "$redis" "$redis_pid" "${nodes[@]}" 2>&3 &
-# In the background, so that this script can be ended meanwhile.
+# Run it in the background, so that signals can end this script meanwhile.
 wait $!
 
-# The node that was told to stop has done so of its own accord.
+# The node that received SIGINT must have ended with status 0.
 wait "${nodes[3]}" || fail "the node that was stopped ended with status $?"
-echo "prove: all holds"
+echo "prove: all guarantees hold"

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Fuzzes each target, one after the other, for so many minutes of CPU time:
+# Fuzzes the targets one after the other, each for a number of minutes of CPU time:
 #
 #     fuzz/run.sh [--keep] MINUTES [TARGET...]
 #
-# What is found on the way goes to fuzz/grown and stays out of the repository. With --keep, what reaches more is added
-# to the committed corpus, in as few and as short inputs as do. Ends with 1 if a target has failed; the input is
-# in fuzz/artifacts then. FUZZ_BINARIES names a folder of targets that are built already.
+# New inputs are stored in fuzz/grown, outside the repository. With --keep, inputs with new coverage are added to the
+# committed corpus, as few and as short as possible. Exits with 1 if a target has failed. The failing input is then in
+# fuzz/artifacts. FUZZ_BINARIES names a folder with targets that are already built.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 ALL=(header receive_server receive_client split operations handshake_server handshake_client extensions utf8 inflate)
-# The fuzzer itself needs some hundred MiB for what it has found; the targets count theirs.
+# The fuzzer needs some hundred MiB for its inputs. The targets check their own memory.
 LIMITS=(-max_len=4096 -rss_limit_mb=2048 -timeout=10)
-# Seconds between two looks at the clock of the CPU.
+# Seconds between two checks of the CPU time.
 SLICE=${FUZZ_SLICE:-60}
 
 keep=
@@ -20,14 +20,14 @@ if [[ ${1-} == --keep ]]; then
     keep=1
     shift
 fi
-minutes=${1:?how many minutes of CPU time for each target}
+minutes=${1:?usage: fuzz/run.sh [--keep] MINUTES [TARGET...]}
 shift
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${ALL[@]}")
 
 binaries=${FUZZ_BINARIES-}
 if [[ -z $binaries ]]; then
-    # There is no unsafe code to be watched by a sanitizer, so that all speed goes into finding new paths.
+    # The code has no `unsafe` that a sanitizer could check. Without one the fuzzer finds new paths faster.
     cargo +nightly fuzz build --fuzz-dir . --sanitizer none
     binaries=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release
 fi
@@ -38,10 +38,10 @@ dictionary() {
     esac
 }
 
-# The last number that follows a word in libFuzzer's log.
+# Prints the last number that follows a word in libFuzzer's log.
 last() { grep -aoE "$1: +[0-9]+" "$2" | tail -n 1 | grep -oE '[0-9]+$' || echo 0; }
 
-# Fuzzes one target in slices until it has had its time, and says what came of it.
+# Fuzzes one target in slices until its time is used up, and prints the result.
 fuzz() {
     local target=$1 used=0 runs=0 status=0 log
     local budget=$((minutes * 60))
@@ -66,8 +66,8 @@ fuzz() {
     return "$status"
 }
 
-# Replaces the committed corpus of a target by few inputs that reach the same edges as all that was found. Those
-# with a hyphen in their name, which somebody gave them, stay.
+# Replaces the committed corpus of a target by few inputs that cover the same edges as all inputs found. Inputs with a
+# hyphen in their name were added by hand and stay.
 keep() {
     local target=$1
     local merged=grown/$target.merged

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How many lines of ws-core its own tests run, by file, and which they do not; fails below 95 of 100. Needs
-# cargo-tarpaulin. The test kit, which is itself made for tests, is not counted.
+# Line coverage of ws-core by its own tests, by file, with the lines that are not covered. Fails below 95 %. Needs
+# cargo-tarpaulin. The test kit is excluded, because it is itself made for tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp)

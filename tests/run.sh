@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test there is, after installing what the foreign peers need below this folder.
+# Runs all tests, after installing the foreign peers below this folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

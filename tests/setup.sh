@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Installs the foreign peers that the tests talk to: a Python implementation into .venv and one for Node
-# into node_modules, with what drives the browser, both beside this script and in the versions that
-# requirements.txt and package-lock.json pin; and the browser itself, by the system's package manager. What
-# is installed already is left alone.
+# Installs the foreign peers for the tests: a Python implementation into .venv, and a Node implementation and the
+# browser driver into node_modules, both beside this script. requirements.txt and package-lock.json pin the versions.
+# Installs the browser with the system's package manager. Skips everything that is already installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 need() {
-    command -v "$1" >/dev/null || { echo "tests/setup.sh: $1 is needed and not installed" >&2; exit 1; }
+    command -v "$1" >/dev/null || { echo "tests/setup.sh: $1 is not installed" >&2; exit 1; }
 }
 
-# installed FOLDER PINS: whether FOLDER was made from PINS as they are now
+# installed FOLDER PINS: succeeds if FOLDER was installed from the present PINS
 installed() {
     cmp -s "$2" "$1/.installed-from"
 }

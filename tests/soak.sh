@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keeps the echo servers of both adapters busy and tells what they lost and kept: tests/soak.sh [MINUTES]
+# Soak test: loads the echo servers of both adapters and reports lost messages and leaks. tests/soak.sh [MINUTES]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:-20}

@@ -1,5 +1,5 @@
-//! Takes part in a chat from the terminal: says each line that is typed and shows what happens. When the
-//! connection is lost it comes back, and misses nothing that the server still has.
+//! A chat client for the terminal: sends each typed line and prints the events of the room. When the connection is
+//! lost, it reconnects and receives the messages that it missed, if the server still has them.
 //!
 //! `cargo run --release --example smol_chat_client -- NICK ws://127.0.0.1:9001/lobby`
 
@@ -9,7 +9,7 @@ use smol::{Timer, Unblock, future, io::AsyncBufReadExt as _, io::BufReader, stre
 use ws_chat::{Heard, Visit};
 use ws_smol::{Client, CloseCode, Message, WebSocket};
 
-/// The lines that are typed.
+/// The lines typed in the terminal.
 type Lines = smol::io::Lines<BufReader<Unblock<io::Stdin>>>;
 
 fn main() {
@@ -22,7 +22,7 @@ fn main() {
 async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
     let [nick, url] = &arguments[..] else {
-        return Err("say who you are and where to go, such as Ann ws://127.0.0.1:9001/lobby".into());
+        return Err("usage: smol_chat_client NICK URL, such as Ann ws://127.0.0.1:9001/lobby".into());
     };
     let mut visit = Visit::new(nick);
     let mut lines = BufReader::new(Unblock::new(io::stdin())).lines();
@@ -42,14 +42,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What comes next, from either side.
+/// The next event: a typed line, or a received message.
 enum Next {
     Typed(Option<String>),
     Received(Result<Option<Message<'static>>, ws_smol::Error>),
 }
 
-/// Says what is typed and shows what happens. `None` when the person leaves; how the connection ended, when
-/// it did.
+/// Sends typed lines and prints events. Returns `None` at the end of the input, and the reason if the connection
+/// ended.
 async fn talk(
     visit: &mut Visit,
     ws: &mut WebSocket,
@@ -77,11 +77,11 @@ async fn talk(
             Next::Received(Err(error)) => return Ok(Some(error.to_string())),
             Next::Typed(Some(line)) => {
                 if ws.send(Visit::say(&line)).await.is_err() {
-                    println!("* there is no connection; this was not said: {line}");
+                    println!("* not connected, this was not sent: {line}");
                 }
             }
             Next::Typed(None) => {
-                // Who has nothing more to say leaves.
+                // The end of the input closes the connection.
                 let _ = ws.close(CloseCode::NORMAL_CLOSURE, "bye").await;
                 return Ok(None);
             }

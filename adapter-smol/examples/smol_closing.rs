@@ -1,5 +1,5 @@
-//! Prints what it receives. On `bye` it closes, with a code and a reason of its own; and whoever closes, it
-//! tells how that went.
+//! Prints the messages that it receives. On `bye` it closes with a close code and a reason of its own. At the end it
+//! prints the close code and the reason, whichever side closed.
 //!
 //! `cargo run --example smol_closing -- [URL]`
 
@@ -16,7 +16,7 @@ async fn run() -> Result<(), Error> {
     while let Ok(Some(message)) = ws.receive().await {
         println!("received: {message}");
         if message == "bye" {
-            // Waits for the peer's Close.
+            // Waits for the peer's Close frame.
             ws.close(CloseCode::new(4000), "good night").await?;
         }
     }

@@ -1,4 +1,4 @@
-//! Pings its clients every second and gives up those that miss two pings in a row.
+//! Keepalive: pings each client every second and disconnects clients that miss two pings in a row.
 //!
 //! `cargo run --example smol_heartbeat -- [ADDRESS]`
 

@@ -1,5 +1,5 @@
-//! Serves any number of connections on four threads: each connection is a task that whichever of them is
-//! free goes on with. Each client is told on which thread it began.
+//! Serves any number of connections on four threads. Each connection is a task, and any free thread continues it.
+//! Each client receives the id of the thread on which its handler started.
 //!
 //! `cargo run --example smol_thread_pool -- [ADDRESS]`
 

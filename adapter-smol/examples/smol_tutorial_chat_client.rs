@@ -1,4 +1,4 @@
-//! Posts three lines to a chat and prints what it is told, until the server closes.
+//! Sends three lines to a chat and prints the messages that it receives, until the server closes.
 //!
 //! `cargo run --example smol_tutorial_chat_client -- [URL]`
 

@@ -1,4 +1,4 @@
-//! Says hello to an echo server, in ten lines.
+//! Sends one message to an echo server and prints the reply, in ten lines.
 //!
 //! `cargo run --example smol_tutorial_echo_client -- [URL]`
 

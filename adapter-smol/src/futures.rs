@@ -45,11 +45,12 @@ impl<'m> futures_sink::Sink<Message<'m>> for Sender {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.duplex.look();
         self.duplex.poll_queue(cx, |_| Ok(()))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.duplex.queue_now(|connection| connection.send(message))
+        self.duplex.send_now(message)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

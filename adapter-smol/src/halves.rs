@@ -2,17 +2,19 @@
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, SendError, State};
-use ws_transport::Error;
+use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_transport::{Driver, Error};
 
 use crate::{
     duplex::{Assembling, Duplex},
-    stream::Stream,
+    server::{Attached, AttachedReceiver},
 };
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<AttachedReceiver>,
 }
 
 impl Receiver {
@@ -57,6 +59,18 @@ impl Receiver {
         self.duplex.receive(|event, _| Some(event.into_owned())).await
     }
 
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.addresses().local
+    }
+
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.duplex.set_read_timeout(timeout);
@@ -68,6 +82,7 @@ impl Receiver {
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Sender {
@@ -77,8 +92,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.feed(message).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
@@ -87,7 +103,8 @@ impl Sender {
     ///
     /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.duplex.try_queue(|connection| connection.send(message))
+        self.duplex.look();
+        self.duplex.try_send(message.into())
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the task that
@@ -106,6 +123,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub async fn flush(&self) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.flush().await
     }
 
@@ -116,9 +134,10 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
+        self.duplex.look();
         let mut chunk = Some(chunk);
         poll_fn(|cx| self.duplex.poll_send_chunk(cx, &mut chunk)).await?;
-        self.flush().await
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
@@ -132,8 +151,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(|connection| connection.send_prepared(message)).await?;
-        self.flush().await
+        self.duplex.look();
+        self.queue(|driver| driver.send_prepared(message)).await?;
+        self.duplex.flush().await
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -142,8 +162,9 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection| connection.ping(payload)).await?;
-        self.flush().await
+        self.duplex.look();
+        self.queue(|driver| driver.queue(|connection| connection.ping(payload))).await?;
+        self.duplex.flush().await
     }
 
     /// Sends a Close and returns. The task that receives sees the closing handshake through.
@@ -158,10 +179,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn queue(
-        &self,
-        mut send: impl FnMut(&mut Connection) -> Result<(), SendError>,
-    ) -> Result<(), Error> {
+    async fn queue(&self, mut send: impl FnMut(&mut Driver) -> Result<(), Error>) -> Result<(), Error> {
         poll_fn(|cx| self.duplex.poll_queue(cx, &mut send)).await
     }
 
@@ -195,16 +213,22 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::peer_addr)
+        self.duplex.addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.ask_stream(Stream::local_addr)
+        self.duplex.addresses().local
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.duplex.discard_input();
     }
 }
 

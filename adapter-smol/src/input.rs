@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    io,
+    fmt, io,
     task::{Context, Poll, ready},
 };
 
@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// What has been read and not been looked at. It owns a buffer only while there is any.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
@@ -34,6 +34,13 @@ pub(crate) struct Input {
     elsewhere: bool,
     /// Whether the last read found as much as it could take.
     pub(crate) likely_more: bool,
+}
+
+/// Without the bytes, which the peer has sent.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("unread", &(self.end - self.start)).finish_non_exhaustive()
+    }
 }
 
 impl Input {
@@ -222,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_over_when_its_patience_is_though_the_peer_goes_on() {
-        let opening = Opening::new(Stream::Other(Box::pin(Endless)), Clock::start(), None);
+        let opening = Opening::new(Stream::Other(Box::pin(Endless)), None, Clock::start(), None);
         let timeouts = ResponseTimeouts { close: Duration::from_millis(20), write: None };
         futures_lite::future::block_on(opening.respond_short(b"no".to_vec(), timeouts));
     }

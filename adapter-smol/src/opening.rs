@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Config, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, Error, response_timeout, tls::Session};
+use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
@@ -30,6 +31,7 @@ impl From<&Config> for ResponseTimeouts {
 
 pub(crate) struct Opening {
     stream: Stream,
+    addresses: Addresses,
     clock: Clock,
     tls: Option<Box<Session>>,
     input: Input,
@@ -38,9 +40,11 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new(stream: Stream, clock: Clock, tls: Option<Session>) -> Self {
+    /// Begins. `peer` is the peer's address as far as it is known already.
+    pub(crate) fn new(stream: Stream, peer: Option<SocketAddr>, clock: Clock, tls: Option<Session>) -> Self {
         let (input, output, timer) = Default::default();
-        Self { stream, clock, tls: tls.map(Box::new), input, output, timer }
+        let addresses = stream.addresses(peer);
+        Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }
     }
 
     /// Lets `take` have what was read; what it leaves stays for the connection.
@@ -84,9 +88,6 @@ impl Opening {
         if read.is_err() {
             // The alert that tells the peer about it.
             let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
-        }
-        if matches!(read, Ok(Some(0))) {
-            self.tls.as_ref().filter(|tls| !tls.is_handshaking()).map_or(Ok(()), |tls| tls.end())?;
         }
         read
     }
@@ -196,6 +197,7 @@ impl Opening {
     }
 
     pub(crate) fn into_duplex(self, connection: Connection) -> Arc<Duplex> {
-        Duplex::new(self.stream, self.clock, self.input, self.timer, Driver::new(connection, self.tls))
+        let driver = Driver::new(connection, self.tls);
+        Duplex::new(self.stream, self.addresses, self.clock, self.input, self.timer, driver)
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use ws_transport::write_now;
+use ws_transport::{Addresses, write_now};
 
 use crate::socket::Socket;
 
@@ -87,17 +87,11 @@ impl Stream {
         }
     }
 
-    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+    /// Returns the addresses of both ends. `peer` is the peer's address as far as it is known already.
+    pub(crate) fn addresses(&self, peer: Option<SocketAddr>) -> Addresses {
         match self {
-            Self::Socket(socket) => socket.get_ref().peer_addr().ok()?.as_socket(),
-            Self::Other(_) => None,
-        }
-    }
-
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Socket(socket) => socket.get_ref().local_addr().ok()?.as_socket(),
-            Self::Other(_) => None,
+            Self::Socket(socket) => Addresses::of(socket.get_ref(), peer),
+            Self::Other(_) => Addresses::default(),
         }
     }
 }

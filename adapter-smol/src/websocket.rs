@@ -2,11 +2,17 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage};
-use ws_transport::{Clock, Driver, Error};
+use ws_transport::{Addresses, Clock, Driver, Error};
 
 use crate::{
-    Receiver, Sender, duplex::Duplex, halves::describe, input::Input, lazy_timer::LazyTimer,
-    opening::Opening, stream::Stream,
+    Receiver, Sender,
+    duplex::Duplex,
+    halves::describe,
+    input::Input,
+    lazy_timer::LazyTimer,
+    opening::Opening,
+    server::{Attached, AttachedReceiver, Signals},
+    stream::Stream,
 };
 
 /// An open WebSocket, of a client or of a server.
@@ -20,8 +26,16 @@ use crate::{
 /// [`sender`](Self::sender). Every future here can be dropped at any point without a loss: what was
 /// received waits for the next `receive`, and a message is queued whole or not at all.
 ///
-/// Dropping it without [`close`](Self::close) breaks the connection off, which the peer sees as 1006; in
-/// a server's handler it is closed with 1000 for you.
+/// # Dropping
+///
+/// A client that drops its WebSocket without [`close`](Self::close) breaks the connection off, which the peer sees as 1006.
+///
+/// A server's handler may drop its WebSocket, or both halves of it, and run on: the library then closes the connection with
+/// 1000 after 50 ms, waits for the peer's Close and answers pings meanwhile. If the handler returns before, its result
+/// decides. If the handler drops only the [`Receiver`], the connection stays open for its [`Sender`]s. The library receives
+/// in the handler's place: it drops messages, and answers pings and the peer's Close, after which
+/// [`send`](Sender::send) fails. If it drops only the senders, the connection stays open for the receiver. On a client no
+/// pings are answered without a receiver, so keep receiving there.
 pub struct WebSocket {
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
@@ -42,7 +56,17 @@ impl WebSocket {
     ) -> Self {
         let stream = Stream::Other(Box::pin(stream));
         let driver = Driver::new(connection, None);
-        Self::new(Duplex::new(stream, clock, Input::new(read.into()), LazyTimer::default(), driver), None)
+        Self::new(
+            Duplex::new(
+                stream,
+                Addresses::default(),
+                clock,
+                Input::new(read.into()),
+                LazyTimer::default(),
+                driver,
+            ),
+            None,
+        )
     }
 
     /// Makes one by asking for it over any stream that is connected to a server.
@@ -70,18 +94,32 @@ impl WebSocket {
         config: ws_core::Config,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
-        let opening = Opening::new(Stream::Other(Box::pin(stream)), clock, None);
+        let opening = Opening::new(Stream::Other(Box::pin(stream)), None, clock, None);
         let (connection, opening, _) = crate::client::open(opening, request, limits, config, clock).await?;
         Ok(Self::new(opening.into_duplex(connection), None))
     }
 
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
         duplex.set_read_timeout(read_timeout);
-        Self { sender: Sender { duplex: duplex.clone() }, receiver: Receiver { duplex } }
+        let sender = Sender { duplex: duplex.clone(), attached: None };
+        Self { sender, receiver: Receiver { duplex, attached: None } }
     }
 
-    pub(crate) fn into_duplex(self) -> Arc<Duplex> {
-        self.receiver.duplex
+    /// Creates the WebSocket of a server's handler. The connection is closed when its last handle is dropped.
+    pub(crate) fn attached(
+        duplex: Arc<Duplex>,
+        read_timeout: Option<Duration>,
+        signals: &Arc<Signals>,
+    ) -> Self {
+        let mut ws = Self::new(duplex, read_timeout);
+        let (sender, receiver) = Attached::new(signals.clone());
+        (ws.sender.attached, ws.receiver.attached) = (Some(sender), Some(receiver));
+        ws
+    }
+
+    /// Returns the connection, and the token that keeps it open while a server's handler runs.
+    pub(crate) fn into_parts(mut self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
+        (self.receiver.duplex.clone(), self.receiver.attached.take())
     }
 
     /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
@@ -151,9 +189,16 @@ impl WebSocket {
 
     /// Sends a message, and waits until the operating system has taken it.
     ///
+    /// An application has to receive, too: [`receive`](Self::receive) answers pings, keeps deadlines and finds the end of the
+    /// connection. While no task receives, `send` looks at the input, at most every 10 ms, to report that the peer has
+    /// closed the connection or is lost. The events that it finds wait for `receive`. It looks no further once 64 events
+    /// or 64 KiB wait: then the end of the connection stays unknown until the application receives.
+    ///
     /// # Errors
     ///
-    /// [`Error::Closed`], [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    /// - Returns [`Error::Closed`] if the connection is known to be closing or to have ended.
+    /// - Returns [`Error::Io`] if the network fails.
+    /// - Returns [`Error::Timeout`] if the peer does not read within the write timeout.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.send(message).await
     }
@@ -227,14 +272,19 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Send`] if the code or reason cannot be sent. Returns [`Error::Disconnected`],
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. The connection stays
+    /// open then, and [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason whose length the
+    /// application does not control. Returns [`Error::Disconnected`],
     /// [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the connection ends in another way meanwhile.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
         Error::of_close(self.receiver.duplex.receive_to_end().await)
     }
 
-    /// Parts it into a half that receives and one that sends, for different tasks.
+    /// Splits the WebSocket into a half that sends and a half that receives, for different tasks.
+    ///
+    /// Use both halves. A [`Sender`] alone answers pings and finds the end of the connection only when it sends, see
+    /// [`send`](Self::send). Without a [`Receiver`], messages of the peer are dropped at each send.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
@@ -277,13 +327,14 @@ impl WebSocket {
         self.sender.latency()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket
+    /// and for a stream of the application.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
     }
 
-    /// The address of this end.
+    /// Returns the address of this end. `None` as for [`peer_addr`](Self::peer_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()

@@ -1,5 +1,5 @@
-//! Refuses clients that send no `Authorization` header. On `/` with 401, before a WebSocket is opened, which
-//! costs least and which every HTTP client understands; on `/late` by closing with 1008 what was opened.
+//! Refuses clients without an `Authorization` header. The route `/` answers with 401 before the WebSocket opens,
+//! which costs least and which every HTTP client understands. The route `/late` closes the open WebSocket with 1008.
 //!
 //! `cargo run --example authorization -- [ADDRESS]`
 

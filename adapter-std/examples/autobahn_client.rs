@@ -1,4 +1,4 @@
-//! The testee of the Autobahn suite's fuzzing server: echoes through all of its cases.
+//! The client under test for the Autobahn suite's fuzzing server: runs all cases and echoes their messages.
 //!
 //! `cargo run --release --example autobahn_client -- ws://127.0.0.1:9002 AGENT`
 
@@ -18,13 +18,13 @@ fn run() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .collect::<Vec<_>>()
         .try_into()
-        .map_err(|_| "give a base URL and an agent's name")?;
+        .map_err(|_| "usage: autobahn_client BASE_URL AGENT")?;
     let count =
-        connect(&format!("{base}/getCaseCount"))?.receive()?.ok_or("the suite told no number of cases")?;
+        connect(&format!("{base}/getCaseCount"))?.receive()?.ok_or("the suite sent no number of cases")?;
     let count: u32 = count.to_string().parse()?;
     for case in 1..=count {
         let mut ws = connect(&format!("{base}/runCase?case={case}&agent={agent}"))?;
-        // How a case ends, well or badly, is for the suite to judge.
+        // The suite judges how each case ends, so an error is not a failure here.
         if let Err(error) = echo(&mut ws) {
             println!("case {case}: {error}");
         }

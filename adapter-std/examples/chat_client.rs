@@ -1,5 +1,5 @@
-//! Takes part in a chat from the terminal: says each line that is typed and shows what happens. When the
-//! connection is lost it comes back, and misses nothing that the server still has.
+//! A chat client for the terminal: sends each typed line and prints the events of the room. When the connection is
+//! lost, it reconnects and receives the messages that it missed, if the server still has them.
 //!
 //! `cargo run --release --example chat_client -- NICK ws://127.0.0.1:9001/lobby`
 
@@ -24,21 +24,21 @@ fn main() {
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
     let [nick, url] = &arguments[..] else {
-        return Err("say who you are and where to go, such as Ann ws://127.0.0.1:9001/lobby".into());
+        return Err("usage: chat_client NICK URL, such as Ann ws://127.0.0.1:9001/lobby".into());
     };
     let mut visit = Visit::new(nick);
     let typing = Typing::default();
     let mut ws = Client::new(url).connect()?;
     loop {
         let ended = talk(&mut visit, &mut ws, &typing)?;
-        if typing.is_over() {
+        if typing.has_ended() {
             return Ok(());
         }
         println!("* {ended}");
         ws = loop {
             let wait = visit.next_wait();
             println!("* connecting again in {:.1} s", wait.as_secs_f64());
-            thread::sleep(wait); // that no server is stormed by clients it has lost
+            thread::sleep(wait); // so that reconnecting clients do not overload a restarted server
             match Client::new(url).connect() {
                 Ok(ws) => break ws,
                 Err(error) => println!("* {error}"),
@@ -47,12 +47,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Shows what happens until the connection ends, and tells how it did.
+/// Prints events until the connection ends. Returns the reason of the end.
 fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String, Box<dyn Error>> {
     ws.send(visit.join())?;
     loop {
         if visit.has_joined() {
-            typing.send_by(ws);
+            typing.send_on(ws);
         }
         match ws.receive() {
             Ok(Some(Message::Text(text))) => match visit.hear(&text) {
@@ -67,23 +67,23 @@ fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String
     }
 }
 
-/// Reads lines from the terminal and sends them by whatever connection there is.
+/// The lines typed in the terminal, which go out on the current connection.
 #[derive(Clone, Default)]
 struct Typing(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    begun: bool,
-    over: bool,
+    started: bool,
+    ended: bool,
     sender: Option<Sender>,
 }
 
 impl Typing {
-    /// From now on lines go out by this connection.
-    fn send_by(&self, ws: &WebSocket) {
+    /// Sends all further lines on this connection.
+    fn send_on(&self, ws: &WebSocket) {
         let mut state = self.state();
         state.sender = Some(ws.sender());
-        if !mem::replace(&mut state.begun, true) {
+        if !mem::replace(&mut state.started, true) {
             let typing = self.clone();
             thread::spawn(move || typing.read());
         }
@@ -93,19 +93,19 @@ impl Typing {
         for line in io::stdin().lines().map_while(Result::ok) {
             let sender = self.state().sender.clone();
             if sender.is_none_or(|sender| sender.send(Visit::say(&line)).is_err()) {
-                println!("* there is no connection; this was not said: {line}");
+                println!("* not connected, this was not sent: {line}");
             }
         }
-        // Who has nothing more to say leaves.
+        // The end of the input closes the connection.
         let mut state = self.state();
-        state.over = true;
+        state.ended = true;
         if let Some(sender) = state.sender.take() {
             let _ = sender.close(CloseCode::NORMAL_CLOSURE, "bye");
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.state().over
+    fn has_ended(&self) -> bool {
+        self.state().ended
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

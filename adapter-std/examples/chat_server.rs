@@ -1,4 +1,4 @@
-//! A chat: its rooms, and the page to talk in, on one port.
+//! A chat server: rooms over WebSocket, and the web page of the chat, on one port.
 //!
 //! `cargo run --release --example chat_server -- [--listen ADDRESS] [--burst MESSAGES] [--period-ms MILLISECONDS]`
 
@@ -23,7 +23,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let chat = Chat::new(limits);
     let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
     let mut server = Server::new().mount("/", room()).mount("/:room", room());
-    for (path, page) in pages(&chat, server.monitor()) {
+    for (path, page) in pages(server.monitor()) {
         server = server.page(path, page);
     }
     let listener = server.bind(&*address)?;

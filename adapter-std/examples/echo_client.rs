@@ -1,4 +1,4 @@
-//! Says hello to an echo server, once as text and once as binary, and closes.
+//! Sends a text message and a binary message to an echo server, prints the replies, and closes.
 //!
 //! `cargo run --release --example echo_client -- ws://127.0.0.1:9001/echo [--ca FILE] [--insecure]`
 
@@ -6,8 +6,8 @@ use std::{error::Error, process, time::Duration};
 
 use ws_std::{Client, ClientTls, CloseCode};
 
-/// How long to wait for an echo.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time to wait for each echo.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() {
     if let Err(error) = run() {
@@ -18,7 +18,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let (url, tls) = options()?;
-    let mut ws = Client::new(&url).tls(tls).read_timeout(Some(PATIENCE)).connect()?;
+    let mut ws = Client::new(&url).tls(tls).read_timeout(Some(READ_TIMEOUT)).connect()?;
     ws.send("Hello, WebSocket!")?;
     println!("received: {}", ws.receive()?.ok_or("the server closed before it answered the text")?);
     ws.send(&[0xDE, 0xAD, 0xBE, 0xEF])?;
@@ -39,6 +39,6 @@ fn options() -> Result<(String, ClientTls), lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    let url = url.ok_or("say where to connect, such as ws://127.0.0.1:9001/echo")?;
+    let url = url.ok_or("a URL is missing, such as ws://127.0.0.1:9001/echo")?;
     Ok((url, tls))
 }

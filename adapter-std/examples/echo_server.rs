@@ -1,4 +1,4 @@
-//! Echoes text and binary on `/` and `/echo`; a browser that opens `/` gets a page to try it with.
+//! Echoes text and binary messages on `/` and `/echo`. A browser that opens `/` gets a test page.
 //!
 //! `cargo run --release --example echo_server -- [--listen ADDRESS] [--tls-cert FILE --tls-key FILE]
 //! [--deflate] [--max-message-size BYTES] [--handshake-timeout SECONDS]`
@@ -93,7 +93,7 @@ impl Options {
         options.tls = match (chain, key) {
             (Some(chain), Some(key)) => Some((chain, key)),
             (None, None) => None,
-            _ => return Err("--tls-cert and --tls-key go together".into()),
+            _ => return Err("--tls-cert and --tls-key must be used together".into()),
         };
         Ok(options)
     }

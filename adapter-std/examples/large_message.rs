@@ -1,4 +1,4 @@
-//! Sends 64 KiB in one call and prints what comes back.
+//! Sends a message of 64 KiB in one call and prints the reply.
 //!
 //! `cargo run --example large_message -- [URL]`
 

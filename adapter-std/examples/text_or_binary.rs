@@ -1,4 +1,4 @@
-//! Tells text from binary and answers in kind: text in capitals, bytes in reverse.
+//! Distinguishes text and binary messages, and replies in the same type: text in upper case, bytes in reverse.
 //!
 //! `cargo run --example text_or_binary -- [ADDRESS]`
 

@@ -1,5 +1,5 @@
-//! Serves connections by 8 to 128 threads: eight are always there, more come and go with the connections,
-//! and the 129th client is answered with 503. Each client is told which thread it has.
+//! Serves connections with a pool of 8 to 128 threads. Eight threads always exist, the others start and end with the
+//! connections, and the 129th client is answered with 503. Each client receives the id of its thread.
 //!
 //! `cargo run --example thread_pool -- [ADDRESS]`
 

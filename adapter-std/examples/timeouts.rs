@@ -1,5 +1,5 @@
-//! Waits for nothing without end: not for the connection, not for the opening handshake, not for a message,
-//! not for the server to take one. After a second of silence it asks whether anybody is there.
+//! Sets all timeouts of a client: for connecting, the opening handshake, receiving and sending. After one second
+//! without a message it sends a question.
 //!
 //! `cargo run --example timeouts -- [URL]`
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Error> {
         match ws.receive() {
             Ok(Some(message)) => println!("received: {message}"),
             Ok(None) => return Ok(()),
-            // The connection is as it was.
+            // The connection is still usable.
             Err(Error::Timeout(Deadline::Read)) => {
                 println!("a second of silence");
                 ws.send("anybody there?")?;

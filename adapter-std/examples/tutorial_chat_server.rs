@@ -1,4 +1,4 @@
-//! A chat by callbacks: tells everybody what each says, and prints who comes and goes.
+//! A chat server with callbacks: broadcasts each message to all clients, and prints joins and leaves.
 //!
 //! `cargo run --example tutorial_chat_server -- [ADDRESS]`
 

@@ -1,4 +1,4 @@
-//! Echoes whatever it receives, in ten lines.
+//! Echoes every message, in ten lines.
 //!
 //! `cargo run --example tutorial_echo_server -- [ADDRESS]`
 

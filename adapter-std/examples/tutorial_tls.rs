@@ -1,4 +1,4 @@
-//! Serves `wss://`: an echo, for clients that send an `Authorization` header.
+//! An echo server on `wss://` for clients that send an `Authorization` header.
 //!
 //! `cargo run --example tutorial_tls -- CERTIFICATE KEY [ADDRESS]`, where both are PEM files
 
@@ -7,7 +7,7 @@ use ws_std::{Accept, Error, HandlerResult, Request, Response, Route, Server, Ser
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let (Some(certificate), Some(key)) = (arguments.next(), arguments.next()) else {
-        panic!("say where the certificate and its key are");
+        panic!("usage: tutorial_tls CERTIFICATE KEY [ADDRESS]");
     };
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9001".into());
     let route = Route::new(echo).check(|request| match request.header("Authorization") {

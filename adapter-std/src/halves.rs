@@ -5,13 +5,18 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, MessageAssembler};
 
-use crate::duplex::{Duplex, Patience};
+use crate::{
+    attached::{Attached, AttachedReceiver},
+    duplex::{Duplex, Patience},
+};
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    pub(crate) attached: Option<AttachedReceiver>,
 }
 
 impl Receiver {
@@ -64,6 +69,18 @@ impl Receiver {
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().peer
+    }
+
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.duplex.socket().addresses().local
+    }
+
     /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
@@ -75,6 +92,7 @@ impl Receiver {
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Sender {
@@ -84,8 +102,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.duplex.look();
         self.feed(message)?;
-        self.flush()
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the thread that
@@ -104,6 +123,7 @@ impl Sender {
     ///
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
     pub fn flush(&self) -> Result<(), Error> {
+        self.duplex.look();
         self.duplex.flush()
     }
 
@@ -114,8 +134,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_chunk(chunk))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.send_chunk(chunk))?;
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
@@ -129,8 +150,9 @@ impl Sender {
     ///
     /// As [`WebSocket::send`](crate::WebSocket::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.send_prepared(message))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.send_prepared(message))?;
+        self.duplex.flush()
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -139,8 +161,9 @@ impl Sender {
     ///
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
-        self.duplex.queue(|connection| connection.ping(payload))?;
-        self.flush()
+        self.duplex.look();
+        self.duplex.queue(|driver| driver.queue(|connection| connection.ping(payload)))?;
+        self.duplex.flush()
     }
 
     /// Sends a Close and returns. The thread that receives sees the closing handshake through.
@@ -182,16 +205,22 @@ impl Sender {
         self.duplex.ask(Connection::latency)
     }
 
-    /// The peer's address.
+    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().peer_addr()
+        self.duplex.socket().addresses().peer
     }
 
-    /// The address of this end.
+    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.duplex.socket().local_addr()
+        self.duplex.socket().addresses().local
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.duplex.discard_input();
     }
 }
 

@@ -36,6 +36,7 @@
 //!
 //! The sockets are those of Unix.
 
+mod attached;
 mod backend;
 mod client;
 mod duplex;

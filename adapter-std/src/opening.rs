@@ -50,30 +50,47 @@ impl Opening {
         let read = self.buffer.fill_sealed(&self.socket, timeout, |sealed, plain| {
             failed = tls.decrypt(sealed, plain).err();
         });
-        // After an error that is the alert that tells the peer about it.
+        // After an error that is the alert that tells the peer about it. During the handshake, the request follows.
         let mut output = Transmit::default();
         tls.take_output(&mut output);
-        let written = self.socket.write_all(&mut output, self.write_timeout, None);
+        let (pause, deadline) = self.write_limits(due);
+        let written = self.socket.write_all(&mut output, pause, deadline);
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let read = read?;
-        if read == Some(0) && !tls.is_handshaking() {
-            tls.end()?;
+        match (read?, written) {
+            // The peer may have answered before it closed. If the connection is broken, the next read finds that.
+            (Some(read), Ok(true) | Err(_)) => Ok(Some(read)),
+            (None, Err(error)) => Err(error.into()),
+            (None, Ok(true)) => Ok(None),
+            (_, Ok(false)) if due.is_some() => Ok(None),
+            (_, Ok(false)) => Err(Error::Timeout(Deadline::Write)),
         }
-        written?;
-        Ok(read)
     }
 
-    pub(crate) fn write_all(&mut self, bytes: &mut impl Buf) -> Result<(), Error> {
-        self.write_until(bytes, None)
+    /// Writes all bytes, not longer than until `due`.
+    pub(crate) fn write_all(&mut self, bytes: &mut impl Buf, due: Option<Timestamp>) -> Result<(), Error> {
+        let (pause, deadline) = self.write_limits(due);
+        self.write_until(bytes, pause, deadline)
     }
 
-    fn write_until(&mut self, bytes: &mut impl Buf, deadline: Option<Instant>) -> Result<(), Error> {
+    /// Returns the longest pause of a write and its deadline. The deadline of the opening handshake takes the place of the
+    /// write timeout, so that a peer that reads nothing is the same error as one that sends nothing.
+    fn write_limits(&self, due: Option<Timestamp>) -> (Option<Duration>, Option<Instant>) {
+        let deadline = due.and_then(|due| self.clock.instant(due));
+        (if due.is_some() { None } else { self.write_timeout }, deadline)
+    }
+
+    fn write_until(
+        &mut self,
+        bytes: &mut impl Buf,
+        pause: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
         /// How much is encrypted at once, in bytes, so that a large page is not in memory once more for each client.
         const PIECE: usize = 64 << 10;
         let Some(tls) = &mut self.tls else {
-            let written = self.socket.write_all(bytes, self.write_timeout, deadline)?;
+            let written = self.socket.write_all(bytes, pause, deadline)?;
             return if written { Ok(()) } else { Err(Error::Timeout(Deadline::Write)) };
         };
         let mut output = Transmit::default();
@@ -82,7 +99,7 @@ impl Opening {
             // During the handshake it is kept, and follows with the last flight.
             tls.encrypt_all(&mut (&mut *bytes).take(PIECE), &mut output);
             tls.take_output(&mut output);
-            if !self.socket.write_all(&mut output, self.write_timeout, deadline)? {
+            if !self.socket.write_all(&mut output, pause, deadline)? {
                 return Err(Error::Timeout(Deadline::Write));
             }
             if !bytes.has_remaining() || bytes.remaining() == before {
@@ -98,14 +115,14 @@ impl Opening {
         let close_timeout = config.close_timeout;
         self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
-        if self.write_until(&mut response, deadline).is_err() {
+        if self.write_until(&mut response, self.write_timeout, deadline).is_err() {
             return;
         }
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
         // If this fails, the next read ends.
-        let _ = self.write_until(&mut &[][..], deadline);
+        let _ = self.write_until(&mut &[][..], self.write_timeout, deadline);
         self.socket.shutdown(std::net::Shutdown::Write);
         let closed_by = Instant::now().checked_add(close_timeout);
         self.buffer.drain(&self.socket, closed_by.into_iter().chain(deadline).min());

@@ -1,12 +1,12 @@
 use std::{
-    io,
+    fmt, io,
     time::{Duration, Instant},
 };
 
 use crate::socket::{ReadTimeout, Socket};
 
 /// What has been read and not been looked at.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ReadBuffer {
     buffer: Vec<u8>,
     start: usize,
@@ -100,6 +100,13 @@ impl ReadBuffer {
             (self.buffer, self.sealed) = (Vec::new(), Vec::new());
             (self.start, self.end) = (0, 0);
         }
+    }
+}
+
+/// Without the bytes, which the peer has sent.
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuffer").field("unread", &(self.end - self.start)).finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use ws_transport::write_now;
+use ws_transport::{Addresses, write_now};
 
 /// How many slices one write takes.
 const SLICES: usize = 16;
@@ -21,6 +21,7 @@ const SLICES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Socket {
     socket: socket2::Socket,
+    addresses: Addresses,
 }
 
 /// The timeout that the socket's reads have at the moment, so that it is set only when it changes.
@@ -40,9 +41,11 @@ impl ReadTimeout {
 }
 
 impl Socket {
-    pub(crate) fn new(socket: socket2::Socket) -> io::Result<Self> {
+    /// Takes a connected socket. `peer` is the peer's address as far as it is known already.
+    pub(crate) fn new(socket: socket2::Socket, peer: Option<SocketAddr>) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
-        Ok(Self { socket })
+        let addresses = Addresses::of(&socket, peer);
+        Ok(Self { socket, addresses })
     }
 
     /// Reads what is there, or waits for it; a timeout of zero does not wait. `Ok(None)` means that nothing came in
@@ -120,12 +123,8 @@ impl Socket {
         let _ = self.socket.shutdown(how);
     }
 
-    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()?.as_socket()
-    }
-
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()?.as_socket()
+    pub(crate) const fn addresses(&self) -> Addresses {
+        self.addresses
     }
 }
 

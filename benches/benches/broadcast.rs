@@ -1,11 +1,10 @@
-//! What it costs one thread to send a message to many: `ws-smol` beside the same bytes written raw and
-//! `tokio-tungstenite` with a clone for each peer.
+//! CPU cost of a broadcast from one thread: `ws-smol` beside raw writes of the same bytes and `tokio-tungstenite`
+//! with a clone for each peer.
 //!
 //! `cargo bench -p ws-benches --bench broadcast -- [--subscribers N] [--payload BYTES] [--rounds N]`
 //!
-//! All run in the same thread, in turns. Another thread reads what all subscribers get, and tells when
-//! everybody has everything; only then does the next round begin. What is measured is the CPU time of the
-//! thread that sends.
+//! All candidates run in the same thread, in turns. Another thread reads for all subscribers and reports when each
+//! has received everything. Only then does the next round begin. The result is the CPU time of the sending thread.
 
 use std::{
     error::Error,
@@ -24,7 +23,7 @@ use tokio::sync::mpsc as tokio_mpsc;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use ws_smol::{Callbacks, Server, Sessions};
 
-/// How many broadcasts make a batch that is timed.
+/// Number of broadcasts in each timed batch.
 const BATCH: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -61,11 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Something that sends to all its subscribers.
+/// A broadcaster with its subscribers.
 trait Contestant {
     fn name(&self) -> &'static str;
 
-    /// Sends [`BATCH`] messages, one after the other has arrived everywhere.
+    /// Sends [`BATCH`] messages, each after the one before has reached all subscribers.
     fn batch(&mut self);
 }
 
@@ -92,7 +91,7 @@ impl Options {
         Ok(options)
     }
 
-    /// A server's frame with this payload.
+    /// Returns a server's frame with this payload.
     fn frame(&self) -> Vec<u8> {
         let mut frame = vec![0x82];
         match self.payload {
@@ -111,7 +110,7 @@ impl Options {
     }
 }
 
-/// The raw floor: the frame, written to each socket.
+/// The lower bound: the frame is written to each socket.
 struct Raw {
     sockets: Vec<TcpStream>,
     frame: Vec<u8>,
@@ -149,7 +148,7 @@ impl Contestant for Raw {
     }
 }
 
-/// Sessions of `ws-smol`, broadcast to.
+/// A broadcast to sessions of `ws-smol`.
 struct Ours {
     executor: smol::LocalExecutor<'static>,
     sessions: Sessions,
@@ -248,7 +247,7 @@ impl Contestant for Theirs {
     }
 }
 
-/// Opens WebSockets, in another thread because the server runs in this one.
+/// Opens WebSockets in another thread, because the server runs in this one.
 fn open_all(address: SocketAddr, count: usize) -> thread::JoinHandle<Vec<TcpStream>> {
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -267,12 +266,12 @@ fn open_all(address: SocketAddr, count: usize) -> thread::JoinHandle<Vec<TcpStre
     })
 }
 
-/// A thread that reads what the subscribers get.
+/// A thread that reads for all subscribers.
 struct Readers {
     done: Done,
 }
 
-/// Tells when everybody has everything.
+/// A notification that all subscribers have received everything.
 struct Done(smol::channel::Receiver<()>);
 
 impl Done {
@@ -327,7 +326,7 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How much memory the process has, in bytes.
+/// Returns the resident memory of the process in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096

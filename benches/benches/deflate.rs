@@ -1,4 +1,4 @@
-//! permessage-deflate through a connection, beside its codec alone and yawc: 16 KiB of JSON-like text.
+//! permessage-deflate through a connection, beside the codec alone and yawc: 16 KiB of JSON-like text.
 
 use std::{
     cell::Cell,
@@ -66,7 +66,7 @@ fn benches(criterion: &mut Criterion) {
         let payload = Bytes::from(text.clone());
         per_message("compress/yawc", &mut || yawc_send(&mut socket, black_box(&payload)));
 
-        // The third and all that follow are the same with a context, too: it is the same text that came before.
+        // With a context, the third frame equals all later ones too, because the text repeats.
         let [first, second, third] = &frames;
         let (mut client, _) = open(takeover);
         let mut receive = |frame: &[u8], buffer: &mut Vec<u8>| {
@@ -106,7 +106,7 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
-/// The first three frames of a server that sends this again and again.
+/// Returns the first three frames of a server that sends this text repeatedly.
 fn frames(text: &str, takeover: bool) -> [Vec<u8>; 3] {
     let (_, mut server) = open(takeover);
     [(); 3].map(|()| {
@@ -174,7 +174,7 @@ fn yawc_sizes(text: &str, takeover: bool) -> [usize; 3] {
     })
 }
 
-/// Runs a future that never has to wait.
+/// Runs a future that never returns `Pending`.
 fn run<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -182,7 +182,7 @@ fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A peer that sends these bytes, and then those again and again, and takes whatever is sent.
+/// A stream whose peer sends `first` once and then `again` repeatedly, and accepts all output.
 #[derive(Default)]
 struct Wire {
     first: Vec<u8>,

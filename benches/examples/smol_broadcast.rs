@@ -1,4 +1,4 @@
-//! What anyone sends goes to everyone, by `ws-smol`'s sessions. `smol_broadcast [--listen ADDRESS]`
+//! Broadcasts each message to all clients with the sessions of `ws-smol`. `smol_broadcast [--listen ADDRESS]`
 
 use std::error::Error;
 

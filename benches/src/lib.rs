@@ -1,6 +1,6 @@
-//! Benchmarks of the workspace's crates beside other implementations; see the README.
+//! Benchmarks of this workspace's crates beside other implementations. See the README.
 
-/// About 16 KiB of text like JSON, for whoever measures compression.
+/// Returns about 16 KiB of JSON-like text for the compression benches.
 pub fn json() -> String {
     let mut text = String::from("[");
     for id in 0_u32.. {

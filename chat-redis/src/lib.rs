@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
-//! A [`Backplane`](ws_chat::Backplane) over Redis: nodes that serve the same rooms.
+//! A [`Backplane`](ws_chat::Backplane) on Redis: several nodes serve the same rooms.
 //!
-//! All events go into one stream, whose ids are the order that everybody sees. Who has which name is in a hash
-//! that changes only together with the stream, by scripts that run alone; so whoever reads one knows the
-//! other. Each node has a writer, which does one thing after the other until Redis has answered, and a
-//! reader, which delivers what the stream holds and regularly takes a census.
+//! All events go into one Redis stream, and the ids of the stream define the order that all members see. A hash
+//! assigns each name to one client. Lua scripts change the hash and the stream together. Redis runs one script at a
+//! time, so both always agree. Each node has a writer and a reader. The writer sends one batch at a time and waits
+//! for Redis to answer it. The reader delivers the events of the stream and regularly takes a census of the members.
 
 mod link;
 mod node;

@@ -6,10 +6,10 @@ use std::{
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
 use smol::Timer;
 
-/// How long Redis may take to answer.
+/// Maximum time for Redis to connect and to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Connects, for commands that Redis answers at once or after as long as they block.
+/// Connects to Redis. The response timeout allows for commands that block for at most `blocks`.
 pub(crate) async fn connect(client: &Client, blocks: Duration) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
@@ -17,7 +17,8 @@ pub(crate) async fn connect(client: &Client, blocks: Duration) -> RedisResult<Mu
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// How long to leave Redis alone after a failure: twice as long each time, and not as long as other nodes.
+/// The delay before the next attempt after a failure. It doubles each time and contains a random part, so that the
+/// nodes do not reconnect all at once.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff(u32);
 
@@ -31,13 +32,13 @@ impl Backoff {
         Timer::after(longest / 2 + longest.mul_f64(random() as f64 / u64::MAX as f64) / 2).await;
     }
 
-    /// Tells that Redis has answered; whether it had not before.
+    /// Resets the delay after an answer from Redis. Returns `true` if the attempt before had failed.
     pub(crate) fn reset(&mut self) -> bool {
         std::mem::take(&mut self.0) > 0
     }
 }
 
-/// A number that no other node has: the standard library seeds its hashers from the operating system.
+/// Returns a number that no other node has: the standard library seeds its hashers from the operating system.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

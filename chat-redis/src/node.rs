@@ -18,25 +18,25 @@ use crate::{
     writer::Writer,
 };
 
-/// A node that has a place in Redis, and no chat yet.
+/// A node that has a Redis client and is not connected to a chat yet.
 #[derive(Debug)]
 pub struct Cluster(Arc<Shared>);
 
-/// What a node's tasks and its backplane share.
+/// The state that a node's tasks and its backplane share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) client: Client,
-    /// What nobody else is called, nor was this node before it was started again.
+    /// A unique name of this run of the node. It differs from the names of all other nodes and earlier runs.
     pub(crate) node: String,
     pub(crate) queue: Queue,
-    heard: Mutex<Option<Instant>>,
+    last_answer: Mutex<Option<Instant>>,
 }
 
 /// The backplane of a node's chat.
 #[derive(Clone, Debug)]
 pub struct RedisBackplane(Arc<Shared>);
 
-/// A node that takes part. Dropping it stops its tasks.
+/// A running node. Dropping it stops its tasks.
 pub struct Node {
     shared: Arc<Shared>,
     writer: Task<()>,
@@ -44,23 +44,24 @@ pub struct Node {
 }
 
 impl Cluster {
-    /// A node of this name, for people, at the Redis of this URL.
+    /// Creates a node with this display name that uses the Redis server at `url`.
     ///
     /// # Errors
     ///
-    /// The URL is none.
+    /// Returns an error if the URL is invalid.
     pub fn new(url: &str, name: &str) -> Result<Self, RedisError> {
         let (client, node) = (Client::open(url)?, format!("{name}-{:016x}", random()));
-        Ok(Self(Arc::new(Shared { client, node, queue: Queue::new(), heard: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { client, node, queue: Queue::new(), last_answer: Mutex::default() })))
     }
 
-    /// What the node's chat is made with.
+    /// Returns the backplane with which to create the node's chat.
     #[must_use]
     pub fn backplane(&self) -> RedisBackplane {
         RedisBackplane(self.0.clone())
     }
 
-    /// Takes part, once the chat knows all that Redis holds; waits for Redis as long as it takes.
+    /// Starts the node and waits until the chat has received all events that Redis holds. Waits for Redis without a
+    /// timeout.
     pub async fn start(self, chat: &Chat) -> Node {
         let (caught_up, is_caught_up) = channel::bounded(1);
         let reader = Reader::new(self.0.clone(), chat.clone(), caught_up);
@@ -72,16 +73,16 @@ impl Cluster {
 }
 
 impl Node {
-    /// How long Redis may be silent before clients had better go to another node.
+    /// Maximum time since Redis's last answer before the node counts as unhealthy.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A question for health checks: whether Redis has answered lately.
+    /// Returns a function for health checks. It returns `true` if Redis has answered within the last 10 seconds.
     pub fn health(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let shared = self.shared.clone();
         move || shared.silence().is_some_and(|silence| silence < Self::PATIENCE)
     }
 
-    /// Stops after what waits has been written, or when the time is over.
+    /// Stops the node after the queued jobs have been written, or when the timeout has passed.
     pub async fn stop(self, timeout: Duration) {
         self.shared.queue.close();
         future::or(self.writer, async {
@@ -102,7 +103,7 @@ impl Backplane for RedisBackplane {
 
     fn release(&self, _: &Chat, claim: &Claim) {
         let (room, nick) = (claim.room.clone(), claim.nick.clone());
-        // If there is no room for it, a census will find a name whose session is gone.
+        // If the queue is full, a later census finds the name without a session and releases it.
         let _ = self.0.queue.push(Job::Release { room, nick, session: claim.session.id().get() });
     }
 
@@ -112,13 +113,13 @@ impl Backplane for RedisBackplane {
 }
 
 impl Shared {
-    /// Notes that Redis has answered.
-    pub(crate) fn heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Records that Redis has answered.
+    pub(crate) fn record_answer(&self) {
+        *self.last_answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn silence(&self) -> Option<Duration> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|heard| heard.elapsed())
+        self.last_answer.lock().unwrap_or_else(PoisonError::into_inner).map(|answer| answer.elapsed())
     }
 }
 

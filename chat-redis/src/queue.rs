@@ -7,7 +7,7 @@ use std::{
 use smol::channel::{self, Receiver, Sender};
 use ws_chat::{Claim, protocol::Event};
 
-/// What Redis is to do for this node.
+/// A job for the writer: one change in Redis.
 #[derive(Debug)]
 pub(crate) enum Job {
     Say { room: String, event: Event },
@@ -16,11 +16,11 @@ pub(crate) enum Job {
     Release { room: String, nick: String, session: u64 },
 }
 
-/// What waits for the writer, the oldest first.
+/// The jobs that wait for the writer, oldest first.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// Has one message if something was added, or none will be any more.
+    /// Contains one message after a job was added or the queue was closed.
     changed: (Sender<()>, Receiver<()>),
 }
 
@@ -30,12 +30,12 @@ struct State {
     closed: bool,
 }
 
-/// There is no room for it.
+/// The queue is full or closed. Returns the job.
 #[derive(Debug)]
 pub(crate) struct Full(pub(crate) Job);
 
 impl Queue {
-    /// What waits at most, so that an absence of Redis costs bounded memory.
+    /// Maximum number of waiting jobs. It bounds the memory while Redis is unreachable.
     pub(crate) const CAPACITY: usize = 1024;
 
     pub(crate) fn new() -> Self {
@@ -49,12 +49,11 @@ impl Queue {
         }
         state.jobs.push_back(job);
         drop(state);
-        let _ = self.changed.0.try_send(()); // full: the writer will look anyhow
+        let _ = self.changed.0.try_send(()); // if it is full, the writer is about to look
         Ok(())
     }
 
-    /// Waits for something to do and moves up to so many jobs to `batch`. Tells whether there was any; there
-    /// is none once the queue is closed and empty.
+    /// Waits for jobs and moves at most `most` of them to `batch`. Returns `false` if the queue is closed and empty.
     pub(crate) async fn take(&self, batch: &mut Vec<Job>, most: usize) -> bool {
         loop {
             {
@@ -72,12 +71,12 @@ impl Queue {
         }
     }
 
-    /// Changes what waits, in place.
+    /// Changes the waiting jobs in place.
     pub(crate) fn for_each(&self, change: impl FnMut(&mut Job)) {
         self.state().jobs.iter_mut().for_each(change);
     }
 
-    /// Takes nothing more.
+    /// Closes the queue: later jobs are refused.
     pub(crate) fn close(&self) {
         self.state().closed = true;
         let _ = self.changed.0.try_send(());
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_keeps_what_it_has_in_order() {
+    fn a_full_queue_refuses_new_jobs_and_keeps_the_order() {
         let queue = Queue::new();
         assert!((0..Queue::CAPACITY).all(|number| queue.push(job(number)).is_ok()));
         assert!(queue.push(job(0)).is_err());
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_takes_nothing_and_ends_when_it_is_empty() {
+    fn a_closed_queue_refuses_jobs_and_ends_when_it_is_empty() {
         let (queue, mut batch) = (Queue::new(), Vec::new());
         queue.push(job(1)).unwrap();
         queue.close();

@@ -24,7 +24,7 @@ use crate::{
     scripts::{STREAM, Scripts},
 };
 
-/// Delivers what the stream holds, and sees to it that the chat and Redis agree on who is where.
+/// The task that delivers the events of the stream, and makes the chat and Redis agree on the members.
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     chat: Chat,
@@ -33,10 +33,10 @@ pub(crate) struct Reader {
     caught_up: Sender<()>,
 }
 
-/// Who is where, as of an event.
+/// The members of all rooms as of event `last`.
 struct Census {
     last: Id,
-    /// What was before this event is gone.
+    /// The first event that the stream still holds, if it has dropped earlier ones.
     first: Option<Id>,
     people: Vec<Person>,
 }
@@ -49,11 +49,11 @@ struct Person {
 }
 
 impl Reader {
-    /// How long a node counts as alive after its last census.
+    /// Time after a node's last census for which other nodes consider it alive.
     const LEASE: Duration = Duration::from_secs(6);
-    /// The time between two.
+    /// Time between two censuses.
     const CENSUS: Duration = Duration::from_millis(1500);
-    /// How many events are read at once.
+    /// Maximum number of events in one read.
     const PAGE: usize = 500;
 
     pub(crate) fn new(shared: Arc<Shared>, chat: Chat, caught_up: Sender<()>) -> Self {
@@ -69,28 +69,29 @@ impl Reader {
         }
     }
 
-    /// Reads by one connection as long as that works.
+    /// Reads through one connection until it fails.
     async fn follow(&mut self, backoff: &mut Backoff) -> RedisResult<Infallible> {
         let connection = &mut connect(&self.shared.client, Self::CENSUS).await?;
         let scripts = Scripts::load(connection, &self.shared.node).await?;
         let (mut steady_since, mut before) = (Instant::now(), Instant::now());
         loop {
-            // Who was away himself cannot tell the dead from those who come back with him.
+            // After an absence of its own, this node cannot distinguish dead nodes from those that are reconnecting
+            // too.
             if before.elapsed() > Self::LEASE {
                 steady_since = Instant::now();
             }
             before = Instant::now();
             let bury = steady_since.elapsed() > Self::LEASE;
             let census = take_census(connection, scripts.census(millis(Self::LEASE), bury)).await?;
-            self.shared.heard();
+            self.shared.record_answer();
             if backoff.reset() {
                 eprintln!("reading from Redis: it is back");
             }
             self.check(&census);
-            // The census is of one moment; the chat has to be at the same one.
+            // The census describes one moment. Bring the chat to the same moment before comparing them.
             self.read_to(connection, census.last).await?;
             self.agree(&census);
-            let _ = self.caught_up.try_send(()); // full, or nobody waits any more
+            let _ = self.caught_up.try_send(()); // full, or the node has started already
 
             while let Some(blocks) =
                 Self::CENSUS.checked_sub(before.elapsed()).filter(|&time| millis(time) > 0)
@@ -106,7 +107,7 @@ impl Reader {
         }
     }
 
-    /// Notes what cannot be read any more.
+    /// Marks events that the stream has dropped before this node read them.
     fn check(&self, census: &Census) {
         let Some(before) = census.first.and_then(before) else { return };
         if self.position == Id::default() {
@@ -114,8 +115,9 @@ impl Reader {
         } else if self.position < before {
             eprintln!("reading from Redis: {} to {before} are gone", self.position);
             self.chat.forget(before);
-            // Those who are here would not see that there is a gap; when they come back they are told.
-            self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
+            // Connected clients would not notice the gap. When they reconnect, the chat informs them of it.
+            // It cannot fail: this code and reason can be sent.
+            let _ = self.chat.sessions().close_all(CloseCode::TRY_AGAIN_LATER, "messages were lost");
         }
     }
 
@@ -138,13 +140,13 @@ impl Reader {
             self.position = id;
             let field = |name| entry.get::<String>(name);
             let event = field("event").and_then(|event| serde_json::from_str::<Event>(&event).ok());
-            // Something else has written here.
+            // Another program has written this entry.
             let (Some(room), Some(event), Some(node)) = (field("room"), event, field("node")) else {
                 continue;
             };
             let again = field("again").is_some_and(|again| again == "1");
-            // Who joined by another node has no other connection here any more. This node's own claims are
-            // seen to when they are answered.
+            // A client that joined through another node no longer has a connection to this one. The writer handles
+            // this node's own claims when Redis answers them.
             if let (Event::Joined { nick }, true) = (&event, node != self.shared.node) {
                 self.chat.supersede(&room, nick, id, again);
             }
@@ -154,7 +156,7 @@ impl Reader {
         }
     }
 
-    /// Makes the chat agree with a census that is as old as what it has been told last.
+    /// Makes the chat agree with a census. The chat must have received all events up to the census.
     fn agree(&self, census: &Census) {
         let mut rooms = HashMap::<_, Vec<_>>::new();
         let mut holders = HashMap::new();
@@ -164,11 +166,12 @@ impl Reader {
         }
         self.chat.set_people(&rooms);
 
-        // A name is had here and nobody has it there: Redis has forgotten, or another node thought this one
-        // dead. What was read before the census was granted before it, even if Redis has lost everything since.
+        // Names that a session of this node holds and Redis does not: Redis has lost its data, or another node
+        // considered this one dead. Events that were read before the census were granted before it, even if Redis has
+        // lost everything since.
         for (claim, by) in self.chat.granted() {
             match holders.get(&(claim.room.clone(), fold(&claim.nick))) {
-                // It was granted after the census.
+                // The name was granted after the census.
                 _ if by > self.position => {}
                 None => drop(self.shared.queue.push(Job::Restore { claim })),
                 Some((node, _)) if **node == self.shared.node => {}
@@ -176,8 +179,8 @@ impl Reader {
             }
         }
 
-        // A name is had there by a session that is gone from here. One whose claim has not been answered yet
-        // is still connected, or its end comes when it is.
+        // Names that Redis assigns to a session of this node that has ended. A session with an unanswered claim is
+        // still connected, or its disconnect callback releases the name after the answer.
         let connected = self.chat.sessions().all();
         let connected = connected.iter().map(|session| session.id().get()).collect::<HashSet<_>>();
         for Person { room, nick, node, session } in &census.people {
@@ -199,7 +202,7 @@ async fn take_census(connection: &mut MultiplexedConnection, census: redis::Cmd)
     Ok(Census { last: last.parse().unwrap_or_default(), first: first.parse().ok(), people: people.collect() })
 }
 
-/// The last id before this one.
+/// Returns the last id before `id`.
 fn before(id: Id) -> Option<Id> {
     match id.sequence {
         0 => Some(Id { millis: id.millis.checked_sub(1)?, sequence: u64::MAX }),

@@ -1,23 +1,23 @@
-//! What Redis does in one go. Nothing else happens there while a script runs, so each finds and leaves the
-//! names and the stream agreeing with each other.
+//! The Lua scripts that Redis runs. Redis executes nothing else while a script runs, so the names and the stream
+//! agree before and after each script.
 
 use redis::{Cmd, RedisResult, aio::MultiplexedConnection};
 use ws_chat::{Claim, fold, protocol::Event};
 
-/// The one stream of events. All keys have the same part in braces, so that a Redis Cluster keeps them in one
-/// place, which scripts need.
+/// The key of the event stream. All keys share the part in braces, so that a Redis Cluster keeps them on one node,
+/// which scripts require.
 pub(crate) const STREAM: &str = "{ws-chat}:events";
 const PEOPLE: &str = "{ws-chat}:people";
 const NODES: &str = "{ws-chat}:nodes";
 
-/// About how many events the stream keeps.
+/// Approximate number of events that the stream keeps.
 const KEPT: u32 = 10_000;
 
-/// The scripts' names in one connection's Redis.
+/// The hashes under which a Redis server has loaded the scripts.
 #[derive(Debug)]
 pub(crate) struct Scripts {
     node: String,
-    /// Where the number is of what this node has done last.
+    /// The key that holds the number of this node's last completed job.
     done: String,
     say: String,
     claim: String,
@@ -27,7 +27,7 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
-    /// Loads all scripts; Redis forgets them when it restarts, and with it ends the connection.
+    /// Loads all scripts. They are lost when Redis restarts, which also ends the connection.
     pub(crate) async fn load(connection: &mut MultiplexedConnection, node: &str) -> RedisResult<Self> {
         let mut pipeline = redis::pipe();
         for script in [
@@ -89,7 +89,7 @@ fn call(script: &str, keys: &[&str]) -> Cmd {
     cmd
 }
 
-/// Where a name is in the hash; no room's name has a slash.
+/// Returns the field of a name in the hash. Names of rooms contain no slash.
 fn field(room: &str, nick: &str) -> String {
     format!("{room}/{}", fold(nick))
 }

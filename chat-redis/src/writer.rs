@@ -13,38 +13,39 @@ use crate::{
     scripts::Scripts,
 };
 
-/// Does what waits in the queue, one after the other, each until Redis has answered.
+/// Executes the queued jobs in order, one batch at a time, and waits for Redis to answer each batch.
 ///
-/// What was asked for and not answered is asked for again, by another connection and in the same order; its
-/// numbers tell Redis what it has done already. That holds even if Redis still reads the lost connection.
+/// A batch without an answer is repeated through another connection in the same order. The jobs carry numbers, from
+/// which Redis knows the completed ones. This holds even if Redis still reads from the lost connection.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     chat: Chat,
     link: Option<(MultiplexedConnection, Scripts)>,
     backoff: Backoff,
     batch: Vec<Job>,
-    /// How many jobs were done before this batch.
+    /// The number of jobs that were completed before this batch.
     done: u64,
 }
 
 impl Writer {
-    /// How many jobs one round trip does at most.
+    /// Maximum number of jobs in one round trip.
     const BATCH: usize = 64;
-    /// How long somebody waits for a name while Redis is away, before he is sent to look elsewhere.
+    /// Maximum time that a client waits for a name while Redis is unreachable. After that the node disconnects it, so
+    /// that it tries another node.
     const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(shared: Arc<Shared>, chat: Chat) -> Self {
         Self { shared, chat, link: None, backoff: Backoff::default(), batch: Vec::new(), done: 0 }
     }
 
-    /// Works until the queue is closed and empty.
+    /// Executes jobs until the queue is closed and empty.
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         while shared.queue.take(&mut self.batch, Self::BATCH).await {
             let answers = loop {
-                match self.ask().await {
+                match self.send_batch().await {
                     Ok(answers) => break answers,
-                    Err(error) => self.failed(&error).await,
+                    Err(error) => self.recover(&error).await,
                 }
             };
             self.backoff.reset();
@@ -60,8 +61,8 @@ impl Writer {
         }
     }
 
-    /// Asks Redis for the whole batch.
-    async fn ask(&mut self) -> RedisResult<Vec<Option<String>>> {
+    /// Sends the whole batch to Redis and returns the answers.
+    async fn send_batch(&mut self) -> RedisResult<Vec<Option<String>>> {
         let (connection, scripts) = match &mut self.link {
             Some(link) => link,
             None => {
@@ -82,8 +83,8 @@ impl Writer {
         pipeline.query_async(connection).await
     }
 
-    /// Lets go of the connection, and of those who have waited too long; then waits.
-    async fn failed(&mut self, error: &redis::RedisError) {
+    /// Drops the connection, refuses the claims that have waited too long, and waits before the next attempt.
+    async fn recover(&mut self, error: &redis::RedisError) {
         eprintln!("writing to Redis: {error}");
         self.link = None;
         let chat = &self.chat;
@@ -95,7 +96,7 @@ impl Writer {
                 _ => return,
             };
             chat.refuse(&claim, Refusal::Unavailable);
-            // Redis may have granted it.
+            // Redis may have granted the name.
             *job = Job::Release { room: claim.room, nick, session: claim.session.id().get() };
         };
         self.batch.iter_mut().for_each(give_up);

@@ -5,37 +5,37 @@ use crate::{
     protocol::{Event, Id, Refusal},
 };
 
-/// What gives each event its place in the order that everybody sees, and each name to one person.
+/// Assigns each event a position in the order that all members see, and each name to one client.
 pub trait Backplane: Send + Sync {
-    /// Asks whether a name can be had. The answer is [`Chat::admit`] or [`Chat::refuse`], now or later. If
-    /// nobody had the name in that room, [`Event::Joined`] happens there.
+    /// Requests a name. The backplane answers with [`Chat::admit`] or [`Chat::refuse`], now or later. If the name was
+    /// free in that room, the backplane also delivers [`Event::Joined`].
     fn claim(&self, chat: &Chat, claim: Claim);
 
-    /// Gives back the name that a claim got. Unless another claim has got it meanwhile, [`Event::Left`]
-    /// happens in the room.
+    /// Releases the name of a claim. Unless another claim has taken the name meanwhile, the backplane delivers
+    /// [`Event::Left`].
     fn release(&self, chat: &Chat, claim: &Claim);
 
-    /// Says that something happened in a room. [`Chat::deliver`] brings it to those who are there, in the
-    /// order in which one person said it.
+    /// Publishes an event in a room. [`Chat::deliver`] sends it to the members. Events of one client keep their
+    /// order.
     ///
     /// # Errors
     ///
-    /// Why it will reach nobody.
+    /// Returns the reason if the event cannot be published.
     fn publish(&self, chat: &Chat, room: &str, event: Event) -> Result<(), Refusal>;
 }
 
-/// Somebody asks to take part in a room.
+/// A client's request to join a room.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Who.
+    /// The client's session.
     pub session: Session,
-    /// Where.
+    /// The name of the room.
     pub room: String,
-    /// By which name.
+    /// The nickname.
     pub nick: String,
-    /// By which secret.
+    /// The client's secret, which proves on a later connection that the name is its own.
     pub key: String,
-    /// The last line seen.
+    /// The last event that the client has seen.
     pub after: Option<Id>,
 }
 

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-/// Lets so many things pass at once, and then one in each period.
+/// A rate limit (token bucket): permits a burst of `most` messages, and then one per period.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     most: u32,
     period: Duration,
-    /// When it is full again.
+    /// The time at which the bucket is full again.
     full_at: Instant,
 }
 
@@ -14,7 +14,7 @@ impl Bucket {
         Self { most, period, full_at: now }
     }
 
-    /// Whether one more may pass.
+    /// Takes one token. Returns `false` if the bucket is empty.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.period;
         let passes = full_at <= now + self.period * self.most;
@@ -38,6 +38,6 @@ mod tests {
         assert_eq!(passes(&mut bucket, 1), 1);
         assert_eq!(passes(&mut bucket, 1), 0);
         assert_eq!(passes(&mut bucket, 3), 2);
-        assert_eq!(passes(&mut bucket, 99), 3, "no more than the burst, however long it was quiet");
+        assert_eq!(passes(&mut bucket, 99), 3, "a long pause permits no more than the burst");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     room::{Admission, Room, to_json},
 };
 
-/// All rooms of a server. Clones are handles to the same.
+/// All rooms of a server. Clones refer to the same rooms.
 #[derive(Clone)]
 pub struct Chat(Arc<Inner>);
 
@@ -34,25 +34,25 @@ struct Inner {
 #[derive(Default)]
 struct Rooms {
     by_name: HashMap<String, Room>,
-    /// Up to where nothing is known of a room that is not here.
+    /// The last event of all removed rooms. A room that is created later has no history up to this event.
     forgotten: Option<Id>,
 }
 
-/// What nobody may exceed.
+/// Limits for each client and for the server.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest name, in characters.
+    /// Maximum length of a nickname in characters. Default: 24.
     pub nick: usize,
-    /// The longest text, in characters.
+    /// Maximum length of a message in characters. Default: 1,000.
     pub text: usize,
-    /// How many messages may come at once.
+    /// Maximum number of messages in one burst. Default: 10.
     pub burst: u32,
-    /// The time in which one more may come.
+    /// Time after which a client may send one more message. Default: 500 ms.
     pub period: Duration,
-    /// How many rooms there are at most, those included that are empty and keep what was said.
+    /// Maximum number of rooms, including empty rooms that still have a history. Default: 1,000.
     pub rooms: usize,
-    /// How many lines of each room are kept for those who come, or come back.
+    /// Maximum number of messages that each room keeps for clients that join or reconnect. Default: 50.
     pub history: usize,
 }
 
@@ -62,25 +62,25 @@ impl Default for Limits {
     }
 }
 
-/// What a connection is to the chat.
+/// The chat's data of one connection.
 struct Visitor {
     room: String,
     bucket: Mutex<Bucket>,
     part: Mutex<Part>,
 }
 
-/// How far somebody has come with taking part.
+/// Membership of a connection in its room.
 #[derive(Clone)]
 enum Part {
     None,
-    /// The backplane has been asked, and has not answered yet.
+    /// The backplane has received the claim and has not answered yet.
     Asking,
     Taken(Claim),
 }
 
 impl Chat {
-    /// A chat within one process. Clients that come back from a process before it are told that they may have missed
-    /// something.
+    /// Creates a chat within one process. A client that reconnects after a restart of the server is informed that it
+    /// may have missed messages.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let chat = Self::with_backplane(limits, Local);
@@ -88,28 +88,28 @@ impl Chat {
         chat
     }
 
-    /// A chat over several processes, as far as they share a backplane.
+    /// Creates a chat that runs on all processes that share a backplane.
     #[must_use]
     pub fn with_backplane(limits: Limits, backplane: impl Backplane + 'static) -> Self {
         let (sessions, rooms) = (Sessions::new(), Mutex::default());
         Self(Arc::new(Inner { limits, backplane: Box::new(backplane), sessions, rooms }))
     }
 
-    /// What a server does about the connections to `/` and `/:room`.
+    /// Returns the callbacks for connections to `/` and `/:room`.
     pub fn callbacks(&self) -> Callbacks {
-        let (connects, hears, leaves) = (self.clone(), self.clone(), self.clone());
+        let (connects, receives, leaves) = (self.clone(), self.clone(), self.clone());
         Callbacks::new()
             .sessions(&self.0.sessions)
             .on_connect(move |session| connects.connect(session))
-            .on_message(move |session, message| hears.hear(session, &message))
+            .on_message(move |session, message| receives.receive(session, &message))
             .on_disconnect(move |session, _closure| leaves.leave(session))
     }
 
-    /// Accepts requests for rooms whose name is one.
+    /// Accepts the request if the room's name is valid.
     ///
     /// # Errors
     ///
-    /// A response that says what a name is.
+    /// Returns a 404 response that explains valid names if the name is invalid.
     pub fn check(request: &Request) -> Result<Accept, Response> {
         match room_of(request) {
             Some(_) => Ok(Accept::new()),
@@ -117,12 +117,12 @@ impl Chat {
         }
     }
 
-    /// What this chat's messages need of a connection.
+    /// Sets the limits of a connection that the chat's messages need.
     pub fn configure(config: &mut Config) {
         config.max_message_size = 16 << 10;
     }
 
-    /// All connections, those included that do not take part yet.
+    /// Returns all sessions, including those that have not joined a room yet.
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
@@ -134,10 +134,10 @@ impl Chat {
         session.set_data(Visitor { room, bucket: Mutex::new(bucket), part: Mutex::new(Part::None) });
     }
 
-    fn hear(&self, session: &Session, message: &Message<'_>) {
+    fn receive(&self, session: &Session, message: &Message<'_>) {
         let Some(visitor) = session.data::<Visitor>() else { return };
         if !lock(&visitor.bucket).take(Instant::now()) {
-            return refuse(session, Refusal::TooFast, "You are too fast; wait a moment.");
+            return refuse(session, Refusal::TooFast, "You are sending too fast. Wait a moment.");
         }
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
             Some(FromClient::Join { nick, key, after }) => {
@@ -147,20 +147,20 @@ impl Chat {
             Some(FromClient::Ping { sent }) => {
                 let _ = session.feed(to_json(&FromServer::Pong { sent }));
             }
-            None => refuse(session, Refusal::Malformed, "This is nothing that the chat understands."),
+            None => refuse(session, Refusal::Malformed, "This is not a valid request to the chat."),
         }
     }
 
     fn join(&self, session: &Session, visitor: &Visitor, nick: &str, key: String, after: Option<Id>) {
         let most = self.0.limits.nick;
         let Some(nick) = normalized(nick, most).filter(|_| key.len() <= 64) else {
-            let why = format!("A name has 1 to {most} characters, and all of them can be seen.");
+            let why = format!("A name has 1 to {most} visible characters.");
             return refuse(session, Refusal::BadNick, &why);
         };
-        // A second claim of one session, answered after the first, could not be told from it.
+        // One claim at a time: the answers to two claims of one session could not be told apart.
         match &mut *visitor.part() {
             part @ Part::None => *part = Part::Asking,
-            _ => return refuse(session, Refusal::Malformed, "You are here already."),
+            _ => return refuse(session, Refusal::Malformed, "You have already joined."),
         }
         let room = visitor.room.clone();
         self.0.backplane.claim(self, Claim { session: session.clone(), room, nick, key, after });
@@ -168,21 +168,21 @@ impl Chat {
 
     fn say(&self, session: &Session, visitor: &Visitor, text: String) {
         let most = self.0.limits.text;
-        // Whoever has lost the name to another connection, and has not heard of it, says nothing more by it.
+        // Another connection may have taken over the name while the close of this one is still on its way.
         let has_name = |claim: &Claim| {
             self.rooms().by_name.get(&visitor.room).is_some_and(|room| room.is_held_by(claim))
         };
         let Some(Claim { nick, .. }) = visitor.claim().filter(has_name) else {
-            return refuse(session, Refusal::NotJoined, "Say who you are first.");
+            return refuse(session, Refusal::NotJoined, "Join with a name first.");
         };
         if text.chars().count() > most {
-            let why = format!("A message has at most {most} characters; this one was not sent.");
+            let why = format!("A message has at most {most} characters. This one was not sent.");
             return refuse(session, Refusal::TooLong, &why);
         }
         if !text.trim().is_empty() {
             let published = self.0.backplane.publish(self, &visitor.room, Event::Said { nick, text });
             if let Err(reason) = published {
-                refuse(session, reason, "This was not sent: the server is cut off. Try again.");
+                refuse(session, reason, "This was not sent: the chat backend is unavailable. Try again.");
             }
         }
     }
@@ -196,10 +196,10 @@ impl Chat {
     }
 }
 
-/// For backplanes.
+/// Methods for backplanes.
 impl Chat {
-    /// Lets somebody take part whose claim was granted by this event. Who has the name in this process by
-    /// an earlier one loses it.
+    /// Adds the session to its room, because event `by` has granted its claim. A session of this process that has the
+    /// name by an earlier event loses it.
     pub fn admit(&self, claim: &Claim, by: Id) {
         match self.let_in(claim, |room| room.admit(claim, by)) {
             None => self.0.backplane.release(self, claim),
@@ -207,7 +207,7 @@ impl Chat {
         }
     }
 
-    /// Lets somebody take part unless somebody else has the name in this process.
+    /// Adds the session to its room unless another client of this process has the name.
     pub(crate) fn admit_here(&self, claim: &Claim) {
         let Some(admission) = self.let_in(claim, |room| room.admit_unless_taken(claim)) else { return };
         match admission {
@@ -218,7 +218,7 @@ impl Chat {
         self.leave_if_ended(&claim.session);
     }
 
-    /// A session may have ended before it took part.
+    /// Removes a session that ended before it was added to its room.
     fn leave_if_ended(&self, session: &Session) {
         if !session.is_open() {
             self.leave(session);
@@ -240,63 +240,66 @@ impl Chat {
         admission
     }
 
-    /// Tells somebody why he cannot take part. Whom [`Refusal::Unavailable`] concerns is disconnected, to
-    /// come again, perhaps to another server.
+    /// Refuses a claim and sends the reason to the client. [`Refusal::Unavailable`] disconnects the client instead,
+    /// so that it reconnects, perhaps to another server.
     pub fn refuse(&self, claim: &Claim, reason: Refusal) {
         if let Some(visitor) = claim.session.data::<Visitor>() {
             *visitor.part() = Part::None;
         }
         let why = match reason {
             Refusal::NickTaken => "Somebody else has this name.",
-            Refusal::TooManyRooms => "There is no place for another room.",
+            Refusal::TooManyRooms => "The server has too many rooms.",
             Refusal::Unavailable => {
-                let _ = claim.session.close(CloseCode::TRY_AGAIN_LATER, "the server is cut off");
+                let _ = claim.session.close(CloseCode::TRY_AGAIN_LATER, "the chat backend is unavailable");
                 return;
             }
-            _ => "This cannot be done.",
+            _ => "The request was refused.",
         };
-        // The answer may come long after the question: it must not wait for others to leave with.
+        // The answer may come long after the request. So it is sent at once instead of with the next messages.
         let refused = FromServer::Refused { reason, text: why.to_owned() };
         let _ = claim.session.send(to_json(&refused));
     }
 
-    /// Takes a name from whoever has it in this process by an event before this one: somebody has it by a
-    /// connection to another process. The `same` person is told so; anybody else has to come again, and
-    /// will be told that the name is taken.
+    /// Takes a name from the session of this process that has it by an event before `by`, because a connection to
+    /// another process has it now. `same` is `true` if that connection belongs to the same client. Then the close
+    /// code is 4000. Otherwise the client has to reconnect and is refused because the name is taken.
     pub fn supersede(&self, room: &str, nick: &str, by: Id, same: bool) {
         let loser = self.rooms().by_name.get_mut(room).and_then(|room| room.supersede(nick, by));
         if let Some(session) = loser {
-            // Its end will see to the rest; this code and reason can be sent.
+            // `leave` does the rest when the session ends. The code and the reason are valid, so `close` accepts
+            // them.
             let _ = match same {
-                true => session.close(Room::REPLACED, "you are here by another connection"),
+                true => session.close(Room::REPLACED, "replaced by another connection"),
                 false => session.close(CloseCode::TRY_AGAIN_LATER, "the name was lost"),
             };
         }
     }
 
-    /// Tells those who are in a room what happened there, unless it has been told. Ids only ever grow.
+    /// Sends an event to all members of a room unless it was delivered before. The ids of successive events must
+    /// increase.
     pub fn deliver(&self, room: &str, id: Id, event: &Event) {
-        if self.with_room(room, |room| room.tell(id, event)).is_none() {
-            // Whoever comes here later cannot be told of it.
+        if self.with_room(room, |room| room.deliver(id, event)).is_none() {
+            // There is no room to keep the event in, so members that join later miss it.
             let rooms = &mut *self.rooms();
             rooms.forgotten = rooms.forgotten.max(Some(id));
         }
     }
 
-    /// As [`deliver`](Self::deliver), as the next event of this moment.
+    /// Delivers an event like [`deliver`](Self::deliver), with an id made from the current time.
     pub(crate) fn append(&self, room: &str, event: &Event) {
         self.with_room(room, |room| room.append(now(), event));
     }
 
-    /// Says that what happened up to this event cannot be had, in any room: whoever asks for it is told so.
+    /// Marks the events up to `id` as lost in all rooms. A client that resumes before `id` is informed that it missed
+    /// messages.
     pub fn forget(&self, id: Id) {
         let rooms = &mut *self.rooms();
         rooms.forgotten = rooms.forgotten.max(Some(id));
         rooms.by_name.values_mut().for_each(|room| room.forget(id));
     }
 
-    /// Says who is where, in each room that is not empty. Where that is not what the events say, those who
-    /// are there are told.
+    /// Sets the members of all rooms that are not empty. If the list of a room differs from its events, its members
+    /// receive the new list.
     pub fn set_people(&self, people: &HashMap<String, Vec<String>>) {
         for (name, room) in &mut self.rooms().by_name {
             room.set_people(people.get(name).map_or(&[], Vec::as_slice));
@@ -306,13 +309,14 @@ impl Chat {
         }
     }
 
-    /// The claims of all who take part by a connection to this process, with the events they were granted by.
+    /// Returns the granted claims of all sessions of this process, each with the event that granted it.
     #[must_use]
     pub fn granted(&self) -> Vec<(Claim, Id)> {
         self.rooms().by_name.values().flat_map(Room::granted).collect()
     }
 
-    /// Does something with a room, which is made if there is place for it.
+    /// Calls `act` with a room, which is created if the limit permits. At the limit, a new room replaces the empty
+    /// room that has been quiet for longest. Returns `None` if no room is empty.
     fn with_room<T>(&self, name: &str, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
         let limits = &self.0.limits;
         let rooms = &mut *self.rooms();
@@ -352,17 +356,17 @@ impl fmt::Debug for Chat {
     }
 }
 
-/// The room that a request is for; `None` if its name is none.
+/// Returns the name of the requested room, or `None` if it is invalid.
 fn room_of(request: &Request) -> Option<&str> {
     let name = request.parameter("room").unwrap_or("lobby");
     let length = name.chars().count();
     let is_letter = |letter: char| (letter.is_alphanumeric() && !is_invisible(letter)) || letter == '-';
-    // Two rooms must not look the same.
+    // Two different names must not look the same.
     let is_name = (1..=32).contains(&length) && name.chars().all(is_letter) && is_nfc(name);
     is_name.then_some(name)
 }
 
-/// Milliseconds since 1970.
+/// Returns the current Unix time in milliseconds.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
@@ -381,17 +385,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_back_after_a_restart_is_told_that_lines_were_missed() {
+    fn a_client_that_reconnects_after_a_restart_may_have_missed_messages() {
         let before = Id { millis: now() - 1000, sequence: 0 };
         let chat = Chat::new(Limits::default());
         let has_missed =
             |after| chat.with_room("lobby", |room| room.has_forgotten_since(after)).expect("a room");
         assert!(has_missed(Some(before)));
-        assert!(!has_missed(None), "somebody new has missed nothing");
+        assert!(!has_missed(None), "a new client has missed nothing");
         chat.append("lobby", &Event::Joined { nick: "Ann".to_owned() });
         let last = chat.with_room("lobby", |room| room.last());
         assert!(!has_missed(last));
-        // A backplane knows what it has kept.
+        // With another backplane, the backplane reports the events that it has lost.
         let shared = Chat::with_backplane(Limits::default(), Local);
         assert_eq!(shared.with_room("lobby", |room| room.has_forgotten_since(Some(before))), Some(false));
     }

@@ -1,12 +1,12 @@
 #![forbid(unsafe_code)]
-//! The rooms of the chat servers among the examples: who is where, what was said, and the page.
+//! The chat rooms of the example servers: membership, message history, and the web page.
 //!
-//! It knows neither sockets nor threads. A server mounts [`Chat::callbacks`] on `/` and `/:room`, serves
-//! [`pages`] beside them, and that is all. What is posted goes through a [`Backplane`], which gives each
-//! event its place in the order that everybody sees: within one process at once, between several by what
-//! connects them.
+//! This crate uses neither sockets nor threads. A server mounts [`Chat::callbacks`] on `/` and `/:room` and serves
+//! [`pages`] beside them. Each event passes through a [`Backplane`], which assigns it a position in the order that
+//! all members see. [`Local`] does that at once within one process. A chat that runs on several processes needs a
+//! backplane that connects them.
 //!
-//! Clients and server exchange objects in JSON; see [`protocol`].
+//! Clients and servers exchange JSON objects. See [`protocol`].
 
 mod backplane;
 mod bucket;

@@ -1,11 +1,11 @@
-//! Names of people: one that can be told from others by eye.
+//! Nicknames that look different if they are different.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Returns a name in its composed form (NFC), without spaces around it. `None` if it is empty, has more than `most`
-/// characters, or has one that cannot be seen: with it, two different names would look the same.
+/// Returns a name in its composed form (NFC), without spaces around it. Returns `None` if the name is empty, has more
+/// than `most` characters, or contains an invisible character, with which two different names would look the same.
 pub(crate) fn normalized(nick: &str, most: usize) -> Option<String> {
-    // They choose between the text and the coloured form of a symbol. Keyboards add them.
+    // Variation selectors choose between the text form and the coloured form of a symbol. Keyboards add them.
     let is_style = |letter: &char| matches!(letter, '\u{FE0E}' | '\u{FE0F}');
     let nick: String = nick.trim().chars().filter(|letter| !is_style(letter)).nfc().collect();
     let length = nick.chars().count();
@@ -14,15 +14,16 @@ pub(crate) fn normalized(nick: &str, most: usize) -> Option<String> {
 }
 
 /// Returns a text that is the same for all spellings of one name: upper and lower case, composed and decomposed
-/// characters, and forms of one character, such as full width.
+/// characters, and variants of one character, such as full width.
 #[must_use]
 pub fn fold(nick: &str) -> String {
     let lower: String = nick.nfkc().flat_map(char::to_lowercase).collect();
     lower.nfkc().collect()
 }
 
-/// Returns `true` for characters without a picture: controls, white space but the usual one, what Unicode calls default
-/// ignorable (zero width, direction, soft hyphen, fillers, variation selectors, tags), and the blank Braille pattern.
+/// Returns `true` if a character has no visible form: control characters, white space except the ordinary space,
+/// default ignorable characters of Unicode (zero width, direction, soft hyphen, fillers, variation selectors, tags),
+/// and the blank Braille pattern.
 pub(crate) fn is_invisible(letter: char) -> bool {
     letter.is_control()
         || (letter.is_whitespace() && letter != ' ')
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_a_character_that_cannot_be_seen_is_refused() {
+    fn a_name_with_an_invisible_character_is_refused() {
         for letter in [
             '\0',
             '\n',
@@ -73,7 +74,7 @@ mod tests {
             '\u{E0100}',
         ] {
             assert_eq!(normalized(&format!("An{letter}n"), 24), None, "U+{:04X}", u32::from(letter));
-            // Around a name, white space and nothing else is removed.
+            // Only white space is removed around a name.
             let around = normalized(&format!("{letter}Ann{letter}"), 24);
             assert_eq!(around.is_some(), letter.is_whitespace(), "U+{:04X}", u32::from(letter));
         }
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_one_to_the_most_characters_in_its_composed_form() {
+    fn the_length_of_a_name_is_counted_in_its_composed_form() {
         assert_eq!(normalized("  ", 3), None);
         assert_eq!(normalized("\u{FE0F}", 3), None);
         assert_eq!(normalized("abcd", 3), None);
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_name_are_one_name() {
+    fn all_spellings_of_a_name_fold_to_the_same_text() {
         for (one, other) in [
             ("Zoe\u{308}", "ZOË"),
             ("José", "Jose\u{301}"),

@@ -3,16 +3,15 @@ use ws_sessions::{Monitor, ServerStats};
 
 use crate::Chat;
 
-/// Answers an ordinary request.
+/// A handler of ordinary HTTP requests.
 pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 
-/// What is served beside the WebSockets, by path: the page on `/` and `/:room`, what it is made of,
-/// `/healthz` and `/metrics`.
+/// Returns the HTTP pages by path: the chat page on `/` and `/:room`, its script and style sheet, the health check
+/// `/healthz` and the metrics `/metrics`.
 #[must_use]
-pub fn pages(chat: &Chat, monitor: Monitor) -> Vec<(&'static str, Page)> {
-    let chat = chat.clone();
+pub fn pages(monitor: Monitor) -> Vec<(&'static str, Page)> {
     let metrics = move |_: &Request| {
-        let text = monitor.stats(chat.sessions()).to_prometheus();
+        let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
     vec![
@@ -26,7 +25,7 @@ pub fn pages(chat: &Chat, monitor: Monitor) -> Vec<(&'static str, Page)> {
 }
 
 fn page(_: &Request) -> Response {
-    // The page runs no script but its own and talks to nobody but its server.
+    // The page runs only its own script and connects only to its own server.
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                   img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     Response::new(200)

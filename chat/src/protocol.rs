@@ -1,131 +1,131 @@
-//! What clients and server say to each other: one JSON object in each text message, told apart by `type`.
+//! The messages between clients and servers. Each text message is one JSON object, and its field `type` selects the
+//! kind.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The place of an event in the order that everybody sees: when it happened, in milliseconds of Unix time,
-/// and which one of that millisecond it was. Written `1700000000000-0`.
+/// The position of an event in the order that all members see: its Unix time in milliseconds, and its number within
+/// that millisecond. The text form is `1700000000000-0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// Milliseconds since 1970.
+    /// Unix time in milliseconds.
     pub millis: u64,
-    /// Tells apart what happened within one.
+    /// The number of the event within this millisecond.
     pub sequence: u64,
 }
 
-/// What a client says.
+/// A message from a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromClient {
-    /// Asks to take part. Must come first, and again if it is refused.
+    /// Requests to join the room. It must be the first message, and may be sent again after a refusal.
     Join {
-        /// By which name.
+        /// The nickname.
         nick: String,
-        /// A secret of the client's choice. Who joins again by the same one takes the place of the
-        /// connection that was there before.
+        /// A secret that the client chooses. A later join with the same name and key replaces the earlier connection.
         #[serde(default)]
         key: String,
-        /// The last line that the client has seen: it gets those after it.
+        /// The last event that the client has seen. The server sends the messages after it.
         #[serde(default)]
         after: Option<Id>,
     },
-    /// Says something to everybody in the room.
+    /// A text for all members of the room.
     Say {
-        /// What.
+        /// The text.
         text: String,
     },
-    /// Asks for a [`FromServer::Pong`], to measure how long that takes.
+    /// A request for a [`FromServer::Pong`], to measure the round-trip time.
     Ping {
-        /// Comes back as it is.
+        /// A number that the server returns unchanged.
         sent: f64,
     },
 }
 
-/// What the server says.
+/// A message from the server.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromServer<'a> {
-    /// The client takes part. What it missed follows, and then what happens.
+    /// The client has joined. The messages that it missed follow, and then the new events.
     Welcome {
-        /// Where.
+        /// The name of the room.
         room: &'a str,
-        /// By which name.
+        /// The nickname.
         nick: &'a str,
-        /// Who is there.
+        /// The members of the room.
         people: Vec<&'a str>,
-        /// Whether there was more since the line that the client asked for than is kept.
+        /// `true` if the server has not kept all messages since the event that the client has seen last.
         missed: bool,
     },
-    /// Something happened in the room.
+    /// An event in the room.
     Event {
-        /// Its place in the order of events.
+        /// The position of the event.
         id: Id,
-        /// What.
+        /// The event.
         #[serde(flatten)]
         event: &'a Event,
     },
-    /// Who is there, where that is not what the events before say.
+    /// The members of the room. It is sent if the list differs from the preceding events.
     People {
-        /// All of them.
+        /// All members.
         people: Vec<&'a str>,
     },
-    /// What the client said was refused.
+    /// The client's request was refused.
     Refused {
-        /// Why, for programs.
+        /// The reason for programs.
         reason: Refusal,
-        /// Why, for people.
+        /// The reason for people.
         text: String,
     },
     /// The answer to [`FromClient::Ping`].
     Pong {
-        /// As it was in the question.
+        /// The number from the request.
         sent: f64,
     },
 }
 
-/// What happens in a room.
+/// An event in a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Event {
-    /// Somebody said something.
+    /// A member sent a message.
     Said {
-        /// Who.
+        /// The member.
         nick: String,
-        /// What.
+        /// The text of the message.
         text: String,
     },
-    /// Somebody came.
+    /// A member joined.
     Joined {
-        /// Who.
+        /// The member.
         nick: String,
     },
-    /// Somebody went.
+    /// A member left.
     Left {
-        /// Who.
+        /// The member.
         nick: String,
     },
 }
 
-/// Why something was refused.
+/// The reason for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// It is not one of the things that a client says.
+    /// The message is not a valid [`FromClient`], or not valid at this point.
     Malformed,
-    /// The name is empty, too long, or has characters that cannot be seen.
+    /// The name is empty, too long, or contains invisible characters.
     BadNick,
-    /// Somebody else has the name.
+    /// Another member has the name.
     NickTaken,
-    /// It has to join first.
+    /// The client has not joined yet.
     NotJoined,
     /// The text is too long.
     TooLong,
-    /// It says too much in too short a time.
+    /// The client has exceeded the rate limit.
     TooFast,
-    /// There are more rooms than the server keeps.
+    /// The server has reached its maximum number of rooms.
     TooManyRooms,
-    /// What connects several servers does not answer.
+    /// The backplane that connects several servers does not answer.
     Unavailable,
 }
 
@@ -142,7 +142,7 @@ impl FromStr for Id {
         let parsed = text.split_once('-').and_then(|(millis, sequence)| {
             Some(Self { millis: millis.parse().ok()?, sequence: sequence.parse().ok()? })
         });
-        parsed.ok_or("an id is two numbers with a hyphen between them")
+        parsed.ok_or("an event id has the form MILLISECONDS-SEQUENCE")
     }
 }
 

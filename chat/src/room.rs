@@ -9,34 +9,34 @@ use crate::{
     protocol::{Event, FromServer, Id},
 };
 
-/// One room, as this process knows it.
+/// The state of one room in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    /// Those who are here by a connection to this process.
+    /// The members that are connected to this process.
     sessions: Sessions,
     holders: BTreeMap<String, Holder>,
-    /// Everybody who is here, by a name that ignores case.
+    /// All members, on any process, by case-folded name.
     people: BTreeMap<String, String>,
     history: VecDeque<(Id, PreparedMessage)>,
-    /// How many lines are kept.
+    /// Maximum number of messages in `history`.
     most: usize,
-    /// Up to where the history has been forgotten.
+    /// The last event that may be missing in `history`.
     forgotten: Option<Id>,
     last: Id,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Somebody new is here.
+    /// A new member has joined.
     New,
-    /// Somebody who was here is here by another connection.
+    /// A member has reconnected: the new session replaces the old one.
     Again,
-    /// Somebody else has the name.
+    /// Another member has the name.
     Taken,
 }
 
-/// Who has a name in this process, and by which event.
+/// The claim that holds a name in this process, and the event that granted it.
 #[derive(Debug)]
 struct Holder {
     claim: Claim,
@@ -44,10 +44,10 @@ struct Holder {
 }
 
 impl Room {
-    /// The code that a connection is closed with whose place another one takes.
+    /// Close code of a connection that was replaced by another one of the same client.
     pub(crate) const REPLACED: CloseCode = CloseCode::new(4000);
 
-    /// A room that keeps so many lines, of which nothing is known up to an event.
+    /// Creates a room that keeps `most` messages. Its history up to `forgotten` is unknown.
     pub(crate) fn new(most: usize, forgotten: Option<Id>) -> Self {
         Self { most, forgotten, ..Self::default() }
     }
@@ -56,7 +56,7 @@ impl Room {
         self.people.is_empty() && self.holders.is_empty()
     }
 
-    /// As [`admit`](Self::admit), unless somebody else has the name here.
+    /// Admits the claim like [`admit`](Self::admit) unless another member of this process has the name.
     pub(crate) fn admit_unless_taken(&mut self, claim: &Claim) -> Admission {
         let holder = self.holders.get(&fold(&claim.nick));
         match holder.is_some_and(|holder| claim.key.is_empty() || holder.claim.key != claim.key) {
@@ -65,13 +65,13 @@ impl Room {
         }
     }
 
-    /// Lets a session take part from now on; it hears what it has missed and, from then on, everything.
+    /// Adds a session to the room. It receives a welcome, the messages that it missed, and all later events.
     pub(crate) fn admit(&mut self, claim: &Claim, by: Id) -> Admission {
         let Claim { session, room, nick, after, .. } = claim;
         let admission = match self.holders.insert(fold(nick), Holder { claim: claim.clone(), by }) {
             Some(Holder { claim: before, .. }) => {
                 self.sessions.remove(before.session.id());
-                let _ = before.session.close(Self::REPLACED, "you are here by another connection");
+                let _ = before.session.close(Self::REPLACED, "replaced by another connection");
                 Admission::Again
             }
             None => Admission::New,
@@ -81,7 +81,7 @@ impl Room {
             people.push(nick);
         }
         let missed = self.has_forgotten_since(*after);
-        // If the connection has ended meanwhile, its end will tell.
+        // If the connection has ended meanwhile, its disconnect callback removes it.
         let _ = session.send(to_json(&FromServer::Welcome { room, nick, people, missed }));
         for (_, line) in self.history.iter().filter(|&&(id, _)| after.is_none_or(|after| id > after)) {
             let _ = session.send_prepared(line);
@@ -90,12 +90,12 @@ impl Room {
         admission
     }
 
-    /// Returns `true` if lines after this one may have been forgotten.
+    /// Returns `true` if messages after this event may be missing in the history.
     pub(crate) fn has_forgotten_since(&self, after: Option<Id>) -> bool {
         after.is_some_and(|after| self.forgotten.is_some_and(|forgotten| after < forgotten))
     }
 
-    /// Takes a name from whoever has it by an event before this one.
+    /// Takes a name from the session that holds it by an event before `by`, and returns that session.
     pub(crate) fn supersede(&mut self, nick: &str, by: Id) -> Option<Session> {
         let nick = fold(nick);
         if self.holders.get(&nick)?.by >= by {
@@ -106,7 +106,7 @@ impl Room {
         Some(session)
     }
 
-    /// Takes the name from a session that has ended; tells whether it still had it.
+    /// Releases the name of a session that has ended. Returns `true` if the session still held it.
     pub(crate) fn leave(&mut self, claim: &Claim) -> bool {
         let has = self.is_held_by(claim);
         if has {
@@ -115,19 +115,20 @@ impl Room {
         has
     }
 
-    /// Whether the session that made a claim has the name.
+    /// Returns `true` if the session of this claim holds the name.
     pub(crate) fn is_held_by(&self, claim: &Claim) -> bool {
         self.holders.get(&fold(&claim.nick)).is_some_and(|holder| holder.claim.session == claim.session)
     }
 
-    /// Tells everybody here what happens now.
+    /// Delivers an event with an id made from the current time.
     pub(crate) fn append(&mut self, now: u64, event: &Event) {
         let next = Id { sequence: self.last.sequence + 1, ..self.last };
-        self.tell(next.max(Id { millis: now, sequence: 0 }), event);
+        self.deliver(next.max(Id { millis: now, sequence: 0 }), event);
     }
 
-    /// Tells everybody here what happened. What comes again or too late is nothing new.
-    pub(crate) fn tell(&mut self, id: Id, event: &Event) {
+    /// Sends an event to all members that are connected to this process. Ignores duplicates and events that come out
+    /// of order.
+    pub(crate) fn deliver(&mut self, id: Id, event: &Event) {
         if id <= self.last {
             return;
         }
@@ -146,12 +147,12 @@ impl Room {
         self.sessions.broadcast_prepared(&line);
     }
 
-    /// Nothing is known of what happened here up to this event, but what is kept.
+    /// Marks the events up to `id` as lost, except those in the history.
     pub(crate) fn forget(&mut self, id: Id) {
         self.forgotten = self.forgotten.max(Some(id));
     }
 
-    /// Says who is here, if it is not who was thought to be.
+    /// Sets the members. If the list has changed, sends it to the members that are connected to this process.
     pub(crate) fn set_people(&mut self, people: &[String]) {
         let people = people.iter().map(|nick| (fold(nick), nick.clone())).collect::<BTreeMap<_, _>>();
         if people != self.people {
@@ -161,12 +162,12 @@ impl Room {
         }
     }
 
-    /// When something happened here last.
+    /// Returns the id of the last event.
     pub(crate) const fn last(&self) -> Id {
         self.last
     }
 
-    /// The claims of all who are here by a connection to this process.
+    /// Returns the granted claims of the members that are connected to this process.
     pub(crate) fn granted(&self) -> impl Iterator<Item = (Claim, Id)> {
         self.holders.values().map(|holder| (holder.claim.clone(), holder.by))
     }
@@ -189,32 +190,36 @@ mod tests {
     }
 
     #[test]
-    fn a_room_knows_up_to_where_it_has_forgotten() {
+    fn a_room_remembers_the_last_event_that_it_has_forgotten() {
         let mut room = Room::new(2, Some(id(3)));
-        (5..7).for_each(|at| room.tell(id(at), &said("hi")));
-        assert_eq!(room.forgotten, Some(id(3)), "all that came is kept");
-        room.tell(id(7), &said("ho"));
+        (5..7).for_each(|at| room.deliver(id(at), &said("hi")));
+        assert_eq!(room.forgotten, Some(id(3)), "the history holds both messages");
+        room.deliver(id(7), &said("ho"));
         assert_eq!(room.forgotten, Some(id(5)));
         room.forget(id(4));
         assert_eq!(room.forgotten, Some(id(5)));
         room.forget(id(9));
-        room.tell(id(10), &said("hum"));
-        assert_eq!(room.forgotten, Some(id(9)), "not what was forgotten before, though it leaves only now");
+        room.deliver(id(10), &said("hum"));
+        assert_eq!(
+            room.forgotten,
+            Some(id(9)),
+            "a message that leaves the history later does not lower the mark"
+        );
     }
 
     #[test]
-    fn what_comes_again_or_too_late_is_not_told() {
+    fn duplicate_and_late_events_are_not_delivered() {
         let mut room = Room::new(9, None);
-        [2, 3, 3, 2, 4].into_iter().for_each(|at| room.tell(id(at), &said("hi")));
+        [2, 3, 3, 2, 4].into_iter().for_each(|at| room.deliver(id(at), &said("hi")));
         let ids = room.history.iter().map(|&(id, _)| id).collect::<Vec<_>>();
         assert_eq!(ids, [2, 3, 4].map(id));
     }
 
     #[test]
-    fn people_come_and_go_by_names_without_case() {
+    fn members_join_and_leave_by_case_folded_names() {
         let mut room = Room::new(9, None);
-        room.tell(id(1), &Event::Joined { nick: "Ann".into() });
-        room.tell(id(2), &Event::Left { nick: "ANN".into() });
+        room.deliver(id(1), &Event::Joined { nick: "Ann".into() });
+        room.deliver(id(2), &Event::Left { nick: "ANN".into() });
         assert!(room.is_empty());
         room.set_people(&["Bob".to_owned()]);
         assert!(!room.is_empty());

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::protocol::{Event, Id};
 
-/// One person's visit to a room, from the terminal, over any number of connections.
+/// A terminal client's membership in a room, over any number of connections.
 #[derive(Debug)]
 pub struct Visit {
     nick: String,
@@ -19,18 +19,18 @@ pub struct Visit {
     attempts: u32,
 }
 
-/// What to make of something that the server said.
+/// The result of a message from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Show this line.
+    /// A line to print.
     Line(String),
-    /// There is nothing to be seen.
+    /// Nothing to print.
     Nothing,
-    /// The server does not let us in, for this reason.
+    /// The server has refused the client, for this reason.
     TurnedAway(String),
 }
 
-/// What the server says, as far as it is shown here.
+/// The server messages that a terminal client uses.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum FromServer {
@@ -52,41 +52,41 @@ enum FromServer {
 }
 
 impl Visit {
-    /// The longest wait before the next attempt to connect again.
+    /// Maximum delay before the next attempt to reconnect.
     const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-    /// A visit by this name.
+    /// Creates a visit with this nickname.
     #[must_use]
     pub fn new(nick: impl Into<String>) -> Self {
         let key = format!("{:016x}{:016x}", random(), random());
         Self { nick: nick.into(), key, last: None, joined: false, attempts: 0 }
     }
 
-    /// What to say first on each connection.
+    /// Returns the request to send first on each connection.
     #[must_use]
     pub fn join(&mut self) -> String {
         self.joined = false;
         json!({ "type": "join", "nick": self.nick, "key": self.key, "after": self.last }).to_string()
     }
 
-    /// Whether the server has let us in by this connection.
+    /// Returns `true` if the server has accepted the client on this connection.
     #[must_use]
     pub const fn has_joined(&self) -> bool {
         self.joined
     }
 
-    /// How to say something to everybody.
+    /// Returns the request that sends a text to the room.
     #[must_use]
     pub fn say(text: &str) -> String {
         json!({ "type": "say", "text": text }).to_string()
     }
 
-    /// What to make of something that the server said.
+    /// Processes a message from the server and returns the line to print.
     pub fn hear(&mut self, text: &str) -> Heard {
         let line = match serde_json::from_str(text) {
             Ok(FromServer::Welcome { room, people, missed }) => {
                 (self.joined, self.attempts) = (true, 0);
-                let missed = if missed { "; some messages were missed" } else { "" };
+                let missed = if missed { " (some messages were missed)" } else { "" };
                 format!("* you are in #{room}, with {}{missed}", people.join(", "))
             }
             Ok(FromServer::Event { id, event }) => {
@@ -104,11 +104,12 @@ impl Visit {
             Ok(FromServer::Refused { text }) => format!("* {text}"),
             Ok(FromServer::Other) | Err(_) => return Heard::Nothing,
         };
-        // What others write must not command the terminal.
+        // Control characters in other people's messages must not control the terminal.
         Heard::Line(line.chars().filter(|character| !character.is_control()).collect())
     }
 
-    /// How long to wait before connecting again: twice as long each time, and never as long as others.
+    /// Returns the delay before the next attempt to reconnect. It doubles each time and contains a random part, so
+    /// that clients do not reconnect all at once.
     pub fn next_wait(&mut self) -> Duration {
         let longest =
             Duration::from_secs(1).saturating_mul(1 << self.attempts.min(10)).min(Self::LONGEST_WAIT);
@@ -117,7 +118,7 @@ impl Visit {
     }
 }
 
-/// A number that nobody guesses: the standard library seeds its hashers from the operating system.
+/// Returns an unpredictable number: the standard library seeds its hashers from the operating system.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_been_seen_is_not_shown_again() {
+    fn an_event_that_was_printed_is_not_printed_again() {
         let mut visit = Visit::new("Ann");
         let said = |id| format!(r#"{{"type":"event","id":"{id}","what":"said","nick":"Bob","text":"hi"}}"#);
         assert_eq!(visit.hear(&said("7-0")), Heard::Line("Bob: hi".into()));
@@ -139,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_does_not_command_the_terminal() {
+    fn control_characters_do_not_reach_the_terminal() {
         let text = r#"{"type":"event","id":"1-0","what":"said","nick":"Eve","text":"\u001b[2Jgone\u0007"}"#;
         assert_eq!(Visit::new("Ann").hear(text), Heard::Line("Eve: [2Jgone".into()));
     }
 
     #[test]
-    fn waits_grow_to_a_bound_and_differ() {
+    fn reconnect_delays_grow_to_a_limit_and_differ() {
         let waits =
             |_| (0..20).scan(Visit::new("Ann"), |visit, _| Some(visit.next_wait())).collect::<Vec<_>>();
         let (first, second) = (waits(1), waits(2));

@@ -4,7 +4,7 @@ use ws_core::{Chunk, Closure, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
 
 use crate::{
-    Session, SessionBackend, Sessions, deferred,
+    Session, SessionBackend, Sessions,
     session::{OnLagging, Peer},
 };
 
@@ -94,7 +94,8 @@ impl Callbacks {
 
     /// Called for a session whose peer reads too slowly, with the number of messages that were dropped, for the first
     /// of them since the peer last kept up. It runs on the thread that sends, after the send or broadcast that dropped
-    /// the message, and after the callback that sent it. So it may broadcast itself.
+    /// the message, and after the callback that sent it. So it may broadcast itself. It is not called once
+    /// [`on_disconnect`](Self::on_disconnect) is due, which runs after the calls that have begun.
     pub fn on_lagging(mut self, callback: impl Fn(&Session, usize) + Send + Sync + 'static) -> Self {
         self.on_lagging = Some(Arc::new(callback));
         self
@@ -124,7 +125,6 @@ impl fmt::Debug for Callbacks {
 
 /// A session from its first callback to its last, for an adapter to drive. Whatever becomes of the driver,
 /// when this is dropped the session has ended and its last callback is called.
-#[derive(Debug)]
 pub struct Attendance {
     callbacks: Arc<Callbacks>,
     session: Session,
@@ -134,12 +134,20 @@ pub struct Attendance {
     assembler: MessageAssembler,
 }
 
+impl fmt::Debug for Attendance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attendance")
+            .field("session", &self.session)
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Attendance {
     /// Begins a session for a connection that was opened.
     #[must_use]
     pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: Peer) -> Self {
-        let session =
-            Session::new(Arc::downgrade(&backend), peer, callbacks.backlog, callbacks.on_lagging.clone());
+        let session = Session::new(&backend, peer, callbacks.backlog, callbacks.on_lagging.clone());
         callbacks.sessions.insert(&session);
         Self { callbacks, session, backend, begun: false, assembler: MessageAssembler::default() }
     }
@@ -173,13 +181,11 @@ impl Attendance {
                     self.receive(message);
                 }
             }
-            Event::Ping(_) => self.session.counters().pinged(),
             _ => {}
         }
     }
 
     fn receive(&mut self, message: Message<'_>) {
-        self.session.counters().received(message.len());
         self.call(|callbacks, session| {
             if let Some(on_message) = &callbacks.on_message {
                 on_message(session, message);
@@ -217,15 +223,13 @@ impl Attendance {
 
     fn end(&mut self) {
         let closure = self.session.end(self.backend.end());
-        if mem::take(&mut self.begun) && self.callbacks.on_disconnect.is_some() {
-            let (callbacks, session) = (self.callbacks.clone(), self.session.clone());
-            // A task can be dropped within a callback of another session.
-            deferred::run_later(move || {
-                if let Some(on_disconnect) = &callbacks.on_disconnect {
-                    session.call_last(|| on_disconnect(&session, &closure));
-                }
-            });
-        }
+        let has_begun = mem::take(&mut self.begun);
+        let (callbacks, session) = (self.callbacks.clone(), self.session.clone());
+        self.session.finish(move || {
+            if let (true, Some(on_disconnect)) = (has_begun, &callbacks.on_disconnect) {
+                on_disconnect(&session, &closure);
+            }
+        });
     }
 }
 

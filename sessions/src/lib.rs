@@ -5,6 +5,7 @@
 mod backend;
 mod callbacks;
 mod deferred;
+mod excerpt;
 mod guard;
 mod report;
 mod session;
@@ -17,4 +18,4 @@ pub use guard::{Panicked, guard};
 pub use report::{CheckError, ConnectionError, ConnectionErrorKind, Origin, Reporter};
 pub use session::{Peer, Session, SessionId};
 pub use sessions::{Rooms, Sessions};
-pub use stats::{Monitor, ServerStats, SessionStats, Stats};
+pub use stats::{AwaitedRequest, CountedConnection, Monitor, ServerStats, SessionStats, Stats};

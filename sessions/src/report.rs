@@ -9,14 +9,13 @@ use ws_core::{
 };
 use ws_transport::Error;
 
-use crate::{Monitor, Panicked, guard};
+use crate::{Monitor, Panicked, excerpt::Excerpt, guard};
 
 /// An error of one connection of a server, as [`Server::on_error`] receives it.
 ///
 /// Displayed, it is one line for a log.
 ///
 /// [`Server::on_error`]: https://docs.rs/ws-std/latest/ws_std/struct.Server.html#method.on_error
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectionError {
     /// The kind of the error.
@@ -93,19 +92,40 @@ impl fmt::Display for ConnectionError {
     }
 }
 
+impl fmt::Debug for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionError")
+            .field("kind", &self.kind)
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.path.as_deref().map(Excerpt))
+            .field("error", &self.error)
+            .finish()
+    }
+}
+
 impl error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&*self.error)
+        // The text of the error is part of this one's, and a report of the chain would print it twice.
+        self.error.source()
     }
 }
 
 /// The peer and the path of a connection, kept for its errors.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Origin {
     /// The peer's address.
     pub peer_addr: Option<SocketAddr>,
     /// The path of the request.
     pub path: Option<String>,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin")
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.path.as_deref().map(Excerpt))
+            .finish()
+    }
 }
 
 /// The reason why a check of the application has not accepted a request.
@@ -179,7 +199,11 @@ impl Reporter {
     ) -> Result<RouteMatch<'s, H>, Refusal<'s>> {
         match guard(|| site.answer(request)) {
             Ok(Err(refusal)) => {
-                self.report_refusal(request, &refusal.response);
+                if request.is_upgrade() {
+                    self.report_refusal(request, &refusal.response);
+                } else {
+                    self.monitor.count_page();
+                }
                 Err(refusal)
             }
             Ok(found) => found,
@@ -226,12 +250,8 @@ impl Reporter {
 
     /// Reports that a request for a WebSocket is answered with something else.
     fn report_refusal(&self, request: &Request, response: &Transmit) {
-        if request.is_upgrade() {
-            let status = response.chunk().split(|&byte| byte == b'\r').next().unwrap_or_default();
-            let status = String::from_utf8_lossy(status.get(9..).unwrap_or_default());
-            let error = format!("the request was answered with {status}");
-            self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
-        }
+        let error = format!("the request was answered with {}", summary(response.chunk()));
+        self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
     }
 
     /// Reports a panic of a page or check, and returns the answer to its request.
@@ -283,6 +303,27 @@ impl Reporter {
         };
         self.report(ConnectionErrorKind::of(&error), origin, error);
     }
+}
+
+/// Returns the status of a response, and the first line of its body if that is plain text: the reason.
+fn summary(response: &[u8]) -> String {
+    /// Number of characters of the body that are shown. The core's own texts are shorter.
+    const SHOWN: usize = 1000;
+    let response = String::from_utf8_lossy(response);
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    let status = head.lines().next().and_then(|line| line.get(9..)).unwrap_or_default();
+    let reason = body.lines().next().unwrap_or_default().trim().trim_end_matches('.');
+    if reason.is_empty() || !head.contains("text/plain") {
+        return status.to_owned();
+    }
+    let mut summary = format!("{status}: ");
+    for char in reason.chars().take(SHOWN) {
+        match char {
+            '"' | '\'' | '\\' => summary.push(char),
+            char => summary.extend(char.escape_debug()),
+        }
+    }
+    summary
 }
 
 impl fmt::Debug for Reporter {

@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    fmt,
+    fmt, mem,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -10,9 +10,9 @@ use std::{
 };
 
 use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Error, Outgoing, OutgoingKind, Payload, SendOutcome};
+use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, Payload, SendOutcome, Traffic};
 
-use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, guard, stats::Counters};
+use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::Excerpt, guard};
 
 /// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
 /// anybody wants to keep it. Clones are handles to the same session.
@@ -41,15 +41,14 @@ struct Inner {
     backend: Weak<dyn SessionBackend>,
     peer: Peer,
     connected_at: SystemTime,
-    counters: Counters,
-    on_lagging: Option<Arc<OnLagging>>,
+    traffic: Arc<Traffic>,
     /// The first panic of a callback, if there was one. Only the last callback is called after it.
     panicked: OnceLock<Panicked>,
     state: Mutex<State>,
 }
 
 /// Who is on the other end, and what was agreed on.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Peer {
     /// The path that was asked for.
     pub path: String,
@@ -57,35 +56,76 @@ pub struct Peer {
     pub request: Option<Request>,
     /// Its address.
     pub address: Option<SocketAddr>,
+    /// The address of this end.
+    pub local_address: Option<SocketAddr>,
     /// The subprotocol.
     pub subprotocol: Option<String>,
 }
 
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("path", &Excerpt(&self.path))
+            .field("request", &self.request)
+            .field("address", &self.address)
+            .field("subprotocol", &self.subprotocol.as_deref().map(Excerpt))
+            .finish()
+    }
+}
+
 struct State {
     backlog: Backlog,
+    /// The value of the application and its callback. Either may hold this session. Both are dropped behind the last
+    /// callback, because nothing would ever free them otherwise.
     data: Option<Arc<dyn Any + Send + Sync>>,
+    on_lagging: Option<Arc<OnLagging>>,
+    /// Number of calls of `on_lagging` that run, in threads that send.
+    lagging_calls: usize,
     /// The sets that it is in, left when it ends.
     memberships: Vec<Sessions>,
     /// How it ended.
     closure: Option<Closure>,
+    last: LastCallback,
+}
+
+/// Progress of the last callback of a session. No other callback begins once it is due.
+#[derive(Default)]
+enum LastCallback {
+    #[default]
+    NotDue,
+    /// It runs behind the calls of `on_lagging` that run in other threads.
+    Waiting(Box<dyn FnOnce() + Send>),
+    /// It runs, or nothing runs any more.
+    Begun,
+    /// It has returned.
+    Done,
 }
 
 impl Session {
     pub(crate) fn new(
-        backend: Weak<dyn SessionBackend>,
+        backend: &Arc<dyn SessionBackend>,
         peer: Peer,
         backlog: Backlog,
         on_lagging: Option<Arc<OnLagging>>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let state = State { backlog, data: None, memberships: Vec::new(), closure: None };
+        let mut traffic = Arc::default();
+        backend.look(&mut |driver| traffic = driver.traffic().clone());
+        let state = State {
+            backlog,
+            data: None,
+            on_lagging,
+            lagging_calls: 0,
+            memberships: Vec::new(),
+            closure: None,
+            last: LastCallback::NotDue,
+        };
         Self(Arc::new(Inner {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            backend,
+            backend: Arc::downgrade(backend),
             peer,
             connected_at: SystemTime::now(),
-            counters: Counters::default(),
-            on_lagging,
+            traffic,
             panicked: OnceLock::new(),
             state: Mutex::new(state),
         }))
@@ -140,10 +180,16 @@ impl Session {
         self.request()?.get()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.0.peer.address
+    }
+
+    /// Returns the address of this end, also when the session has ended. `None` for a Unix-domain socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.peer.local_address
     }
 
     /// The subprotocol that was agreed on.
@@ -158,14 +204,21 @@ impl Session {
         self.0.connected_at
     }
 
-    /// Attaches a value of the application's, in place of the one before.
+    /// Attaches a value of the application. It replaces the value that was attached before.
+    ///
+    /// The value is dropped when the session has ended and [`on_disconnect`](crate::Callbacks::on_disconnect) has
+    /// returned. So it may hold a handle to its own session. A value that is attached later is dropped at once.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
-        let before = self.state().data.replace(Arc::new(data));
-        // Whatever its destructor does, it does not do it under the lock.
-        drop(before);
+        let data: Arc<dyn Any + Send + Sync> = Arc::new(data);
+        let mut state = self.state();
+        let dropped = if state.is_over() { Some(data) } else { state.data.replace(data) };
+        // A destructor of the application runs under no lock.
+        drop(state);
+        drop(dropped);
     }
 
-    /// The value of the application's, if one of this type was attached.
+    /// Returns the value that was attached by [`set_data`](Self::set_data), if it has this type and the session has not
+    /// ended.
     #[must_use]
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.state().data.clone()?.downcast().ok()
@@ -226,7 +279,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A code or reason that cannot be sent.
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. The session stays open
+    /// then. [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason whose length the
+    /// application does not control, such as the text of an error.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.0.backend.upgrade() {
             Some(backend) => backend.close(code, reason),
@@ -243,9 +298,7 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut open = false;
-        if let Some(backend) = self.0.backend.upgrade() {
-            backend.look(&mut |driver| open = driver.connection.closure().is_none());
-        }
+        self.look(&mut |driver| open = driver.connection.closure().is_none());
         open
     }
 
@@ -256,25 +309,27 @@ impl Session {
             return Some(closure.clone());
         }
         let mut closure = None;
-        self.0.backend.upgrade()?.look(&mut |driver| closure = driver.connection.closure());
+        self.look(&mut |driver| closure = driver.connection.closure());
         closure
     }
 
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        let mut stats = self.0.counters.read();
-        if let Some(backend) = self.0.backend.upgrade() {
-            backend.look(&mut |driver| {
-                stats.buffered = driver.buffered();
-                stats.latency = driver.connection.latency();
-            });
-        }
+        let mut stats = SessionStats::of(&self.0.traffic);
+        self.look(&mut |driver| stats.add_gauges(driver));
         stats
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.0.counters
+    /// Shows the driver of the connection, while there is one.
+    pub(crate) fn look(&self, look: &mut dyn FnMut(&Driver)) {
+        if let Some(backend) = self.0.backend.upgrade() {
+            backend.look(look);
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// Runs a callback, unless one has panicked. If it panics, the session is closed. Callbacks that it causes run after
@@ -317,12 +372,12 @@ impl Session {
         }
     }
 
-    /// Leaves all sets for good, and tells how it ended.
+    /// Leaves all sets for good, and returns how it ended.
     pub(crate) fn end(&self, closure: Closure) -> Closure {
         let memberships = {
             let mut state = self.state();
             state.closure = Some(closure.clone());
-            std::mem::take(&mut state.memberships)
+            mem::take(&mut state.memberships)
         };
         for sessions in memberships {
             sessions.forget(self);
@@ -330,18 +385,61 @@ impl Session {
         closure
     }
 
+    /// Runs the last callback, behind the calls of `on_lagging` that have begun. Only the first call of this has an effect.
+    pub(crate) fn finish(&self, last: impl FnOnce() + Send + 'static) {
+        let last = {
+            let mut state = self.state();
+            if !matches!(state.last, LastCallback::NotDue) {
+                return;
+            }
+            state.last = LastCallback::Waiting(Box::new(last));
+            state.take_last()
+        };
+        self.run_last(last);
+    }
+
+    fn run_last(&self, last: Option<Box<dyn FnOnce() + Send>>) {
+        let Some(last) = last else { return };
+        let session = self.clone();
+        // A task can be dropped within a callback of another session.
+        deferred::run_later(move || {
+            session.call_last(last);
+            let mut state = session.state();
+            state.last = LastCallback::Done;
+            let dropped = (state.data.take(), state.on_lagging.take());
+            drop(state);
+            drop(dropped);
+        });
+    }
+
+    /// Calls `on_lagging`, unless the last callback is due.
+    fn call_on_lagging(&self, dropped: usize) {
+        let on_lagging = {
+            let mut state = self.state();
+            let may_begin = matches!(state.last, LastCallback::NotDue);
+            let Some(on_lagging) = state.on_lagging.clone().filter(|_| may_begin) else { return };
+            state.lagging_calls += 1;
+            on_lagging
+        };
+        self.call(|| on_lagging(self, dropped));
+        drop(on_lagging);
+        let last = {
+            let mut state = self.state();
+            state.lagging_calls -= 1;
+            state.take_last()
+        };
+        self.run_last(last);
+    }
+
     fn post(&self, payload: Payload<'_>, kind: OutgoingKind) -> Result<(), Error> {
         let backend = self.backend()?;
-        let bytes = payload.len();
         let posted = backend.post(Outgoing { payload, backlog: &|| self.state().backlog, kind })?;
-        self.0.counters.sent(bytes);
         if posted == SendOutcome::default() {
             return Ok(());
         }
-        self.0.counters.dropped(posted.dropped, posted.lagging);
-        if let (true, Some(on_lagging)) = (posted.lagging, &self.0.on_lagging) {
-            let (session, on_lagging) = (self.clone(), on_lagging.clone());
-            deferred::run_later(move || session.call(|| on_lagging(&session, posted.dropped)));
+        if posted.lagging {
+            let session = self.clone();
+            deferred::run_later(move || session.call_on_lagging(posted.dropped));
         }
         match self.closure() {
             Some(closure) if posted.disconnected => Err(Error::Closed(closure)),
@@ -361,11 +459,32 @@ impl Session {
     }
 }
 
+impl State {
+    /// Takes the last callback if it is due and no other runs.
+    fn take_last(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        if self.lagging_calls > 0 {
+            return None;
+        }
+        match mem::replace(&mut self.last, LastCallback::Begun) {
+            LastCallback::Waiting(last) => Some(last),
+            other => {
+                self.last = other;
+                None
+            }
+        }
+    }
+
+    /// Returns `true` if the last callback has returned.
+    const fn is_over(&self) -> bool {
+        matches!(self.last, LastCallback::Done)
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.0.id)
-            .field("path", &self.0.peer.path)
+            .field("path", &Excerpt(&self.0.peer.path))
             .field("peer_addr", &self.0.peer.address)
             .finish_non_exhaustive()
     }

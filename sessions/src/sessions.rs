@@ -4,9 +4,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use ws_core::{CloseCode, Message, PreparedMessage};
+use ws_core::{CloseCode, CloseFrame, Message, PreparedMessage};
+use ws_transport::Error;
 
-use crate::{Session, SessionId, Stats, deferred};
+use crate::{Session, SessionId, SessionStats, Stats, deferred, excerpt::Excerpt};
 
 /// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
 ///
@@ -33,6 +34,8 @@ struct Members {
     all: Option<Arc<[Session]>>,
     /// What those counted that are gone.
     gone: Stats,
+    /// The name of a room, taken from the list when the room is dropped.
+    _name: Option<RoomName>,
 }
 
 impl Sessions {
@@ -51,7 +54,7 @@ impl Sessions {
                 members.all = None;
                 members.gone.opened += 1;
                 // What it counted elsewhere is not of this set.
-                members.gone.sum.subtract(&session.counters().read());
+                members.gone.sum.subtract(&SessionStats::of(session.traffic()));
             }
             new
         })
@@ -124,24 +127,37 @@ impl Sessions {
         send_all(&self.all(), message, |_| true)
     }
 
-    /// Closes all sessions, as [`Session::close`] does. A code or reason that cannot be sent closes none.
-    pub fn close_all(&self, code: CloseCode, reason: &str) {
+    /// Closes all sessions, as [`Session::close`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. No session is closed
+    /// then. [`CloseFrame::truncate_reason`] cuts a reason whose length the application does not control.
+    pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        CloseFrame::new(code, reason)?;
         for session in &*self.all() {
+            // It cannot fail: this code and reason can be sent.
             let _ = session.close(code, reason);
         }
+        Ok(())
     }
 
-    /// What all sessions together have counted while they were in this set, those that are gone included.
+    /// Returns the sums of all sessions for the time that they were in this set, those that have left included. The
+    /// counters never run backwards.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // Both at once, so that nobody is counted twice who leaves meanwhile.
         let (all, mut stats) = {
             let members = &mut *self.members();
-            (members.all(), members.gone.clone())
+            let mut stats = members.gone.clone();
+            // Under the lock, as `remove` does: a session that leaves goes on counting, but no longer for this set.
+            for session in members.by_id.values() {
+                stats.sum.add(&SessionStats::of(session.traffic()));
+            }
+            (members.all(), stats)
         };
         stats.open = all.len();
         for session in &*all {
-            stats.sum.add(&session.stats());
+            session.look(&mut |driver| stats.sum.add_gauges(driver));
         }
         stats
     }
@@ -179,7 +195,7 @@ impl Members {
     fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.by_id.remove(&id)?;
         self.all = None;
-        self.gone.sum.add(&session.counters().read());
+        self.gone.sum.add(&SessionStats::of(session.traffic()));
         Some(session)
     }
 }
@@ -190,7 +206,8 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// Sets of sessions by name, made when the first joins and gone when the last has left.
+/// Sets of sessions by name (rooms). A room exists from the first session that joins it until the last one has left and
+/// the application holds no handle to it. Then it takes no memory.
 ///
 /// ```
 /// use ws_sessions::{Callbacks, Rooms};
@@ -206,9 +223,26 @@ pub struct Rooms(Arc<Mutex<ByName>>);
 
 #[derive(Default)]
 struct ByName {
-    rooms: HashMap<String, Weak<Mutex<Members>>>,
-    /// How many names there may be before those without a room are looked for.
-    sweep_at: usize,
+    rooms: HashMap<Arc<str>, Weak<Mutex<Members>>>,
+}
+
+/// The name of a room. When it is dropped with the room, the list of rooms forgets it. So a handle to a room must not be
+/// dropped while the list is locked.
+struct RoomName {
+    name: Arc<str>,
+    list: Weak<Mutex<ByName>>,
+}
+
+impl Drop for RoomName {
+    fn drop(&mut self) {
+        let Some(list) = self.list.upgrade() else { return };
+        let mut by_name = list.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another room may have taken the name meanwhile.
+        if by_name.rooms.get(&self.name).is_some_and(|room| room.strong_count() == 0) {
+            by_name.rooms.remove(&self.name);
+            by_name.shrink();
+        }
+    }
 }
 
 impl Rooms {
@@ -218,20 +252,23 @@ impl Rooms {
         Self::default()
     }
 
-    /// Adds a session to the room of this name, and gives the room.
+    /// Adds a session to the room of this name, and returns the room.
     pub fn join(&self, name: &str, session: &Session) -> Sessions {
-        let by_name = &mut *self.by_name();
-        let room = match by_name.rooms.get(name).and_then(Weak::upgrade) {
-            Some(room) => Sessions(room),
-            None => {
-                by_name.sweep();
-                let room = Sessions::new();
-                by_name.rooms.insert(name.to_owned(), Arc::downgrade(&room.0));
-                room
-            }
-        };
+        let room = self.get_or_create(name);
         room.insert(session);
         room
+    }
+
+    fn get_or_create(&self, name: &str) -> Sessions {
+        let by_name = &mut *self.by_name();
+        if let Some(room) = by_name.rooms.get(name).and_then(Weak::upgrade) {
+            return Sessions(room);
+        }
+        let name = Arc::<str>::from(name);
+        let room_name = RoomName { name: name.clone(), list: Arc::downgrade(&self.0) };
+        let room = Arc::new(Mutex::new(Members { _name: Some(room_name), ..Members::default() }));
+        by_name.rooms.insert(name, Arc::downgrade(&room));
+        Sessions(room)
     }
 
     /// Takes a session out of the room of this name; tells whether it was there.
@@ -239,20 +276,20 @@ impl Rooms {
         self.get(name).is_some_and(|room| room.remove(session.id()).is_some())
     }
 
-    /// The room of this name, if anybody is in it.
+    /// Returns the room of this name, if it has members.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Sessions> {
-        let room = self.by_name().rooms.get(name)?.upgrade();
+        let room = self.by_name().rooms.get(name).and_then(Weak::upgrade);
         room.map(Sessions).filter(|room| !room.is_empty())
     }
 
-    /// The rooms that somebody is in, in no particular order.
+    /// Returns the rooms that have members, in no particular order.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Sessions)> {
-        let by_name = self.by_name();
-        let rooms =
-            by_name.rooms.iter().filter_map(|(name, room)| Some((name.clone(), Sessions(room.upgrade()?))));
-        rooms.filter(|(_, room)| !room.is_empty()).collect()
+        let named = |(name, room): (&Arc<str>, &Weak<_>)| Some((name.clone(), Sessions(room.upgrade()?)));
+        let rooms: Vec<_> = self.by_name().rooms.iter().filter_map(named).collect();
+        let rooms = rooms.into_iter().filter(|(_, room)| !room.is_empty());
+        rooms.map(|(name, room)| ((*name).to_owned(), room)).collect()
     }
 
     fn by_name(&self) -> MutexGuard<'_, ByName> {
@@ -261,17 +298,34 @@ impl Rooms {
 }
 
 impl ByName {
-    /// Forgets the rooms that are gone, each time that the names have doubled.
-    fn sweep(&mut self) {
-        if self.rooms.len() >= self.sweep_at {
-            self.rooms.retain(|_, room| room.strong_count() > 0);
-            self.sweep_at = (self.rooms.len() * 2).max(64);
+    /// Frees memory of names that are gone, each time that three quarters of them are.
+    fn shrink(&mut self) {
+        if self.rooms.len() < self.rooms.capacity() / 4 {
+            self.rooms.shrink_to(self.rooms.len() * 2);
         }
     }
 }
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.all()).finish()
+        /// Number of rooms that are shown.
+        const SHOWN: usize = 8;
+        let all = self.all();
+        f.debug_map().entries(all.iter().take(SHOWN).map(|(name, room)| (Excerpt(name), room))).finish()?;
+        if all.len() > SHOWN { write!(f, ".. {} in all", all.len()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rooms_are_freed_with_the_rooms() {
+        let rooms = Rooms::new();
+        let handles: Vec<_> = (0..10_000).map(|number| rooms.get_or_create(&number.to_string())).collect();
+        assert_eq!(rooms.by_name().rooms.len(), 10_000);
+        drop(handles);
+        assert_eq!(rooms.by_name().rooms.capacity(), 0);
     }
 }

@@ -1,13 +1,16 @@
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use crate::{ConnectionErrorKind, Sessions};
+use ws_transport::{Driver, Traffic};
+
+use crate::{ConnectionErrorKind, SessionBackend};
 
 /// What a session has counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +37,30 @@ pub struct SessionStats {
 }
 
 impl SessionStats {
+    /// Returns the counters of a connection.
+    pub(crate) fn of(traffic: &Traffic) -> Self {
+        Self {
+            messages_received: traffic.messages_received.get(),
+            bytes_received: traffic.bytes_received.get(),
+            messages_sent: traffic.messages_sent.get(),
+            bytes_sent: traffic.bytes_sent.get(),
+            pings_received: traffic.pings_received.get(),
+            dropped: traffic.dropped.get(),
+            lagged: traffic.lagged.get(),
+            buffered: 0,
+            latency: None,
+        }
+    }
+
+    /// Adds counters.
     pub(crate) fn add(&mut self, other: &Self) {
         self.combine(other, u64::wrapping_add);
-        self.buffered += other.buffered;
-        self.latency = self.latency.max(other.latency);
+    }
+
+    /// Adds the figures that are no counters.
+    pub(crate) fn add_gauges(&mut self, driver: &Driver) {
+        self.buffered += driver.buffered();
+        self.latency = self.latency.max(driver.connection.latency());
     }
 
     /// Takes off what was counted before; what is added later is more, so that it may wrap meanwhile.
@@ -92,7 +115,12 @@ pub struct ServerStats {
     pub protocol_errors: u64,
     /// Number of peers that were lost: broken streams, missed deadlines, Closes with a code such as 1011.
     pub disconnected: u64,
-    /// What sessions counted.
+    /// Number of requests that were answered without an attempt to open a WebSocket, such as those for a page.
+    pub pages: u64,
+    /// Number of clients that left before any byte of a request had come, in the middle of the TLS handshake for instance.
+    /// Port scans and TCP health checks do so, and browsers that connect ahead of need.
+    pub abandoned: u64,
+    /// Sums of all WebSockets of the server, those of handlers and those of callbacks.
     pub sessions: Stats,
 }
 
@@ -118,8 +146,10 @@ impl ServerStats {
         let broken = count(self.protocol_errors);
         write("protocol_errors_total", "counter", "Peers that broke a rule of the protocol.", broken);
         write("disconnected_total", "counter", "Peers that were lost.", count(self.disconnected));
-        write("sessions", "gauge", "Open sessions.", self.sessions.open as f64);
-        write("sessions_total", "counter", "Sessions opened.", count(self.sessions.opened));
+        write("pages_total", "counter", "Requests answered without a WebSocket.", count(self.pages));
+        write("abandoned_total", "counter", "Clients that left without a request.", count(self.abandoned));
+        write("sessions", "gauge", "Open WebSockets.", self.sessions.open as f64);
+        write("sessions_total", "counter", "WebSockets handled.", count(self.sessions.opened));
         write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
         write("received_bytes_total", "counter", "Payload received.", count(sum.bytes_received));
         write("messages_sent_total", "counter", "Messages sent, dropped ones too.", count(sum.messages_sent));
@@ -153,12 +183,59 @@ struct Connections {
     panics: AtomicU64,
     protocol_errors: AtomicU64,
     disconnected: AtomicU64,
+    pages: AtomicU64,
+    abandoned: AtomicU64,
+    open: Mutex<Open>,
+}
+
+/// The WebSockets of a server.
+#[derive(Debug, Default)]
+struct Open {
+    by_number: HashMap<u64, (Weak<dyn SessionBackend>, Arc<Traffic>)>,
+    /// Sums of those that have ended.
+    ended: Stats,
+}
+
+/// A WebSocket of a server, whose traffic is counted until this is dropped.
+#[derive(Debug)]
+pub struct CountedConnection {
+    monitor: Monitor,
+    number: u64,
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        let open = &mut *self.monitor.open();
+        if let Some((_, traffic)) = open.by_number.remove(&self.number) {
+            // Under the same lock, so that no total is smaller than the one before.
+            open.ended.sum.add(&SessionStats::of(&traffic));
+        }
+    }
+}
+
+/// A client that has not sent a request yet. Dropped before it has, it counts as [`ServerStats::abandoned`].
+#[derive(Debug)]
+pub struct AwaitedRequest(Option<Monitor>);
+
+impl AwaitedRequest {
+    /// Reports that a request was received or refused.
+    pub fn received(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AwaitedRequest {
+    fn drop(&mut self) {
+        if let Some(monitor) = &self.0 {
+            monitor.0.abandoned.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Monitor {
-    /// What the server has counted, and these sessions.
+    /// Returns the counters of the server. No counter is ever smaller than in an earlier answer.
     #[must_use]
-    pub fn stats(&self, sessions: &Sessions) -> ServerStats {
+    pub fn stats(&self) -> ServerStats {
         // Read in this order, no more have ended than begun.
         let ended = self.0.ended.load(Relaxed);
         ServerStats {
@@ -170,8 +247,55 @@ impl Monitor {
             panics: self.0.panics.load(Relaxed),
             protocol_errors: self.0.protocol_errors.load(Relaxed),
             disconnected: self.0.disconnected.load(Relaxed),
-            sessions: sessions.stats(),
+            pages: self.0.pages.load(Relaxed),
+            abandoned: self.0.abandoned.load(Relaxed),
+            sessions: self.sessions(),
         }
+    }
+
+    fn sessions(&self) -> Stats {
+        let (backends, mut stats) = {
+            let open = self.open();
+            let mut stats = open.ended.clone();
+            stats.open = open.by_number.len();
+            for (_, traffic) in open.by_number.values() {
+                stats.sum.add(&SessionStats::of(traffic));
+            }
+            (open.by_number.values().map(|(backend, _)| backend.clone()).collect::<Vec<_>>(), stats)
+        };
+        // Without the lock: another thread may hold that of the connection.
+        for backend in backends.iter().filter_map(Weak::upgrade) {
+            backend.look(&mut |driver| stats.sum.add_gauges(driver));
+        }
+        stats
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the traffic of a WebSocket that was opened.
+    #[must_use]
+    pub fn count_open<B: SessionBackend + 'static>(&self, backend: &Arc<B>) -> CountedConnection {
+        let mut traffic = Arc::default();
+        backend.look(&mut |driver| traffic = driver.traffic().clone());
+        let open = &mut *self.open();
+        let number = open.ended.opened;
+        open.ended.opened += 1;
+        let backend: Weak<dyn SessionBackend> = Arc::<B>::downgrade(backend);
+        open.by_number.insert(number, (backend, traffic));
+        CountedConnection { monitor: self.clone(), number }
+    }
+
+    /// Counts a client that sends no request.
+    #[must_use]
+    pub fn await_request(&self) -> AwaitedRequest {
+        AwaitedRequest(Some(self.clone()))
+    }
+
+    /// Counts a request that was answered without an attempt to open a WebSocket.
+    pub fn count_page(&self) {
+        self.0.pages.fetch_add(1, Relaxed);
     }
 
     /// A client has connected.
@@ -200,53 +324,6 @@ impl Monitor {
             ConnectionErrorKind::Disconnected => &self.0.disconnected,
         };
         counter.fetch_add(1, Relaxed);
-    }
-}
-
-/// The counters of one session.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    messages_received: AtomicU64,
-    bytes_received: AtomicU64,
-    messages_sent: AtomicU64,
-    bytes_sent: AtomicU64,
-    pings_received: AtomicU64,
-    dropped: AtomicU64,
-    lagged: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn received(&self, bytes: usize) {
-        self.messages_received.fetch_add(1, Relaxed);
-        self.bytes_received.fetch_add(bytes as u64, Relaxed);
-    }
-
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.messages_sent.fetch_add(1, Relaxed);
-        self.bytes_sent.fetch_add(bytes as u64, Relaxed);
-    }
-
-    pub(crate) fn pinged(&self) {
-        self.pings_received.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn dropped(&self, messages: usize, lagged: bool) {
-        self.dropped.fetch_add(messages as u64, Relaxed);
-        self.lagged.fetch_add(u64::from(lagged), Relaxed);
-    }
-
-    pub(crate) fn read(&self) -> SessionStats {
-        SessionStats {
-            messages_received: self.messages_received.load(Relaxed),
-            bytes_received: self.bytes_received.load(Relaxed),
-            messages_sent: self.messages_sent.load(Relaxed),
-            bytes_sent: self.bytes_sent.load(Relaxed),
-            pings_received: self.pings_received.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            lagged: self.lagged.load(Relaxed),
-            buffered: 0,
-            latency: None,
-        }
     }
 }
 

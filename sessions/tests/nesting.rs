@@ -4,33 +4,33 @@ use std::{
     cell::Cell,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
 };
 
 use ws_core::{CloseCode, Closure, Config, Connection, Timestamp};
 use ws_sessions::{Attendance, Callbacks, Peer, Rooms, Session, SessionBackend, Sessions};
-use ws_transport::{Driver, Error, Outgoing, SendOutcome};
+use ws_transport::{Backlog, Driver, Error, Network, Outgoing, Overflow, SendOutcome};
 
 /// A connection whose peer reads nothing, so that its first message is dropped.
 #[derive(Debug)]
 struct Lagging {
-    has_lagged: AtomicBool,
     driver: Mutex<Driver>,
 }
 
 impl Lagging {
     fn new(config: &Arc<Config>) -> Self {
         let driver = Driver::new(Connection::server(config.clone(), Timestamp::ZERO), None);
-        Self { has_lagged: AtomicBool::new(false), driver: Mutex::new(driver) }
+        Self { driver: Mutex::new(driver) }
     }
 }
 
 impl SessionBackend for Lagging {
-    fn post(self: Arc<Self>, _: Outgoing<'_>) -> Result<SendOutcome, Error> {
-        let lagging = !self.has_lagged.swap(true, SeqCst);
-        Ok(SendOutcome { dropped: 1, lagging, disconnected: false })
+    fn post(self: Arc<Self>, outgoing: Outgoing<'_>) -> Result<SendOutcome, Error> {
+        let backlog = || Backlog { messages: 0, bytes: 0, overflow: Overflow::DropNewest };
+        let outgoing = Outgoing { backlog: &backlog, ..outgoing };
+        self.driver.lock().unwrap().post(outgoing, Network::Refuses)
     }
 
     fn ping(self: Arc<Self>, _: &[u8]) -> Result<(), Error> {
@@ -166,7 +166,7 @@ fn a_close_and_a_broadcast_from_on_disconnect_nest_no_callbacks() {
             .on_disconnect(move |_, _| {
                 alone(|| {
                     counted.fetch_add(1, SeqCst);
-                    all.close_all(CloseCode::GOING_AWAY, "");
+                    all.close_all(CloseCode::GOING_AWAY, "").unwrap();
                     all.broadcast("a session has ended");
                 });
             })

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Holds the crates against the Autobahn testsuite, as servers and as clients. Installs the suite first if
-# that has not been done.
+# Tests the adapters against the Autobahn testsuite, as servers and as clients. Installs the suite first if necessary.
 #
 #   run.sh [ADAPTER...]    std by default
 #
-#   AUTOBAHN_HOME          where the suite is, or is to be; in the target directory by default
-#   AUTOBAHN_DEFLATE       set to anything: with the cases of permessage-deflate, which take minutes
-#   AUTOBAHN_SUMMARY       set to anything: with all cases, and SUMMARY.md renewed when all have passed
-#   AUTOBAHN_JOBS          how many parts of it run at once; 4 by default
+#   AUTOBAHN_HOME          folder of the suite. Default: in the target directory
+#   AUTOBAHN_DEFLATE       any value: include the cases of permessage-deflate, which take minutes
+#   AUTOBAHN_SUMMARY       any value: run all cases, and update SUMMARY.md if all have passed
+#   AUTOBAHN_JOBS          number of parts that run at once. Default: 4
 #   AUTOBAHN_PYTHON27      see setup.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."

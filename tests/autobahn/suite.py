@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the Autobahn suite against an echo server and a client, and judges.
+"""Runs the Autobahn suite against an echo server and a client, and evaluates the results.
 
     suite.py HOME ECHO_SERVER AUTOBAHN_CLIENT
     suite.py HOME --summary TITLE=PROGRAM...
@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 
-# Left out unless one of these is set: a thousand messages in each of 216 cases take Python minutes.
+# Excluded unless one of these variables is set: a thousand messages in each of 216 cases take Python minutes.
 DEFLATE_CASES = ["12.*", "13.*"]
 WITH_DEFLATE = os.environ.get("AUTOBAHN_DEFLATE") or os.environ.get("AUTOBAHN_SUMMARY")
 EXCLUDED_CASES = [] if WITH_DEFLATE else DEFLATE_CASES
@@ -42,9 +42,9 @@ GROUPS = {
     "13": "deflate, parameters",
 }
 
-# The suite often waits for a second on purpose, so that more of it than there are processors is faster.
+# The suite often waits for a second on purpose, so more parts than processors run faster.
 SHARES = int(os.environ.get("AUTOBAHN_JOBS", 4))
-# For everything together, in seconds: far more than it takes, even on a busy machine.
+# Time limit for the whole run in seconds: far more than it takes, even on a busy machine.
 TIME = 7200
 
 deadline = time.monotonic() + TIME
@@ -55,7 +55,7 @@ def left():
 
 
 class Program:
-    """A process whose lines are kept in a file and can be waited for; ended when the context is left."""
+    """A process whose output is stored in a file and can be awaited. It ends with the context."""
 
     def __init__(self, log, *command, **environment):
         self.log = log
@@ -80,7 +80,7 @@ class Program:
         self.lines.put(None)
 
     def line(self, start):
-        """The rest of the first line from here that starts so."""
+        """Waits for the next line with this prefix, and returns the rest of it."""
         while True:
             try:
                 line = self.lines.get(timeout=left())
@@ -126,7 +126,7 @@ def fuzzer(home, folder, mode, share, **settings):
 
 
 def test_server(home, folder, program):
-    """The suite's clients against the server."""
+    """Runs the suite's clients against the server."""
     with contextlib.ExitStack() as stack:
         options = ["--listen", "127.0.0.1:0", "--deflate"]
         server = stack.enter_context(Program(folder / "server.log", program, *options))
@@ -145,7 +145,7 @@ def test_server(home, folder, program):
 
 
 def test_client(home, folder, program):
-    """The client against the suite's servers."""
+    """Runs the client against the suite's servers."""
     with contextlib.ExitStack() as stack:
         url = "ws://127.0.0.1:9001"  # wstest.py chooses another port
         fuzzers = [fuzzer(home, folder, "fuzzingserver", share, url=url) for share in range(SHARES)]
@@ -164,7 +164,7 @@ def test_client(home, folder, program):
 
 
 def results(folder):
-    """Case by case, what the suite reports."""
+    """Returns the suite's result for each case."""
     found = {}
     for index in folder.glob("share*/index.json"):
         for case, result in json.loads(index.read_text())["testee"].items():
@@ -174,7 +174,7 @@ def results(folder):
 
 
 def judge(found, selected):
-    """Prints a table and what failed; tells whether all passed."""
+    """Prints a table and the failures. Returns `True` if all cases have passed."""
     table = collections.defaultdict(collections.Counter)
     failed = []
     for case, result in found.items():
@@ -198,13 +198,13 @@ def judge(found, selected):
 
 
 def version(name):
-    """Of a package of the suite."""
+    """Returns the version of a package of the suite."""
     pins = pathlib.Path(__file__).with_name("requirements.txt").read_text().split()
     return next(pin for pin in pins if pin.startswith(f"{name}==")).replace("==", " ")
 
 
 def summary(home, titles):
-    """All that was reported of these programs, as a table in Markdown."""
+    """Returns the results of these programs as a Markdown table."""
     columns, days = {}, set()
     for title, program in (title.split("=") for title in titles):
         folder = home / "reports" / program

@@ -1,5 +1,5 @@
-"""Starts the suite (under Python 2.7) so that several of it can run at once: on free ports, of the
-loopback interface only, each with its share of the cases.
+"""Starts the suite (under Python 2.7) so that several instances can run at once: each listens on a free port of
+the loopback interface and runs its share of the cases.
 
     SITE=FOLDER SHARE=I/N wstest.py OPTION...
 """
@@ -10,8 +10,8 @@ import os
 import site
 import sys
 
-# As a site directory and not just on the path, because one of the packages there is spread over two
-# folders and says so in a .pth file. Before the system's own packages, which may be others.
+# Add a site directory instead of a path entry, because a .pth file spreads one of the packages over two folders.
+# Put it before the system's packages, which may have other versions.
 system = list(sys.path)
 site.addsitedir(os.environ["SITE"])
 sys.path[:] = [path for path in sys.path if path not in system] + system

@@ -1,5 +1,5 @@
-// Two people talk through the chat's page in a real browser: they join, markup stays text, what is too long
-// is refused where one sees it, the server restarts, a connection is lost and nothing is missed.
+// Tests the chat page in a real browser: joining, escaping of markup, visible refusals, a restart of the server, and
+// a lost connection without lost messages.
 //
 // node tests/browser/chat.mjs CHAT_SERVER [SCREENSHOT]
 
@@ -16,21 +16,21 @@ import { chromium } from "playwright-core";
 const [program, screenshot] = process.argv.slice(2);
 const PATIENCE = 20_000;
 
-/** Starts the server and waits until it serves. */
+/** Starts the server and waits until it accepts connections. */
 async function serve(address) {
   const child = spawn(program, ["--listen", address], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");
   return { child, url: new URL(line) };
 }
 
-/** Ends it as Ctrl-C does. */
+/** Stops the server as Ctrl-C does. */
 async function interrupt({ child }) {
   const ended = once(child, "exit");
   child.kill("SIGINT");
   assert.deepEqual(await ended, [0, null]);
 }
 
-/** Stands between a browser and the server, to cut the connections between them. */
+/** A proxy between a browser and the server that can cut their connections. */
 class Cable {
   sockets = new Set();
   plugged = true;
@@ -61,7 +61,7 @@ class Cable {
   }
 }
 
-/** A tab of a person of its own. */
+/** Opens a tab with a browser profile of its own. */
 async function visit(browser, url, prepare = () => {}) {
   const context = await browser.newContext({ viewport: { width: 900, height: 560 } });
   await context.addInitScript(prepare);
@@ -85,22 +85,22 @@ async function say(page, text) {
   await page.press("#text", "Enter");
 }
 
-/** What a browser does that forbids a page to store anything. */
+/** Makes `localStorage` throw, as in a browser that forbids pages to store data. */
 function forbidStorage() {
   Object.defineProperty(window, "localStorage", { get() { throw new DOMException("denied", "SecurityError"); } });
 }
 
-/** Counts how often an alert is written, as it would be read aloud. */
+/** Counts the changes of the alert. Screen readers read each of them aloud. */
 function countAlerts() {
   window.alerts = 0;
   const observer = new MutationObserver(() => { window.alerts += document.getElementById("banner").textContent !== ""; });
   addEventListener("load", () => observer.observe(document.getElementById("banner"), { childList: true }));
 }
 
-/** The lines on a page, without their times. */
+/** Returns the lines on a page without their times. */
 const lines = page => page.locator("#log li span").allTextContents();
 
-/** Waits until a line is on a page. */
+/** Waits until the page shows a line. */
 const sees = (page, text) =>
   page.waitForFunction(text => [...document.querySelectorAll("#log li span")].some(line => line.textContent === text), text);
 
@@ -125,7 +125,7 @@ async function run(browser) {
     await bob.waitForFunction(() => document.querySelectorAll("#people li").length === 2);
     assert.equal(await ann.title(), "#garden");
 
-    // What people write is text, whatever it looks like.
+    // Messages are shown as text, even if they look like markup.
     const markup = `<b>bold</b><img src=x onerror="alert(1)"><script>alert(2)</script> & Grüße`;
     await say(ann, "Good morning, everyone.");
     await say(ann, markup);
@@ -133,14 +133,14 @@ async function run(browser) {
     assert.equal(await bob.locator("#log img, #log script").count(), 0);
     assert.equal(await bob.locator("#log b").count(), 2, "the name before each line and no other");
 
-    // What the server does not take is said so, and not lost.
+    // A refusal is shown, and the refused text is not lost.
     await say(bob, "x".repeat(1001));
     await banner(bob, "at most 1000 characters");
     assert.equal((await bob.inputValue("#text")).length, 1001);
     await bob.waitForFunction(() => / ms$/.test(document.getElementById("latency").textContent));
     await bob.waitForFunction(() => document.getElementById("banner").hidden);
 
-    // Somebody who comes later sees what was said.
+    // A later visitor sees the earlier messages.
     const carol = await visit(browser, `${server.url}garden`, forbidStorage);
     await enter(carol, "Carol");
     await sees(carol, `Ann ${markup}`);
@@ -153,7 +153,7 @@ async function run(browser) {
       await ann.screenshot({ path: screenshot });
     }
 
-    // The server says that it goes, and is found again when it is back.
+    // The page reports that the server stops, and reconnects when it is back.
     const before = await bob.evaluate(() => window.alerts);
     const told = [ann, bob, carol].map(page => banner(page, "The server is going down."));
     await interrupt(server);
@@ -162,7 +162,7 @@ async function run(browser) {
       await banner(page, "The server cannot be reached.");
       assert.deepEqual([await people(page), await page.textContent("#count")], [[], "–"]);
     }
-    // The seconds until the next attempt change, and the alert does not.
+    // The countdown to the next attempt changes, and the alert does not.
     const [seconds] = await Promise.all([bob.textContent("#countdown"), banner(bob, "The server cannot be reached.")]);
     await bob.waitForFunction(text => document.getElementById("countdown").textContent !== text, seconds);
     assert.equal(await bob.evaluate(() => window.alerts) - before, 2, "one alert for the end and one for the attempts");
@@ -172,12 +172,12 @@ async function run(browser) {
       await page.waitForFunction(() => document.querySelectorAll("#people li").length === 3);
     }
     assert.deepEqual((await people(ann)).sort(), ["Ann", "Bob", "Carol"]);
-    // Nobody knows whether something was said before the server went.
+    // After the restart, the server cannot exclude that messages were missed.
     await sees(ann, "… some messages were missed …");
     await say(bob, "Here we are again.");
     await sees(ann, "Bob Here we are again.");
 
-    // A connection is lost; what was said meanwhile is there afterwards, once and in order.
+    // After a lost connection, the messages of the meantime appear once and in order.
     cable.cut();
     await banner(ann, "The connection was lost (1006).");
     for (const number of [1, 2, 3]) await say(bob, `While you were out: ${number}`);

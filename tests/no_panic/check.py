@@ -1,9 +1,9 @@
-"""Shows that no panic can be reached from what the core does with a peer's bytes, as far as machine code tells.
+"""Checks in machine code that no input of a peer can make the core panic.
 
-It reads the disassembly of a program that has nothing but the core in it (`objdump -d`, on stdin), follows every
-direct call and jump from the functions whose names begin with `no_panic_`, and fails if one leads to a panic. What
-may be reached is in `ALLOWED`, with the reason. Where a call goes through a register, it must be to the C library or
-free `Bytes`, or the check fails; a jump through one must be to a table within the function, as a `match` makes them.
+It reads the disassembly of a program that contains only the core (`objdump -d`, on stdin) and follows every direct
+call and jump from the functions whose names begin with `no_panic_`. It fails if one leads to a panic that is not in
+`ALLOWED`, which states the reason. A call through a register must go to the C library or free `Bytes`. A jump
+through a register must go to a table within the function, as a `match` compiles to.
 """
 
 import re
@@ -13,11 +13,11 @@ PANIC = re.compile(
     r"panick|panic_|_fail(ed)?\b|fail(ed)?17h|unwrap_failed|expect_failed|slice_.*_fail|begin_unwind|rust_panic"
 )
 
-# Reached only when memory has run out or a vector would exceed isize::MAX bytes; limits come long before.
+# Reached only if memory is exhausted or a vector would exceed isize::MAX bytes. The limits apply long before.
 ALLOWED = re.compile(r"capacity_overflow|handle_alloc_error|raw_vec.*handle_error|alloc_error_handler")
 
-# Frees a queue of `Bytes`. All its calls through a register are to the functions in the tables of the crate `bytes` that
-# drop a reference: they count and free, and nothing else.
+# Frees a queue of `Bytes`. All its calls through a register go to functions in the tables of the crate `bytes` that
+# drop a reference. They only count and free.
 FREES_BYTES = re.compile(r"drop_in_place.*SharedQueue")
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
@@ -28,7 +28,7 @@ TABLE = re.compile(r"\tmovslq \(")
 
 
 def parse(lines):
-    """The functions, each with those that it calls, and those that call what cannot be known."""
+    """Returns the functions with their callees, and the functions with unknown callees."""
     calls, unknown, current = {}, set(), None
     for line in lines:
         if match := FUNCTION.match(line):
@@ -51,7 +51,7 @@ def parse(lines):
 
 
 def readable(name):
-    """The path in a mangled name."""
+    """Returns the path in a mangled name."""
     parts = re.findall(r"(?<=\d)[A-Za-z_$.][\w$.]*?(?=\d|E)", name)
     return "::".join(parts) if name.startswith("_ZN") and parts else name
 
@@ -80,7 +80,7 @@ def main():
         print("a panic can be reached: " + " <- ".join(map(readable, path)))
     unknown = sorted(name for name in indirect.intersection(came_from) if not FREES_BYTES.search(name))
     for name in unknown:
-        print(f"calls what cannot be known: {readable(name)}")
+        print(f"has an unknown callee: {readable(name)}")
     if panics or unknown:
         sys.exit(1)
     print(f"no panic can be reached from {len(roots)} functions, which call {len(came_from) - len(roots)} others")

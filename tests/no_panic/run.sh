@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Links the core's way of received bytes into a program and shows that no panic can be reached from it.
+# Links the core's input path into a program and checks that it cannot panic.
 set -euo pipefail
 cd "$(dirname "$0")"
 target=${CARGO_TARGET_DIR:-../../target}/no-panic

@@ -1,12 +1,12 @@
-// Echoes over connections that are compressed as the other end, or a line on stdin, says.
+// Echoes over compressed connections. The other end, or a line on stdin, chooses the parameters.
 //
-//     deflate.mjs server    each connection's parameters are the query of its URL
-//     deflate.mjs client    each line on stdin is a URL, a space, and parameters in the form of a query
+//     deflate.mjs server    the query of each connection's URL contains its parameters
+//     deflate.mjs client    each line on stdin contains a URL, a space, and parameters in the form of a query
 //
-// The parameters are those of RFC 7692 section 7.1; what they make of each other is told on stdout: "open none",
-// or "open" and the parameters that hold, and when the connection is closed "closed", the code and the size of
-// each message on the wire, behind a c if it was compressed and a u if it was not. Long messages go back in
-// fragments. deflate.py speaks the same language.
+// The parameters are those of RFC 7692 section 7.1. The program prints the negotiated ones: "open none", or "open"
+// and the parameters. When the connection is closed it prints "closed", the code, and the size of each message on the
+// wire after a "c" if it was compressed and a "u" if it was not. Long messages are sent back in fragments. deflate.py
+// uses the same protocol.
 
 import { once } from "node:events";
 import { createServer } from "node:http";

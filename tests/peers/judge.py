@@ -1,12 +1,12 @@
-"""Says what an implementation makes of conversations, one for each line on stdin.
+"""Prints an implementation's verdict on conversations, one for each line on stdin.
 
     judge.py wsproto LIMIT
     judge.py websockets LIMIT
 
-A line is a role, "server" or "client", and what that one hears, frame by frame, in hexadecimal behind an x. The
-answer is how it ends, "open -", "closed" and the code of the Close or a dash, or "failed" and the code of the
-mistake; and then what is handed out: "text", "binary" or "ping", each with its bytes behind an x. LIMIT is the
-largest message; wsproto knows no such thing.
+A line consists of a role, "server" or "client", and the frames that this end receives, in hexadecimal after an x.
+The answer is the end ("open -", "closed" and the code of the Close or a dash, or "failed" and the code of the
+error), followed by the delivered events: "text", "binary" or "ping", each with its bytes after an x. LIMIT is the
+maximum message size. wsproto has no such limit.
 """
 
 import logging
@@ -38,7 +38,7 @@ def judge_wsproto(is_server, pieces, limit):
             elif isinstance(event, Ping):
                 said += ["ping", encode(event.payload)]
             elif isinstance(event, CloseConnection):
-                # Its own mistakes look like a Close of the peer, but for the state.
+                # Errors that wsproto detects look like a Close of the peer, except for the state.
                 if connection.state is ConnectionState.REMOTE_CLOSING:
                     return ["closed", "-" if event.code == 1005 else int(event.code), *said]
                 return ["failed", int(event.code), *said]
@@ -58,7 +58,7 @@ def judge_websockets(is_server, pieces, limit):
             elif frame.opcode not in (OP_PONG, OP_CLOSE):
                 assembler.put(frame)
                 if frame.fin:
-                    # As its own connections do.
+                    # The connections of the library do the same.
                     try:
                         message = assembler.get(timeout=0)
                     except UnicodeDecodeError:

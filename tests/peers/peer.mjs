@@ -1,10 +1,10 @@
-// One end of a WebSocket that does what it is told by lines on stdin and tells on stdout what happens.
+// One end of a WebSocket that executes commands from stdin and prints events on stdout.
 //
 //     peer.mjs client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
 //                         [--ca FILE]
 //     peer.mjs server     [the same but --ca]  [--refuse STATUS --body TEXT]  [--cert FILE --key FILE]
 //
-// Payloads and reasons are written in hexadecimal behind an x. peer.py speaks the same language.
+// Payloads and reasons are written in hexadecimal after an x. peer.py uses the same protocol.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -39,7 +39,7 @@ function sayHeaders(rawHeaders) {
   }
 }
 
-// Collects what happens, so that nothing that came between two commands is lost.
+// Collects events, so that events between two commands are not lost.
 function recorded(ws) {
   const events = [];
   let wake = () => {};

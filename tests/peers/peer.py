@@ -1,10 +1,10 @@
-"""One end of a WebSocket that does what it is told by lines on stdin and tells on stdout what happens.
+"""One end of a WebSocket that executes commands from stdin and prints events on stdout.
 
     peer.py client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
                        [--ca FILE]
     peer.py server     [the same but --ca]  [--refuse STATUS --body TEXT]  [--cert FILE --key FILE]
 
-Payloads and reasons are written in hexadecimal behind an x. peer.mjs speaks the same language.
+Payloads and reasons are written in hexadecimal after an x. peer.mjs uses the same protocol.
 """
 
 import argparse

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than any test takes, on a machine that is busy with something else.
+/// Time limit of a test: longer than any test takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a test's body, and fails the test if it is not over after a minute.
+/// Runs the body of a test, and fails the test if the body takes more than a minute.
 pub fn bounded(body: impl FnOnce() + Send + 'static) {
     let (over, is_over) = mpsc::channel();
     let test = thread::Builder::new();
@@ -19,7 +19,7 @@ pub fn bounded(body: impl FnOnce() + Send + 'static) {
     let test = test.expect("a thread for the test");
     match is_over.recv_timeout(LIMIT) {
         Err(RecvTimeoutError::Timeout) => panic!("the test is not over after {LIMIT:?}"),
-        // A test that panicked has dropped its end.
+        // A panicking test has dropped its end of the channel.
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             if let Err(payload) = test.join() {
                 panic::resume_unwind(payload);
@@ -28,11 +28,10 @@ pub fn bounded(body: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What a busy machine may add to a duration that is tested.
+/// Tolerance for tested durations on a busy machine.
 pub const SLACK: Duration = Duration::from_secs(4);
 
-/// Runs something that has to take so long, give or take a tick of the kernel's clock, and gives what it
-/// gives.
+/// Runs a function that has to take this long, give or take a tick of the kernel's clock, and returns its result.
 pub fn takes<T>(expected: Duration, run: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = run();
@@ -41,18 +40,18 @@ pub fn takes<T>(expected: Duration, run: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Waits until something holds that nobody tells about, such as what the kernel shows in `/proc`.
+/// Waits for a condition that sends no notification, such as the contents of `/proc`.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "it never became true: {what}");
-        // There is no event to wait for; this only keeps the loop from taking a core.
+        // There is no event to wait for. The sleep only keeps the loop from using a whole core.
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Lets time pass, where time is what is tested: a peer that is slow on purpose, an application that is
-/// away for a while. Not to wait for anything.
+/// Lets time pass where the test is about time: a deliberately slow peer, or an application that pauses. Do not use
+/// it to wait for an event.
 pub fn let_pass(time: Duration) {
     thread::sleep(time);
 }

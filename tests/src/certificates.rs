@@ -1,4 +1,4 @@
-//! Certificates made for the tests, and authorities to make them.
+//! Certificates for the tests, and certificate authorities that issue them.
 
 use std::sync::{
     OnceLock,
@@ -11,13 +11,13 @@ use rcgen::{
 };
 use ws_transport::tls::{ClientTls, ServerTls};
 
-/// An authority that signs whatever the tests need.
+/// A certificate authority for the tests.
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A certificate and its key, both as PEM.
+/// A certificate and its key in PEM format.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate.
@@ -33,7 +33,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// An authority that nobody has heard of, with a name of its own.
+    /// Creates an authority that no end trusts yet, with a unique name.
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -44,30 +44,35 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(parameters, key).expect("an authority") }
     }
 
-    /// The one that the tests of this process share.
+    /// Returns the authority that the tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Authority> = OnceLock::new();
         SHARED.get_or_init(Self::new)
     }
 
-    /// Its own certificate, for those who are to trust it.
+    /// Returns the authority's own certificate, for the ends that trust it.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server on this machine, by whichever name.
+    /// Returns its own certificate and key, which a server must not use.
+    pub fn own_identity(&self) -> Identity {
+        Identity { chain: self.issuer.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
+    /// Returns the identity of a server on this machine, for all names of the loopback interface.
     pub fn server(&self) -> Identity {
         self.server_named(&["localhost", "127.0.0.1", "::1"])
     }
 
-    /// A server with these names or addresses.
+    /// Returns the identity of a server with these names or addresses.
     pub fn server_named(&self, names: &[&str]) -> Identity {
         let mut parameters = parameters(names, names[0]);
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(&parameters)
     }
 
-    /// A server on this machine whose certificate was good for a year, long ago.
+    /// Returns the identity of a server on this machine with a long expired certificate.
     pub fn expired_server(&self) -> Identity {
         let mut parameters = parameters(&["localhost", "127.0.0.1"], "expired");
         (parameters.not_before, parameters.not_after) =
@@ -75,14 +80,14 @@ impl Authority {
         self.sign(&parameters)
     }
 
-    /// A server on this machine whose certificate is for a time to come.
+    /// Returns the identity of a server on this machine with a certificate that is not valid yet.
     pub fn early_server(&self) -> Identity {
         let mut parameters = parameters(&["localhost", "127.0.0.1"], "early");
         parameters.not_before = date_time_ymd(4000, 1, 1);
         self.sign(&parameters)
     }
 
-    /// A client.
+    /// Returns the identity of a client.
     pub fn client(&self) -> Identity {
         let mut parameters = parameters(&["client.test"], "a client of the tests");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -95,19 +100,19 @@ impl Authority {
         Identity { chain: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// A client that trusts it and nobody else.
+    /// Returns the TLS settings of a client that trusts only this authority.
     pub fn trusted(&self) -> ClientTls {
         ClientTls::new().ca_pem(self.pem().as_bytes())
     }
 }
 
 impl Identity {
-    /// A server that shows it.
+    /// Returns the TLS settings of a server with this certificate.
     pub fn serving(&self) -> ServerTls {
         ServerTls::from_pem(self.chain.as_bytes(), self.key.as_bytes()).expect("a certificate and its key")
     }
 
-    /// The same client, showing it to those who ask.
+    /// Returns the TLS settings of the client with this certificate for servers that request one.
     pub fn shown_by(&self, tls: ClientTls) -> ClientTls {
         tls.certificate_pem(self.chain.as_bytes(), self.key.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! Foreign ends of compressed connections, which echo.
+//! Foreign implementations that echo over compressed connections.
 
 use crate::{Language, Process};
 
@@ -15,34 +15,34 @@ pub struct Parameters {
     pub client_max_window_bits: Option<Option<u8>>,
 }
 
-/// What holds for the two directions of a connection.
+/// The negotiated compression of both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// Of the server's messages.
+    /// Compression of the server's messages.
     pub server: Direction,
-    /// Of the client's messages.
+    /// Compression of the client's messages.
     pub client: Direction,
 }
 
-/// What holds for the messages of one end.
+/// The negotiated compression of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction {
-    /// Whether they may refer to earlier ones.
+    /// `true` if messages may refer to earlier ones (context takeover).
     pub context_takeover: bool,
-    /// How far back they may refer, as a power of two.
+    /// Window size as a power of two.
     pub window_bits: u8,
 }
 
-/// How a message was sent.
+/// The form and the size of a sent message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// Compressed to so many bytes.
+    /// Compressed to this number of bytes.
     Compressed(usize),
-    /// As it is, so many bytes.
+    /// Uncompressed, with this number of bytes.
     Plain(usize),
 }
 
-/// A foreign implementation that echoes over one connection after the other. See `peers/deflate.py`.
+/// A foreign implementation that echoes over one connection after another. See `peers/deflate.py`.
 #[derive(Debug)]
 pub struct EchoPeer {
     process: Process,
@@ -50,7 +50,7 @@ pub struct EchoPeer {
 }
 
 impl Parameters {
-    /// Those in a server's `Sec-WebSocket-Extensions`.
+    /// Returns the parameters in a server's `Sec-WebSocket-Extensions` header.
     pub fn of_answer(header: &str) -> Self {
         let mut words = header.split(';').map(str::trim);
         assert_eq!(words.next(), Some("permessage-deflate"));
@@ -91,29 +91,29 @@ impl Parameters {
 }
 
 impl EchoPeer {
-    /// A client that connects when it is told to.
+    /// Starts a client that connects on command.
     pub fn client(language: Language) -> Self {
         Self { process: Process::start(language.program("deflate").arg("client")), port: None }
     }
 
-    /// A server that listens.
+    /// Starts a server.
     pub fn server(language: Language) -> Self {
         let mut process = Process::start(language.program("deflate").arg("server"));
         let port = process.line().strip_prefix("listening ").and_then(|port| port.parse().ok());
         Self { process, port: Some(port.expect("a port")) }
     }
 
-    /// Where a server with these settings can be reached.
+    /// Returns the URL of a server with these settings.
     pub fn url(&self, settings: &Parameters) -> String {
         format!("ws://127.0.0.1:{}/?{}", self.port.expect("a server"), settings.query())
     }
 
-    /// Lets a client connect and offer this.
+    /// Makes the client connect and offer these parameters.
     pub fn connect(&mut self, url: &str, offer: &Parameters) {
         self.process.tell(&format!("{url} {}", offer.query()));
     }
 
-    /// Waits for it to say what was agreed on; `None` if it is not to compress.
+    /// Waits for the negotiated parameters. Returns `None` without compression.
     pub fn wait_open(&mut self) -> Option<Agreed> {
         let line = self.process.line();
         if line == "open none" {
@@ -126,7 +126,7 @@ impl EchoPeer {
         Some(Agreed { server: direction(0), client: direction(1) })
     }
 
-    /// Waits until its connection is closed, and gives how the messages came that it received.
+    /// Waits until the connection is closed, and returns the forms of the received messages.
     pub fn wait_closed(&mut self) -> Vec<Sent> {
         let line = self.process.line();
         let mut words = line.split(' ');

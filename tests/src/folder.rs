@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// An empty folder for files of the test; it is removed when dropped.
+/// A temporary folder for the files of a test. It is removed when dropped.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -16,7 +16,7 @@ impl Default for Folder {
 }
 
 impl Folder {
-    /// Makes one.
+    /// Creates an empty folder.
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -25,7 +25,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Where a file in it is, or could be.
+    /// Returns the path of a file in the folder, which need not exist.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

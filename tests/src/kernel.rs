@@ -1,4 +1,4 @@
-//! What the kernel shows of this process and its sockets.
+//! Data of the kernel about this process and its sockets.
 
 use std::{
     fs,
@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-/// How many file descriptors are open, that of the look included.
+/// Returns the number of open file descriptors, including the one that this call uses.
 pub fn file_descriptors() -> usize {
     entries("/proc/self/fd")
 }
 
-/// How many threads there are.
+/// Returns the number of threads.
 pub fn threads() -> usize {
     entries("/proc/self/task")
 }
 
-/// The most memory that was ever resident, or has been since [`forget_peak`], in bytes.
+/// Returns the peak of the resident memory since the start, or since [`forget_peak`], in bytes.
 pub fn peak_memory() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
@@ -30,13 +30,13 @@ pub fn cpu_time() -> Duration {
     Duration::try_from(time).expect("a time that is not negative")
 }
 
-/// Makes [`peak_memory`] begin with what is resident now.
+/// Resets [`peak_memory`] to the present resident memory.
 pub fn forget_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("/proc/self/clear_refs");
 }
 
-/// How many bytes wait to be read on the socket `here` that is connected to `there`, be it accepted or
-/// not; `None` if there is no such socket.
+/// Returns the number of unread bytes in the socket `here` that is connected to `there`, accepted or not. Returns
+/// `None` if there is no such socket.
 pub fn unread(here: SocketAddr, there: SocketAddr) -> Option<usize> {
     let (SocketAddr::V4(here), SocketAddr::V4(there)) = (here, there) else { panic!("not IPv4") };
     let (here, there) = (hex(here), hex(there));
@@ -53,8 +53,8 @@ fn entries(folder: &str) -> usize {
     fs::read_dir(folder).expect(folder).count()
 }
 
-/// As in `/proc/net/tcp`: the address as a number in the machine's order of bytes, the port as people
-/// write it.
+/// Formats an address as in `/proc/net/tcp`: the address as a number in native byte order, the port in the usual
+/// order.
 fn hex(address: SocketAddrV4) -> String {
     format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
 }

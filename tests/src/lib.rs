@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! What the tests of whole connections share: servers that end with the test, raw sockets with a codec of
-//! their own to be hostile with, foreign peers in other languages, and what the kernel knows about us.
+//! Shared parts of the tests over whole connections: servers that end with the test, raw sockets with an independent
+//! codec for hostile input, foreign peers in other languages, and data of the kernel about this process.
 //!
-//! Whatever fails here panics, as it should in a test.
+//! All failures in this crate panic, which fails the test.
 
 mod bounded;
 pub mod certificates;
@@ -27,7 +27,7 @@ pub use process::{Process, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over};
 
-/// The README's programs, compiled.
+/// Compiles the programs of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

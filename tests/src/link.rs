@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{Raw, eventually, kernel, let_pass, tls::RawTls, wire::Frame};
 
-/// Size of the kernel's buffers where a test wants small ones, in bytes.
+/// Size of small kernel buffers in bytes.
 pub const SMALL_BUFFER: usize = 8 << 10;
 
 /// A raw client of `ws://` or `wss://`.
@@ -18,7 +18,7 @@ pub const SMALL_BUFFER: usize = 8 << 10;
 pub enum Link {
     /// Of `ws://`.
     Plain(Raw),
-    /// Of `wss://`.
+    /// A connection of `wss://`.
     Tls(Box<RawTls>),
 }
 
@@ -28,7 +28,7 @@ impl Link {
         Self::open_over(TcpStream::connect(address).expect("a connection"), secure)
     }
 
-    /// As [`open`](Self::open), with a small receive buffer in the kernel.
+    /// Same as [`open`](Self::open) with a small receive buffer in the kernel.
     pub fn open_with_small_buffer(address: SocketAddr, secure: bool) -> Self {
         Self::open_over(connect_with_small_buffer(address), secure)
     }
@@ -41,7 +41,7 @@ impl Link {
         }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(raw) => raw.socket(),
@@ -49,12 +49,12 @@ impl Link {
         }
     }
 
-    /// Writes bytes, with one call where the kernel takes them.
+    /// Writes bytes, in one call if the kernel accepts them all.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.write_with_rubbish(bytes, []);
     }
 
-    /// Writes bytes, and others behind them that are not encrypted.
+    /// Writes bytes, followed by unencrypted bytes.
     pub fn write_with_rubbish(&mut self, bytes: impl AsRef<[u8]>, rubbish: impl AsRef<[u8]>) {
         let mut bytes = match self {
             Self::Plain(_) => bytes.as_ref().to_vec(),
@@ -74,18 +74,18 @@ impl Link {
         self.next_frame().expect("a frame before the end of the stream")
     }
 
-    /// Reads a frame; `None` at the end of the stream, which has to be one without a reset, and one with
+    /// Reads a frame. Returns `None` at the end of the stream, which must come without a reset and, with TLS, with
     /// `close_notify`.
     pub fn next_frame(&mut self) -> Option<Frame> {
         Frame::read(self).expect("a frame, or the end without a reset")
     }
 
-    /// Reads, and drops what comes, until the stream ends or fails.
+    /// Reads and drops bytes until the stream ends or fails.
     pub fn drain(&mut self) {
         let _ = io::copy(self, &mut io::sink());
     }
 
-    /// Waits until the kernel's queue of what this has to read has stopped growing: the peer has written what it can.
+    /// Waits until the kernel's receive queue stops growing: then the peer has written as much as it can.
     pub fn wait_until_full(&self) {
         let here = self.socket().local_addr().expect("an address");
         let there = self.socket().peer_addr().expect("an address");
@@ -109,18 +109,18 @@ impl Read for Link {
     }
 }
 
-/// Reads at a steady rate.
+/// A reader with a constant rate.
 #[derive(Debug)]
 pub struct Slow<R> {
     inner: R,
-    /// In bytes per second.
+    /// Rate in bytes per second.
     rate: u32,
     began: Instant,
     read: u32,
 }
 
 impl<R: Read> Slow<R> {
-    /// Begins to read at so many bytes per second.
+    /// Starts to read at this number of bytes per second.
     pub fn new(inner: R, rate: u32) -> Self {
         Self { inner, rate, began: Instant::now(), read: 0 }
     }
@@ -145,7 +145,7 @@ pub fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// A listening socket on a free port of the loopback interface, whose connections have a small send buffer.
+/// Returns a listening socket on a free loopback port, whose connections have a small send buffer.
 pub fn listen_with_small_buffer() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     socket2::SockRef::from(&listener).set_send_buffer_size(SMALL_BUFFER).expect("SO_SNDBUF");

@@ -7,19 +7,18 @@ use ws_std::Message;
 
 use crate::Process;
 
-/// A WebSocket of another implementation, in a process of its own, that does what the test says. See
-/// `peers/peer.py`.
+/// A WebSocket of another implementation in a separate process, controlled by the test. See `peers/peer.py`.
 #[derive(Debug)]
 pub struct Peer {
     process: Process,
-    /// The port that it listens on, if it is a server.
+    /// The port of a server.
     port: Option<u16>,
     secure: bool,
     headers: Vec<(String, String)>,
     subprotocol: Option<String>,
 }
 
-/// The implementation.
+/// The implementation of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// `websockets`.
@@ -28,31 +27,31 @@ pub enum Language {
     Node,
 }
 
-/// What a peer asks for or agrees to in the opening handshake.
+/// A peer's settings for the opening handshake.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// The subprotocols that it offers or supports.
+    /// Offered or supported subprotocols.
     pub subprotocols: Vec<&'static str>,
-    /// A header that it sends, as a line.
+    /// A header line to send.
     pub header: Option<&'static str>,
-    /// The largest message that it takes.
+    /// Maximum size of received messages in bytes.
     pub max_size: Option<usize>,
-    /// A server's status and body for everybody.
+    /// Status and body with which a server refuses all clients.
     pub refuse: Option<(u16, &'static str)>,
-    /// A file with the authority that a client trusts, for `wss://`.
+    /// File with the certificate authority that a client trusts, for `wss://`.
     pub ca: Option<PathBuf>,
-    /// Files with a server's certificate and its key, for `wss://`.
+    /// Files with a server's certificate and key, for `wss://`.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Peer {
-    /// A client that connects at once. [`wait_open`](Self::wait_open) or
-    /// [`wait_refused`](Self::wait_refused) tells how that went.
+    /// Starts a client that connects at once. [`wait_open`](Self::wait_open) and [`wait_refused`](Self::wait_refused)
+    /// wait for the result.
     pub fn client(language: Language, url: &str, terms: &Terms) -> Self {
         Self::start(language, &["client", url], terms)
     }
 
-    /// A server that listens, and serves the first that connects.
+    /// Starts a server that serves the first client.
     pub fn server(language: Language, terms: &Terms) -> Self {
         let mut peer = Self::start(language, &["server"], terms);
         peer.port = Some(peer.expect("listening")[0].parse().expect("a port"));
@@ -85,41 +84,41 @@ impl Peer {
         Self { process, port: None, secure, headers: Vec::new(), subprotocol: None }
     }
 
-    /// Where a server can be reached.
+    /// Returns the URL of a server.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.secure { "wss" } else { "ws" };
         format!("{scheme}://127.0.0.1:{}{path}", self.port.expect("a server"))
     }
 
-    /// Waits until its connection is open.
+    /// Waits until the connection is open.
     pub fn wait_open(&mut self) {
         let subprotocol = self.expect("open").remove(0);
         self.subprotocol = Some(subprotocol).filter(|name| name != "-");
     }
 
-    /// Waits until a client is refused, and gives status and body.
+    /// Waits until the client is refused. Returns status and body.
     pub fn wait_refused(&mut self) -> (u16, String) {
         let words = self.expect("refused");
         (words[0].parse().expect("a status"), text(&words[1]))
     }
 
-    /// A header that it received in the opening handshake.
+    /// Returns a header that the peer received in the opening handshake.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
-    /// The subprotocol that it thinks was agreed on.
+    /// Returns the negotiated subprotocol as the peer reports it.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// Lets it send a message.
+    /// Makes the peer send a message.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) {
         let message = message.into();
         self.process.tell(&format!("{} {}", kind(&message), hex(message.as_bytes())));
     }
 
-    /// Lets it send a message in fragments.
+    /// Makes the peer send a message in fragments.
     pub fn send_fragments(&mut self, fragments: &[Message<'_>]) {
         let mut line = format!("fragments {}", kind(&fragments[0]));
         for fragment in fragments {
@@ -129,7 +128,7 @@ impl Peer {
         self.process.tell(&line);
     }
 
-    /// Waits for it to receive a message.
+    /// Waits until the peer has received a message, and returns it.
     pub fn receive(&mut self) -> Message<'static> {
         self.process.tell("receive");
         match self.reply() {
@@ -139,31 +138,31 @@ impl Peer {
         }
     }
 
-    /// Waits for it to receive a message, and gives its fragments. Only Python tells.
+    /// Waits until the peer has received a message, and returns its fragments. Only the Python peer reports them.
     pub fn receive_fragments(&mut self) -> Vec<Vec<u8>> {
         self.process.tell("receive-fragments");
         self.expect("fragments")[1..].iter().map(|word| bytes(word)).collect()
     }
 
-    /// Lets it ping, and waits until it has the pong.
+    /// Makes the peer ping, and waits until it has received the pong.
     pub fn ping(&mut self, payload: &[u8]) {
         self.process.tell(&format!("ping {}", hex(payload)));
         assert_eq!(self.expect("pong"), [hex(payload)]);
     }
 
-    /// Lets it close, and gives the code and reason that it saw in the end.
+    /// Makes the peer close, and returns the final code and reason as the peer reports them.
     pub fn close(&mut self, code: u16, reason: &str) -> (u16, String) {
         self.process.tell(&format!("close {code} {}", hex(reason.as_bytes())));
         self.closed()
     }
 
-    /// Waits until it sees the end, and gives code and reason.
+    /// Waits until the peer sees the end of the connection, and returns code and reason.
     pub fn wait_closed(&mut self) -> (u16, String) {
         self.process.tell("receive");
         self.closed()
     }
 
-    /// Lets it close its socket without a Close.
+    /// Makes the peer close its socket without a Close frame.
     pub fn vanish(&mut self) {
         self.process.tell("vanish");
         self.expect("vanished");
@@ -180,7 +179,7 @@ impl Peer {
         words
     }
 
-    /// The next that it tells, beside the headers that it received.
+    /// Returns the next reply, apart from received headers, which are stored.
     fn reply(&mut self) -> (String, Vec<String>) {
         loop {
             let line = self.process.line();
@@ -195,7 +194,7 @@ impl Peer {
 }
 
 impl Language {
-    /// A program of that name in the folder `peers`.
+    /// Returns a command for a program in the folder `peers`.
     pub(crate) fn program(self, name: &str) -> Command {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (interpreter, package, extension) = match self {

@@ -1,4 +1,4 @@
-//! An asynchronous stream in memory that is as awkward as it may be.
+//! An asynchronous in-memory stream that is deliberately difficult.
 
 use std::{
     collections::VecDeque,
@@ -10,8 +10,8 @@ use std::{
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-/// One end of a stream that is pending at every other poll, and takes and gives a few bytes at a time, up
-/// to a number that is chosen anew each time.
+/// One end of a stream that returns `Pending` at every second poll and moves only a few bytes at a time. The maximum
+/// is chosen at random each time.
 #[derive(Debug)]
 pub struct Pipe {
     incoming: Arc<Mutex<Channel>>,
@@ -30,7 +30,7 @@ struct Channel {
     waiting: Vec<Waker>,
 }
 
-/// Both ends of a stream that holds so many bytes each way and moves at most so many at a time.
+/// Returns both ends of a stream with this capacity per direction that moves at most `most` bytes at a time.
 pub fn pipe(capacity: usize, most: usize) -> (Pipe, Pipe) {
     let channel = || Arc::new(Mutex::new(Channel { capacity, ..Channel::default() }));
     let (one, other) = (channel(), channel());
@@ -46,7 +46,7 @@ pub fn pipe(capacity: usize, most: usize) -> (Pipe, Pipe) {
 }
 
 impl Pipe {
-    /// Between one and `most`.
+    /// Returns a random number between one and `most`.
     fn some(&mut self) -> usize {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::PATIENCE;
 
-/// A program that was started here and is killed when dropped.
+/// A child process that is killed when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program with pipes to all its ends.
+    /// Starts a program with pipes for stdin, stdout and stderr.
     pub fn start(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -31,7 +31,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Writes a line to its stdin.
+    /// Writes a line to the stdin of the process.
     pub fn tell(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("a pipe");
         if let Err(error) = writeln!(stdin, "{line}") {
@@ -39,7 +39,7 @@ impl Process {
         }
     }
 
-    /// Waits for a line on its stdout.
+    /// Waits for a line on the stdout of the process.
     pub fn line(&mut self) -> String {
         match self.stdout.recv_timeout(PATIENCE) {
             Ok(line) => line,
@@ -48,22 +48,22 @@ impl Process {
         }
     }
 
-    /// Its number.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a living process");
     }
 
-    /// Waits for its end and gives the status, and the lines on stdout and stderr.
+    /// Waits for the end of the process. Returns the status, and the lines on stdout and stderr.
     pub fn finish(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + PATIENCE;
         let (stdout, stderr) = (collect(&self.stdout, deadline), collect(&self.stderr, deadline));
-        // It has closed its ends of the pipes, so this is a matter of its last instructions.
+        // The process has closed its pipes, so it is about to end.
         (self.child.wait().expect("a status"), stdout, stderr)
     }
 
@@ -98,13 +98,12 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
     }
 }
 
-/// Builds the programs of both adapters and gives the folder that they are in.
+/// Builds the programs of both adapters and returns their folder.
 pub fn programs() -> PathBuf {
     programs_of(&["ws-std", "ws-smol"])
 }
 
-/// Builds the programs of these packages, with the features that they together ask for, and gives the folder that
-/// they are in.
+/// Builds the programs of these packages with their combined features, and returns their folder.
 pub fn programs_of(packages: &[&str]) -> PathBuf {
     // target/debug/deps/test-0123456789abcdef
     let test = env::current_exe().expect("the path of this test");
@@ -116,7 +115,7 @@ pub fn programs_of(packages: &[&str]) -> PathBuf {
     build.args(packages.iter().map(|package| format!("--package={package}")));
     build.arg("--target-dir").arg(profile.parent().expect("a target directory"));
     build.args(is_release.then_some("--release"));
-    // What cargo tells this test of its own package would make `ring` and all above it be built anew.
+    // Without this, the variables that cargo sets for this test package would rebuild `ring` and everything above it.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

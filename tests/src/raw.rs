@@ -11,28 +11,28 @@ use crate::{
     wire::{self, Frame},
 };
 
-/// How long a raw socket waits before its test fails: an upper bound, far from what it takes.
+/// Time after which a waiting raw socket fails its test. It is far above the usual time.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A TCP stream that knows how to speak, and need not.
+/// A TCP stream with helpers for HTTP and WebSocket frames. A test may also send invalid bytes.
 #[derive(Debug)]
 pub struct Raw {
     stream: BufReader<TcpStream>,
 }
 
-/// A response over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Status line and header lines.
+    /// The status line and the header lines.
     pub head: String,
-    /// What followed.
+    /// The body.
     pub body: String,
 }
 
 impl Raw {
-    /// Connects and says nothing.
+    /// Connects without sending a byte.
     pub fn connect(address: SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).expect("a connection"))
     }
@@ -42,7 +42,7 @@ impl Raw {
         Self::connect(address).opened(path)
     }
 
-    /// As [`open`](Self::open), over a connection that is there already.
+    /// Same as [`open`](Self::open) over an existing connection.
     pub fn open_over(stream: TcpStream, path: &str) -> Self {
         Self::new(stream).opened(path)
     }
@@ -55,12 +55,12 @@ impl Raw {
         self
     }
 
-    /// Writes bytes, and leaves it to the test what it means that it cannot.
+    /// Writes bytes. Returns an error instead of failing the test.
     pub fn try_write(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.socket().write_all(bytes.as_ref())
     }
 
-    /// Reads the head of a response, and leaves it to the test what it means that there is none.
+    /// Reads the head of a response. Returns an error instead of failing the test.
     pub fn try_head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -78,7 +78,7 @@ impl Raw {
         Self { stream: BufReader::new(stream) }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &TcpStream {
         self.stream.get_ref()
     }
@@ -106,7 +106,7 @@ impl Raw {
         head
     }
 
-    /// Reads a response over HTTP, to the end of the stream, which has to be one without a reset.
+    /// Reads an HTTP response up to the end of the stream, which must come without a reset.
     pub fn reply(&mut self) -> Reply {
         let head = self.head();
         let body = String::from_utf8(self.rest().expect("an end without a reset")).expect("UTF-8");
@@ -121,24 +121,24 @@ impl Raw {
         Ok(rest)
     }
 
-    /// Reads some bytes; zero at the end of the stream.
+    /// Reads available bytes. Returns zero at the end of the stream.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer)
     }
 
-    /// Reads so many bytes.
+    /// Reads exactly this number of bytes.
     pub fn read_exact(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).expect("more bytes");
         bytes
     }
 
-    /// Sends a frame as a client does.
+    /// Sends a masked frame as a client does.
     pub fn send(&self, frame: Frame) {
         self.write(frame.masked().encode());
     }
 
-    /// Sends a frame as a server does.
+    /// Sends an unmasked frame as a server does.
     pub fn send_unmasked(&self, frame: &Frame) {
         self.write(frame.encode());
     }
@@ -148,28 +148,28 @@ impl Raw {
         self.next_frame().expect("the end of the stream")
     }
 
-    /// Reads a frame; `None` at the end of the stream, which has to be one without a reset.
+    /// Reads a frame. Returns `None` at the end of the stream, which must come without a reset.
     pub fn next_frame(&mut self) -> Option<Frame> {
         self.try_frame().expect("a frame")
     }
 
-    /// Reads a frame, and leaves it to the test what it means that there is none.
+    /// Reads a frame. Returns an error instead of failing the test.
     pub fn try_frame(&mut self) -> io::Result<Option<Frame>> {
         Frame::read(&mut self.stream)
     }
 
-    /// Sends many messages to an echo by one write, and checks that it answers them by one.
+    /// Sends many messages to an echo server in one write, and checks that it answers in one write.
     pub fn expect_echoes_at_once(&mut self) {
         for _ in 0..20 {
             self.write(Frame::text("ping-pong").masked().encode().repeat(100));
-            // What one write brought, one read takes.
+            // One read returns the bytes of one write.
             let mut answers = vec![0; 4096];
             assert_eq!(self.read(&mut answers).expect("answers"), 1100);
             assert_eq!(answers[..1100], Frame::text("ping-pong").encode().repeat(100));
         }
     }
 
-    /// Makes dropping this a reset: what was not sent is lost, and the peer sees no end of the stream.
+    /// Makes the drop of this stream a reset: unsent bytes are lost, and the peer sees no end of the stream.
     pub fn reset(self) {
         SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     }
@@ -181,7 +181,7 @@ impl From<TcpStream> for Raw {
     }
 }
 
-/// A raw server.
+/// A listener for raw streams.
 #[derive(Debug)]
 pub struct RawListener {
     listener: TcpListener,
@@ -194,29 +194,29 @@ impl Default for RawListener {
 }
 
 impl RawListener {
-    /// Listens on a free port of the loopback interface.
+    /// Listens on a free loopback port.
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
         Self { listener }
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().expect("an address")
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.address())
     }
 
-    /// Waits for a client and says nothing.
+    /// Waits for a client and sends no bytes.
     pub fn accept(&self) -> Raw {
         Raw::new(self.listener.accept().expect("a client").0)
     }
 
-    /// Waits for a client and opens its WebSocket; gives the head of its request, too.
+    /// Waits for a client and opens its WebSocket. Also returns the head of its request.
     pub fn open(&self) -> (Raw, String) {
         let mut raw = self.accept();
         let head = raw.head();

@@ -9,7 +9,7 @@ use ws_std::{Error, Handle, HandlerResult, Request, Route, Server, WebSocket};
 
 use crate::PATIENCE;
 
-/// A server on a free port of the loopback interface, stopped when dropped.
+/// A server on a free loopback port. It is stopped when dropped.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -26,22 +26,22 @@ impl Running {
         Self { address, handle, serving: Some(serving) }
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.address)
     }
 
-    /// What stops it.
+    /// Returns the handle that stops the server.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Waits until `serve` returns, as it does once the server is stopped.
+    /// Waits until `serve` returns, which it does once the server is stopped.
     pub fn served(mut self) -> Result<(), Error> {
         self.serving.take().map_or(Ok(()), |serving| serving.join().expect("no panic in `serve`"))
     }
@@ -56,7 +56,7 @@ impl Drop for Running {
     }
 }
 
-/// A handler that answers each message with the same.
+/// Echoes each message, as a handler.
 pub fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
     while let Some(message) = ws.receive()? {
         ws.feed(message)?;
@@ -64,30 +64,30 @@ pub fn echo(_request: Request, mut ws: WebSocket) -> HandlerResult {
     Ok(())
 }
 
-/// A handler that receives to the end.
+/// Receives until the end of the connection, as a handler.
 pub fn drain(_request: Request, mut ws: WebSocket) -> HandlerResult {
     while ws.receive()?.is_some() {}
     Ok(())
 }
 
-/// A connection in the hands of the test.
+/// A connection that its handler has handed to the test.
 #[derive(Debug)]
 pub struct Handed {
-    /// What the client asked for.
+    /// The client's request.
     pub request: Request,
-    /// The server's end.
+    /// The server's end of the connection.
     pub ws: WebSocket,
     /// The handler returns when this is dropped.
     pub handler: HandlerWaits,
 }
 
-/// What a handler that handed its connection over waits for.
+/// Signals the waiting handler when it is dropped.
 #[derive(Debug)]
 pub struct HandlerWaits {
     _release: mpsc::Sender<()>,
 }
 
-/// A route whose handler hands its connections to the test, and where to take them.
+/// Returns a route whose handler hands its connections to the test, and the function that takes them.
 pub fn hand_over() -> (Route, impl Fn() -> Handed) {
     let (hand, handed) = mpsc::channel();
     let hand = Mutex::new(hand);

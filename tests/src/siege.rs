@@ -1,4 +1,5 @@
-//! What has to hold while somebody attacks: others are served, memory is bounded, and no descriptor is left.
+//! Conditions during an attack: other clients are served, memory is bounded, and all descriptors are closed
+//! afterwards.
 
 use std::{
     sync::{
@@ -11,28 +12,28 @@ use std::{
 
 use crate::{eventually, kernel, let_pass};
 
-/// The longest that somebody who is not attacked may wait for an answer, on a machine that is busy with the
-/// attack and with something else.
+/// Maximum response time for a client that is not attacking, on a machine that is busy with the attack and other
+/// work.
 pub const LATENCY: Duration = Duration::from_secs(5);
 
-/// Memory and descriptors belong to the whole process: one siege at a time.
+/// Permits one siege at a time, because memory and descriptors belong to the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// To be held around a test's sieges, and around its time limit.
+/// Returns the lock. Hold it around the sieges of a test and around its time limit.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs an attack that may cost so many bytes of memory, beside its own that are made before, while a
-/// witness asks again and again for an answer. Everything that the attack has opened must be closed soon
-/// after it. `prepare` makes the witness, and what the attack needs.
+/// Runs an attack that may use this number of bytes of memory, apart from memory that it allocates before. Meanwhile
+/// a witness repeatedly sends requests and checks the response time. All connections of the attack must be closed
+/// soon after it. `prepare` creates the witness and the data of the attack.
 pub fn besiege<S, W: FnMut() + Send + 'static>(
     cost: usize,
     prepare: impl FnOnce() -> (S, W),
     attack: impl FnOnce(&S),
 ) {
     let (stage, mut ask) = prepare();
-    // Whatever is made once, by the first connection, stays.
+    // The first connection creates data that stays for the whole process.
     ask();
     let witness = Witness::start(ask);
     let descriptors = kernel::file_descriptors();
@@ -49,7 +50,7 @@ pub fn besiege<S, W: FnMut() + Send + 'static>(
     drop(stage);
 }
 
-/// Somebody who is not attacked.
+/// A client that is not part of the attack.
 struct Witness {
     asking: JoinHandle<Duration>,
     stopped: Arc<AtomicBool>,
@@ -67,7 +68,7 @@ impl Witness {
                 ask();
                 longest = longest.max(began.elapsed());
                 count.fetch_add(1, Relaxed);
-                // One who asks now and then, and leaves the machine to the attack in between.
+                // A pause between two requests leaves the machine to the attack.
                 let_pass(Duration::from_millis(2));
             }
             longest
@@ -83,7 +84,7 @@ impl Witness {
         !self.asking.is_finished()
     }
 
-    /// The longest that it waited.
+    /// Returns the longest response time.
     fn stop(self) -> Duration {
         self.stopped.store(true, Relaxed);
         self.asking.join().expect("a witness without complaints")

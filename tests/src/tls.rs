@@ -1,4 +1,4 @@
-//! TLS streams that know how to speak, and need not.
+//! Raw TLS streams with helpers for HTTP and WebSocket frames. A test may also send invalid bytes.
 
 use std::{
     io::{self, Read, Write as _},
@@ -18,7 +18,7 @@ use crate::{
     wire::{self, Frame},
 };
 
-/// One end of a TLS connection over TCP, and of a WebSocket if it says so.
+/// One end of a TLS connection over TCP, and of a WebSocket if the constructor opens one.
 #[derive(Debug)]
 pub struct RawTls {
     connection: Connection,
@@ -26,8 +26,8 @@ pub struct RawTls {
 }
 
 impl RawTls {
-    /// A client of a server of the shared [`Authority`], which proposes these application protocols. The
-    /// handshake is done with the first write or read.
+    /// Creates a client of a server of the shared [`Authority`] that proposes these application protocols. The first
+    /// write or read performs the handshake.
     pub fn connect(address: SocketAddr, protocols: &[&str]) -> Self {
         Self::connect_over(TcpStream::connect(address).expect("a connection"), protocols)
     }
@@ -50,7 +50,7 @@ impl RawTls {
         Self::open_over(TcpStream::connect(address).expect("a connection"))
     }
 
-    /// As [`open`](Self::open), over a connection that is there already.
+    /// Same as [`open`](Self::open) over an existing connection.
     pub fn open_over(socket: TcpStream) -> Self {
         let mut raw = Self::connect_over(socket, &["http/1.1"]);
         raw.write(wire::request("/", &[]));
@@ -59,11 +59,16 @@ impl RawTls {
         raw
     }
 
-    /// Waits for a client, as a server with this certificate, and opens its WebSocket.
-    pub fn accept(listener: &TcpListener, identity: &Identity) -> Self {
+    /// Waits for a client as a server with this certificate. The first write or read completes the TLS handshake.
+    pub fn accept_tls(listener: &TcpListener, identity: &Identity) -> Self {
         let config = identity.serving().build().expect("a configuration");
         let connection = ServerConnection::new(config).expect("a configuration");
-        let mut raw = Self::new(connection.into(), listener.accept().expect("a client").0);
+        Self::new(connection.into(), listener.accept().expect("a client").0)
+    }
+
+    /// As [`accept_tls`](Self::accept_tls), and opens the client's WebSocket.
+    pub fn accept(listener: &TcpListener, identity: &Identity) -> Self {
+        let mut raw = Self::accept_tls(listener, identity);
         let head = raw.head();
         raw.write(wire::response(&head));
         raw
@@ -76,7 +81,7 @@ impl RawTls {
         Self { connection, socket }
     }
 
-    /// Finishes the TLS handshake.
+    /// Completes the TLS handshake.
     pub fn handshake(&mut self) -> io::Result<()> {
         while self.connection.is_handshaking() {
             self.connection.complete_io(&mut self.socket)?;
@@ -84,17 +89,17 @@ impl RawTls {
         Ok(())
     }
 
-    /// The application protocol that was agreed on.
+    /// Returns the negotiated application protocol.
     pub fn protocol(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }
 
-    /// The certificate that the peer showed.
+    /// Returns the peer's certificate.
     pub fn peer_certificate(&self) -> Vec<u8> {
         self.connection.peer_certificates().expect("a certificate")[0].to_vec()
     }
 
-    /// Writes bytes, encrypted.
+    /// Encrypts and writes bytes.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.handshake().expect("a handshake");
         for record in bytes.as_ref().chunks(16 << 10) {
@@ -103,7 +108,7 @@ impl RawTls {
         }
     }
 
-    /// Returns the records that carry these bytes, which have to be written next.
+    /// Returns the encrypted records of these bytes. The caller has to write them next.
     pub fn seal(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         self.handshake().expect("a handshake");
         let mut sealed = Vec::new();
@@ -133,18 +138,18 @@ impl RawTls {
         String::from_utf8(head).expect("UTF-8")
     }
 
-    /// Reads a frame; `None` at the end of the stream, which has to be announced by `close_notify`.
+    /// Reads a frame. Returns `None` at the end of the stream, which `close_notify` must announce.
     pub fn frame(&mut self) -> Option<Frame> {
         Frame::read(self).expect("a frame or a clean end")
     }
 
-    /// Sends `close_notify` and leaves TCP open.
+    /// Sends `close_notify` and keeps the TCP stream open.
     pub fn notify(&mut self) {
         self.connection.send_close_notify();
         self.flush();
     }
 
-    /// Says that nothing more will be sent, or only ends the stream.
+    /// Ends the stream, with or without `close_notify`.
     pub fn end(&mut self, close_notify: bool) {
         if close_notify {
             self.notify();
@@ -152,13 +157,13 @@ impl RawTls {
         self.socket.shutdown(Shutdown::Write).expect("an end");
     }
 
-    /// The bytes below TLS.
+    /// Returns the socket below TLS.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 }
 
-/// Zero is the end if the peer announced it; otherwise the end is an error.
+/// Returns zero at an end that the peer announced. Any other end is an error.
 impl Read for RawTls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.handshake()?;

@@ -1,15 +1,14 @@
-//! Frames and opening handshakes, written down from RFC 6455 once more, without the crates that are
-//! tested.
+//! An independent implementation of frames and opening handshakes by RFC 6455, without the tested crates.
 
 use std::io::{self, Read};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
-/// The key of RFC 6455's example.
+/// The key of the example in RFC 6455.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A client's request to open a WebSocket, with more header lines if there are any.
+/// Returns a client's request to open a WebSocket, with optional additional header lines.
 pub fn request(path: &str, headers: &[&str]) -> String {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -23,7 +22,7 @@ pub fn request(path: &str, headers: &[&str]) -> String {
     request
 }
 
-/// A server's answer to the request of which this is the head.
+/// Returns a server's response to the request with this head.
 pub fn response(request: &str) -> String {
     let key = header(request, "Sec-WebSocket-Key").expect("a key");
     format!(
@@ -33,7 +32,7 @@ pub fn response(request: &str) -> String {
     )
 }
 
-/// The value of a header in a head.
+/// Returns the value of a header.
 pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
@@ -41,7 +40,7 @@ pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
         .map(|(_, value)| value.trim())
 }
 
-/// What a server makes of a key (RFC 6455 section 1.3).
+/// Returns the accept value for a key (RFC 6455 section 1.3).
 pub fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")))
 }
@@ -49,22 +48,22 @@ pub fn accept(key: &str) -> String {
 /// A frame (RFC 6455 section 5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Whether it ends its message.
+    /// `true` for the last frame of a message.
     pub fin: bool,
-    /// What it is.
+    /// The opcode.
     pub opcode: u8,
-    /// Whether, and with what, its payload is masked on the wire.
+    /// The masking key, if the payload is masked on the wire.
     pub mask: Option<[u8; 4]>,
-    /// What it carries, unmasked.
+    /// The unmasked payload.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// Opcode of a further fragment.
+    /// Opcode of a continuation.
     pub const CONTINUATION: u8 = 0;
     /// Opcode of text.
     pub const TEXT: u8 = 1;
-    /// Opcode of bytes.
+    /// Opcode of binary.
     pub const BINARY: u8 = 2;
     /// Opcode of a Close.
     pub const CLOSE: u8 = 8;
@@ -73,39 +72,39 @@ impl Frame {
     /// Opcode of a pong.
     pub const PONG: u8 = 10;
 
-    /// An unmasked frame that stands for itself.
+    /// Creates an unmasked, unfragmented frame.
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self { fin: true, opcode, mask: None, payload: payload.into() }
     }
 
-    /// A text.
+    /// Creates a text frame.
     pub fn text(text: &str) -> Self {
         Self::new(Self::TEXT, text)
     }
 
-    /// A Close.
+    /// Creates a Close frame.
     pub fn close(code: u16, reason: &str) -> Self {
         Self::new(Self::CLOSE, [&code.to_be_bytes(), reason.as_bytes()].concat())
     }
 
-    /// The same, as a fragment that others follow.
+    /// Returns the frame as a fragment that others follow.
     pub fn unfinished(self) -> Self {
         Self { fin: false, ..self }
     }
 
-    /// The same, as a client sends it.
+    /// Returns the frame with a mask, as a client sends it.
     pub fn masked(self) -> Self {
         Self { mask: Some([0x37, 0xFA, 0x21, 0x3D]), ..self }
     }
 
-    /// The code and the reason of a Close.
+    /// Returns the code and the reason of a Close frame.
     pub fn code_and_reason(&self) -> (u16, &str) {
         assert_eq!(self.opcode, Self::CLOSE, "{self:?}");
         let (code, reason) = self.payload.split_first_chunk().expect("a code");
         (u16::from_be_bytes(*code), str::from_utf8(reason).expect("UTF-8"))
     }
 
-    /// The frame on the wire.
+    /// Returns the bytes of the frame on the wire.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![u8::from(self.fin) << 7 | self.opcode];
         let mask_bit = u8::from(self.mask.is_some()) << 7;
@@ -129,7 +128,7 @@ impl Frame {
         out
     }
 
-    /// Reads the next frame; `None` at the end of the stream.
+    /// Reads the next frame. Returns `None` at the end of the stream.
     pub fn read(stream: &mut impl Read) -> io::Result<Option<Self>> {
         let mut first = [0];
         if stream.read(&mut first)? == 0 {

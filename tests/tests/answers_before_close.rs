@@ -1,4 +1,4 @@
-//! What a peer still reads when it has asked for the end: the answers, the Close, and the end of the stream.
+//! A peer that asks for the end of the connection still receives the answers, the Close, and the end of the stream.
 
 use std::io::Read as _;
 
@@ -21,8 +21,8 @@ with_both_adapters! {
     a_large_answer_of_a_callback_arrives_whole_before_the_close_by_tls
     a_client_that_breaks_the_rules_reads_the_reason_and_a_clean_end
     a_client_that_breaks_the_rules_reads_the_reason_and_a_clean_end_by_tls
-    a_client_that_breaks_the_rules_of_callbacks_reads_the_reason_and_a_clean_end
-    a_client_that_breaks_the_rules_of_callbacks_reads_the_reason_and_a_clean_end_by_tls
+    a_violating_client_of_callbacks_reads_the_close_and_a_clean_end
+    a_violating_client_of_callbacks_reads_the_close_and_a_clean_end_by_tls
 }
 
 fn pairing(adapter: Adapter, secure: bool) -> Pairing {
@@ -38,12 +38,12 @@ fn callbacks(adapter: Adapter) -> Route {
     Route::callbacks(adapter, echo)
 }
 
-/// A server whose connections have a small send buffer.
+/// Starts a server whose connections have a small send buffer.
 fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
     pairing(adapter, secure).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
 }
 
-/// Sends messages and a Close by one write, and reads when the server can write no more.
+/// Sends messages and a Close in one write, and reads only when the server can write no more.
 fn expect_answers(adapter: Adapter, secure: bool, route: fn(Adapter) -> Route) {
     let server = serve(adapter, secure, route(adapter));
     for count in [50_u8, 200] {
@@ -78,7 +78,7 @@ fn callbacks_answer_everything_before_a_close_by_tls(adapter: Adapter) {
     expect_answers(adapter, true, callbacks);
 }
 
-/// More than the kernel's buffers hold.
+/// Size of a message that exceeds the kernel's buffers.
 const MUCH: usize = 16 << 20;
 
 fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
@@ -129,7 +129,8 @@ fn a_large_answer_of_a_callback_arrives_whole_before_the_close_by_tls(adapter: A
     expect_large_answer(adapter, true, answer_much_by_callback(adapter));
 }
 
-/// Sends a frame of a reserved kind and much behind it, which the server need not read and must not answer with a reset.
+/// Sends a frame with a reserved opcode and much data behind it. The server need not read the data and must not
+/// answer with a reset.
 fn expect_reason(adapter: Adapter, secure: bool, route: Route) {
     let server = pairing(adapter, secure).serve(route.configure(|config: &mut Config| {
         config.keepalive = None;
@@ -155,10 +156,10 @@ fn a_client_that_breaks_the_rules_reads_the_reason_and_a_clean_end_by_tls(adapte
     expect_reason(adapter, true, echo_loop(adapter));
 }
 
-fn a_client_that_breaks_the_rules_of_callbacks_reads_the_reason_and_a_clean_end(adapter: Adapter) {
+fn a_violating_client_of_callbacks_reads_the_close_and_a_clean_end(adapter: Adapter) {
     expect_reason(adapter, false, callbacks(adapter));
 }
 
-fn a_client_that_breaks_the_rules_of_callbacks_reads_the_reason_and_a_clean_end_by_tls(adapter: Adapter) {
+fn a_violating_client_of_callbacks_reads_the_close_and_a_clean_end_by_tls(adapter: Adapter) {
     expect_reason(adapter, true, callbacks(adapter));
 }

@@ -1,5 +1,5 @@
-//! Messages that are small on the wire and huge once they are inflated. The only test of its program, because
-//! it looks at the memory of the whole process.
+//! Decompression bombs: messages that are small on the wire and huge when they are inflated. This is the only test of
+//! its program, because it measures the memory of the whole process.
 
 use std::{
     io::Write as _,
@@ -17,22 +17,22 @@ use ws_tests::{
 };
 
 const LIMIT: usize = 1 << 20;
-/// What the bombs may cost: a message of the largest size and the block that it grows from, codecs, buffers,
+/// Maximum memory for the bombs: a message of the maximum size and the block from which it grows, codecs, buffers,
 /// and the threads of both ends.
 const COST: usize = 8 << 20;
 const GIBIBYTE: usize = 1 << 30;
-/// The longest match of the format.
+/// Length of the longest match in deflate.
 const MATCH: usize = 258;
 
-/// So many zeros in as few bytes as deflate allows (RFC 1951): one literal, and matches of 258 bytes at two
-/// bits each, which is 1032 to 1. No context makes it less. The first value is what comes before the
-/// matches, of which each byte is zero and stands for four.
+/// Returns a run of zeros with this number of matches, in as few bytes as deflate permits (RFC 1951): one literal,
+/// and matches of 258 bytes at two bits each, a ratio of 1032 to 1. A context does not improve it. The first value
+/// contains the bytes before the matches. Each byte of the matches is zero and stands for four of them.
 fn bomb(matches: usize) -> (Vec<u8>, Vec<u8>) {
     let mut bits = Vec::new();
     let mut number = |value: usize, len: usize| bits.extend((0..len).map(|at| value >> at & 1 == 1));
-    // Not the last block; Huffman codes of its own; 286 codes of literals and lengths, 1 of distances, and 19
-    // lengths of the codes of code lengths. Of these codes, that for "11 zeros or more" has one bit, 0; those
-    // for the lengths 2 and 1 have two, 11 and 10.
+    // Not the last block, with dynamic Huffman codes: 286 codes for literals and lengths, 1 for distances, and 19
+    // lengths of the codes for code lengths. Of the latter, the code for "11 zeros or more" is the one bit 0. The
+    // codes for the lengths 2 and 1 are the two bits 11 and 10.
     for (value, len) in [(0, 1), (2, 2), (286 - 257, 5), (0, 5), (19 - 4, 4)] {
         number(value, len);
     }
@@ -46,8 +46,8 @@ fn bomb(matches: usize) -> (Vec<u8>, Vec<u8>) {
             3,
         );
     }
-    // The literal 0 has two bits, then 255 literals have none, the end of the block two, the next 28 none,
-    // a match of 258 one, and the distance 1 has one.
+    // Code lengths: two bits for the literal 0, none for the next 255 literals, two for the end of the block, none
+    // for the next 28 codes, one for a match of 258, and one for the distance 1.
     for (value, len) in [(0b11, 2), (0, 1), (138 - 11, 7), (0, 1), (117 - 11, 7), (0b11, 2)] {
         number(value, len);
     }
@@ -70,17 +70,16 @@ fn bytes(bits: &[bool]) -> Vec<u8> {
     bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect()
 }
 
-/// The end of a block, 11, and the beginning of the one that every message ends with, of which the rest is
-/// not sent.
+/// The end of a block, 11, and the start of the block that ends every message. The rest of that block is not sent.
 const END: u8 = 0b11;
 
-/// The whole of a bomb as one message.
+/// Returns the whole bomb as one message.
 fn message(matches: usize) -> Frame {
     let (start, zeros) = bomb(matches);
     Frame::new(Frame::BINARY, [&start[..], &zeros, &[END]].concat())
 }
 
-/// A frame as the other end of ours sends it.
+/// Returns a frame as the peer sends it.
 fn encoded(frame: Frame, ours: Role) -> Vec<u8> {
     let compressed = frame.opcode != Frame::CONTINUATION;
     let mut bytes = if ours == Role::Server { frame.masked().encode() } else { frame.encode() };
@@ -99,7 +98,7 @@ fn configure(config: &mut Config) {
     config.deflate = Some(Deflate::default());
 }
 
-/// Opens a compressed connection and runs this with both ends.
+/// Opens a compressed connection and runs a function with both ends.
 fn with_connection(adapter: Adapter, role: Role, run: impl FnOnce(&mut WebSocket, Raw)) {
     const EXTENSION: &str = "Sec-WebSocket-Extensions: permessage-deflate";
     match role {
@@ -126,7 +125,7 @@ fn with_connection(adapter: Adapter, role: Role, run: impl FnOnce(&mut WebSocket
     }
 }
 
-/// Lets ours receive what the other end writes, which must be too much.
+/// Receives the output of the peer and expects the error for a message that is too big.
 fn refuse(ws: &mut WebSocket, mut raw: Raw, write: impl FnOnce(&AtomicBool, &mut TcpStream) + Send) {
     let closed = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -143,8 +142,8 @@ fn refuse(ws: &mut WebSocket, mut raw: Raw, write: impl FnOnce(&AtomicBool, &mut
 }
 
 #[test]
-fn a_gibibyte_of_zeros_whole_or_in_endless_fragments_ends_with_1009_and_costs_little_memory() {
-    // Two fill the first bytes, and four fill a byte.
+fn a_bomb_of_a_gibibyte_ends_with_1009_and_uses_little_memory() {
+    // Two matches are in the first bytes, and each further byte has four.
     let matches = GIBIBYTE / MATCH / 4 * 4 + 6;
     let whole = message(matches);
     assert!(1 + matches * MATCH >= GIBIBYTE && whole.payload.len() < 1_040_500, "{}", whole.payload.len());
@@ -168,14 +167,14 @@ fn a_gibibyte_of_zeros_whole_or_in_endless_fragments_ends_with_1009_and_costs_li
                 with_connection(adapter, *role, |ws, raw| {
                     refuse(ws, raw, |closed, stream| {
                         stream.write_all(&begin).unwrap();
-                        // Our end may be gone before this hears of it.
+                        // Our end may be gone before the peer notices it.
                         while !closed.load(Relaxed) && stream.write_all(&go_on).is_ok() {}
                     });
                 });
                 cost_little("in fragments");
             }
         }
-        // The largest of the kind that fits is a message.
+        // The largest bomb within the limit is received as a message.
         for adapter in [Adapter::Std, Adapter::Smol] {
             with_connection(adapter, Role::Server, |ws, raw| {
                 raw.write(encoded(message(4_062), Role::Server));

@@ -1,4 +1,4 @@
-//! What a broadcast costs in memory: the message once, however many there are who keep up.
+//! Memory of a broadcast: one copy of the message, independent of the number of peers that keep up.
 
 use allocation_counter::measure;
 use ws_std::{Callbacks, Sessions};
@@ -14,14 +14,14 @@ with_both_adapters! {
     memory_for_a_broadcast_does_not_grow_with_the_subscribers_who_keep_up
 }
 
-/// The most memory that is in use at a time during a broadcast to so many, and all that is left in use.
+/// Returns the peak of the memory during a broadcast to this number of peers, and the memory in use afterwards.
 fn cost(adapter: Adapter, subscribers: usize) -> (u64, i64) {
     let everyone = Sessions::new();
     let callbacks = Callbacks::new().sessions(&everyone);
     let server = Server::new(adapter).mount("/", Route::callbacks(adapter, callbacks)).start();
     let mut clients = (0..subscribers).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are online", || everyone.len() == subscribers);
-    // The list of members is made once.
+    // The first broadcast allocates the list of members.
     everyone.broadcast("ready");
     let text = "x".repeat(1024);
     let cost = measure(|| assert_eq!(everyone.broadcast(&*text), subscribers));

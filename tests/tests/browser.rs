@@ -1,10 +1,10 @@
-//! The chat's page in a real browser, driven by `browser/chat.mjs`.
+//! The chat page in a real browser, driven by `browser/chat.mjs`.
 
 use std::{path::Path, process::Command};
 
 use ws_tests::programs;
 
-/// Runs two tabs and more against a chat server, which the script starts and stops itself.
+/// Runs several tabs against a chat server, which the script starts and stops.
 fn people_talk_through(program: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/chat.mjs");
     let ran = Command::new("node").arg(script).arg(programs().join(program)).output().expect("node");

@@ -1,4 +1,4 @@
-//! Futures of ws-smol that are dropped after every poll, over a stream that is awkward in every way.
+//! Cancel safety of ws-smol: futures that are dropped after every poll, over a deliberately difficult stream.
 
 use std::{
     future::Future,
@@ -24,7 +24,7 @@ use ws_tests::{
     pipe::{Pipe, pipe},
 };
 
-/// A client and a server over a pipe.
+/// Returns a client and a server over a pipe.
 fn pair((one, other): (Pipe, Pipe), change: impl Fn(&mut Config)) -> (WebSocket, WebSocket) {
     let mut config = Config::default();
     config.keepalive = None;
@@ -35,7 +35,7 @@ fn pair((one, other): (Pipe, Pipe), change: impl Fn(&mut Config)) -> (WebSocket,
     (WebSocket::from_upgraded(one, client, clock, []), WebSocket::from_upgraded(other, server, clock, []))
 }
 
-/// Polls a new future once, and drops it.
+/// Polls a new future once and drops it.
 fn try_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -49,14 +49,14 @@ fn messages(sizes: &[usize]) -> Vec<Message<'static>> {
     sizes.iter().flat_map(|&size| [text(size / 2), binary(size)]).collect()
 }
 
-/// Sends messages by futures that are polled once each.
+/// A sender that polls each of its futures once.
 struct Sending {
     messages: Vec<Message<'static>>,
     next: usize,
 }
 
 impl Sending {
-    /// A message is queued when its future is ready, and not before.
+    /// Checks that a message is queued exactly when its future is ready.
     fn turn(&mut self, ws: &WebSocket) {
         if let Some(message) = self.messages.get(self.next)
             && let Some(fed) = try_once(ws.feed(message))
@@ -280,14 +280,14 @@ fn try_send_says_when_there_is_no_room_and_send_waits_for_it() {
 #[test]
 fn two_peers_that_both_send_more_than_fits_do_not_block_each_other() {
     async fn talk(ws: &mut WebSocket) {
-        // Nobody receives before all is queued; then receiving has to send too.
+        // The peer receives only after all messages are queued. From then on, `receive` also has to send.
         for _ in 0..10 {
             ws.feed(vec![1; 6000]).await.unwrap();
         }
         for _ in 0..10 {
             assert_eq!(ws.receive().await.unwrap().unwrap().len(), 6000);
         }
-        // The peer may still wait for the rest.
+        // The peer may still be waiting for the rest.
         ws.flush().await.unwrap();
     }
     bounded(|| {

@@ -1,11 +1,11 @@
-//! How many connections a server takes, and what becomes of the others.
+//! The connection limit of a server, and the refusal of further clients.
 
 use std::{collections::HashSet, sync::Mutex, sync::mpsc, thread};
 
 use ws_std::{Client, CloseCode, Error, HandshakeError, Server, WebSocket};
 use ws_tests::{PATIENCE, Raw, Running, bounded, echo, eventually, wire};
 
-/// Connects as soon as there is room.
+/// Connects as soon as the server has a free place.
 fn connect_when_there_is_room(server: &Running) -> WebSocket {
     let mut opened = None;
     eventually("there is room", || {
@@ -87,7 +87,7 @@ fn threads_of_connections_that_ended_serve_later_ones() {
             threads.insert(told.recv_timeout(PATIENCE).unwrap());
             ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         }
-        // The next client may come before a thread has noticed that its own has gone.
+        // The next client may arrive before a thread has noticed the end of its own client.
         assert!(threads.len() < 20, "{} threads for 100 connections, one at a time", threads.len());
     });
 }
@@ -105,4 +105,14 @@ fn five_hundred_connections_are_served_at_once() {
             assert_eq!(ws.receive().unwrap().unwrap(), *number.to_string());
         }
     });
+}
+
+#[test]
+fn fewer_threads_at_most_than_at_least_are_refused_at_bind() {
+    #[expect(clippy::reversed_empty_ranges)]
+    let servers = [Server::new().threads(8..=4), Server::new().threads(8..=16).max_connections(4)];
+    for server in servers {
+        let error = server.route("/", echo).bind("127.0.0.1:0").unwrap_err();
+        assert!(error.to_string().contains("8..=4"), "{error}");
+    }
 }

@@ -1,9 +1,9 @@
-//! Messages in pieces.
+//! Messages that are received and sent in chunks.
 
 use ws_std::{Chunk, Client, CloseCode, Delivery, Error, Route, Server};
 use ws_tests::{Raw, Running, bounded, hand_over, wire::Frame};
 
-/// A server's end that receives in chunks, and a raw client.
+/// Returns a server's end that receives in chunks, and a raw client.
 fn in_chunks() -> (Running, ws_tests::Handed, Raw) {
     let (route, take) = hand_over();
     let route = route.configure(|config| {
@@ -20,7 +20,7 @@ fn a_chunk_comes_before_the_rest_of_its_message_is_there() {
     bounded(|| {
         let (_server, mut handed, raw) = in_chunks();
         let frame = Frame::text("Grüße").masked().encode();
-        // Six bytes of header, then G, r and the first half of ü.
+        // Six bytes of header, then "Gr" and the first half of "ü".
         raw.write(&frame[..9]);
         assert_eq!(handed.ws.receive_chunk().unwrap(), Some(Chunk::new("Gr")));
         let mut text = String::new();

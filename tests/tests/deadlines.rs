@@ -1,4 +1,4 @@
-//! How long an open connection waits for whom.
+//! Timeouts of open connections.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -14,10 +14,10 @@ use ws_tests::{
     PATIENCE, Raw, RawListener, Running, SLACK, bounded, echo, hand_over, let_pass, takes, wire::Frame,
 };
 
-/// What the tests configure.
+/// The configured timeout.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A server with short deadlines and a route that hands its connections over.
+/// Returns a server with short timeouts and a route that hands its connections to the test.
 fn short_server() -> (Running, impl Fn() -> ws_tests::Handed) {
     let (route, take) = hand_over();
     let server = Server::new().write_timeout(Some(SHORT)).mount("/", route);
@@ -78,7 +78,7 @@ fn pings_do_not_put_off_the_read_timeout() {
         let raw = Raw::open(server.address(), "/");
         let (stop, stopped) = mpsc::channel::<()>();
         let pinging = thread::spawn(move || {
-            // For three times as long as the server waits for a message, and then one comes.
+            // Ping for three times the read timeout of the server, and then send a message.
             for _ in 0..3 {
                 if stopped.recv_timeout(SHORT / 2).is_ok() {
                     return;
@@ -98,7 +98,7 @@ fn pings_do_not_put_off_the_read_timeout() {
     });
 }
 
-/// Half a message before the read timeout, half after it.
+/// Sends half of a message before the read timeout and half after it.
 fn message_around_a_read_timeout(delivery: Delivery) {
     let listener = RawListener::new();
     let client = Client::new(&listener.url("/")).read_timeout(Some(SHORT));
@@ -122,7 +122,7 @@ fn a_message_in_chunks_that_comes_around_a_read_timeout_is_whole() {
     bounded(|| message_around_a_read_timeout(Delivery::Chunks));
 }
 
-/// Sends until that fails.
+/// Sends until sending fails.
 fn send_forever(sender: &ws_std::Sender) -> Error {
     loop {
         if let Err(error) = sender.send(vec![0; 1 << 20]) {
@@ -179,7 +179,7 @@ fn expect_close_timeout(closure: Option<Closure>) {
 }
 
 #[test]
-fn a_client_that_does_not_answer_the_close_is_given_up_after_the_close_timeout() {
+fn a_client_without_an_answering_close_ends_after_the_close_timeout() {
     bounded(|| {
         let (server, take) = short_server();
         let mut raw = Raw::open(server.address(), "/");
@@ -192,7 +192,7 @@ fn a_client_that_does_not_answer_the_close_is_given_up_after_the_close_timeout()
 }
 
 #[test]
-fn a_server_that_does_not_answer_the_close_is_given_up_after_the_close_timeout() {
+fn a_server_without_an_answering_close_ends_after_the_close_timeout() {
     bounded(|| {
         let listener = RawListener::new();
         let client = short_client(&listener);
@@ -226,7 +226,7 @@ fn a_peer_that_goes_on_sending_does_not_put_off_the_close_timeout() {
 }
 
 #[test]
-fn a_server_that_answers_the_close_and_keeps_the_stream_open_is_left_after_the_close_timeout() {
+fn a_server_that_keeps_the_stream_open_is_left_after_the_close_timeout() {
     bounded(|| {
         let listener = RawListener::new();
         let client = short_client(&listener);
@@ -245,7 +245,7 @@ fn a_server_that_answers_the_close_and_keeps_the_stream_open_is_left_after_the_c
 }
 
 #[test]
-fn a_close_by_another_thread_ends_a_parked_receive_after_the_close_timeout() {
+fn a_close_by_another_thread_ends_receive_after_the_close_timeout() {
     bounded(|| {
         let (server, take) = short_server();
         let _raw = Raw::open(server.address(), "/");
@@ -291,7 +291,7 @@ fn a_write_that_waits_for_a_slow_reader_does_not_count_as_stuck() {
             Route::new(move |_, ws| Ok(tell.lock().unwrap().send(ws.send(vec![7; 16 << 20]).is_ok())?));
         let server = Running::start(Server::new().write_timeout(Some(SHORT)).mount("/", route));
         let mut raw = Raw::open(server.address(), "/");
-        // Every pause is shorter than the write timeout, all together are longer.
+        // Each pause is shorter than the write timeout, and their sum is longer.
         let mut buffer = vec![0; 2 << 20];
         for _ in 0..8 {
             let_pass(SHORT / 4);

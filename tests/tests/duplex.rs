@@ -1,4 +1,4 @@
-//! Sending and receiving at once.
+//! Sending and receiving at the same time.
 
 use std::{thread, time::Duration};
 
@@ -8,10 +8,10 @@ use ws_std::{
 use ws_tests::{Raw, Running, bounded, echo, hand_over, let_pass, wire::Frame};
 
 const MESSAGE: usize = 1 << 20;
-/// Of these each thread sends half, so that 64 MiB go each way.
+/// Number of messages. Each thread sends half of them, so that 64 MiB go in each direction.
 const MESSAGES: usize = 64;
 
-/// Sends from two threads what `receive_all` expects.
+/// Sends the messages that `receive_all` expects from two threads.
 fn send_all(sender: &Sender) {
     thread::scope(|scope| {
         for half in 0..2 {
@@ -31,7 +31,7 @@ fn message(half: u8, number: usize) -> Vec<u8> {
     message
 }
 
-/// Messages of the two threads come in the order of each, and are never mixed.
+/// The next expected message of each thread. Messages of one thread arrive in order and are never mixed with others.
 #[derive(Default)]
 struct Expected([usize; 2]);
 
@@ -137,7 +137,7 @@ fn close_from_one_thread_ends_the_receive_of_another() {
 }
 
 #[test]
-fn a_sender_that_outlives_its_handler_is_told_that_the_connection_is_closed() {
+fn a_sender_that_outlives_its_handler_gets_an_error() {
     bounded(|| {
         let (keep, kept) = std::sync::mpsc::channel();
         let keep = std::sync::Mutex::new(keep);

@@ -1,4 +1,4 @@
-//! Both directions of a connection at once, in all combinations, by TLS and without.
+//! Both directions of a connection at the same time, in all combinations of adapters, with and without TLS.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -16,8 +16,8 @@ with_every_pairing! {
 }
 
 const MESSAGE: usize = 64 << 10;
-/// Sends from two threads, and receives as much in a third that begins a little later.
-/// Gives back both halves, for the other end may still have to read.
+/// Sends from two threads, and receives as much in a third thread, which starts a little later. Returns both halves,
+/// because the other end may still have to read.
 fn talk(ws: WebSocket, each: usize, pause: Duration) -> impl FnOnce() -> (Sender, Receiver) {
     let (sender, receiver) = ws.split();
     let senders = [1_u8, 2].map(|kind| {
@@ -58,7 +58,7 @@ fn receive_all(mut receiver: Receiver, each: usize) -> Receiver {
 
 fn two_peers_send_much_at_once_and_one_does_not_read_at_first(pairing: Pairing) {
     let (_server, handed, client) = pairing.open();
-    // 64 MiB each way by TLS, where more can go wrong.
+    // 64 MiB in each direction with TLS, where more can go wrong.
     let each = if pairing.secure { 512 } else { 128 };
     let server = talk(handed.ws, each, Duration::from_millis(500));
     let client = talk(client, each, Duration::ZERO);
@@ -92,7 +92,7 @@ fn peers_that_fill_all_buffers_before_they_read_go_on(pairing: Pairing) {
     let ends = [handed.ws, client].map(|ws| {
         thread::spawn(move || {
             let (sender, mut receiver) = ws.split();
-            // It waits until the peer reads, and the peer reads only in a thread of its own.
+            // The sender waits until the peer reads, and the peer reads only in another thread.
             let sending =
                 thread::spawn(move || (0..MESSAGES).for_each(|_| sender.send(vec![5; SIZE]).unwrap()));
             let_pass(Duration::from_millis(100));
@@ -122,7 +122,7 @@ fn a_sender_is_not_kept_waiting_by_a_parked_receive(pairing: Pairing) {
     });
     for number in 0..50 {
         sender.send(format!("{number}")).unwrap();
-        // The answer can only come if the question left while the other thread was in `receive`.
+        // The answer arrives only if the question was sent while the other thread was in `receive`.
         assert_eq!(told.recv().unwrap(), *format!("{number}"));
     }
     sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();

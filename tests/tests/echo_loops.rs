@@ -1,4 +1,4 @@
-//! When the answers of the loops leave that the documentation shows.
+//! The time at which replies are sent in the loops of the documentation.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -23,7 +23,7 @@ fn answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
 fn an_answer_that_is_sent_leaves_before_the_loop_does_anything_else(adapter: Adapter) {
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
-    // As if it computed: nothing else runs in its thread until the client has the answer.
+    // Block like a long computation: nothing else runs in this thread until the client has the reply.
     let compute = move || released.lock().unwrap().recv_timeout(PATIENCE).expect("the test has the answer");
     let route = match adapter {
         Adapter::Std => Route::Std(ws_std::Route::new(move |_, mut ws| {
@@ -50,7 +50,7 @@ fn an_answer_that_is_sent_leaves_before_the_loop_does_anything_else(adapter: Ada
     let pairing = Pairing { client: adapter, server: adapter, secure: false };
     let server = pairing.serve(route).start();
     let mut raw = Raw::open(server.address(), "/");
-    // Several at once, so that the next one lies ready while the answer is to leave.
+    // Several messages at once, so that the next one is available while the reply has to be sent.
     raw.write(
         (0..10).flat_map(|number| Frame::text(&number.to_string()).masked().encode()).collect::<Vec<_>>(),
     );

@@ -1,4 +1,4 @@
-//! What an answer costs in memory: nothing, in a loop that answers what it receives.
+//! Memory of replies: an echo loop does not allocate.
 
 use std::thread;
 
@@ -7,13 +7,13 @@ use smol::block_on;
 use ws_tests::{RawListener, either::Adapter, wire::Frame, with_both_adapters};
 
 with_both_adapters! {
-    messages_that_come_together_are_answered_without_an_allocation_for_each
+    messages_of_one_read_are_answered_without_an_allocation_for_each
 }
 
 const TOGETHER: usize = 100;
 const ROUNDS: usize = 20;
 
-/// Connects and answers so many messages, twice; gives how often memory was allocated the second time.
+/// Connects and echoes this number of messages twice. Returns the number of allocations in the second round.
 fn answer(adapter: Adapter, url: &str, messages: usize) -> u64 {
     match adapter {
         Adapter::Std => {
@@ -45,7 +45,7 @@ fn answer(adapter: Adapter, url: &str, messages: usize) -> u64 {
     }
 }
 
-fn messages_that_come_together_are_answered_without_an_allocation_for_each(adapter: Adapter) {
+fn messages_of_one_read_are_answered_without_an_allocation_for_each(adapter: Adapter) {
     let server = RawListener::new();
     let url = server.url("/");
     let peer = thread::spawn(move || {
@@ -58,7 +58,7 @@ fn messages_that_come_together_are_answered_without_an_allocation_for_each(adapt
                 assert_eq!(raw.frame().payload, b"question");
             }
         }
-        // Until the client has counted.
+        // Wait until the client has counted.
         let _ = raw.rest();
     });
     let allocations = answer(adapter, &url, ROUNDS * TOGETHER);

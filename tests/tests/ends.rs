@@ -1,4 +1,4 @@
-//! Ends of connections: which are normal, and which are errors.
+//! Normal and abnormal ends of connections.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -15,7 +15,7 @@ use ws_tests::{
 };
 
 with_both_adapters! {
-    a_close_of_the_peer_with_1000_or_1001_or_without_a_code_is_a_normal_end
+    a_close_with_1000_or_1001_or_without_a_code_is_a_normal_end
     a_close_of_the_peer_with_another_code_is_an_error_with_code_and_reason
     an_answer_to_our_own_close_is_a_normal_end_whatever_its_code
     a_peer_that_does_not_answer_our_close_is_an_error
@@ -24,7 +24,7 @@ with_both_adapters! {
     on_error_is_called_for_an_abnormal_close_and_not_for_a_normal_one
 }
 
-/// A client that has received nothing yet, and the server that it is connected to.
+/// Returns a client that has not received anything yet, and its server.
 fn connected(adapter: Adapter) -> (WebSocket, Raw) {
     let listener = RawListener::new();
     let client = Client::new(adapter, &listener.url("/"));
@@ -33,7 +33,7 @@ fn connected(adapter: Adapter) -> (WebSocket, Raw) {
     (connecting.join().unwrap(), raw)
 }
 
-fn a_close_of_the_peer_with_1000_or_1001_or_without_a_code_is_a_normal_end(adapter: Adapter) {
+fn a_close_with_1000_or_1001_or_without_a_code_is_a_normal_end(adapter: Adapter) {
     for close in [Frame::close(1000, "bye"), Frame::close(1001, ""), Frame::new(Frame::CLOSE, "")] {
         let (mut ws, raw) = connected(adapter);
         raw.send_unmasked(&close);
@@ -83,12 +83,12 @@ fn a_peer_that_does_not_answer_our_close_is_an_error(adapter: Adapter) {
 }
 
 fn an_error_that_ends_a_connection_is_returned_once(adapter: Adapter) {
-    /// A way to end, and whether an error says so.
+    /// A kind of end, and `true` if `receive` reports it as an error.
     type Ending = (fn(Raw), fn(&Error) -> bool);
     let ends: [Ending; 3] = [
         (|raw| raw.send_unmasked(&Frame::close(1011, "")), |error| matches!(error, Error::Closed(_))),
         (drop, |error| matches!(error, Error::Disconnected(_))),
-        // Masked, which a server must not do.
+        // A masked frame, which a server must not send.
         (|raw| raw.send(Frame::text("hello")), |error| matches!(error, Error::Protocol(_))),
     ];
     for (end, is_expected) in ends {

@@ -1,4 +1,4 @@
-//! What the error hook of a server receives, and what is counted.
+//! The error hook of a server, and the counters of errors.
 
 use std::{
     net::SocketAddr,
@@ -25,7 +25,7 @@ with_both_adapters! {
     a_hook_that_panics_harms_nobody
 }
 
-/// What the hook of a test received.
+/// The errors that the hook has received.
 #[derive(Debug)]
 struct Seen {
     kind: Kind,
@@ -62,7 +62,7 @@ impl Reporting {
         Raw::open(self.server.address(), path)
     }
 
-    /// The next error, which has to be of this kind and of this client.
+    /// Waits for the next error, which must be of this kind and from this client.
     fn expect(&self, kind: Kind, raw: SocketAddr, path: Option<&str>, text: &str) {
         let seen = self.seen.recv_timeout(PATIENCE).expect("an error");
         assert_eq!((seen.kind, seen.path.as_deref()), (kind, path), "{seen:?}");
@@ -97,7 +97,7 @@ fn a_handler_that_fails_or_panics_reaches_the_hook(adapter: Adapter) {
         assert_eq!(raw.next_frame(), None);
     }
     reporting.expect_nothing_more();
-    let stats = reporting.monitor.stats(&ws_std::Sessions::new());
+    let stats = reporting.monitor.stats();
     assert_eq!((stats.handler_errors, stats.panics, stats.disconnected, stats.refused), (1, 1, 0, 0));
     let text = stats.to_prometheus();
     assert!(text.contains("\nwebsocket_handler_errors_total 1\n"), "{text}");
@@ -148,13 +148,13 @@ fn a_refused_request_reaches_the_hook(adapter: Adapter) {
         assert_eq!(raw.reply().status, status);
         reporting.expect(Kind::Refused, address(&raw), path, text);
     }
-    // A page that is not there is no refused WebSocket.
+    // A missing page does not count as a refused WebSocket.
     let mut raw = Raw::connect(reporting.server.address());
     raw.write("GET /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(raw.reply().status, 404);
     drop(raw);
     reporting.expect_nothing_more();
-    assert_eq!(reporting.monitor.stats(&ws_std::Sessions::new()).refused, 3);
+    assert_eq!(reporting.monitor.stats().refused, 3);
 }
 
 fn a_lost_peer_reaches_the_hook_once(adapter: Adapter) {
@@ -177,7 +177,7 @@ fn a_lost_peer_reaches_the_hook_once(adapter: Adapter) {
         reporting.expect(Kind::Disconnected, address(&raw), Some(path), "database down");
     }
     reporting.expect_nothing_more();
-    let stats = reporting.monitor.stats(&ws_std::Sessions::new());
+    let stats = reporting.monitor.stats();
     assert_eq!((stats.disconnected, stats.protocol_errors, stats.handler_errors), (4, 2, 0));
 }
 
@@ -189,7 +189,7 @@ fn a_failed_tls_handshake_reaches_the_hook(adapter: Adapter) {
     reporting.expect(Kind::Tls, address(&raw), None, "");
     drop(raw);
     reporting.expect_nothing_more();
-    assert_eq!(reporting.monitor.stats(&ws_std::Sessions::new()).tls_errors, 1);
+    assert_eq!(reporting.monitor.stats().tls_errors, 1);
 }
 
 fn normal_ends_reach_no_hook(adapter: Adapter) {
@@ -213,7 +213,7 @@ fn normal_ends_reach_no_hook(adapter: Adapter) {
     let mut raw = Raw::connect(reporting.server.address());
     raw.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(raw.reply().status, 200);
-    // A port scan.
+    // A port scan connects without sending a request.
     drop(Raw::connect(reporting.server.address()));
     reporting.expect_nothing_more();
 }

@@ -1,4 +1,4 @@
-//! The server that embeds the core in an event loop of its own, seen from the network.
+//! The example server that embeds the core in its own event loop, tested from the network.
 
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Command, sync::LazyLock, thread};
 
@@ -52,7 +52,7 @@ fn messages_of_every_size_and_kind_come_back_as_they_were() {
 }
 
 #[test]
-fn many_messages_in_one_write_are_answered_in_order_fragments_and_pings_among_them() {
+fn messages_fragments_and_pings_of_one_write_are_answered_in_order() {
     bounded_with_programs(|| {
         let server = EventLoop::start(&[]);
         let mut raw = Raw::open(server.address(), "/");
@@ -80,7 +80,7 @@ fn what_a_slow_reader_asked_for_arrives_whole() {
         let server = EventLoop::start(&[]);
         let mut raw = Raw::open(server.address(), "/");
         let mut writing = raw.socket().try_clone().unwrap();
-        // More than the buffers of both ends take; what is left waits here until it is read below.
+        // More than the buffers of both ends hold. The rest waits in the client until it is read below.
         let asking = thread::spawn(move || {
             for number in 0..MESSAGES {
                 let frame = Frame::new(Frame::BINARY, vec![number as u8; SIZE]).masked();
@@ -98,11 +98,11 @@ fn what_a_slow_reader_asked_for_arrives_whole() {
 }
 
 #[test]
-fn what_anyone_says_everyone_hears_in_order() {
+fn all_sessions_receive_all_broadcasts_in_order() {
     bounded_with_programs(|| {
         let server = EventLoop::start(&["--broadcast"]);
         let mut everyone: Vec<_> = (0..20).map(|_| server.connect()).collect();
-        // Each has been served once, so that all are there.
+        // Each client has been served once, so all are connected.
         for ws in &mut everyone {
             ws.ping(b"here").unwrap();
             ws.receive_event().unwrap();
@@ -121,7 +121,7 @@ fn what_anyone_says_everyone_hears_in_order() {
 }
 
 #[test]
-fn who_asks_for_no_websocket_is_told_and_who_breaks_a_rule_is_closed() {
+fn plain_requests_are_answered_and_violations_closed() {
     bounded_with_programs(|| {
         let server = EventLoop::start(&[]);
         let mut raw = Raw::connect(server.address());

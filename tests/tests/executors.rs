@@ -1,4 +1,4 @@
-//! Servers of ws-smol under different executors, and what one connection can do to the others.
+//! Servers of ws-smol on different executors, and the fairness between connections.
 
 use std::{
     collections::HashSet,
@@ -34,7 +34,7 @@ async fn talk(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Serves, lets clients talk at the same time on the same thread, and stops.
+/// Runs a server and its clients on the same thread, and stops the server.
 async fn serve_and_talk(server: Server, scheme: &str) {
     let listener = server.bind("127.0.0.1:0").unwrap();
     let (url, handle) = (format!("{scheme}://{}/", listener.local_addr().unwrap()), listener.handle());
@@ -146,7 +146,7 @@ fn a_client_that_floods_callbacks_lets_others_have_their_turn() {
     ));
 }
 
-/// Lets clients talk to an echo server while another sends without end.
+/// Runs clients of an echo server while another client sends without end.
 fn flood(server: Server) {
     bounded(move || {
         block_on(async {
@@ -158,7 +158,7 @@ fn flood(server: Server) {
                 let mut reading = raw.socket().try_clone().unwrap();
                 thread::spawn(move || io::copy(&mut reading, &mut io::sink()));
                 let frames = Frame::text("flood").masked().encode().repeat(10_000);
-                // In the end the server breaks it off.
+                // At the end the server disconnects the flooding client.
                 while !is_done.is_closed() && raw.socket().write_all(&frames).is_ok() {}
             });
             let clients = async {
@@ -166,7 +166,7 @@ fn flood(server: Server) {
                     talk(&format!("ws://{address}/")).await.unwrap();
                 }
                 drop(done);
-                // The flood does not answer a Close.
+                // The flooding client does not answer a Close.
                 handle.stop(Duration::from_millis(100)).await;
             };
             future::zip(listener.serve(), clients).await.0.unwrap();

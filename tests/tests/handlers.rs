@@ -1,9 +1,9 @@
-//! How a server's handlers end, and what they know.
+//! Ends of a server's handlers, and the data that handlers receive.
 
 use ws_std::{Client, CloseCode, Error, Route, Server, WebSocket};
 use ws_tests::{Raw, Running, bounded, echo, hand_over, wire::Frame};
 
-/// A server whose handlers end in every way, and a connection to its echo that must not notice.
+/// Starts a server whose handlers end in every way, and an echo connection that must not be affected.
 fn server() -> (Running, WebSocket) {
     let server = Server::new()
         .route("/echo", echo)
@@ -98,7 +98,7 @@ fn the_close_of_a_handler_that_returns_early_is_not_lost_to_a_reset() {
 }
 
 #[test]
-fn a_handler_knows_who_asked_for_what() {
+fn a_handler_receives_the_request_and_the_peers_address() {
     bounded(|| {
         let (route, take) = hand_over();
         let server =

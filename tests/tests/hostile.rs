@@ -1,4 +1,4 @@
-//! Clients that break the rules, and what becomes of them and of the others.
+//! Clients that violate the protocol: their own connections fail, and others are not affected.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// A server under attack, and a client that must not notice.
+/// A server under attack, and a client that must not be affected.
 struct Stage {
     bystander: WebSocket,
     server: Running,
@@ -21,7 +21,7 @@ impl Stage {
         Self { bystander, server }
     }
 
-    /// Sends this instead of a request, and reads the answer to the end of the stream.
+    /// Sends bytes instead of a request, and reads the response up to the end of the stream.
     fn request(&self, bytes: impl AsRef<[u8]>) -> Reply {
         let mut raw = Raw::connect(self.server.address());
         raw.write(bytes);
@@ -30,13 +30,12 @@ impl Stage {
         reply
     }
 
-    /// Sends this over an open connection, reads the code of the Close that it is answered with, and the
-    /// end of the stream.
+    /// Sends bytes over an open connection. Reads the Close and the end of the stream, and returns the close code.
     fn violate(&self, bytes: impl AsRef<[u8]>) -> u16 {
         let mut raw = Raw::open(self.server.address(), "/");
         raw.write(bytes);
         let (code, _) = raw.frame().code_and_reason();
-        // What was on its way must neither be answered nor turn the end into a reset.
+        // Bytes in flight must neither be answered nor turn the end into a reset.
         raw.write(vec![0; 100_000]);
         assert_eq!(raw.next_frame(), None);
         code
@@ -200,7 +199,7 @@ fn text_that_is_not_utf8_is_1007_as_soon_as_that_is_certain() {
         assert_eq!(stage.violate(Frame::new(Frame::TEXT, *b"caf\xE9").masked().encode()), 1007);
         let surrogate = Frame::new(Frame::TEXT, *b"\xED\xA0\x80").unfinished();
         assert_eq!(stage.violate(surrogate.masked().encode()), 1007);
-        // A frame of which the first bytes are wrong and the rest does not come.
+        // An incomplete frame whose first bytes are invalid.
         let begun = Frame::new(Frame::TEXT, [&b"\xC0\xAF"[..], &[b'x'; 1000]].concat()).masked().encode();
         assert_eq!(stage.violate(&begun[..20]), 1007);
         assert_eq!(stage.violate(Frame::new(Frame::CLOSE, *b"\x03\xE8\xFF").masked().encode()), 1007);
@@ -234,7 +233,7 @@ fn pings_of_a_client_that_does_not_read_harm_nobody() {
         let mut stage = Stage::new();
         let raw = Raw::open(stage.server.address(), "/");
         let pings = Frame::new(Frame::PING, [7; 125]).masked().encode().repeat(1000);
-        // Far more than the buffers of both sockets hold, and the server takes them all.
+        // Far more than the buffers of both sockets hold. The server reads all of them.
         for _ in 0..200 {
             raw.write(&pings);
         }
@@ -250,7 +249,7 @@ fn a_clean_close_never_ends_in_a_reset() {
             let mut raw = Raw::open(stage.server.address(), "/");
             let mut last = Frame::text("last words").masked().encode();
             last.extend(Frame::close(1000, "").masked().encode());
-            // RFC 6455 5.5.1: nothing may follow a Close. It must not spoil the end either.
+            // RFC 6455 5.5.1: no data may follow a Close. It must not disturb the end either.
             last.extend(vec![0; turn * 1000]);
             raw.write(last);
             assert_eq!(raw.frame(), Frame::text("last words"));

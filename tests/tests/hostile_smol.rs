@@ -1,4 +1,4 @@
-//! A peer that always has more to say, which only a stream without a network in between can.
+//! A peer that sends without a pause, which only a stream without a network can do.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use ws_smol::{
 };
 use ws_tests::{bounded, takes};
 
-/// Fills every buffer with empty messages, and takes whatever is written.
+/// A stream that fills every buffer with empty messages and accepts all output.
 struct Flood;
 
 impl AsyncRead for Flood {

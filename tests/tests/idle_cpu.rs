@@ -1,4 +1,4 @@
-//! The processor time of connections that are idle. It is that of the whole process, so that this is one test.
+//! CPU time of idle connections. It is the time of the whole process, so this is the only test of its program.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn idle_connections_without_a_close_timeout_use_no_processor_time() {
             let server = server.start();
             let _raws = (0..CONNECTIONS).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
             let before = kernel::cpu_time();
-            // Time without any event is what is measured.
+            // The test measures a period without events.
             let_pass(PERIOD);
             let used = kernel::cpu_time() - before;
             assert!(used < PERIOD / 100, "{adapter:?}: {used:?} in {PERIOD:?}");

@@ -1,4 +1,4 @@
-//! Other implementations at the other end of a real socket, as clients of ours and as its servers.
+//! Interoperability over real sockets: other implementations as clients and as servers.
 
 use std::{thread, time::Duration};
 
@@ -46,14 +46,14 @@ with_every_peer! {
     a_refusal_is_seen_with_status_and_body
 }
 
-/// What we are; the peer is the other.
+/// Our role. The peer has the other role.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Client,
     Server,
 }
 
-/// What we bring to the opening handshake.
+/// Our settings for the opening handshake.
 #[derive(Clone, Copy)]
 struct Ours {
     subprotocols: &'static [&'static str],
@@ -63,10 +63,10 @@ struct Ours {
 
 const OURS: Ours = Ours { subprotocols: &[], max_message_size: 16 << 20, keepalive: None };
 
-/// Both ends of an open connection, in the order in which they are to be dropped.
+/// Both ends of an open connection, in drop order.
 struct Pair {
     ws: WebSocket,
-    /// What a client got, or a server was asked for, of a header of the peer's.
+    /// The peer's header as our client received it, or as the request to our server contains it.
     peers_header: Option<String>,
     peer: Peer,
     _handler: Option<HandlerWaits>,
@@ -118,7 +118,7 @@ impl Pair {
         Self::open(language, role, OURS, Terms::default())
     }
 
-    /// Sends a message there and back again, with the peer's help.
+    /// Sends a message to the peer and receives it back.
     fn exchange(&mut self, message: &Message<'_>) {
         self.ws.send(message).unwrap();
         assert_eq!(self.peer.receive(), *message, "to the peer");
@@ -126,7 +126,7 @@ impl Pair {
         assert_eq!(self.ws.receive().unwrap().unwrap(), *message, "from the peer");
     }
 
-    /// Receives in a thread, so that pings are answered while the test waits for the peer.
+    /// Receives in a thread, which answers pings while the test waits for the peer.
     fn receive_to_end(ws: &mut WebSocket) -> Result<(), Error> {
         while ws.receive()?.is_some() {}
         Ok(())
@@ -182,7 +182,7 @@ fn a_ping_of_the_peer_is_answered(language: Language, role: Role) {
     let (_, mut receiver) = pair.ws.split();
     let pings = thread::spawn(move || {
         let pings = [receiver.receive_event().unwrap().unwrap(), receiver.receive_event().unwrap().unwrap()];
-        // The answer to the second leaves when there is nothing more to receive.
+        // The pong for the second ping is sent when no more input is available.
         assert!(matches!(receiver.receive(), Err(Error::Disconnected(_))));
         pings
     });

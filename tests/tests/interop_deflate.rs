@@ -1,4 +1,4 @@
-//! Compressed connections with other implementations: every combination of parameters that they can speak.
+//! Interoperability of compressed connections: every combination of parameters that other implementations support.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ with_every_peer! {
     a_client_of_ours_does_what_every_server_demands
 }
 
-/// What we bring.
+/// Our compression settings.
 #[derive(Clone, Copy, Debug)]
 struct Ours {
     server: Direction,
@@ -45,7 +45,7 @@ struct Ours {
 
 const ANYTHING: Direction = Direction { context_takeover: true, window_bits: 15 };
 const OURS: Ours = Ours { server: ANYTHING, client: ANYTHING };
-/// The smallest window of our codec; and the smallest of the RFC, which one may agree to all the same.
+/// The smallest window of our codec, and the smallest window of the RFC, which may be negotiated nevertheless.
 const SMALLEST: u8 = 9;
 const SMALLEST_OF_THE_RFC: u8 = 8;
 
@@ -61,7 +61,7 @@ impl Ours {
     }
 }
 
-/// Each direction, with three of the other end.
+/// Settings for each direction, with three settings of the other end.
 fn many_ours(smallest: u8) -> impl Iterator<Item = Ours> {
     let directions: Vec<Direction> = every_direction(smallest).collect();
     let count = directions.len();
@@ -77,7 +77,7 @@ fn every_direction(smallest: u8) -> impl Iterator<Item = Direction> {
     })
 }
 
-/// All that a foreign end may offer, or demand.
+/// Returns all parameters that a foreign end may offer or demand.
 fn every_parameters() -> impl Iterator<Item = Parameters> {
     let flags = [(false, false), (false, true), (true, false), (true, true)].into_iter();
     flags.flat_map(|(server_no_context_takeover, client_no_context_takeover)| {
@@ -93,7 +93,7 @@ fn every_parameters() -> impl Iterator<Item = Parameters> {
     })
 }
 
-/// What is to hold for a direction that one end describes like this and the other like that.
+/// Returns the expected settings of a direction for the settings of both ends.
 fn meet(ours: Direction, refused_takeover: bool, bits: Option<u8>) -> Direction {
     Direction {
         context_takeover: ours.context_takeover && !refused_takeover,
@@ -101,7 +101,8 @@ fn meet(ours: Direction, refused_takeover: bool, bits: Option<u8>) -> Direction 
     }
 }
 
-/// Python's zlib refuses to compress with the smallest window, and the connection fails.
+/// Returns `true` if the peer can compress with this window. Python's zlib refuses the smallest window, and the
+/// connection fails.
 fn can_compress(language: Language, bits: u8) -> bool {
     language == Language::Node || bits > SMALLEST_OF_THE_RFC
 }
@@ -161,7 +162,7 @@ fn a_client_of_ours_does_what_every_server_demands(language: Language, adapter: 
     for settings in every_parameters().filter(|settings| settings.client_max_window_bits != Some(None)) {
         meet_server(&mut peer, language, adapter, OURS, &settings);
         if !settings.server_no_context_takeover && !settings.client_no_context_takeover {
-            // A server that wants larger windows than it is offered.
+            // A server that demands larger windows than it is offered.
             meet_server(&mut peer, language, adapter, Ours { server: middle, client: middle }, &settings);
         }
     }
@@ -183,7 +184,7 @@ fn meet_server(peer: &mut EchoPeer, language: Language, adapter: Adapter, ours: 
     let larger = server_bits.is_some_and(|bits| bits > ours.server.window_bits)
         || client_bits.is_some_and(|bits| bits > ours.client.window_bits);
     if larger && language == Language::Node {
-        // It refuses instead of taking what it is offered.
+        // It refuses instead of accepting the offered window.
         assert!(
             matches!(&client, Err(Error::Handshake(HandshakeError::Refused(response))) if response.status() == 400),
             "{ours:?} and {settings:?}: {client:?}"
@@ -201,13 +202,13 @@ fn meet_server(peer: &mut EchoPeer, language: Language, adapter: Adapter, ours: 
     converse(&mut ws, peer, Some(agreed.client));
 }
 
-/// Sends messages that the peer echoes, closes, and looks at how the peer got them. `own` is what holds
-/// for our messages.
+/// Sends messages that the peer echoes, closes, and checks the form in which the peer received them. `own` contains
+/// the settings for our messages.
 fn converse(ws: &mut WebSocket, peer: &mut EchoPeer, own: Option<Direction>) {
     let own = own.filter(|own| own.window_bits >= SMALLEST);
     let window = 1 << own.map_or(12, |own| own.window_bits);
     let short = noise_in_letters(0, 200);
-    // Twice the same, once within the window and once beyond.
+    // The same text twice, once within the window and once beyond it.
     let near = noise(2000, window / 4).repeat(2);
     let far = noise(12_000, window).repeat(2);
     let long = noise_in_letters(1000, 1000).repeat(100);
@@ -239,7 +240,7 @@ fn converse(ws: &mut WebSocket, peer: &mut EchoPeer, own: Option<Direction>) {
         return;
     };
     for (at, sent) in sent.iter().enumerate() {
-        // What stands alone and would grow is sent as it is.
+        // Without a context, a message that compression would enlarge is sent uncompressed.
         let would_grow = [2, 4, 6].contains(&at);
         let compressed = matches!(sent, Sent::Compressed(_));
         assert_eq!(compressed, own.context_takeover || !would_grow, "message {at}, {own:?}: {sent:?}");
@@ -260,7 +261,7 @@ fn converse(ws: &mut WebSocket, peer: &mut EchoPeer, own: Option<Direction>) {
     assert!(sizes[4] > far.len() * 9 / 10, "the window is obeyed: {own:?}: {sizes:?}");
 }
 
-/// Bytes that cannot be compressed.
+/// Incompressible bytes.
 static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let next = || {
@@ -272,7 +273,7 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::iter::repeat_with(next).take(48 << 10).collect()
 });
 
-/// So many of them, others for each place.
+/// Returns this number of incompressible bytes, different for each position.
 fn noise(place: usize, len: usize) -> &'static [u8] {
     &NOISE[place..place + len]
 }

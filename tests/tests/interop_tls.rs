@@ -1,4 +1,4 @@
-//! Other implementations at the other end of TLS, as clients of both adapters and as their servers.
+//! Interoperability over TLS: other implementations as clients and as servers of both adapters.
 
 use std::thread;
 
@@ -40,20 +40,20 @@ with_every_peer! {
     a_close_of_the_peer_is_seen_with_code_and_reason
 }
 
-/// What we are; the peer is the other.
+/// Our role. The peer has the other role.
 #[derive(Clone, Copy)]
 enum Role {
     Client,
     Server,
 }
 
-/// Our end, with the handler that waits for it.
+/// Our end, and its waiting handler.
 enum End {
     Client(WebSocket),
     Server(Handed),
 }
 
-/// Both ends of an open connection, in the order in which they are to be dropped.
+/// Both ends of an open connection, in drop order.
 struct Pair {
     end: End,
     peer: Peer,
@@ -86,7 +86,7 @@ impl Pair {
         }
     }
 
-    /// Our end and the peer, to be used in different threads.
+    /// Splits the connection into our end and the peer, for use in different threads.
     fn both(&mut self) -> (&mut WebSocket, &mut Peer) {
         let ws = match &mut self.end {
             End::Client(ws) => ws,
@@ -134,7 +134,7 @@ fn a_close_of_the_peer_is_seen_with_code_and_reason(mut pair: Pair) {
     let (ws, peer) = pair.both();
     thread::scope(|scope| {
         let closing = scope.spawn(|| peer.close(4001, "that is it"));
-        // An application chose this code, so that the end is an error.
+        // An application has chosen this code, so the end is an error.
         assert!(matches!(ws.receive_to_end(), Err(Error::Closed(_))));
         let closure = ws.closure();
         assert_eq!((closure.code, &*closure.reason), (CloseCode::new(4001), "that is it"));

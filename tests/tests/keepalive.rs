@@ -1,4 +1,4 @@
-//! Pings that keep a connection alive, and what their silence means.
+//! Keepalive pings, and the verdict on peers that do not answer them.
 
 use std::{
     sync::mpsc,
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_millis(150);
 
 const KEEPALIVE: Keepalive = Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: 1 };
-/// For tests in which the peer lives, however busy the machine is.
+/// Keepalive for tests with a live peer, with a margin for a busy machine.
 const PATIENT: Keepalive = Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: 1 };
 
 fn server(keepalive: Keepalive) -> (Running, impl Fn() -> Handed) {
@@ -119,7 +119,7 @@ fn a_peer_that_sends_but_does_not_pong_counts_as_alive() {
         let raw = Raw::open(server.address(), "/");
         let (stop, stopped) = mpsc::channel::<()>();
         let sending = thread::spawn(move || {
-            // A message every 20 ms, for longer than the pings may go unanswered.
+            // A message every 20 ms, for longer than pings may stay unanswered.
             while stopped.recv_timeout(Duration::from_millis(20)).is_err() {
                 raw.send(Frame::text("busy"));
             }
@@ -135,13 +135,13 @@ fn a_peer_that_sends_but_does_not_pong_counts_as_alive() {
 }
 
 #[test]
-fn a_peer_is_not_called_dead_for_what_the_application_did_not_look_at() {
+fn a_peer_is_not_declared_dead_while_the_application_does_not_receive() {
     bounded(|| {
         let (server, take) = server(KEEPALIVE);
         let raw = Raw::open(server.address(), "/");
         let mut handed = take();
         handed.ws.set_read_timeout(Some(Duration::ZERO));
-        // One ping goes out, and the application is away until long after it should have been answered.
+        // One ping is sent, and the application pauses until long after the deadline of its pong.
         let_pass(INTERVAL * 2);
         assert!(matches!(handed.ws.receive(), Err(Error::Timeout(_))));
         raw.send(Frame::text("I was here"));

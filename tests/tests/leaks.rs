@@ -1,5 +1,5 @@
-//! What connections leave behind. The only test of its program, because it counts all of the process's
-//! descriptors and threads.
+//! Leaks of descriptors and threads. This is the only test of its program, because it counts those of the whole
+//! process.
 
 use std::{thread, time::Duration};
 
@@ -9,7 +9,7 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// One client of nine kinds, by its number.
+/// Runs one of nine kinds of clients, selected by its number.
 fn come_and_go(server: &Running, number: usize) {
     let url = server.url("/");
     let partial = &Frame::text("broken off").masked().encode()[..9];
@@ -44,7 +44,7 @@ fn come_and_go(server: &Running, number: usize) {
 }
 
 #[test]
-fn a_thousand_connections_of_all_kinds_leave_no_descriptor_and_no_thread_behind() {
+fn a_thousand_connections_of_all_kinds_leak_no_descriptor_or_thread() {
     bounded(|| {
         let before = (kernel::file_descriptors(), kernel::threads());
         let server = Running::start(Server::new().route("/", echo));
@@ -61,7 +61,7 @@ fn a_thousand_connections_of_all_kinds_leave_no_descriptor_and_no_thread_behind(
         assert!(server.handle().stop(Duration::from_secs(10)), "connections were left");
         assert_eq!(server.handle().connections(), 0);
         server.served().unwrap();
-        // A thread that has ended may be seen for another moment.
+        // A thread that has ended may be visible for another moment.
         eventually("all is as before", || (kernel::file_descriptors(), kernel::threads()) == before);
     });
 }

@@ -1,5 +1,5 @@
-//! What connections of ws-smol leave behind. The only test of its program, because it counts all of the
-//! process's descriptors.
+//! Leaks of descriptors in ws-smol. This is the only test of its program, because it counts those of the whole
+//! process.
 
 use ws_std::CloseCode;
 use ws_tests::{
@@ -10,7 +10,7 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// One client of eight kinds, by its number.
+/// Runs one of eight kinds of clients, selected by its number.
 fn come_and_go(pairing: Pairing, server: &ws_tests::either::Running, number: usize) {
     let partial = &Frame::text("broken off").masked().encode()[..9];
     match (number % 8, pairing.secure) {
@@ -47,7 +47,7 @@ fn a_thousand_connections_leave_no_descriptor_behind() {
         for secure in [false, true] {
             let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, secure };
             let server = pairing.serve(Route::echo(Adapter::Smol)).start();
-            // Whatever is made once, by the first connections of each kind, stays.
+            // The first connections of each kind create data that stays for the whole process.
             (0..16).for_each(|number| come_and_go(pairing, &server, number));
             eventually("the first connections have ended", || server.handle().connections() == 0);
             let before = kernel::file_descriptors();

@@ -1,5 +1,4 @@
-//! Where servers listen: Unix-domain sockets, sockets of others, IPv6, ports in common. And peers that
-//! vanish.
+//! Listening sockets: Unix-domain sockets, inherited sockets, IPv6 and `SO_REUSEPORT`. Also peers that vanish.
 
 use std::{
     fs,
@@ -90,7 +89,7 @@ fn ipv6_serves(pairing: Pairing) {
 fn servers_may_share_a_port(pairing: Pairing) {
     let serve = || pairing.serve(Route::echo(pairing.server)).reuse_port();
     let one = serve().start();
-    let other = serve().bind(&one.address().to_string()).unwrap();
+    let other = serve().bind(one.address()).unwrap();
     let mut clients = Vec::new();
     eventually("both have clients", || {
         clients.push(pairing.client(&one, "/").connect().unwrap());
@@ -101,7 +100,7 @@ fn servers_may_share_a_port(pairing: Pairing) {
 
 fn a_port_that_is_taken_is_a_readable_error(pairing: Pairing) {
     let one = pairing.serve(Route::echo(pairing.server)).start();
-    let error = pairing.serve(Route::echo(pairing.server)).bind(&one.address().to_string()).unwrap_err();
+    let error = pairing.serve(Route::echo(pairing.server)).bind(one.address()).unwrap_err();
     assert!(error.to_string().contains(&one.address().to_string()), "{error}");
 }
 
@@ -171,7 +170,7 @@ fn a_peer_that_vanishes_while_much_is_sent_to_it_is_noticed(adapter: Adapter) {
     let _silent = Raw::open(server.address(), "/");
     let handed = take();
     let (sender, mut receiver) = handed.ws.split();
-    // More than all buffers take, so that it waits for a peer that never reads.
+    // More than all buffers hold, so that sending waits for a peer that never reads.
     let sending = thread::spawn(move || while sender.send(vec![0; 1 << 20]).is_ok() {});
     expect_dead(receiver.receive().unwrap_err(), began);
     sending.join().unwrap();

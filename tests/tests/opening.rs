@@ -1,4 +1,4 @@
-//! How long an opening handshake may take.
+//! Timeouts of the opening handshake.
 
 use std::{
     io::Write as _,
@@ -11,7 +11,7 @@ use socket2::{Domain, Type};
 use ws_std::{Client, Deadline, Error, HandshakeError, Server};
 use ws_tests::{Raw, RawListener, Running, bounded, echo, let_pass, takes, wire};
 
-/// What the tests configure.
+/// The configured timeout.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn client(listener: &RawListener) -> Client {
@@ -24,7 +24,7 @@ fn server() -> Running {
     Running::start(server)
 }
 
-/// Writes byte by byte until nobody takes any, far more slowly than the deadline of the whole allows.
+/// Writes byte by byte until the other end is gone, far more slowly than the deadline of the whole handshake permits.
 fn trickle(socket: &TcpStream, bytes: &[u8]) {
     for byte in bytes {
         if (&mut &*socket).write_all(&[*byte]).is_err() {
@@ -35,9 +35,9 @@ fn trickle(socket: &TcpStream, bytes: &[u8]) {
 }
 
 #[test]
-fn a_server_that_takes_no_connections_is_given_up_after_the_connect_timeout() {
+fn connecting_to_a_server_that_accepts_none_ends_at_the_connect_timeout() {
     bounded(|| {
-        // A listener that accepts nobody and whose queue is full.
+        // A listener that accepts no clients and whose queue is full.
         let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         listener.listen(0).unwrap();

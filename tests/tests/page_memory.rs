@@ -1,4 +1,4 @@
-//! The memory of pages that are not read. It is that of the whole process, so that this is one test.
+//! Memory of unread pages. It is the memory of the whole process, so this is the only test of its program.
 
 use ws_std::Response;
 use ws_tests::{

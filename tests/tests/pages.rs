@@ -1,4 +1,4 @@
-//! Pages, and clients that do not read them.
+//! HTTP pages, and clients that do not read them.
 
 use std::{
     io::Read as _,
@@ -19,14 +19,14 @@ use ws_tests::{
 
 with_both_adapters! {
     a_page_that_is_never_read_ends_after_the_write_timeout
-    a_page_that_is_read_too_slowly_ends_after_its_size_at_16_kib_per_second
+    a_page_read_below_16_kib_per_second_is_cut_off
     a_large_page_arrives_whole
     a_large_page_arrives_whole_by_tls
 }
 
 const GET: &str = "GET /page HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A server with a page of this size.
+/// Starts a server with a page of this size.
 fn server(adapter: Adapter, size: usize) -> Server {
     let page = Response::new(200).body(vec![b'x'; size]);
     Server::new(adapter).mount("/", Route::echo(adapter)).page("/page", move |_| page.clone())
@@ -49,9 +49,9 @@ fn a_page_that_is_never_read_ends_after_the_write_timeout(adapter: Adapter) {
     assert!(began.elapsed() < TIMEOUT + SLACK, "{:?}", began.elapsed());
 }
 
-fn a_page_that_is_read_too_slowly_ends_after_its_size_at_16_kib_per_second(adapter: Adapter) {
+fn a_page_read_below_16_kib_per_second_is_cut_off(adapter: Adapter) {
     const SIZE: usize = 32 << 10;
-    // Two seconds for 32 KiB.
+    // The limit is two seconds for 32 KiB.
     const BOUND: Duration = Duration::from_millis(2_200);
     let server = server(adapter, SIZE).notsent_lowat(4096);
     let server = server.configure(|config| config.close_timeout = Duration::from_millis(200)).start();
@@ -64,7 +64,7 @@ fn a_page_that_is_read_too_slowly_ends_after_its_size_at_16_kib_per_second(adapt
     raw.head();
     let mut read = 0;
     while !is_free(&server) {
-        // Some 5 KiB in a second: each pause is far shorter than the write timeout.
+        // About 5 KiB per second: each pause is far shorter than the write timeout.
         let_pass(Duration::from_millis(100));
         read += raw.read(&mut [0; 512]).unwrap_or(0);
     }
@@ -91,7 +91,7 @@ fn a_large_page_arrives_whole_by_tls(adapter: Adapter) {
     let mut body = Vec::new();
     raw.read_to_end(&mut body).unwrap();
     assert_eq!(body.len(), 5 << 20);
-    // The server goes on to serve.
+    // The server still serves others.
     let url = format!("wss://{}/", server.address());
     let mut client = Client::new(adapter, &url).tls(Authority::shared().trusted()).connect().unwrap();
     client.send("hello").unwrap();

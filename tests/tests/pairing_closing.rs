@@ -1,4 +1,4 @@
-//! How connections between the adapters end, in all combinations, by TLS and without.
+//! Ends of connections between the adapters, in all combinations, with and without TLS.
 
 use std::{thread, time::Duration};
 
@@ -133,7 +133,7 @@ fn stop_breaks_off_a_client_that_does_not_answer(pairing: Pairing) {
     let mut client = pairing.client(&server, "/").connect().unwrap();
     assert!(!server.handle().stop(Duration::from_millis(50)));
     server.served().unwrap();
-    // The Close came before; the client only did not look.
+    // The Close arrived earlier, and the client has not read it yet.
     let _ = client.receive_to_end();
     assert_eq!(client.closure().code, CloseCode::GOING_AWAY);
 }
@@ -162,7 +162,7 @@ fn a_connection_that_is_dropped_is_an_error_for_the_peer(pairing: Pairing) {
     let (_server, mut handed, client) = pairing.open();
     drop(client);
     let error = handed.ws.receive().unwrap_err();
-    // A plain stream may end, a TLS stream may not without saying so.
+    // A plain stream may just end. A TLS stream must announce its end.
     assert!(matches!(error, Error::Disconnected(_) | Error::Tls(_) | Error::Io(_)), "{error:?}");
     let closure = handed.ws.closure();
     assert_eq!((closure.code, closure.clean), (CloseCode::ABNORMAL_CLOSURE, false));

@@ -1,4 +1,4 @@
-//! Keepalive between the adapters, in all combinations, by TLS and without.
+//! Keepalive between the adapters, in all combinations, with and without TLS.
 
 use std::{
     thread,
@@ -25,12 +25,12 @@ with_every_pairing! {
 const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_millis(150);
 
-/// Notices a dead peer soon.
+/// Settings that detect a dead peer quickly.
 fn impatient(config: &mut Config) {
     config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: 1 });
 }
 
-/// Pings a lot, and gives a busy machine the time that it needs.
+/// Settings with frequent pings and a margin for a busy machine.
 fn patient(config: &mut Config) {
     config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: 1 });
 }
@@ -75,7 +75,7 @@ fn idle_peers_ping_each_other_while_they_wait_in_receive(pairing: Pairing) {
         assert!(matches!(client.receive_event().unwrap(), Some(Event::Ping(_))));
     }
     eventually("the answers have come", || {
-        // Receiving also sends the last pong.
+        // `receive` also sends the last pong.
         client.set_read_timeout(Some(Duration::from_millis(1)));
         let _ = client.receive_event();
         sender.latency().is_some()

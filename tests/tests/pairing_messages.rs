@@ -1,4 +1,4 @@
-//! Messages between the adapters, in all combinations, by TLS and without.
+//! Messages between the adapters, in all combinations, with and without TLS.
 
 use std::thread;
 
@@ -129,7 +129,7 @@ fn a_ping_comes_back_as_a_pong_in_both_directions(pairing: Pairing) {
     let (_server, handed, mut client) = pairing.open();
     let mut server = handed.ws;
     client.ping(b"marco").unwrap();
-    // Receiving answers the ping, as it goes on to wait.
+    // `receive` answers the ping before it waits again.
     let receiving = thread::spawn(move || {
         let Some(Event::Ping(payload)) = server.receive_event().unwrap() else { panic!("no ping") };
         assert_eq!(&*payload, b"marco");

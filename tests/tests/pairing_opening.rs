@@ -1,4 +1,4 @@
-//! Opening handshakes between the adapters, in all combinations, by TLS and without.
+//! Opening handshakes between the adapters, in all combinations, with and without TLS.
 
 use ws_std::{Accept, CloseCode, Error, HandshakeError, OriginPolicy, Response};
 use ws_tests::{
@@ -125,7 +125,7 @@ fn a_full_server_answers_with_503_and_serves_again_later(pairing: Pairing) {
     let _second = pairing.client(&server, "/").connect().unwrap();
     let refused = pairing.client(&server, "/").connect();
     if pairing.secure {
-        // It is refused before TLS, so what the client sees is no TLS.
+        // The server refuses before TLS, so the client receives bytes that are not TLS.
         refused.unwrap_err();
     } else {
         assert_eq!(expect_refused(refused).status(), 503);

@@ -1,6 +1,6 @@
-//! Panics of the application cost their own request or connection.
+//! A panic of the application ends only its own request or connection.
 
-use ws_std::{Callbacks, Sessions};
+use ws_std::Callbacks;
 use ws_tests::{
     PATIENCE, Raw,
     either::{Adapter, Client, Route, Running, Server},
@@ -12,19 +12,19 @@ use ws_tests::{
 with_both_adapters! {
     sixteen_panicking_pages_leave_a_server_of_four_places_as_good_as_new
     sixteen_panicking_checks_leave_a_server_of_four_places_as_good_as_new
-    sixteen_handlers_that_panic_early_leave_a_server_of_four_places_as_good_as_new
-    sixteen_handlers_that_panic_late_leave_a_server_of_four_places_as_good_as_new
-    sixteen_panics_of_each_callback_leave_a_server_of_four_places_as_good_as_new
+    sixteen_early_panics_do_not_use_up_a_server_of_four_places
+    sixteen_late_panics_do_not_use_up_a_server_of_four_places
+    panics_of_each_callback_do_not_use_up_a_server_of_four_places
 }
 
 const PANICS: u64 = 16;
 
-/// A server with four places that echoes on `/echo`.
+/// Starts a server for four connections that echoes on `/echo`.
 fn server(adapter: Adapter) -> Server {
     Server::new(adapter).mount("/echo", Route::echo(adapter)).max_connections(4)
 }
 
-/// Runs `panic` sixteen times, and checks that four clients are served after it.
+/// Runs `panic` sixteen times, and checks that the server then serves four clients.
 fn survives(adapter: Adapter, server: Server, panic: impl Fn(&Running)) {
     let monitor = server.monitor();
     let server = server.start();
@@ -32,7 +32,7 @@ fn survives(adapter: Adapter, server: Server, panic: impl Fn(&Running)) {
         panic(&server);
         eventually("the place is free", || server.handle().connections() == 0);
     }
-    // A thread is free a moment after its connection has ended.
+    // A thread becomes free a moment after its connection has ended.
     let open = || loop {
         let url = format!("ws://{}/echo", server.address());
         if let Ok(client) = Client::new(adapter, &url).connect() {
@@ -44,10 +44,10 @@ fn survives(adapter: Adapter, server: Server, panic: impl Fn(&Running)) {
         client.send("still there?").unwrap();
         assert_eq!(client.message(), "still there?");
     }
-    let stats = monitor.stats(&Sessions::new());
+    let stats = monitor.stats();
     assert_eq!((stats.connections, stats.panics), (4, PANICS), "{stats:?}");
     drop(clients);
-    eventually("all have ended", || monitor.stats(&Sessions::new()).connections == 0);
+    eventually("all have ended", || monitor.stats().connections == 0);
     assert!(server.handle().stop(PATIENCE));
     server.served().unwrap();
 }
@@ -77,12 +77,12 @@ fn expect_1011(mut raw: Raw) {
     assert_eq!(raw.next_frame(), None);
 }
 
-fn sixteen_handlers_that_panic_early_leave_a_server_of_four_places_as_good_as_new(adapter: Adapter) {
+fn sixteen_early_panics_do_not_use_up_a_server_of_four_places(adapter: Adapter) {
     let server = server(adapter).mount("/panics", Route::panics(adapter));
     survives(adapter, server, |server| expect_1011(Raw::open(server.address(), "/panics")));
 }
 
-fn sixteen_handlers_that_panic_late_leave_a_server_of_four_places_as_good_as_new(adapter: Adapter) {
+fn sixteen_late_panics_do_not_use_up_a_server_of_four_places(adapter: Adapter) {
     let server = server(adapter).mount("/panics", Route::after_one(adapter, || panic!("on purpose")));
     survives(adapter, server, |server| {
         let raw = Raw::open(server.address(), "/panics");
@@ -91,7 +91,7 @@ fn sixteen_handlers_that_panic_late_leave_a_server_of_four_places_as_good_as_new
     });
 }
 
-fn sixteen_panics_of_each_callback_leave_a_server_of_four_places_as_good_as_new(adapter: Adapter) {
+fn panics_of_each_callback_do_not_use_up_a_server_of_four_places(adapter: Adapter) {
     let on_connect = Callbacks::new().on_connect(|_| panic!("on purpose"));
     let on_message = Callbacks::new().on_message(|_, _| panic!("on purpose"));
     let on_disconnect = Callbacks::new().on_disconnect(|_, _| panic!("on purpose"));

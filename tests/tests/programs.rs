@@ -1,4 +1,4 @@
-//! The programs, from the outside.
+//! The example programs, tested from the outside.
 
 use std::{
     path::PathBuf,
@@ -17,10 +17,10 @@ use ws_tests::{
 
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(programs);
 
-/// What the client waits for a server.
+/// The client's timeout for opening.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// As [`bounded`], with the programs built before the clock starts.
+/// Same as [`bounded`], with the programs built before the clock starts.
 fn bounded_with_programs(body: impl FnOnce() + Send + 'static) {
     LazyLock::force(&PROGRAMS);
     bounded(body);
@@ -28,7 +28,7 @@ fn bounded_with_programs(body: impl FnOnce() + Send + 'static) {
 
 struct EchoServer {
     process: Process,
-    /// Such as `ws://127.0.0.1:40001`.
+    /// URL such as `ws://127.0.0.1:40001`.
     url: String,
 }
 
@@ -175,13 +175,13 @@ fn echo_server_does_not_wait_for_ever_for_clients_that_do_not_answer() {
         server.process.signal(Signal::INT);
         let (status, ..) = server.process.finish();
         assert_eq!(status.code(), Some(0));
-        // Five seconds for the closing handshakes.
+        // The closing handshakes have five seconds.
         assert!(began.elapsed() < Duration::from_secs(5) + SLACK, "{:?}", began.elapsed());
         assert_eq!(raw.frame().code_and_reason().0, 1001);
     });
 }
 
-/// Runs a program that has to fail, and gives the one line that it says.
+/// Runs a program that must fail, and returns its error message of one line.
 fn complaint(program: &str, arguments: &[&str]) -> String {
     let process = Process::start(Command::new(PROGRAMS.join(program)).args(arguments));
     let (status, stdout, stderr) = process.finish();
@@ -267,8 +267,8 @@ fn echo_client_complains_in_one_line_about_what_it_is_answered() {
     });
 }
 
-/// Lets a client talk to a server that falls silent, and gives the line that it says within the open
-/// timeout.
+/// Runs a client with a server that stops answering, and returns the client's error message, which must appear within
+/// the open timeout.
 fn complaint_about(silent: impl FnOnce(RawListener) + Send + 'static) -> String {
     let listener = RawListener::new();
     let url = listener.url("/");
@@ -298,7 +298,7 @@ fn echo_client_does_not_wait_for_ever_for_a_server_that_does_not_echo() {
         complaint_about(|listener| {
             let (mut raw, _) = listener.open();
             assert_eq!(raw.frame().opcode, Frame::TEXT);
-            // It lives, and says nothing.
+            // The server answers pings and sends no messages.
             while let Ok(Some(frame)) = raw.try_frame() {
                 if frame.opcode == Frame::PING {
                     raw.send_unmasked(&Frame { opcode: Frame::PONG, mask: None, ..frame });

@@ -1,4 +1,4 @@
-//! What leaves when.
+//! The time at which messages and replies are sent.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -8,7 +8,7 @@ use std::{
 use ws_std::{Error, Event, Message, PreparedMessage, Server};
 use ws_tests::{PATIENCE, Raw, Running, bounded, echo, hand_over, wire, wire::Frame};
 
-/// A server whose handler says something and then waits, until the test ends, for a channel.
+/// Starts a server whose handler sends something and then waits for a channel until the test ends.
 fn busy_after(
     say: impl Fn(&ws_std::WebSocket) -> Result<(), Error> + Send + Sync + 'static,
 ) -> (Running, mpsc::Sender<()>) {
@@ -146,7 +146,7 @@ fn pings_and_pongs_show_as_events() {
         let mut there = take();
         ws.ping(b"there?").unwrap();
         assert_eq!(there.ws.receive_event().unwrap(), Some(Event::Ping(b"there?".into())));
-        // The pong leaves when there is nothing more to receive.
+        // The pong is sent when no more input is available.
         there.ws.set_read_timeout(Some(Duration::ZERO));
         assert!(matches!(there.ws.receive(), Err(Error::Timeout(_))));
         assert_eq!(ws.receive_event().unwrap(), Some(Event::Pong(b"there?".into())));

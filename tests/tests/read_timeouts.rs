@@ -1,4 +1,4 @@
-//! How long an application waits for a message, down to not at all.
+//! Read timeouts, including zero.
 
 use std::{
     io::Write as _,
@@ -40,7 +40,7 @@ fn is_nothing<T>(received: &Result<Option<T>, Error>) -> bool {
     matches!(received, Err(Error::Timeout(Deadline::Read)))
 }
 
-/// Calls this until it returns something.
+/// Calls a function until it returns a value.
 fn poll<T>(mut receive: impl FnMut() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     let mut received = receive();
     eventually("something to receive", || {
@@ -64,7 +64,7 @@ fn try_receive_returns_what_has_come_and_does_not_wait(adapter: Adapter) {
         assert_eq!(poll(|| ws.try_receive()).unwrap().unwrap(), expected);
     }
     assert!(is_nothing(&ws.try_receive()));
-    // Pings are answered, and the connection is as it was.
+    // Pings are answered, and the connection is still usable.
     let pong = raw.frame();
     assert_eq!((pong.opcode, &*pong.payload), (Frame::PONG, &b"p"[..]));
     ws.send("third").unwrap();
@@ -100,7 +100,7 @@ fn a_large_message_that_lies_in_the_socket_is_returned_at_once(adapter: Adapter)
     let (mut ws, raw) = connected(adapter);
     raw.send_unmasked(&Frame::new(Frame::BINARY, vec![7; SIZE]));
     raw.send_unmasked(&Frame::text("behind it"));
-    // On the loopback interface, what was written lies in the socket or makes the writer wait.
+    // On the loopback interface, written bytes are in the receiver's socket, or the writer waits.
     assert_eq!(poll(|| ws.try_receive()).unwrap().unwrap().len(), SIZE);
 }
 
@@ -121,7 +121,7 @@ fn a_flood_of_pings_does_not_keep_try_receive(adapter: Adapter) {
 
 fn a_read_timeout_is_exact(adapter: Adapter) {
     const TIMEOUT: Duration = Duration::from_millis(1000);
-    // What is late by design is late each time; a busy machine is not.
+    // A systematic delay occurs each time. A delay by a busy machine does not.
     const LATE: Duration = Duration::from_millis(15);
     let (mut ws, _raw) = connected(adapter);
     ws.set_read_timeout(Some(TIMEOUT));

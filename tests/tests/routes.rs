@@ -1,9 +1,9 @@
-//! What a server answers to whom.
+//! Routing of requests.
 
 use ws_std::{Accept, Client, Error, HandshakeError, OriginPolicy, Response, Route, Server};
 use ws_tests::{Raw, Reply, Running, bounded, echo, wire};
 
-/// A route that says its name, and what filled those in its pattern.
+/// Returns a route that sends its name and the parameters of its pattern.
 fn named(name: &'static str, parameter: &'static str) -> Route {
     Route::new(move |request, ws| {
         let filled = request.parameter(parameter).unwrap_or("nothing");
@@ -161,7 +161,7 @@ fn a_request_behind_a_refused_one_is_not_answered() {
     });
 }
 
-/// A route that wants a token, knows a user by it, and speaks two subprotocols.
+/// Returns a route that requires a token, identifies the user by it, and supports two subprotocols.
 fn guarded() -> Running {
     let route = Route::new(|_, ws| Ok(ws.send(ws.subprotocol().unwrap_or_default())?))
         .subprotocols(["v2.example", "v1.example"])

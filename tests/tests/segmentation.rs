@@ -1,4 +1,4 @@
-//! However the network cuts what is sent, what arrives is the same.
+//! The division of a stream into reads has no effect on the received messages.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// Frames with all lengths of headers that are short enough to be cut everywhere.
+/// Frames with all header lengths, short enough to be split at every byte.
 fn frames() -> [Frame; 5] {
     let long = "x".repeat(126);
     [
@@ -24,7 +24,7 @@ fn encode(frames: impl IntoIterator<Item = Frame>) -> Vec<u8> {
     frames.into_iter().flat_map(|frame| frame.encode()).collect()
 }
 
-/// A request and what a hasty client sends behind it.
+/// Returns a request and the frames that a hasty client sends right behind it.
 fn client_stream() -> Vec<u8> {
     let mut stream = wire::request("/", &[]).into_bytes();
     stream.extend(encode(frames().map(Frame::masked)));
@@ -33,7 +33,7 @@ fn client_stream() -> Vec<u8> {
 
 fn expect_answers(raw: &mut Raw) {
     assert!(raw.head().starts_with("HTTP/1.1 101 "));
-    // The ping may be answered before the message that it interrupts.
+    // The pong may precede the echo of the message that the ping interrupts.
     let mut answers = [raw.frame(), raw.frame(), raw.frame(), raw.frame()];
     answers.sort_by_key(|answer| answer.opcode != Frame::PONG);
     let [_, ping, _, long, _] = frames();
@@ -70,7 +70,7 @@ fn a_request_and_frames_may_come_byte_by_byte() {
     });
 }
 
-/// Serves a client that receives to the end, and tells what it received.
+/// Runs a client that receives to the end, and returns the received messages.
 fn serve(send: impl FnOnce(&Raw, Vec<u8>)) {
     let listener = RawListener::new();
     let url = listener.url("/");

@@ -1,4 +1,4 @@
-//! `send` and `flush` succeed only when the operating system has everything, and no sender waits for ever.
+//! `send` and `flush` succeed only after the operating system has accepted all bytes, and no sender waits forever.
 
 use std::{
     io::Write as _,
@@ -31,7 +31,7 @@ with_both_adapters! {
     a_message_that_is_aborted_blocks_no_other_sender
 }
 
-/// Far more than the kernel's buffers hold.
+/// Size of a message far above the kernel's buffers.
 const MUCH: usize = 64 << 20;
 
 fn hand_over(adapter: Adapter) -> (Running, Handed, Raw) {
@@ -41,13 +41,13 @@ fn hand_over(adapter: Adapter) -> (Running, Handed, Raw) {
     (server, take(), raw)
 }
 
-/// Reads the beginning of a large message, and resets.
+/// Reads the start of a large message and resets the connection.
 fn reset_in_the_middle(mut raw: Raw) {
     raw.read_exact(1 << 20);
     raw.reset();
 }
 
-/// Receives on a thread of its own, which may notice the reset first.
+/// Receives in another thread, which may notice the reset first.
 fn receive(mut receiver: Receiver) -> JoinHandle<()> {
     thread::spawn(move || while matches!(receiver.receive(), Ok(Some(_))) {})
 }
@@ -72,7 +72,7 @@ fn a_second_sender_fails_if_the_peer_resets_before_its_message(adapter: Adapter)
     for receives in [false, true, false, true] {
         let (_server, handed, raw) = hand_over(adapter);
         let (sender, receiver) = handed.ws.split();
-        // Both are queued behind what the kernel takes.
+        // Both messages wait behind bytes that the kernel does not accept yet.
         sender.feed(vec![7; MUCH]).unwrap();
         let senders: Vec<_> = (0..3)
             .map(|_| {
@@ -95,7 +95,7 @@ fn flush_fails_if_the_peer_resets_before_the_last_byte(adapter: Adapter) {
         let (_server, handed, raw) = hand_over(adapter);
         handed.ws.feed(vec![7; MUCH]).unwrap();
         if waits {
-            // The flush has begun to wait, most of the time.
+            // By now the flush is usually waiting.
             let resetting = thread::spawn(|| reset_in_the_middle(raw));
             handed.ws.flush().unwrap_err();
             resetting.join().unwrap();
@@ -103,12 +103,12 @@ fn flush_fails_if_the_peer_resets_before_the_last_byte(adapter: Adapter) {
             raw.reset();
             handed.ws.flush().unwrap_err();
         }
-        // What was lost stays lost.
+        // Later calls report the loss too.
         handed.ws.send("more").unwrap_err();
     }
 }
 
-/// How long a closing connection waits for a peer that does not read.
+/// Maximum time that a closing connection waits for a peer that does not read.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
@@ -116,7 +116,8 @@ fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
     server.configure(|config| config.close_timeout = SHORT).start()
 }
 
-/// Stops a server with senders that wait, and checks that no one waits much longer than the closing handshake may take.
+/// Stops a server with waiting senders, and checks that no sender waits much longer than the closing handshake may
+/// take.
 fn expect_stopped(server: Running, senders: Vec<JoinHandle<()>>) {
     let began = Instant::now();
     assert!(server.handle().stop(Duration::from_secs(10)), "nothing had to be broken off");
@@ -148,7 +149,7 @@ fn expect_senders_stopped(adapter: Adapter, secure: bool) {
     senders.push({
         let waiting = waiting.clone();
         thread::spawn(move || {
-            // The handler returns with it.
+            // The handler returns the error.
             let handed = handed;
             waiting.wait();
             handed.ws.send(vec![7; MUCH]).unwrap_err();
@@ -224,7 +225,7 @@ fn chunk(text: &str, last: bool) -> Chunk<'_> {
 fn a_message_that_is_aborted_closes_with_1011(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
     let sender = handed.ws.sender();
-    // There is nothing to give up yet.
+    // There is no message to abort yet.
     sender.abort_message();
     sender.send_chunk(chunk("one", false)).unwrap();
     sender.abort_message();

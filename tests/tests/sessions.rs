@@ -1,4 +1,4 @@
-//! Sessions, callbacks and broadcast, with all pairings of adapters.
+//! Sessions, callbacks and broadcasts, with all pairings of adapters.
 
 use std::sync::mpsc;
 

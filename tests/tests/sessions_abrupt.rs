@@ -1,5 +1,5 @@
-//! Peers that vanish, and what is left of their sessions. The only test of its program, because it counts
-//! the process's descriptors.
+//! Sessions of peers that vanish. This is the only test of its program, because it counts the descriptors of the
+//! process.
 
 use std::{
     collections::HashMap,
@@ -17,16 +17,16 @@ use ws_tests::{
 
 const CLIENTS: usize = 500;
 
-/// How often each session was told to have begun and to have ended, and how many errors there were.
+/// Number of calls of `on_connect` and `on_disconnect` for each session, and number of errors.
 #[derive(Default)]
 struct Told {
     begun_and_ended: HashMap<SessionId, (usize, usize)>,
     errors: usize,
-    /// How many were clean, or still in a set, when they were told to have ended.
+    /// Number of sessions that ended cleanly, or were still in a set in `on_disconnect`.
     wrong: usize,
 }
 
-/// Comes, and goes in one of five ways without a Close.
+/// Connects, and disconnects in one of five ways without a Close.
 fn come_and_vanish(server: &ws_tests::either::Running, number: usize) {
     let mut raw = Raw::open(server.address(), &format!("/{}", number % 7));
     assert_eq!(raw.frame(), Frame::text("welcome"));
@@ -40,7 +40,7 @@ fn come_and_vanish(server: &ws_tests::either::Running, number: usize) {
             raw.reset();
         }
         _ => {
-            // In the middle of what it says, with answers on their way.
+            // In the middle of a message, with replies in flight.
             let flood = Frame::text("flood").masked().encode().repeat(2000);
             raw.write(flood);
             raw.reset();
@@ -93,15 +93,15 @@ fn vanish(adapter: Adapter) {
 }
 
 #[test]
-fn each_of_500_abrupt_ends_is_told_once_and_leaves_no_session_and_no_descriptor() {
+fn each_of_500_abrupt_ends_is_reported_once_and_leaks_nothing() {
     bounded(|| {
-        // What a process has once for all: the reactor of `smol`, the thread that writes for the slow.
+        // Descriptors that the process opens once: the reactor of `smol`, and the thread that writes for slow peers.
         vanish(Adapter::Smol);
         vanish(Adapter::Std);
         let before = kernel::file_descriptors();
         vanish(Adapter::Smol);
         vanish(Adapter::Std);
-        // The thread that writes for slow peers keeps its own for a moment.
+        // The thread that writes for slow peers keeps its descriptors for a moment.
         eventually("no descriptor is left", || kernel::file_descriptors() <= before);
     });
 }

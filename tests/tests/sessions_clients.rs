@@ -1,4 +1,4 @@
-//! Clients by callbacks.
+//! Clients with callbacks.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -21,9 +21,9 @@ with_every_pairing! {
 }
 
 with_both_adapters! {
-    a_server_that_does_not_answer_the_close_is_broken_off_after_the_timeout
+    a_server_without_an_answering_close_is_aborted_after_the_timeout
     a_client_that_is_refused_calls_nothing_back
-    a_client_that_reaches_nobody_calls_nothing_back
+    a_client_that_cannot_connect_calls_no_callback
     a_client_whose_server_vanishes_is_told_so
     a_session_of_a_client_knows_its_peer
     a_handle_may_be_dropped_and_the_client_goes_on
@@ -87,7 +87,7 @@ fn on_connected_sees_the_headers_of_the_response_before_on_connect(pairing: Pair
     assert_eq!(Vec::from_iter(told), ["101 hello", "/"]);
 }
 
-fn a_server_that_does_not_answer_the_close_is_broken_off_after_the_timeout(adapter: Adapter) {
+fn a_server_without_an_answering_close_is_aborted_after_the_timeout(adapter: Adapter) {
     let listener = RawListener::new();
     let url = listener.url("/");
     let starting = std::thread::spawn(move || Client::new(adapter, &url).start(Callbacks::new()).unwrap());
@@ -110,7 +110,7 @@ fn a_client_that_is_refused_calls_nothing_back(adapter: Adapter) {
     assert_eq!(everyone.stats().opened, 0);
 }
 
-/// Callbacks that must not be called.
+/// Returns callbacks that fail the test when called.
 fn silent(sessions: &Sessions) -> Callbacks {
     Callbacks::new()
         .sessions(sessions)
@@ -121,7 +121,7 @@ fn silent(sessions: &Sessions) -> Callbacks {
         .on_disconnect(|_, _| std::process::abort())
 }
 
-fn a_client_that_reaches_nobody_calls_nothing_back(adapter: Adapter) {
+fn a_client_that_cannot_connect_calls_no_callback(adapter: Adapter) {
     let listener = RawListener::new();
     let url = listener.url("/");
     drop(listener);

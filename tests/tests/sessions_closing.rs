@@ -1,11 +1,11 @@
-//! How sessions close: one, all of a set, all of a server.
+//! Closing of sessions: one session, a set, and all sessions of a server.
 
 use std::{
     sync::{Mutex, mpsc},
     thread,
 };
 
-use ws_std::{Backlog, Callbacks, CloseCode, Session, Sessions};
+use ws_std::{Backlog, Callbacks, CloseCode, Error, SendError, Session, Sessions};
 use ws_tests::{
     PATIENCE, Raw,
     either::{Adapter, Pairing, Route, Running},
@@ -27,13 +27,13 @@ fn serve(adapter: Adapter, secure: bool, callbacks: Callbacks) -> Running {
     pairing.serve(Route::callbacks(adapter, callbacks)).start()
 }
 
-/// The one session of the set.
+/// Returns the only session of the set.
 fn only(sessions: &Sessions) -> Session {
     eventually("it is there", || sessions.len() == 1);
     sessions.all()[0].clone()
 }
 
-/// Far more than the write buffer and what the kernel takes at once.
+/// Size of a message far above the write buffer and the capacity of the kernel.
 const COUNT: usize = 768;
 
 fn numbered(number: usize) -> Frame {
@@ -50,7 +50,7 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
     session.close(CloseCode::new(4000), "that was all").unwrap();
-    assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
+    assert!(matches!(session.send("too late"), Err(Error::Closed(_))));
     session.close(CloseCode::new(4001), "twice is no error").unwrap();
     for number in 0..COUNT {
         assert_eq!(raw.frame(), numbered(number));
@@ -76,7 +76,7 @@ fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) 
     assert_eq!(raw.frame().unwrap().code_and_reason(), (4000, "that was all"));
 }
 
-/// Sessions of a set, and a channel that tells with which code each ended.
+/// Returns the sessions of a set, and a channel for the close code of each.
 fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
     let (end, ends) = mpsc::channel();
     let end = Mutex::new(end);
@@ -92,9 +92,13 @@ fn close_all_closes_all(adapter: Adapter) {
     let server = serve(adapter, false, callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
-    everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
+    let refused = everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
+    assert!(matches!(refused, Err(Error::Send(SendError::InvalidCloseCode(_)))), "{refused:?}");
+    let error = "é".repeat(100);
+    let refused = everyone.close_all(CloseCode::INTERNAL_ERROR, &error);
+    assert!(matches!(refused, Err(Error::Send(SendError::CloseReasonTooLong(200)))), "{refused:?}");
     assert!(everyone.all().iter().all(Session::is_open));
-    everyone.close_all(CloseCode::SERVICE_RESTART, "back soon");
+    everyone.close_all(CloseCode::SERVICE_RESTART, "back soon").unwrap();
     for mut raw in raws {
         assert_eq!(raw.frame().code_and_reason(), (1012, "back soon"));
         raw.send(Frame::close(1012, ""));

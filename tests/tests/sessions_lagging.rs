@@ -1,4 +1,4 @@
-//! Peers that read more slowly than others send to them.
+//! Slow peers and the policies for a full backlog.
 
 use std::sync::{
     Arc,
@@ -16,11 +16,11 @@ use ws_tests::{
 };
 
 with_both_adapters! {
-    one_of_101_that_never_reads_keeps_no_other_waiting_and_is_disconnected_with_1013
-    one_of_101_that_never_reads_gets_the_latest_that_fit_when_the_oldest_are_dropped
-    one_of_101_that_never_reads_gets_the_oldest_that_fit_when_the_newest_are_dropped
-    one_of_101_that_never_reads_gets_the_very_latest_when_only_that_is_kept
-    whoever_lags_again_is_told_of_again
+    one_of_101_that_never_reads_delays_no_other_and_ends_with_1013
+    one_of_101_that_never_reads_gets_the_latest_if_the_oldest_are_dropped
+    one_of_101_that_never_reads_gets_the_oldest_if_the_newest_are_dropped
+    one_of_101_that_never_reads_gets_the_last_if_only_that_is_kept
+    a_session_that_lags_again_is_reported_again
     try_send_drops_nothing_and_says_so
     a_session_may_have_a_backlog_of_its_own
     what_waits_for_a_peer_that_never_reads_is_bounded_and_shown
@@ -30,7 +30,7 @@ with_both_adapters! {
 const SIZE: usize = 32 << 10;
 const BACKLOG: Backlog = Backlog { messages: 16, bytes: 1 << 20, overflow: Overflow::Disconnect };
 
-/// Message of this number.
+/// Returns the message with this number.
 fn numbered(number: usize) -> Vec<u8> {
     let mut message = vec![0; SIZE];
     message[..8].copy_from_slice(&number.to_be_bytes());
@@ -42,7 +42,7 @@ fn number(message: &[u8]) -> usize {
     usize::from_be_bytes(message[..8].try_into().unwrap())
 }
 
-/// A server whose sessions are all in one set and say nothing, and how often `on_lagging` was called.
+/// A server whose sessions are in one set and send nothing, and the number of calls of `on_lagging`.
 struct Room {
     server: Running,
     everyone: Sessions,
@@ -62,9 +62,9 @@ impl Room {
         Self { server, everyone, lagging }
     }
 
-    /// A peer that reads nothing before it is told to, and its session.
+    /// Connects a peer that reads only on command, and returns it with its session.
     fn join(&self) -> (Raw, Session) {
-        // One that has ended may leave meanwhile.
+        // A session that has ended may leave the set meanwhile.
         let newest = || self.everyone.all().last().cloned();
         let before = newest();
         let raw = Raw::open(self.server.address(), "/");
@@ -72,15 +72,15 @@ impl Room {
         (raw, newest().unwrap())
     }
 
-    /// Lets 100 clients read, and sends to them and to the one beside them that does not, until `enough`;
-    /// gives how many messages there were.
+    /// Sends to 100 reading clients and one that does not read, until `enough` returns `true`. Returns the number of
+    /// messages.
     fn broadcast(&self, adapter: Adapter, enough: impl Fn(usize) -> bool) -> usize {
         let before = self.everyone.len();
         let (see, seen) = mpsc::channel();
         let clients = (0..100).map(|_| {
             let (see, next) = (see.clone(), AtomicUsize::new(0));
             let callbacks = Callbacks::new().on_message(move |_, message| {
-                // In order and without a gap.
+                // The numbers are in order and without a gap.
                 if number(message.as_bytes()) == next.fetch_add(1, SeqCst) {
                     let _ = see.send(());
                 }
@@ -105,7 +105,7 @@ impl Room {
     }
 }
 
-/// Reads the numbers of the messages that have come, to the first that is none or the last one expected.
+/// Reads the numbers of the messages up to a non-number or the last expected number.
 fn numbers(raw: &mut Raw, last: usize) -> (Vec<usize>, Option<Frame>) {
     let mut numbers = Vec::new();
     loop {
@@ -120,19 +120,19 @@ fn numbers(raw: &mut Raw, last: usize) -> (Vec<usize>, Option<Frame>) {
     }
 }
 
-/// How many there are at the beginning without a gap.
+/// Returns the number of messages before the first gap.
 fn without_gap(numbers: &[usize]) -> usize {
     numbers.iter().enumerate().take_while(|&(at, &number)| at == number).count()
 }
 
-fn one_of_101_that_never_reads_keeps_no_other_waiting_and_is_disconnected_with_1013(adapter: Adapter) {
+fn one_of_101_that_never_reads_delays_no_other_and_ends_with_1013(adapter: Adapter) {
     let room = Room::new(adapter, BACKLOG);
     let (mut raw, session) = room.join();
     let sent = room.broadcast(adapter, |_| !session.is_open());
     assert_eq!(session.closure().unwrap().code, CloseCode::ABNORMAL_CLOSURE, "no Close of the peer yet");
     let stats = session.stats();
     assert_eq!((stats.lagged, room.lagging.load(SeqCst)), (1, 1));
-    // Those that waited and the one that found no room.
+    // The queued messages, and the one for which there was no room.
     assert_eq!(stats.dropped, 17);
     let (numbers, close) = numbers(&mut raw, usize::MAX);
     assert_eq!(close.unwrap().code_and_reason(), (1013, "reads too slowly"));
@@ -145,8 +145,8 @@ fn one_of_101_that_never_reads_keeps_no_other_waiting_and_is_disconnected_with_1
     assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
 }
 
-/// Runs until many messages were dropped, and gives what the peer then reads, and how many were sent and
-/// dropped.
+/// Runs until many messages were dropped. Returns the messages that the peer then reads, and the numbers of sent and
+/// dropped messages.
 fn lag(adapter: Adapter, overflow: Overflow) -> (Vec<usize>, usize, usize) {
     let room = Room::new(adapter, Backlog { overflow, ..BACKLOG });
     let (mut raw, session) = room.join();
@@ -155,7 +155,7 @@ fn lag(adapter: Adapter, overflow: Overflow) -> (Vec<usize>, usize, usize) {
     assert!(session.is_open());
     assert_eq!((stats.lagged, room.lagging.load(SeqCst)), (1, 1));
     assert_eq!(stats.messages_sent, sent as u64, "those that were dropped later included");
-    // A last one, that arrives whatever the policy is, once there is room.
+    // A last message, which arrives with every policy once there is room.
     let session_too = session.clone();
     let reading = std::thread::spawn(move || numbers(&mut raw, usize::MAX).0);
     eventually("it has kept up", || session_too.stats().buffered == 0);
@@ -167,24 +167,24 @@ fn lag(adapter: Adapter, overflow: Overflow) -> (Vec<usize>, usize, usize) {
     (numbers, sent, dropped)
 }
 
-fn one_of_101_that_never_reads_gets_the_latest_that_fit_when_the_oldest_are_dropped(adapter: Adapter) {
+fn one_of_101_that_never_reads_gets_the_latest_if_the_oldest_are_dropped(adapter: Adapter) {
     let (numbers, sent, dropped) = lag(adapter, Overflow::DropOldest);
     let first = without_gap(&numbers);
     assert_eq!(numbers[first..], Vec::from_iter(sent - 16..sent), "{dropped} were dropped");
 }
 
-fn one_of_101_that_never_reads_gets_the_oldest_that_fit_when_the_newest_are_dropped(adapter: Adapter) {
+fn one_of_101_that_never_reads_gets_the_oldest_if_the_newest_are_dropped(adapter: Adapter) {
     let (numbers, sent, dropped) = lag(adapter, Overflow::DropNewest);
     assert_eq!(without_gap(&numbers), sent - dropped);
 }
 
-fn one_of_101_that_never_reads_gets_the_very_latest_when_only_that_is_kept(adapter: Adapter) {
+fn one_of_101_that_never_reads_gets_the_last_if_only_that_is_kept(adapter: Adapter) {
     let (numbers, sent, _) = lag(adapter, Overflow::KeepLatest);
     assert_eq!(without_gap(&numbers), numbers.len() - 1);
     assert_eq!(numbers.last(), Some(&(sent - 1)));
 }
 
-fn whoever_lags_again_is_told_of_again(adapter: Adapter) {
+fn a_session_that_lags_again_is_reported_again(adapter: Adapter) {
     let room = Room::new(adapter, Backlog { overflow: Overflow::DropNewest, ..BACKLOG });
     let (mut raw, session) = room.join();
     let (mut sent, mut read) = (0, 0);
@@ -240,7 +240,7 @@ fn what_waits_for_a_peer_that_never_reads_is_bounded_and_shown(adapter: Adapter)
     while session.stats().dropped == 0 {
         session.send(numbered(0)).unwrap();
     }
-    // What the operating system took; it takes no more.
+    // The bytes that the operating system has accepted. It accepts no more.
     let before = kernel::peak_memory();
     for _ in 0..5_000 {
         session.send(numbered(0)).unwrap();
@@ -248,9 +248,9 @@ fn what_waits_for_a_peer_that_never_reads_is_bounded_and_shown(adapter: Adapter)
     let grown = kernel::peak_memory() - before;
     assert!(grown < 16 << 20, "{grown} bytes more");
     let buffered = session.stats().buffered;
-    // The write buffer, twice because one is being written, and the backlog.
+    // The write buffer (twice, because one is being written) and the backlog.
     assert!(buffered > backlog.bytes - SIZE && buffered <= backlog.bytes + 2 * (65536 + SIZE), "{buffered}");
-    // One message alone may be larger than anything that may wait.
+    // A single message may exceed the limit of the backlog.
     drop(raw);
     eventually("it has ended", || !session.is_open());
     let (_raw, session) = room.join();

@@ -1,4 +1,4 @@
-//! Callbacks that panic.
+//! Panics in callbacks.
 
 use std::sync::{
     Arc, Mutex,
@@ -19,15 +19,15 @@ with_both_adapters! {
     a_panic_in_on_message_ends_its_own_session_with_1011
     a_panic_in_on_disconnect_harms_nobody
     a_panic_in_on_error_does_not_keep_on_disconnect_from_being_called
-    a_panic_in_on_lagging_ends_the_session_that_lags_and_not_the_one_who_sends
+    a_panic_in_on_lagging_ends_the_lagging_session_and_not_the_sender
     a_panic_in_a_clients_callback_is_told_to_the_server
     after_a_panic_no_callback_is_called_but_the_last
 }
 
-/// What the last callback of the panicking sessions was told.
+/// The end that the last callback of the panicking sessions received.
 type Ends = mpsc::Receiver<Closure>;
 
-/// A server that panics on `/panics`, in the callbacks that `panicking` adds, and echoes on `/echo`.
+/// Starts a server that panics on `/panics`, in the callbacks that `panicking` adds, and echoes on `/echo`.
 fn server(adapter: Adapter, panicking: impl FnOnce(Callbacks) -> Callbacks) -> (Running, Ends, WebSocket) {
     let (end, ends) = mpsc::channel();
     let end = Mutex::new(end);
@@ -106,7 +106,7 @@ fn a_panic_in_on_disconnect_harms_nobody(adapter: Adapter) {
 fn a_panic_in_on_error_does_not_keep_on_disconnect_from_being_called(adapter: Adapter) {
     let (server, ends, bystander) = server(adapter, |them| them.on_error(|_, _| panic!("as it was told to")));
     let mut raw = Raw::open(server.address(), "/panics");
-    // Unmasked, which a client must not do.
+    // An unmasked frame, which a client must not send.
     raw.send_unmasked(&Frame::text("hello"));
     assert_eq!(raw.frame().code_and_reason().0, 1002);
     drop(raw);
@@ -115,7 +115,7 @@ fn a_panic_in_on_error_does_not_keep_on_disconnect_from_being_called(adapter: Ad
     nobody_else_ended(&ends);
 }
 
-fn a_panic_in_on_lagging_ends_the_session_that_lags_and_not_the_one_who_sends(adapter: Adapter) {
+fn a_panic_in_on_lagging_ends_the_lagging_session_and_not_the_sender(adapter: Adapter) {
     let everyone = Sessions::new();
     let backlog = Backlog { messages: 1, overflow: Overflow::DropNewest, ..Backlog::default() };
     let (server, ends, bystander) = server(adapter, |them| {
@@ -125,7 +125,7 @@ fn a_panic_in_on_lagging_ends_the_session_that_lags_and_not_the_one_who_sends(ad
     ws_tests::eventually("it is in the set", || everyone.len() == 1);
     let session = everyone.all()[0].clone();
     let message = vec![0; 1 << 20];
-    // Returns, once the buffers are full and one was dropped.
+    // Return once the buffers are full and a message was dropped.
     while session.is_open() {
         everyone.broadcast(&message);
     }

@@ -1,4 +1,4 @@
-//! What sessions send: when it leaves, and that nothing of it is lost.
+//! Sending with sessions: the time of sending, and no lost messages.
 
 use std::{
     sync::{
@@ -27,8 +27,8 @@ with_both_adapters! {
     send_leaves_at_once_while_the_callback_does_something_else
     fed_answers_to_what_came_at_once_leave_by_one_write
     a_fed_answer_leaves_before_what_is_sent_after_it
-    a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer
-    a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_tls
+    a_peer_that_reads_only_after_all_its_requests_gets_all_replies
+    a_peer_that_reads_only_after_all_its_requests_gets_all_replies_by_tls
     a_peer_that_reads_its_answers_slowly_counts_as_alive
     a_peer_that_never_reads_its_answers_is_given_up
     several_answers_to_each_message_wait_for_a_slow_reader
@@ -46,7 +46,7 @@ fn echo() -> Callbacks {
     Callbacks::new().on_message(|session, message| session.feed(message).expect("room for an answer"))
 }
 
-/// The one session of the set.
+/// Returns the only session of the set.
 fn only(sessions: &Sessions) -> Session {
     eventually("it is there", || sessions.len() == 1);
     sessions.all()[0].clone()
@@ -87,7 +87,7 @@ fn a_fed_answer_leaves_before_what_is_sent_after_it(adapter: Adapter) {
     }
 }
 
-/// More than the kernel's buffers of both directions hold, and ours.
+/// Size of a message above the kernel's buffers in both directions and our own.
 const MUCH: usize = 48 << 20;
 const QUESTION: usize = 16 << 10;
 
@@ -97,7 +97,7 @@ fn question(number: usize) -> Frame {
     Frame::new(Frame::BINARY, payload)
 }
 
-fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer(adapter: Adapter) {
+fn a_peer_that_reads_only_after_all_its_requests_gets_all_replies(adapter: Adapter) {
     let everyone = Sessions::new();
     let server = serve(adapter, false, echo().sessions(&everyone));
     let mut raw = Raw::open(server.address(), "/");
@@ -124,7 +124,7 @@ fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer(adap
     assert_eq!((stats.bytes_received, stats.bytes_sent), (MUCH as u64, MUCH as u64));
 }
 
-/// Waits until nothing more is received.
+/// Waits until the server receives no more messages.
 fn stuck(session: &Session) {
     let mut last = (0, Instant::now());
     eventually("it receives nothing more", || {
@@ -136,13 +136,13 @@ fn stuck(session: &Session) {
     });
 }
 
-fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_tls(adapter: Adapter) {
+fn a_peer_that_reads_only_after_all_its_requests_gets_all_replies_by_tls(adapter: Adapter) {
     let everyone = Sessions::new();
     let server = serve(adapter, true, echo().sessions(&everyone));
     let mut raw = RawTls::open(server.address());
     let session = only(&everyone);
     let questions = 20_000;
-    // In few writes that the kernel takes whole, so that one thread can ask first and read then.
+    // Few writes that the kernel accepts completely, so that one thread can send all requests before it reads.
     let small = Frame::text("a small question").masked().encode();
     for _ in 0..questions / 1000 {
         raw.write(small.repeat(1000));
@@ -151,7 +151,7 @@ fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_t
         assert_eq!(raw.frame().unwrap(), Frame::text("a small question"));
     }
     assert_eq!(session.stats().dropped, 0);
-    // The same with large ones, until the server is stuck.
+    // The same with large messages, until the server cannot write any more.
     let large = question(7);
     let asked = 400;
     for _ in 0..asked {
@@ -170,7 +170,8 @@ fn a_peer_that_reads_only_after_it_has_asked_far_too_much_gets_every_answer_by_t
     assert!(session.is_open());
 }
 
-/// A server that pings each second and waits another for the answer, and a peer that asks far too much.
+/// Starts a server that pings each second and waits another second for the pong, and a peer that sends far too many
+/// requests.
 fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::Receiver<Closure>) {
     let (end, ended) = mpsc::channel();
     let end = Mutex::new(end);
@@ -199,7 +200,7 @@ fn a_peer_that_reads_its_answers_slowly_counts_as_alive(adapter: Adapter) {
     let (_server, mut raw, asking, ended) = impatient(adapter);
     let mut number = 0;
     while number < MUCH / QUESTION {
-        // For longer, all in all, than silence may last.
+        // In total longer than the permitted silence.
         let_pass(Duration::from_millis(1));
         let frame = raw.frame();
         if frame.opcode != Frame::PING {
@@ -214,7 +215,7 @@ fn a_peer_that_reads_its_answers_slowly_counts_as_alive(adapter: Adapter) {
 fn a_peer_that_never_reads_its_answers_is_given_up(adapter: Adapter) {
     let (_server, _raw, asking, ended) = impatient(adapter);
     let closure = ended.recv_timeout(PATIENCE).expect("an end");
-    // While nothing is received from it, its silence proves nothing: the write timeout decides.
+    // While the server does not read, silence proves nothing, so the write timeout decides.
     assert_eq!(closure.cause, Cause::Timeout(Timeout::Write));
     asking.join().unwrap();
 }
@@ -229,7 +230,7 @@ fn several_answers_to_each_message_wait_for_a_slow_reader(adapter: Adapter) {
     });
     let server = serve(adapter, false, callbacks);
     let mut raw = Raw::open(server.address(), "/");
-    // Each asks for 16 MiB, and there are no bounds for what a callback answers but its own.
+    // Each request has a reply of 16 MiB. Replies of a callback are bounded only by their own number.
     for _ in 0..2 {
         raw.send(Frame::text("1024"));
     }
@@ -286,7 +287,7 @@ fn a_peer_that_vanishes_while_its_answers_wait_ends_at_once(adapter: Adapter) {
     let end = Mutex::new(end);
     let everyone = Sessions::new();
     let callbacks = Callbacks::new().sessions(&everyone).on_message(|session, _| {
-        // Far more than the write buffer.
+        // Far more than the write buffer holds.
         (0..512).for_each(|number| session.feed(question(number).payload).unwrap());
     });
     let callbacks =
@@ -311,7 +312,7 @@ fn a_flood_does_not_keep_broadcasts_from_those_who_flood(adapter: Adapter) {
     let server = serve(adapter, false, callbacks);
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
-    // Until the network takes no more.
+    // Send until the network accepts no more.
     let mut sent = 0;
     while session.try_send(question(sent).payload).is_ok() {
         sent += 1;

@@ -1,4 +1,4 @@
-//! What sessions know, and the sets that they are in.
+//! Data of sessions, and sets of sessions.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use ws_tests::{
 };
 
 with_both_adapters! {
-    a_session_knows_who_asked_for_what
+    a_session_contains_the_request_and_the_peers_address
     a_session_keeps_a_value_of_any_type
     a_value_is_dropped_with_the_last_handle
     sessions_are_found_by_id_and_listed_the_oldest_first
@@ -25,17 +25,17 @@ with_both_adapters! {
     a_session_that_was_removed_stays_connected
     a_session_that_has_ended_joins_no_set
     a_session_that_rejoins_is_not_counted_twice
-    rooms_are_there_while_somebody_is_in_them
+    a_room_exists_while_it_has_a_member
     many_threads_that_join_leave_send_and_close_at_once_end
 }
 
-/// A server whose sessions are in a set, on `/:room`.
+/// Starts a server whose sessions are in a set, on `/:room`.
 fn serve(adapter: Adapter, everyone: &Sessions) -> Running {
     let route = Route::callbacks(adapter, Callbacks::new().sessions(everyone)).subprotocols(&["v1"]);
     Server::new(adapter).mount("/:room", route).start()
 }
 
-/// Clients that connect one after the other, and their sessions.
+/// Connects clients one after the other, and returns them with their sessions.
 fn join(server: &Running, everyone: &Sessions, count: usize) -> (Vec<Raw>, Arc<[Session]>) {
     let raws = (1..=count).map(|number| {
         let raw = Raw::open(server.address(), &format!("/{number}"));
@@ -45,7 +45,7 @@ fn join(server: &Running, everyone: &Sessions, count: usize) -> (Vec<Raw>, Arc<[
     (raws.collect(), everyone.all())
 }
 
-fn a_session_knows_who_asked_for_what(adapter: Adapter) {
+fn a_session_contains_the_request_and_the_peers_address(adapter: Adapter) {
     let everyone = Sessions::new();
     let server = serve(adapter, &everyone);
     let before = SystemTime::now();
@@ -66,7 +66,7 @@ fn a_session_knows_who_asked_for_what(adapter: Adapter) {
     assert_eq!(session.peer_addr(), there);
     assert!(session.connected_at() >= before && session.connected_at() <= SystemTime::now());
     assert!(format!("{session:?}").contains("/caf%C3%A9"));
-    // Numbers are never used twice, whichever server it is.
+    // Ids are never reused, not even by another server.
     let (elsewhere, mut ids) = (Sessions::new(), HashSet::from([session.id()]));
     let other = serve(adapter, &elsewhere);
     let (_raws, all) = join(&other, &elsewhere, 5);
@@ -186,7 +186,7 @@ fn a_session_that_rejoins_is_not_counted_twice(adapter: Adapter) {
     assert_eq!(everyone.stats().sum.messages_sent, 7);
 }
 
-fn rooms_are_there_while_somebody_is_in_them(adapter: Adapter) {
+fn a_room_exists_while_it_has_a_member(adapter: Adapter) {
     let (everyone, rooms) = (Sessions::new(), Rooms::new());
     let server = serve(adapter, &everyone);
     let (mut raws, all) = join(&server, &everyone, 3);
@@ -203,13 +203,13 @@ fn rooms_are_there_while_somebody_is_in_them(adapter: Adapter) {
     assert!(rooms.leave("bar", &all[0]) && !rooms.leave("bar", &all[0]) && !rooms.leave("attic", &all[0]));
     assert!(rooms.get("bar").is_none());
     assert_eq!(everyone.len(), 3, "other sets are not concerned");
-    // Who ends leaves all rooms.
+    // A session that ends leaves all rooms.
     drop(raws.remove(0));
     eventually("it has left", || rooms.get("hall").unwrap().len() == 2);
     drop(raws);
     eventually("the room is gone", || rooms.get("hall").is_none());
     assert!(rooms.all().is_empty());
-    // Rooms that were left are forgotten, however many there were.
+    // Empty rooms are removed, independent of their number.
     let (_raws, all) = join(&server, &everyone, 1);
     for number in 0..10_000 {
         rooms.join(&number.to_string(), &all[0]);
@@ -250,7 +250,7 @@ fn many_threads_that_join_leave_send_and_close_at_once_end(adapter: Adapter) {
                         4 => drop((everyone.get(session.id()), session.set_data(number))),
                         _ => drop((everyone.remove(session.id()), everyone.insert(session))),
                     }
-                    // By its own handles: the set may lack one for a moment.
+                    // Use their own handles, because the set may lack one for a moment.
                     for session in &**all {
                         let _ = session.send(format!("{thread} {number}"));
                     }
@@ -266,7 +266,7 @@ fn many_threads_that_join_leave_send_and_close_at_once_end(adapter: Adapter) {
         assert_eq!(number.parse(), Ok(*next), "of thread {thread}");
         *next += 1;
     }
-    // And now some close while others broadcast.
+    // Now some sessions close while others broadcast.
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (everyone, all) = (&everyone, &all);

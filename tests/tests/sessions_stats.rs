@@ -1,11 +1,14 @@
-//! What sessions and servers count.
+//! Statistics of sessions and servers.
 
 use std::time::Duration;
 
-use ws_std::{Callbacks, Deflate, Delivery, Keepalive, Response, ServerStats, Sessions};
+use ws_std::{
+    Callbacks, Chunk, CloseCode, Deflate, Delivery, Keepalive, PreparedMessage, Response, ServerStats,
+    Sessions,
+};
 use ws_tests::{
     Raw,
-    either::{Adapter, Client, Route, Server},
+    either::{Adapter, Client, Pairing, Route, Server},
     eventually,
     wire::{self, Frame},
     with_both_adapters,
@@ -15,6 +18,9 @@ with_both_adapters! {
     a_session_counts_messages_bytes_and_pings
     a_session_knows_its_latency
     a_server_counts_whom_it_accepts_and_refuses
+    handlers_count_messages_and_bytes_as_callbacks_do
+    chunks_and_prepared_messages_of_a_handler_count_as_messages
+    every_connection_attempt_is_counted_by_kind
     what_a_server_counts_is_served_to_prometheus
     callbacks_and_loops_live_on_one_server
     callbacks_get_whole_messages_though_they_come_in_chunks
@@ -42,6 +48,8 @@ fn a_session_counts_messages_bytes_and_pings(adapter: Adapter) {
         }
         assert!(pong);
     }
+    // The client may see the last reply before the server has noted that it is written.
+    eventually("all is written", || first.stats().buffered == 0);
     let stats = first.stats();
     assert_eq!((stats.messages_received, stats.bytes_received, stats.pings_received), (2, 1504, 1));
     assert_eq!((stats.messages_sent, stats.bytes_sent, stats.buffered), (2, 1504, 0));
@@ -83,7 +91,7 @@ fn a_server_counts_whom_it_accepts_and_refuses(adapter: Adapter) {
     let monitor = server.monitor();
     let server = server.start();
     let stats = || {
-        let stats = monitor.stats(&everyone);
+        let stats = monitor.stats();
         (stats.connections, stats.accepted, stats.refused)
     };
     assert_eq!(stats(), (0, 0, 0));
@@ -98,7 +106,105 @@ fn a_server_counts_whom_it_accepts_and_refuses(adapter: Adapter) {
     assert_eq!(stats(), (2, 2, 3));
     drop(open);
     eventually("all are gone", || stats() == (0, 2, 3));
-    assert_eq!(monitor.stats(&everyone).sessions.opened, 2);
+    assert_eq!(monitor.stats().sessions.opened, 2);
+}
+
+fn handlers_count_messages_and_bytes_as_callbacks_do(adapter: Adapter) {
+    let counted = [Route::echo(adapter), Route::callbacks(adapter, echo(&Sessions::new()))].map(|route| {
+        let server = Server::new(adapter).mount("/", route);
+        let monitor = server.monitor();
+        let server = server.start();
+        let mut raw = Raw::open(server.address(), "/");
+        for _ in 0..3 {
+            raw.send(Frame::text("four"));
+            raw.send(Frame::new(Frame::PING, "ping"));
+            assert!(raw.frame().opcode != raw.frame().opcode, "a pong and an echo");
+        }
+        // The client may see the last reply before the server has noted that it is written.
+        eventually("all is written", || monitor.stats().sessions.sum.buffered == 0);
+        let open = monitor.stats().sessions;
+        assert_eq!(open.open, 1);
+        drop(raw);
+        eventually("it has ended", || monitor.stats().connections == 0);
+        let ended = monitor.stats().sessions;
+        assert_eq!((ended.open, &ended.sum), (0, &open.sum), "an end takes nothing off");
+        ended
+    });
+    let [of_handler, of_callbacks] = counted;
+    assert_eq!(of_handler, of_callbacks);
+    let sum = of_handler.sum;
+    assert_eq!((of_handler.opened, sum.messages_received, sum.bytes_received), (1, 3, 12));
+    assert_eq!((sum.messages_sent, sum.bytes_sent, sum.pings_received), (3, 12, 3));
+}
+
+fn chunks_and_prepared_messages_of_a_handler_count_as_messages(adapter: Adapter) {
+    let (route, take) = Route::hand_over(adapter);
+    let route = route.configure(|config| config.delivery = Delivery::Chunks);
+    let server = Server::new(adapter).mount("/", route);
+    let monitor = server.monitor();
+    let server = server.start();
+    let raw = Raw::open(server.address(), "/");
+    let mut handed = take();
+    let sender = handed.ws.sender();
+    handed.ws.send_chunk(Chunk::new("in ")).unwrap();
+    handed.ws.send_chunk(Chunk::last("two")).unwrap();
+    handed.ws.send_prepared(&PreparedMessage::new("prepared")).unwrap();
+    sender.send("whole".to_owned()).unwrap();
+    raw.send(Frame::text("in ").unfinished());
+    raw.send(Frame::new(Frame::CONTINUATION, "two"));
+    while !handed.ws.receive_chunk().unwrap().unwrap().last {}
+    let sum = monitor.stats().sessions.sum;
+    assert_eq!((sum.messages_sent, sum.bytes_sent), (3, 6 + 8 + 5));
+    assert_eq!((sum.messages_received, sum.bytes_received), (1, 6));
+}
+
+fn every_connection_attempt_is_counted_by_kind(adapter: Adapter) {
+    let pairing = Pairing { client: adapter, server: adapter, secure: true };
+    for secure in [false, true] {
+        let server = Pairing { secure, ..pairing }.serve(Route::echo(adapter));
+        let server = server.page("/page", |_| Response::new(200).text("hello")).max_connections(1);
+        let monitor = server.monitor();
+        let server = server.start();
+        let mut attempts = 0;
+        let mut attempt = |of: &str, end: &dyn Fn()| {
+            end();
+            attempts += 1;
+            eventually(of, || {
+                let stats = monitor.stats();
+                let counted =
+                    stats.accepted + stats.refused + stats.tls_errors + stats.pages + stats.abandoned;
+                counted == attempts && stats.connections == 0
+            });
+        };
+        attempt("nothing is sent", &|| drop(Raw::connect(server.address())));
+        attempt("garbage", &|| {
+            let mut raw = Raw::connect(server.address());
+            raw.write("garbage\r\n\r\n");
+            while raw.read(&mut [0; 256]).is_ok_and(|read| read > 0) {}
+        });
+        attempt("half a request", &|| {
+            let raw = Raw::connect(server.address());
+            raw.write(if secure { &b"\x16\x03\x01"[..] } else { b"GET / HT" });
+        });
+        attempt("a WebSocket", &|| {
+            let client = Pairing { secure, ..pairing }.client(&server, "/");
+            client.connect().unwrap().close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+        });
+        attempt("a WebSocket where nothing is served", &|| {
+            Pairing { secure, ..pairing }.client(&server, "/nowhere").connect().unwrap_err();
+        });
+        if !secure {
+            attempt("a page", &|| {
+                let mut raw = Raw::connect(server.address());
+                raw.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
+                assert_eq!(raw.reply().status, 200);
+            });
+        }
+        let stats = monitor.stats();
+        let errors = (stats.abandoned, stats.tls_errors, stats.refused);
+        assert_eq!((stats.accepted, stats.pages), (1, u64::from(!secure)));
+        assert_eq!(errors, if secure { (2, 1, 1) } else { (1, 0, 3) });
+    }
 }
 
 fn what_a_server_counts_is_served_to_prometheus(adapter: Adapter) {
@@ -106,7 +212,7 @@ fn what_a_server_counts_is_served_to_prometheus(adapter: Adapter) {
     let server = Server::new(adapter).mount("/", Route::callbacks(adapter, echo(&everyone)));
     let monitor = server.monitor();
     let metrics = move |_: &_| {
-        let text = monitor.stats(&everyone).to_prometheus();
+        let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
     let server = match server {
@@ -186,7 +292,7 @@ fn a_broadcast_is_compressed_once_and_understood_by_all(adapter: Adapter) {
         let client = Client::new(adapter, &url).configure(deflate);
         client.connect().unwrap()
     }));
-    // One that does not compress, and two whose bytes are looked at.
+    // One client that does not compress, and two whose bytes are checked.
     clients.push(Client::new(adapter, &url).connect().unwrap());
     let mut raws = [(); 2].map(|()| {
         let mut raw = Raw::connect(server.address());
@@ -206,7 +312,7 @@ fn a_broadcast_is_compressed_once_and_understood_by_all(adapter: Adapter) {
         while read < 4 {
             read += raw.read(&mut header[read..]).unwrap();
         }
-        // RSV1, text; two bytes of length.
+        // RSV1 and text, then two bytes of length.
         assert_eq!((header[0], header[1]), (0xC1, 126));
         let mut payload = vec![0; u16::from_be_bytes([header[2], header[3]]).into()];
         let mut read = 0;

@@ -1,5 +1,5 @@
-//! A server that has run out of file descriptors. The only test of its program, because it takes them from
-//! the whole process.
+//! A server without free file descriptors. This is the only test of its program, because it takes them from the whole
+//! process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use ws_std::Server;
@@ -13,7 +13,7 @@ fn a_server_without_descriptors_serves_again_when_there_are_some() {
         let all = getrlimit(Resource::Nofile);
         let few = kernel::file_descriptors() as u64 + 21;
         setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..all }).unwrap();
-        // The client's ends take descriptors, too: in the end there is none for the server's.
+        // The clients use descriptors too, until none is left for the server.
         let mut taken = Vec::new();
         while let Ok(stream) = std::net::TcpStream::connect(server.address()) {
             taken.push(stream);

@@ -1,5 +1,5 @@
-//! Clients under attack by the servers that they connect to: bounded time and memory, no descriptor left, and
-//! another connection of the same process beside it all that must not notice.
+//! Clients under attack by their servers: time and memory are bounded, no descriptor leaks, and another connection of
+//! the same process is not affected.
 
 use std::{
     io::{Read as _, Write as _},
@@ -19,11 +19,11 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// What one connection may cost: buffers, a thread of the raw server, a session of TLS.
+/// Maximum memory of one connection: buffers, a thread of the raw server, a TLS session.
 const CONNECTION: usize = 4 << 20;
-/// How long a handshake may take, where the attack is to draw it out.
+/// Timeout of a handshake that the attack delays.
 const SHORT: Duration = Duration::from_millis(300);
-/// How long everything else may take.
+/// Timeout of all other steps.
 const BOUND: Duration = Duration::from_secs(5);
 
 /// Attacks clients of both adapters, one after the other.
@@ -39,7 +39,7 @@ fn attack(attack: impl Fn(Adapter) + Copy + Send + 'static) {
                     witness.send("still there?").expect("a connection");
                     assert_eq!(witness.message(), "still there?");
                 };
-                // What TLS makes once.
+                // Data that TLS allocates once.
                 drop(Authority::shared().trusted());
                 (server, ask)
             };
@@ -48,7 +48,7 @@ fn attack(attack: impl Fn(Adapter) + Copy + Send + 'static) {
     });
 }
 
-/// A client of a server that does with the connection whatever `serve` does.
+/// Connects a client to a server that handles the connection with `serve`.
 fn connect(
     client: impl FnOnce(&str) -> Client,
     serve: impl FnOnce(Raw) + Send + 'static,
@@ -88,7 +88,7 @@ fn flood(mut socket: &TcpStream, bytes: &[u8]) {
     while socket.write_all(bytes).is_ok() {}
 }
 
-/// An open connection to a server that then does whatever `serve` does.
+/// Opens a connection to a server that then runs `serve`.
 fn open(client: impl FnOnce(&str) -> Client, serve: impl FnOnce(Raw) + Send + 'static) -> WebSocket {
     let opened = connect(client, |mut raw| {
         let response = wire::response(&raw.head());
@@ -142,7 +142,7 @@ fn responses_that_drip_end_when_their_time_is_up() {
             });
             match error {
                 HandshakeError::Timeout => assert!(!start.contains("503")),
-                // No response begins so: there is nothing to wait for.
+                // No response can start with these bytes, so the client need not wait for more.
                 HandshakeError::NotHttp { .. } => assert_eq!(start, ""),
                 HandshakeError::Refused(response) => assert_eq!(response.status(), 503),
                 other => panic!("{other:?}"),
@@ -180,7 +180,7 @@ fn responses_to_something_else_are_refused() {
                     "HTTP/1.1 {status}\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
                 ));
             });
-            // It is told and not followed.
+            // The client reports the redirect and does not follow it.
             assert!(matches!(error, HandshakeError::Refused(_)), "{error:?}");
         }
     });
@@ -199,7 +199,7 @@ fn servers_that_go_at_any_stage_end_the_handshake_at_once() {
             let error = result.map(drop).expect_err("no connection");
             assert!(matches!(error, Error::Handshake(HandshakeError::Eof) | Error::Io(_)), "{error:?}");
         }
-        // Before the request was read, and with the response, and in a message.
+        // At three moments: before the request was read, with the response, and in a message.
         connect(plain(adapter), Raw::reset).map(drop).expect_err("no connection");
         open(plain(adapter), Raw::reset).receive().expect_err("no message");
         let mut ws = open(plain(adapter), |raw| raw.write(&Frame::text("cut off").encode()[..5]));
@@ -207,7 +207,7 @@ fn servers_that_go_at_any_stage_end_the_handshake_at_once() {
     });
 }
 
-/// A client by TLS of a server that does not speak it.
+/// Connects a client with TLS to a server without TLS.
 fn connect_secure(adapter: Adapter, serve: impl FnOnce(TcpStream) + Send + 'static) -> Error {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("wss://{}/", listener.local_addr().expect("an address"));
@@ -251,7 +251,7 @@ fn pings_of_a_server_that_does_not_read_cost_no_memory() {
             let pings = Frame::new(Frame::PING, [7; 125]).encode().repeat(100);
             (0..1000).for_each(|_| raw.write(&pings));
             raw.send_unmasked(&Frame::text("over"));
-            // It does not read until the client has seen the last.
+            // The server does not read until the client has received the last message.
             let _ = told.recv();
         });
         assert_eq!(ws.message(), "over");
@@ -275,7 +275,7 @@ fn frames_without_measure_are_refused() {
         let mut ws = open(plain(adapter), move |raw| flood(raw.socket(), &refused));
         let error = ws.receive().expect_err("too large");
         assert!(matches!(error, Error::Protocol(ProtocolError::MessageTooLarge { .. })), "{error:?}");
-        // Without a limit it costs what came of it.
+        // Without a limit, memory is used only for the received bytes.
         let client = configured(adapter, |config| config.max_message_size = usize::MAX);
         let mut ws = open(client, move |raw| raw.write(claim));
         assert!(matches!(ws.receive().expect_err("cut off"), Error::Disconnected(_) | Error::Io(_)));

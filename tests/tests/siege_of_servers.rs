@@ -1,4 +1,4 @@
-//! Servers under attack: bounded memory, no descriptor left, and a client beside it all that must not notice.
+//! Servers under attack: memory is bounded, no descriptor leaks, and another client is not affected.
 
 use std::{
     io::{Read as _, Write as _},
@@ -18,14 +18,14 @@ use ws_tests::{
 };
 
 const ADAPTERS: [Adapter; 2] = [Adapter::Std, Adapter::Smol];
-/// What a connection may cost beside what it was sent: a thread's stack, buffers to read and to write, and a
-/// session of TLS with its own.
+/// Maximum memory of a connection beside its received bytes: the stack of a thread, buffers for reading and writing,
+/// and a TLS session with its own buffers.
 const CONNECTION: usize = 256 << 10;
-/// How long the handshakes take that an attack wants to draw out.
+/// Timeout of handshakes that an attack delays.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Runs an attack on a server of each adapter, by TLS and without. So many connections at once are allowed
-/// for.
+/// Attacks a server of each adapter, with and without TLS. The memory limit allows for this number of simultaneous
+/// connections.
 fn attack(connections: usize, configure: fn(&mut Config), attack: impl Fn(&Target) + Copy + Send + 'static) {
     attack_with(connections, configure, |_| {}, attack);
 }
@@ -63,7 +63,7 @@ struct Target {
     secure: bool,
 }
 
-/// One end of a connection to it.
+/// The attacker's end of a connection.
 enum Line {
     Plain(Raw),
     Tls(Box<RawTls>),
@@ -84,7 +84,7 @@ impl Target {
         }
     }
 
-    /// Waits until nobody is left but the witness.
+    /// Waits until only the witness is connected.
     fn is_left_alone(&self) {
         eventually("all connections have ended", || self.server.handle().connections() == 1);
     }
@@ -128,7 +128,7 @@ impl Line {
         while self.socket().write_all(bytes).is_ok() {}
     }
 
-    /// Waits for the end, by a reset or not.
+    /// Waits for the end of the stream, with or without a reset.
     fn is_ended(&self) {
         let mut buffer = [0; 1000];
         while matches!(self.socket().read(&mut buffer), Ok(1..)) {}
@@ -136,7 +136,7 @@ impl Line {
 }
 
 #[test]
-fn heads_that_are_long_or_without_an_end_cost_what_they_are() {
+fn long_or_endless_heads_use_bounded_memory() {
     attack(
         60,
         |_| {},
@@ -177,12 +177,12 @@ fn handshakes_that_drip_end_when_their_time_is_up() {
     attack_with(60, configure, limit, |target| {
         let began = Instant::now();
         let mut lines: Vec<_> = (0..40).map(|_| target.connect()).collect();
-        // Half of those who speak TLS get through its handshake, and drip then.
+        // Half of the TLS clients complete the TLS handshake and then send slowly.
         if target.secure {
             lines.iter_mut().step_by(2).for_each(|line| line.write("G"));
         }
         let drip = |lines: &[Line]| {
-            // Below TLS: the beginning of a record, or of a request.
+            // Below TLS: the start of a record, or of a request.
             let byte = if target.secure { 0x16 } else { b'G' };
             lines.iter().filter(|line| (&mut line.socket()).write_all(&[byte]).is_ok()).count()
         };
@@ -196,7 +196,7 @@ fn handshakes_that_drip_end_when_their_time_is_up() {
 }
 
 #[test]
-fn frames_that_drip_cost_what_came_of_them() {
+fn slow_frames_use_memory_only_for_received_bytes() {
     attack(
         45,
         |_| {},
@@ -237,7 +237,7 @@ fn pings_of_clients_that_do_not_read_cost_no_memory() {
         |target| {
             let pings = Frame::new(Frame::PING, [7; 125]).masked().encode().repeat(100);
             let mut lines: Vec<_> = (0..4).map(|_| target.open()).collect();
-            // Far more than the buffers of both sockets hold, and the server takes them all.
+            // Far more than the buffers of both sockets hold. The server reads all of them.
             for _ in 0..400 {
                 lines.iter_mut().for_each(|line| line.write(&pings));
             }
@@ -265,7 +265,7 @@ fn ten_thousand_empty_fragments_cost_nothing_until_they_are_too_many() {
 }
 
 #[test]
-fn claims_of_exabytes_cost_what_came_of_them() {
+fn claimed_exabytes_use_memory_only_for_received_bytes() {
     attack(
         45,
         |config| config.max_message_size = usize::MAX,
@@ -274,7 +274,7 @@ fn claims_of_exabytes_cost_what_came_of_them() {
             let claim = [&header[..], &[0; 10_000]].concat();
             let mut lines: Vec<_> = (0..40).map(|_| target.open()).collect();
             lines.iter_mut().for_each(|line| line.write(&claim));
-            // They can still be spoken with, but for the message that has no end.
+            // The connections still work, except for the message that has no end.
             lines.iter_mut().for_each(|line| line.write([0; 100]));
             drop(lines);
             target.is_left_alone();
@@ -283,7 +283,7 @@ fn claims_of_exabytes_cost_what_came_of_them() {
 }
 
 #[test]
-fn readers_that_stop_cost_what_their_buffers_hold() {
+fn readers_that_stop_use_memory_only_for_their_buffers() {
     attack(
         12,
         |_| {},
@@ -293,7 +293,7 @@ fn readers_that_stop_cost_what_their_buffers_hold() {
                 .map(|_| {
                     let Line::Plain(raw) = target.open() else { return target.open() };
                     raw.socket().set_write_timeout(Some(SHORT / 3)).expect("SO_SNDTIMEO");
-                    // Until nothing more goes in, because nothing comes out.
+                    // Write until the socket accepts no more, because the server cannot send its replies.
                     while raw.socket().write_all(&ask).is_ok() {}
                     Line::Plain(raw)
                 })
@@ -342,8 +342,8 @@ fn what_is_no_tls_is_ended_and_leaves_nothing_behind() {
                 return;
             }
             let request = wire::request("/", &[]);
-            // A record of the largest size, one of a client's hello that claims to be larger than all records,
-            // one of nothing, and a warning again and again.
+            // A record of the maximum size, a client hello that claims to be larger than all records, an empty
+            // record, and a repeated warning.
             let records: [&[u8]; 4] = [
                 &[&[0x16, 3, 1, 0x40, 0][..], &[1; 0x4000]].concat(),
                 &[&[0x16, 3, 1, 0x40, 0, 1, 0xFF, 0xFF, 0xFF][..], &[0; 0x3FFC]].concat(),

@@ -1,4 +1,4 @@
-//! Keepalive, with a peer that reads slowly and one that has vanished.
+//! Keepalive with a peer that reads slowly, and with a peer that has vanished.
 
 use std::{
     sync::mpsc,
@@ -26,11 +26,11 @@ with_both_adapters! {
     a_client_that_vanishes_ends_when_the_network_refuses_broadcasts_by_tls
 }
 
-/// Interval and timeout of keepalive, and the write timeout: a fortieth of the default.
+/// Keepalive interval and timeout, and the write timeout: a fortieth of the defaults.
 const SHORT: Duration = Duration::from_millis(500);
-/// Size of the answer. At [`RATE`] it takes longer than an interval and a timeout.
+/// Size of the answer in bytes. At [`RATE`] it takes longer than an interval and a timeout.
 const MUCH: usize = 2 << 20;
-/// What the client reads in a second, in bytes.
+/// Read rate of the client in bytes per second.
 const RATE: u32 = 1_500_000;
 
 fn configure(config: &mut Config) {
@@ -104,10 +104,10 @@ fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback_by_tls(adapter: 
     expect_large_answer(adapter, true, answer_much_by_callback(adapter));
 }
 
-/// What a busy machine may add.
+/// Tolerance for a busy machine.
 const LATE: Duration = Duration::from_millis(700);
 
-/// Broadcasts messages of this size to a client that neither reads nor writes, until it is given up.
+/// Broadcasts messages of this size to a client that neither reads nor writes, until the server disconnects it.
 fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
     let everyone = Sessions::new();
     let (end, ended) = mpsc::channel();

@@ -1,4 +1,4 @@
-//! How a server stops. One that has to break connections off gives their threads another second to notice.
+//! Stops of a server. A server that has to abort connections waits another second for their threads.
 
 use std::{
     sync::{Mutex, mpsc},
@@ -82,7 +82,7 @@ fn peers_that_do_not_answer_are_broken_off_at_the_deadline() {
 }
 
 #[test]
-fn peers_that_do_not_answer_end_with_the_closing_handshake_if_that_is_earlier() {
+fn silent_peers_end_at_the_close_timeout_if_that_is_earlier() {
     bounded(|| {
         let close_timeout = Duration::from_millis(200);
         let server = Server::new().configure(|config| config.close_timeout = close_timeout);
@@ -135,7 +135,7 @@ fn a_handler_that_sends_to_a_peer_that_does_not_read_is_broken_off() {
 }
 
 #[test]
-fn a_handler_that_waits_for_something_else_does_not_keep_stop_from_returning() {
+fn stop_returns_although_a_handler_waits_for_another_event() {
     bounded(|| {
         let (release, released) = mpsc::channel::<()>();
         let released = Mutex::new(released);
@@ -152,7 +152,7 @@ fn a_handler_that_waits_for_something_else_does_not_keep_stop_from_returning() {
         });
         assert!(!server.handle().stop(Duration::from_millis(300)));
         assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
-        // The Close does not need the handler's thread.
+        // Sending the Close does not need the handler's thread.
         assert_eq!(receiving.join().unwrap(), (true, CloseCode::GOING_AWAY));
         drop(release);
         server.served().unwrap();

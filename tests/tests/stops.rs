@@ -1,4 +1,4 @@
-//! Stops of both adapters: when they take effect, and that they do not wait for what cannot end.
+//! Stops of both adapters: they take effect at once, and they do not wait for handlers that cannot end.
 
 use std::{
     io::ErrorKind,
@@ -31,7 +31,7 @@ with_both_adapters! {
     any_duration_is_legal
 }
 
-/// An upper bound far below what a stop took that waited for its connections once more.
+/// An upper bound far below the duration of a stop that waits for its connections a second time.
 const AT_ONCE: Duration = Duration::from_millis(900);
 
 fn echo(adapter: Adapter) -> Server {
@@ -46,7 +46,7 @@ fn another_server_can_listen_at_once_when_a_stop_begins(adapter: Adapter) {
     let server = echo(adapter).start();
     let mut silent = Raw::open(server.address(), "/");
     server.handle().begin_stop(PATIENCE);
-    let successor = echo(adapter).bind(&server.address().to_string()).unwrap();
+    let successor = echo(adapter).bind(server.address()).unwrap();
     let mut client = Client::new(adapter, &url(&successor)).connect().unwrap();
     client.send("who is there?").unwrap();
     assert_eq!(client.message(), "who is there?");
@@ -131,7 +131,8 @@ fn stop_in_a_callback_does_not_wait_for_itself(adapter: Adapter) {
     server.served().unwrap();
 }
 
-/// A callback that is busy from its first message until the sender is dropped, and how to see that it is.
+/// Returns a callback that blocks from its first message until the sender is dropped, and a channel that reports the
+/// start.
 fn busy() -> (Callbacks, mpsc::Sender<()>, mpsc::Receiver<()>) {
     let (release, released) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel();
@@ -156,7 +157,7 @@ fn the_timeout_bounds_a_stop_though_a_callback_is_busy(adapter: Adapter) {
     server.served().unwrap();
 }
 
-/// A client with these callbacks, and the server, which has sent it a message.
+/// Returns a client with these callbacks, and the server, which has sent it a message.
 fn client(adapter: Adapter, callbacks: Callbacks) -> (Raw, ClientHandle) {
     let listener = ws_tests::RawListener::new();
     let client = Client::new(adapter, &listener.url("/"));
@@ -221,7 +222,7 @@ fn any_duration_is_legal(adapter: Adapter) {
     }
 }
 
-/// What a client of a rolling restart got.
+/// Connects as a client during a rolling restart, and returns the result.
 fn visit(address: SocketAddr) -> Result<&'static str, std::io::Error> {
     let socket = match TcpStream::connect(address) {
         Ok(socket) => socket,
@@ -229,14 +230,8 @@ fn visit(address: SocketAddr) -> Result<&'static str, std::io::Error> {
         Err(error) => return Err(error),
     };
     let mut raw = Raw::from(socket);
-    let head = match raw.try_write(wire::request("/", &[])).and_then(|()| raw.try_head()) {
-        // Its TCP handshake ended between the last `accept` and the close of the listening socket. The kernel resets such
-        // a connection, and no system call closes this gap.
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
-            return Ok("reset");
-        }
-        head => head?,
-    };
+    raw.try_write(wire::request("/", &[]))?;
+    let head = raw.try_head()?;
     if head.starts_with("HTTP/1.1 503 ") {
         raw.rest()?;
         return Ok("503");
@@ -250,13 +245,13 @@ fn visit(address: SocketAddr) -> Result<&'static str, std::io::Error> {
     Ok(answer)
 }
 
-/// The old server drains while the new one serves, and clients connect all the time.
+/// Drains the old server while the new one serves, and clients connect all the time.
 fn rolling_restart(adapter: Adapter) {
     const DRAIN: Duration = Duration::from_millis(1500);
     const CLIENTS: usize = 4;
     let old = echo(adapter).start();
     let address = old.address();
-    // These keep the old server draining.
+    // These connections keep the old server draining.
     let silent = [(); 3].map(|()| Raw::open(address, "/"));
     let until = Instant::now() + DRAIN + Duration::from_millis(800);
     let clients = [(); CLIENTS].map(|()| {
@@ -264,7 +259,7 @@ fn rolling_restart(adapter: Adapter) {
             let mut answers = Vec::new();
             while Instant::now() < until {
                 answers.push(visit(address).expect("an answer"));
-                // Some 50 in a second, for each of these threads.
+                // About 50 connections per second for each of these threads.
                 let_pass(Duration::from_millis(15));
             }
             answers
@@ -273,17 +268,13 @@ fn rolling_restart(adapter: Adapter) {
     let_pass(Duration::from_millis(300));
     let began = Instant::now();
     old.handle().begin_stop(DRAIN);
-    let new = echo(adapter).bind(&address.to_string()).expect("the address");
+    let new = echo(adapter).bind(address).expect("the address");
     old.served().unwrap();
     assert!(began.elapsed() + Duration::from_millis(10) >= DRAIN, "it drained {:?}", began.elapsed());
     let answers = clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>();
     let count = |answer| answers.iter().filter(|&&it| it == answer).count();
     assert!(answers.len() > 100, "{} clients", answers.len());
     assert!(count("echo") * 10 > answers.len() * 9, "{answers:?}");
-    assert!(
-        count("reset") <= CLIENTS,
-        "only at the moment of the close, and there one for each thread: {answers:?}"
-    );
     drop((silent, new));
 }
 

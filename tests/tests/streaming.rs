@@ -1,5 +1,5 @@
-//! Messages that are larger than the memory they may take. The only test of its program, because it looks
-//! at the memory of the whole process.
+//! Messages that are larger than the permitted memory. This is the only test of its program, because it measures the
+//! memory of the whole process.
 
 use std::sync::{Mutex, mpsc};
 
@@ -9,7 +9,7 @@ use ws_tests::{PATIENCE, Running, bounded, kernel};
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 512;
 
-/// What the byte at this place in the message is.
+/// Returns the byte at this position of the message.
 fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }

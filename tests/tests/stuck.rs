@@ -1,4 +1,4 @@
-//! Peers that stop reading, and how long one waits for them.
+//! Timeouts for peers that stop reading.
 
 use std::{io::Write as _, thread, time::Duration};
 
@@ -16,20 +16,20 @@ use ws_tests::{
 
 with_both_adapters! {
     closing_does_not_wait_longer_for_a_peer_that_does_not_read
-    a_handler_that_returns_does_not_wait_longer_for_a_client_that_does_not_read
-    who_sends_to_a_peer_that_does_not_read_gives_up_after_the_write_timeout
+    a_returning_handler_waits_no_longer_for_a_client_that_does_not_read
+    sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout
     who_receives_sees_that_another_gave_up_sending
     an_echo_to_clients_that_do_not_read_ends
     a_peer_that_reads_slowly_is_waited_for
 }
 
-/// What the tests configure.
+/// The configured timeout.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// More than the buffers of both sockets hold.
+/// Size of a message above the buffers of both sockets.
 const MUCH: usize = 16 << 20;
 
-/// A client and the raw server that it is connected to.
+/// Returns a client and its raw server.
 fn connected(client: impl FnOnce(&str) -> Client) -> (WebSocket, Raw) {
     let listener = RawListener::new();
     let client = client(&listener.url("/"));
@@ -48,7 +48,7 @@ fn closing_does_not_wait_longer_for_a_peer_that_does_not_read(adapter: Adapter) 
     assert!(matches!(ws.send("more"), Err(Error::Closed(_))));
 }
 
-fn a_handler_that_returns_does_not_wait_longer_for_a_client_that_does_not_read(adapter: Adapter) {
+fn a_returning_handler_waits_no_longer_for_a_client_that_does_not_read(adapter: Adapter) {
     let (route, take) = Route::hand_over(adapter);
     let server = Server::new(adapter).mount("/", route).configure(|config| config.close_timeout = SHORT);
     let server = server.start();
@@ -59,7 +59,7 @@ fn a_handler_that_returns_does_not_wait_longer_for_a_client_that_does_not_read(a
     eventually("the connection has ended", || server.handle().connections() == 0);
 }
 
-fn who_sends_to_a_peer_that_does_not_read_gives_up_after_the_write_timeout(adapter: Adapter) {
+fn sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout(adapter: Adapter) {
     let (mut ws, _raw) = connected(|url| Client::new(adapter, url).write_timeout(SHORT));
     let error = takes(SHORT, || send_forever(&ws));
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
@@ -105,7 +105,7 @@ fn an_echo_to_clients_that_do_not_read_ends(adapter: Adapter) {
 fn a_peer_that_reads_slowly_is_waited_for(adapter: Adapter) {
     let (ws, mut raw) = connected(|url| Client::new(adapter, url).write_timeout(SHORT));
     let sending = thread::spawn(move || ws.send(vec![7; MUCH]));
-    // Every pause is shorter than the write timeout, all together are longer.
+    // Each pause is shorter than the write timeout, and their sum is longer.
     let mut buffer = vec![0; 2 << 20];
     for _ in 0..8 {
         let_pass(SHORT / 4);
@@ -117,7 +117,7 @@ fn a_peer_that_reads_slowly_is_waited_for(adapter: Adapter) {
     sending.join().unwrap().unwrap();
 }
 
-/// Sends until that fails.
+/// Sends until sending fails.
 fn send_forever(ws: &WebSocket) -> Error {
     loop {
         if let Err(error) = ws.send(vec![0; 1 << 20]) {

@@ -1,4 +1,4 @@
-//! ws-smol: tasks that only push, futures that are dropped, and wakers that run their task at once.
+//! Tasks of ws-smol that only send, dropped futures, and wakers that run their task at once.
 
 use std::{
     borrow::Cow,
@@ -23,12 +23,12 @@ use ws_tests::{
     wire::Frame,
 };
 
-/// More than the kernel's buffers hold.
+/// Size of a message above the kernel's buffers.
 const MUCH: usize = 16 << 20;
-/// What the tests configure as close timeout.
+/// The configured close timeout.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A server, its end of a connection, and the raw client.
+/// Returns a server, its end of a connection, and the raw client.
 fn hand_over() -> (Running, Handed, Raw) {
     let (route, take) = Route::hand_over(Adapter::Smol);
     let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, secure: false };
@@ -49,7 +49,7 @@ fn try_send_works_again_when_the_peer_has_caught_up() {
     bounded(|| {
         const SIZE: usize = 10_000;
         let (_server, handed, raw) = hand_over();
-        // The handler of such a connection pushes and never receives.
+        // The handler of such a connection sends and never receives.
         let ws = websocket(&handed);
         let mut sent = 0;
         let mut fill = || loop {
@@ -71,7 +71,7 @@ fn try_send_works_again_when_the_peer_has_caught_up() {
     });
 }
 
-/// A task that is run by whatever wakes it, at once and on the same stack.
+/// A task that its waker runs at once, on the stack of the caller.
 struct InlineTask {
     future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
     woken: AtomicBool,
@@ -94,7 +94,7 @@ impl Wake for InlineTask {
     fn wake(self: Arc<Self>) {
         self.woken.store(true, SeqCst);
         let waker = Waker::from(self.clone());
-        // Another thread, or a caller further down the stack, that runs it now will run it once more.
+        // If another thread or an outer caller is running the task, that one runs it once more.
         while self.woken.load(SeqCst)
             && let Ok(mut future) = self.future.try_lock()
         {
@@ -108,8 +108,8 @@ impl Wake for InlineTask {
     }
 }
 
-/// Runs `act` where a task that receives and tasks that send wait, all of which are run by their wakers, for a peer that
-/// does not read yet. All have to end.
+/// Runs `act` while a receiving task and sending tasks, all run by their wakers, wait for a peer that does not read
+/// yet. All tasks must end.
 fn expect_no_deadlock(act: impl FnOnce(&ws_smol::Sender, &Running) + Send + 'static) {
     bounded(move || {
         let (server, handed, raw) = hand_over();
@@ -129,7 +129,7 @@ fn expect_no_deadlock(act: impl FnOnce(&ws_smol::Sender, &Running) + Send + 'sta
             let mut raw = raw;
             while let Ok(Some(frame)) = raw.try_frame() {
                 if frame.opcode == Frame::CLOSE {
-                    // It may have been broken off meanwhile.
+                    // The connection may have been aborted meanwhile.
                     let _ = raw.socket().write_all(&frame.masked().encode());
                 }
             }
@@ -198,7 +198,7 @@ fn a_server_whose_wakers_run_their_task_at_once_serves_and_stops() {
     });
 }
 
-/// Polls a new future once, and drops it.
+/// Polls a new future once and drops it.
 fn try_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -206,7 +206,7 @@ fn try_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// A connection whose first chunk was queued, so that there is no room for another.
+/// Returns a connection with a queued first chunk, so that there is no room for another.
 fn half_a_message() -> (Running, Handed, Raw) {
     let (server, handed, raw) = hand_over();
     let first = Chunk { payload: vec![1; MUCH].into(), last: false };
@@ -218,7 +218,7 @@ const fn chunk(payload: &'static str, last: bool) -> Chunk<'static> {
     Chunk { payload: Message::Binary(Cow::Borrowed(payload.as_bytes())), last }
 }
 
-/// Reads frames on a thread of its own, until the stream ends.
+/// Reads frames in another thread until the stream ends.
 fn read(mut raw: Raw) -> JoinHandle<Vec<Frame>> {
     thread::spawn(move || {
         let mut frames = Vec::new();

@@ -1,4 +1,4 @@
-//! Clients that say who they are, by a certificate.
+//! Client certificates.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ fn expect_echo(client: Client) {
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
 }
 
-/// With TLS 1.3 a client learns that it was refused only when it waits for something.
+/// Expects a refusal by the server. With TLS 1.3 a client notices it only when it waits for data.
 fn expect_refused(client: Client) {
     let began = Instant::now();
     let error = client.connect().unwrap_err();
@@ -70,7 +70,7 @@ fn a_client_with_a_certificate_of_another_authority_is_refused(pairing: Pairing)
     let server = serve(pairing.server, required());
     let stranger = Authority::new().client().shown_by(Authority::shared().trusted());
     expect_refused(client(pairing, &server, stranger));
-    // A server's certificate says what it is for.
+    // A server's certificate is not valid for clients.
     let server_as_client = Authority::shared().server().shown_by(Authority::shared().trusted());
     expect_refused(client(pairing, &server, server_as_client));
     expect_echo(client(

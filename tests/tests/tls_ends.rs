@@ -1,4 +1,4 @@
-//! How a connection ends when TLS ends before TCP does: by `close_notify`, or by a broken record.
+//! Ends of connections where TLS ends before TCP: by `close_notify`, or by an invalid record.
 
 use std::{
     io::Write as _,
@@ -34,10 +34,10 @@ with_both_adapters! {
     a_broken_record_behind_a_broken_rule_leaves_the_server_idle
 }
 
-/// The close timeout, which a missed end would cost, is ten times as long.
+/// An upper bound. A missed end would take the close timeout, which is ten times as long.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// The head of a TLS record whose content is no ciphertext of the session.
+/// The head of a TLS record whose content is not valid ciphertext of the session.
 const BROKEN_RECORD: [u8; 37] = {
     let mut record = [0; 37];
     (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);
@@ -60,7 +60,7 @@ fn hand_over(adapter: Adapter) -> (Running, Handed, Link) {
     (server, take(), link)
 }
 
-/// A client of a raw server.
+/// Returns a client of a raw server.
 fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
@@ -71,7 +71,7 @@ fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
 
 fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
     let (mut ws, mut raw) = client_of_raw(adapter);
-    // As aiohttp, libwebsockets and others do: TCP stays open until the client's `close_notify` has come.
+    // aiohttp, libwebsockets and others do this: TCP stays open until the client's `close_notify` arrives.
     let answering = thread::spawn(move || {
         assert_eq!(raw.frame().unwrap().code_and_reason().0, 1000);
         raw.write(Frame::close(1000, "").encode());
@@ -129,7 +129,7 @@ fn rubbish_behind_the_end_of_tls_is_dropped(adapter: Adapter) {
         raw.write(frame.masked().encode());
         raw.frame().expect("a Close");
         assert_eq!(raw.frame(), None);
-        // The server has sent `close_notify`, and reads until the stream of TCP ends.
+        // The server has sent `close_notify`, and reads until the TCP stream ends.
         raw.socket().write_all(&[0; 4096]).unwrap();
         drop(raw);
         eventually("the connection has ended", || server.handle().connections() == 0);
@@ -143,7 +143,7 @@ fn a_message_before_a_broken_record_is_received(adapter: Adapter) {
     assert_eq!(handed.ws.message(), "whole");
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Tls(_)), "{error:?}");
-    // Again without a wait in between, and so probably in one read.
+    // Again without a pause, and so probably in one read.
     let (_server, mut handed, mut link) = hand_over(adapter);
     let messages = Frame::text("whole").masked().encode().repeat(1000);
     link.write_with_rubbish(messages, BROKEN_RECORD);
@@ -163,7 +163,7 @@ fn a_close_before_a_broken_record_ends_cleanly(adapter: Adapter) {
     assert_eq!(received.unwrap(), None);
 }
 
-/// Ends many connections with these frames and bytes behind them that are not TLS, and checks that the server is idle
+/// Ends many connections with these frames followed by bytes that are not TLS, and checks that the server is idle
 /// afterwards.
 fn expect_idle(adapter: Adapter, frame: &Frame) {
     let pairing = Pairing { client: adapter, server: adapter, secure: true };
@@ -173,10 +173,10 @@ fn expect_idle(adapter: Adapter, frame: &Frame) {
     for turn in 0..200 {
         let mut link = Link::open(server.address(), true);
         if turn % 4 == 0 {
-            // Both come with one read.
+            // Both arrive in one read.
             link.write_with_rubbish(&last, [0; 4096]);
         } else {
-            // The second read finds the broken record when the reply to the first has not been written, sometimes.
+            // Sometimes the second read finds the invalid record while the reply to the first is not written yet.
             link.write(&last);
             link.write_with_rubbish([], [0; 4096]);
         }

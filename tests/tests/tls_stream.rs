@@ -1,4 +1,4 @@
-//! How the stream of TLS begins and ends, seen by a peer that looks closely.
+//! Start and end of TLS streams, observed by a raw peer.
 
 use std::{
     io::{Read as _, Write as _},
@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use ws_std::{CloseCode, Error, TlsError};
+use ws_std::{CloseCode, Error};
 use ws_tests::{
     certificates::Authority,
     either::{Adapter, Client, Handed, Pairing, Route, Running, WebSocket},
@@ -22,7 +22,7 @@ with_both_adapters! {
     a_server_ends_with_a_close_and_close_notify
     a_client_ends_with_a_close_and_close_notify
     a_refusal_ends_with_close_notify
-    a_stream_that_is_cut_off_is_an_error
+    a_stream_that_is_cut_off_is_disconnected
     a_stream_that_ends_with_close_notify_alone_is_disconnected
     after_a_close_a_missing_close_notify_is_no_error
     garbage_below_tls_is_an_error_and_harms_nobody
@@ -46,7 +46,7 @@ fn hand_over(adapter: Adapter) -> (Running, Handed, RawTls) {
     (server, take(), raw)
 }
 
-/// A client of a raw server.
+/// Returns a client of a raw server.
 fn client_of_raw(adapter: Adapter) -> (WebSocket, RawTls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
@@ -111,18 +111,18 @@ fn a_refusal_ends_with_close_notify(adapter: Adapter) {
     }
 }
 
-fn a_stream_that_is_cut_off_is_an_error(adapter: Adapter) {
+fn a_stream_that_is_cut_off_is_disconnected(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
     raw.write(Frame::text("before").masked().encode());
     raw.end(false);
     assert_eq!(handed.ws.message(), "before");
     let error = handed.ws.receive().unwrap_err();
-    assert!(matches!(error, Error::Tls(TlsError::Truncated)), "{error:?}");
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
     assert!(!handed.ws.closure().clean);
     let (mut ws, mut raw) = client_of_raw(adapter);
     raw.end(false);
     let error = ws.receive().unwrap_err();
-    assert!(matches!(error, Error::Tls(TlsError::Truncated)), "{error:?}");
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
 }
 
 fn a_stream_that_ends_with_close_notify_alone_is_disconnected(adapter: Adapter) {
@@ -154,7 +154,7 @@ fn garbage_below_tls_is_an_error_and_harms_nobody(adapter: Adapter) {
 
 fn a_failed_connection_tells_why_before_it_ends(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
-    // Not masked, as a client's frames have to be.
+    // Unmasked, although a client's frames must be masked.
     raw.write(Frame::text("plain").encode());
     let receiving = thread::spawn(move || handed.ws.receive().map(|_| ()).unwrap_err());
     let close = raw.frame().expect("a Close before the end");
@@ -165,11 +165,11 @@ fn a_failed_connection_tells_why_before_it_ends(adapter: Adapter) {
 
 fn what_was_fed_before_a_failure_leaves_before_the_close(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
-    // In one record, so that the second frame waits in the buffer while the first is answered.
+    // Both frames are in one record, so that the second waits in the buffer while the first is answered.
     raw.write([Frame::text("go").masked().encode(), Frame::text("plain").encode()].concat());
     assert_eq!(handed.ws.message(), "go");
     handed.ws.feed(vec![7; 300_000]).unwrap();
-    // It returns when the rest was written, which is more than the kernel holds.
+    // `send` returns when the rest is written, which is more than the kernel's buffers hold.
     let receiving = thread::spawn(move || (handed.ws.receive().unwrap_err(), handed));
     assert!(raw.frame().unwrap() == Frame::new(Frame::BINARY, vec![7; 300_000]));
     assert_eq!(raw.frame().expect("a Close before the end").code_and_reason().0, 1002);

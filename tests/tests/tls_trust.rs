@@ -1,4 +1,4 @@
-//! Whom clients and servers trust by TLS.
+//! Verification of TLS certificates by clients and servers.
 
 use std::{
     net::TcpListener,
@@ -218,7 +218,7 @@ fn a_key_of_another_certificate_is_refused(adapter: Adapter) {
     let (one, other) = (Authority::shared().server(), Authority::shared().server());
     let error = ServerTls::from_pem(one.chain.as_bytes(), other.key.as_bytes()).unwrap_err();
     assert!(!error.to_string().is_empty());
-    // A server that ends the stream in the middle of the handshake.
+    // A server that ends the stream during the handshake.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
     let ending = thread::spawn(move || drop(listener.accept().unwrap()));

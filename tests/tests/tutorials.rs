@@ -1,4 +1,4 @@
-//! The programs to start from, from the outside, with real peers on the other end.
+//! The tutorial programs, tested from the outside with real peers.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use ws_tests::{
 
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(programs);
 
-/// Makes two tests of a function: of the program for `ws-std` and of that for `ws-smol`, by its prefix.
+/// Creates two tests from a function: for the program of `ws-std` and for that of `ws-smol`, selected by its prefix.
 macro_rules! with_both {
     ($($test:ident)*) => {
         mod with_std {
@@ -39,7 +39,7 @@ with_both! {
     authorization_refuses_early_with_401_and_late_with_1008
     tutorial_tls_serves_wss
     thread_pool_serves_by_many_threads
-    heartbeat_gives_up_who_misses_two_pings
+    heartbeat_disconnects_clients_that_miss_two_pings
     closing_tells_how_the_peer_closed
     closing_tells_of_an_abnormal_close_too
     an_echo_client_reports_an_abnormal_close_in_one_line
@@ -52,7 +52,7 @@ with_both! {
     large_message_sends_64_kib_at_once
 }
 
-/// As [`bounded`], with the programs built before the clock starts.
+/// Same as [`bounded`], with the programs built before the clock starts.
 fn run(body: impl FnOnce() + Send + 'static) {
     LazyLock::force(&PROGRAMS);
     bounded(body);
@@ -62,7 +62,7 @@ fn start(program: &str, arguments: &[&str]) -> Process {
     Process::start(Command::new(PROGRAMS.join(program)).args(arguments))
 }
 
-/// A program that serves, and its URL.
+/// Starts a server program and returns it with its URL.
 fn serve(program: &str, arguments: &[&str]) -> (Process, String) {
     let mut server = start(program, &[arguments, &["127.0.0.1:0"]].concat());
     let line = server.line();
@@ -70,7 +70,7 @@ fn serve(program: &str, arguments: &[&str]) -> (Process, String) {
     (server, url)
 }
 
-/// A client program, and the server's end of its connection.
+/// Starts a client program and returns it with the server's end of its connection.
 fn connect(program: &str) -> (Running, Process, Handed) {
     let (route, take) = hand_over();
     let server = Running::start(Server::new().mount("/", route));
@@ -163,7 +163,7 @@ fn tutorial_tls_serves_wss(prefix: &str) {
 fn thread_pool_serves_by_many_threads(prefix: &str) {
     let (server, url) = serve(&format!("{prefix}thread_pool"), &[]);
     let threads = || fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
-    // Four executors or eight idle threads, and the one that accepts.
+    // Four executors or eight idle threads, and the accepting thread.
     let at_least = if prefix.is_empty() { 9 } else { 5 };
     eventually("the threads are there", || threads() >= at_least);
     let mut open = Vec::new();
@@ -182,7 +182,7 @@ fn thread_pool_serves_by_many_threads(prefix: &str) {
     }
 }
 
-fn heartbeat_gives_up_who_misses_two_pings(prefix: &str) {
+fn heartbeat_disconnects_clients_that_miss_two_pings(prefix: &str) {
     let (mut server, url) = serve(&format!("{prefix}heartbeat"), &[]);
     let began = Instant::now();
     let mut raw = Raw::connect(url.trim_start_matches("ws://").parse().unwrap());
@@ -320,7 +320,7 @@ fn tutorial_chat_client_tells_of_errors(prefix: &str) {
     for line in ["Hello!", "Is anybody here?", "Never mind."] {
         assert_eq!(raw.frame().payload, line.as_bytes());
     }
-    // A frame that no server may send.
+    // A masked frame, which a server must not send.
     raw.send(Frame::text("masked"));
     let (status, stdout, stderr) = client.finish();
     assert!(status.success() && stdout.len() == 1, "{stdout:?}");

@@ -1,4 +1,5 @@
-//! ws-smol over streams of the application: what came with the upgrade, and TLS of futures-rustls, which buffers.
+//! ws-smol over streams of the application: bytes that arrived with the upgrade, and TLS of futures-rustls, which
+//! buffers.
 
 use std::{
     io, mem,
@@ -40,7 +41,7 @@ use ws_tests::{
     wire::{self, Frame},
 };
 
-/// Answers the opening handshake on a stream. What is read behind the request goes to the WebSocket with it.
+/// Answers the opening handshake on a stream. Bytes behind the request go to the WebSocket with the stream.
 async fn upgrade(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     config: Config,
@@ -117,7 +118,7 @@ fn a_message_that_came_with_the_response_is_received() {
     });
 }
 
-/// A stream that is closed only by the second call.
+/// A stream whose close succeeds only at the second call.
 struct SlowToClose {
     stream: Async<TcpStream>,
     begun: bool,
@@ -197,7 +198,7 @@ fn connector() -> TlsConnector {
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth()).into()
 }
 
-/// Serves the next client by TLS of futures-rustls.
+/// Serves the next client with TLS of futures-rustls.
 fn serve<F: Future<Output = Result<(), Error>>>(
     listener: TcpListener,
     config: Config,
@@ -264,7 +265,7 @@ fn a_large_answer_arrives_whole_before_the_close_over_futures_rustls() {
     });
 }
 
-/// A fortieth of the default timeouts, for keepalive and for writing.
+/// Sets the keepalive and write timeouts to a fortieth of the defaults.
 fn impatient() -> Config {
     const SHORT: Duration = Duration::from_millis(500);
     let mut keepalive = Keepalive::default();

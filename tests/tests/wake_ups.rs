@@ -1,4 +1,4 @@
-//! A connection ends at once, whichever thread or task writes its last byte.
+//! A connection ends at once, independent of the thread or task that writes its last byte.
 
 use std::{
     sync::{
@@ -27,14 +27,14 @@ with_both_adapters! {
     closing_a_session_during_broadcasts_takes_no_time_by_tls
 }
 
-/// What an end may take. A wake-up that is missed costs the whole close timeout, which is ten times as long.
+/// Maximum time of an end. A missed wake-up takes the whole close timeout, which is ten times as long.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 fn pairing(adapter: Adapter, secure: bool) -> Pairing {
     Pairing { client: adapter, server: adapter, secure }
 }
 
-/// Reads everything up to a Close, and then the end of the stream, which has to follow at once.
+/// Reads everything up to a Close, and then the end of the stream, which must follow at once.
 fn expect_prompt_end(link: &mut Link) {
     loop {
         let frame = link.frame();
@@ -64,7 +64,7 @@ fn expect_prompt_receive(adapter: Adapter, secure: bool) {
     let sending = thread::spawn(move || sender.send(vec![7; 1 << 20]));
     link.wait_until_full();
     link.write(Frame::close(1000, "").masked().encode());
-    // The receiving end has read it, and waits.
+    // The receiving end has read the message and is waiting.
     link.wait_until_full();
     assert_eq!(link.frame().payload.len(), 1 << 20);
     assert_eq!(link.frame().code_and_reason().0, 1000);
@@ -120,7 +120,7 @@ fn a_session_ends_at_once_when_another_thread_writes_its_last_byte_by_tls(adapte
     expect_prompt_end_of_session(adapter, true);
 }
 
-/// How many connections are closed at the same time, and how often.
+/// Number of connections that are closed at the same time, and number of repetitions.
 const AT_A_TIME: usize = 20;
 const ROUNDS: usize = 25;
 

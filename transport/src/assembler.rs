@@ -1,11 +1,13 @@
+use std::fmt;
+
 use ws_core::{Chunk, Message};
 
-/// Puts a message together from the chunks that it comes in.
-#[derive(Debug, Default)]
+/// Assembles a message from its chunks.
+#[derive(Default)]
 pub struct MessageAssembler(Option<Message<'static>>);
 
 impl MessageAssembler {
-    /// Adds the next chunk, and gives the message if that was its last.
+    /// Adds the next chunk. Returns the message if the chunk is its last one.
     pub fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
         let joined = match (self.0.take(), chunk.payload) {
             (Some(Message::Text(mut text)), Message::Text(more)) => {
@@ -23,5 +25,12 @@ impl MessageAssembler {
         }
         self.0 = Some(joined);
         None
+    }
+}
+
+/// Without the payload.
+impl fmt::Debug for MessageAssembler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageAssembler({} bytes)", self.0.as_ref().map_or(0, Message::len))
     }
 }

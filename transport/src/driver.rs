@@ -1,67 +1,75 @@
-//! The rules that every driver of a connection obeys, without sockets.
+//! The rules that every driver of a connection follows, without sockets.
 
+mod early;
 mod output;
 
-use std::{io, mem};
+use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Timeout, Timestamp};
+use ws_core::{Cause, Connection, Event, ProtocolError, Timeout, Timestamp};
 
-use self::output::Batch;
+use self::{early::Early, output::Batch};
 use crate::{
-    Deadline, Error, ReadSize, RecycledBuffer,
+    Deadline, Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
     tls::{Session, TlsError},
 };
 
-/// A connection, the messages that wait for its peer to read, and, for `wss://`, the TLS session between it and the
-/// network: everything that an adapter decides, and nothing that it does.
+/// A connection, the messages that wait for its peer to read, and, for `wss://`, the TLS session between the
+/// connection and the network. It makes all decisions of an adapter and does no I/O.
 ///
 /// An adapter moves bytes and keeps the clock. In each turn it
 ///
-/// 1. passes input to [`decrypt`](Self::decrypt) and to the connection until that returns no more events, or reports
-///    how the input has ended with [`end_input`](Self::end_input),
-/// 2. calls [`begin_turn`](Self::begin_turn), which may ask for a look at the socket first,
+/// 1. passes input to [`decrypt`](Self::decrypt) and to [`receive`](Self::receive) until it returns no more events, or
+///    reports the end of the input with [`end_input`](Self::end_input),
+/// 2. calls [`begin_turn`](Self::begin_turn), which may require a non-blocking read first,
 /// 3. writes: [`take_output`](Self::take_output) into a buffer of its own, [`written`](Self::written) for each piece
-///    that the network has accepted, [`fail_output`](Self::fail_output) if it is broken,
-/// 4. does what [`next_step`](Self::next_step) returns.
+///    that the network has accepted, [`fail_output`](Self::fail_output) if the network is broken,
+/// 4. carries out the result of [`next_step`](Self::next_step).
 #[derive(Debug)]
 pub struct Driver {
     /// The WebSocket.
     pub connection: Connection,
-    /// Memory for messages that are received.
+    /// Memory for received messages.
     pub recycled: RecycledBuffer,
-    /// How much to read at once.
+    /// Size of the next read.
     pub read_size: ReadSize,
     tls: Option<Box<Session>>,
-    /// Account of the sealed bytes that the adapter holds. Without TLS it stays empty.
+    traffic: Arc<Traffic>,
+    /// Account of the sealed bytes that the adapter holds. Without TLS it remains empty.
     batch: Batch,
     /// Messages that do not fit into the connection's write buffer.
     outbox: Option<Box<Outbox>>,
-    /// How the input has ended, until everything before it was received.
+    /// The end of the input, until all input before it is received.
     input_end: Option<Box<InputEnd>>,
-    /// Whether the socket was looked at since a deadline passed.
+    /// Events that were received for a sender, until the application receives them.
+    early: Option<Box<Early>>,
+    /// `true` if the application receives no more. Early events are dropped then.
+    discards_early: bool,
+    /// Set when the application receives, cleared when it sends.
+    received_since_send: bool,
+    /// `true` if the adapter has read from the socket since a deadline passed.
     caught_up: bool,
-    /// The time that was told last.
+    /// Time that was last reported to the connection.
     told: Timestamp,
     shutdown: Shutdown,
-    /// Whether the application was told of the error that ended the connection.
+    /// `true` if the error that ended the connection was reported to the application.
     reported: bool,
 }
 
-/// How input ends.
+/// The end of the input.
 #[derive(Debug)]
 pub enum InputEnd {
     /// The peer's stream has ended.
     Eof,
     /// Reading failed.
     Failed(io::Error),
-    /// The peer sent `close_notify`: with TLS, that is the end of its stream (RFC 8446 section 6.1).
+    /// The peer sent `close_notify`. With TLS, that is the end of its stream (RFC 8446 section 6.1).
     CloseNotify,
-    /// The peer failed TLS.
+    /// The peer caused a TLS error.
     FailedTls(TlsError),
 }
 
-/// How far the writing direction was shut down.
+/// Progress of shutting down the writing direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shutdown {
     Open,
@@ -72,28 +80,28 @@ enum Shutdown {
     Failed,
 }
 
-/// How a turn begins.
+/// Beginning of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// A deadline has passed. Read what is there without waiting, and begin again: what has come meanwhile counts
-    /// before any silence does.
+    /// A deadline has passed. Read the available input without waiting, and begin the turn again, because input that
+    /// has already arrived takes precedence over silence.
     Look,
-    /// Write, and ask for the next step.
+    /// Write, then call `next_step`.
     Write,
 }
 
-/// What to do next, after everything was written that the network accepts.
+/// The next action, after all output that the network accepts was written.
 #[derive(Debug)]
 pub enum Step {
     /// Receive: the connection has input that it kept.
     Receive,
-    /// Write once more: the last bytes of TLS are to be sent.
+    /// Write once more, because the last bytes of TLS have to be sent.
     Write,
-    /// Shut down the writing direction of the stream. Asked for once.
+    /// Shut down the writing direction of the stream. This step is returned once.
     Shutdown,
-    /// Wait for input if `read`, for room to write if output is left, and not longer than `until`.
+    /// Wait for input if `read` is set, for room to write if output is left, and at most until `until`.
     Wait {
-        /// Whether to read.
+        /// `true` if the adapter has to read.
         read: bool,
         /// The next deadline.
         until: Option<Timestamp>,
@@ -103,19 +111,23 @@ pub enum Step {
 }
 
 impl Driver {
-    /// Creates a driver of a connection, over a TLS session or over none.
+    /// Creates a driver of a connection, with an optional TLS session.
     #[must_use]
     pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
-        // It may have come with the last bytes of the opening handshake.
+        // `close_notify` may have arrived with the last bytes of the opening handshake.
         let closed = tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer());
         Self {
             connection,
             recycled: RecycledBuffer::default(),
             read_size: ReadSize::default(),
             tls,
+            traffic: Arc::default(),
             batch: Batch::default(),
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
+            early: None,
+            discards_early: false,
+            received_since_send: false,
             caught_up: false,
             told: Timestamp::ZERO,
             shutdown: Shutdown::Open,
@@ -128,11 +140,42 @@ impl Driver {
     pub const fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
+
+    /// Returns the counters of the connection.
+    #[must_use]
+    pub const fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
 }
 
 /// Turns.
 impl Driver {
-    /// Appends the plaintext of received bytes to `plain`. An end of the input that they contain takes effect behind it.
+    /// Receives from `input`, as [`Connection::receive`] does, and counts the event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::receive`]. The turns that follow write the rest of the output, with the Close at its end, and
+    /// return the error.
+    #[inline]
+    pub fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, ProtocolError> {
+        if let Some(early) = &mut self.early
+            && let Some(event) = early.pop()
+        {
+            if early.is_empty() {
+                self.early = None;
+            }
+            return Ok(Some(event));
+        }
+        let event = self.connection.receive(input)?;
+        if let Some(event) = &event {
+            self.traffic.received(event);
+            self.received_since_send = true;
+        }
+        Ok(event)
+    }
+
+    /// Appends the plaintext of received bytes to `plain`. An end of the input in these bytes takes effect behind
+    /// that plaintext.
     pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) {
         let Some(tls) = &mut self.tls else { return };
         match tls.decrypt(received, plain) {
@@ -142,26 +185,27 @@ impl Driver {
         }
     }
 
-    /// Reports that the input has ended. The first end counts, and it takes effect when everything before it was
+    /// Reports the end of the input. Only the first report counts, and it takes effect when all input before it is
     /// received.
     pub fn end_input(&mut self, end: InputEnd) {
         self.input_end.get_or_insert_with(|| Box::new(end));
     }
 
-    /// Returns `true` if there may be more to read. An open connection is read although output waits: two peers that
-    /// each waited for the other to read would wait for ever.
+    /// Returns `true` if there may be more to read. An open connection is read even if output waits. Otherwise two
+    /// peers that each wait for the other to read would wait for ever.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         self.input_end.is_none() && self.connection.wants_read()
     }
 
-    /// Begins a turn. All input that was read has to be received before.
+    /// Begins a turn. The connection must have received all input that was read before.
     ///
     /// # Errors
     ///
-    /// Returns how the connection broke, if that has come to light. An alert of TLS may wait to be written.
+    /// Returns the error that broke the connection, when it is detected. A TLS alert may wait to be written.
     pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        if let Some(end) = self.input_end.take()
+        if !self.has_early()
+            && let Some(end) = self.input_end.take()
             && let Err(error) = self.apply_input_end(*end)
         {
             self.report(error)?;
@@ -176,8 +220,8 @@ impl Driver {
         Ok(Turn::Write)
     }
 
-    /// Returns `true` if a deadline has passed. A connection that only wants to know the time, because a ping was written
-    /// for example, asks for the time that was told last.
+    /// Returns `true` if a deadline has passed. A connection that only needs the current time, for example because a
+    /// ping was written, returns the last reported time as its deadline.
     fn is_overdue(&self, now: Timestamp) -> bool {
         self.connection.poll_timeout().is_some_and(|due| self.told < due && due <= now)
     }
@@ -186,19 +230,21 @@ impl Driver {
         self.connection.receive_eof();
         let closure = self.connection.closure();
         let cause = closure.as_ref().map(|closure| closure.cause);
-        // A connection that has failed for another reason ends with that one, see `ended`.
+        // A connection that has failed for another reason ends with that reason. See `ended`.
         let has_failed = matches!(cause, Some(Cause::Protocol(_)));
-        match (end, &self.tls) {
-            // Without a Close and without `close_notify`, somebody on the way may have cut the stream.
-            (InputEnd::Eof, Some(tls)) if cause == Some(Cause::Eof) => Ok(tls.end()?),
-            (InputEnd::Eof | InputEnd::CloseNotify, _) => Ok(()),
-            (InputEnd::Failed(error), _) => {
+        match end {
+            // Without a Close the connection is disconnected, with TLS as without: `close_notify` makes no
+            // difference, because a truncated message is not delivered.
+            InputEnd::Eof | InputEnd::CloseNotify => Ok(()),
+            // A TLS stream of the application reports an end without `close_notify` by this kind.
+            InputEnd::Failed(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            InputEnd::Failed(error) => {
                 self.fail_output();
-                // After a Close it is no more than the end of the stream.
+                // After a Close it is only the end of the stream.
                 if has_failed || cause == Some(Cause::Close) { Ok(()) } else { Err(error.into()) }
             }
-            (InputEnd::FailedTls(error), _) => {
-                // The session still has an alert to send, which tells the peer why.
+            InputEnd::FailedTls(error) => {
+                // The session still has an alert to send, which informs the peer of the reason.
                 self.connection.discard_output();
                 let was_clean = closure.is_some_and(|closure| closure.clean);
                 if has_failed || was_clean { Ok(()) } else { Err(error.into()) }
@@ -206,7 +252,7 @@ impl Driver {
         }
     }
 
-    /// Returns what to do next, after output was written as far as the network accepts it. An error in [`Step::End`] is
+    /// Returns the next step, after all output that the network accepts was written. An error in [`Step::End`] is
     /// returned once.
     pub fn next_step(&mut self) -> Step {
         match self.next_step_before_end() {
@@ -215,19 +261,19 @@ impl Driver {
         }
     }
 
-    /// Returns what to do next, or `None` if the application need not wait any longer.
+    /// Returns the next step, or `None` if the application does not have to wait any longer.
     fn next_step_before_end(&mut self) -> Option<Step> {
-        // A connection whose output was just written wants to know the time once more, and no turn is needed for that.
+        // After its output was written, a connection needs the time once more, and that does not require a turn.
         if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
             self.connection.handle_timeout(self.told);
         }
-        if self.connection.wants_receive() {
+        if self.connection.wants_receive() || self.has_early() {
             return Some(Step::Receive);
         }
         if let Some(step) = self.next_shutdown_step() {
             return Some(step);
         }
-        // A server's application need not wait until the client has closed its side, see `next_drain_step`.
+        // A server's application does not have to wait until the client has closed its side. See `next_drain_step`.
         let nothing_left = self.shutdown != Shutdown::Open && self.connection.wants_shutdown();
         if nothing_left || self.connection.is_finished() {
             return None;
@@ -235,9 +281,9 @@ impl Driver {
         Some(Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() })
     }
 
-    /// As [`next_step`](Self::next_step), after the application has seen the end of the connection: waits until the
-    /// peer has closed its side, so that no reset overtakes the last bytes that were written. What still comes is
-    /// dropped, and no error is reported.
+    /// Works as [`next_step`](Self::next_step), after the application has received the end of the connection. It
+    /// waits until the peer has closed its side, so that no reset overtakes the last written bytes. Input that still
+    /// arrives is dropped, and no error is reported.
     pub fn next_drain_step(&mut self) -> Step {
         match self.next_step_before_end() {
             Some(step) => step,
@@ -248,8 +294,8 @@ impl Driver {
         }
     }
 
-    /// Returns the next step of shutting down the writing direction, if there is one: [`Step::Write`], [`Step::Shutdown`],
-    /// or [`Step::Wait`] for the last bytes of TLS.
+    /// Returns the next step of shutting down the writing direction, if there is one: [`Step::Write`],
+    /// [`Step::Shutdown`], or [`Step::Wait`] for the last bytes of TLS.
     pub fn next_shutdown_step(&mut self) -> Option<Step> {
         let finished = self.connection.is_finished();
         let is_over = matches!(self.shutdown, Shutdown::Done | Shutdown::Failed);
@@ -261,7 +307,7 @@ impl Driver {
             self.shutdown = Shutdown::Notified;
             return Some(Step::Write);
         }
-        // When nothing is waited for any more, not for room to write either.
+        // When the connection waits for nothing more, it does not wait for room to write either.
         let is_written = self.batch.is_written() && self.tls.as_ref().is_none_or(|tls| !tls.wants_write());
         if !finished && !is_written {
             return Some(Step::Wait { read: self.wants_read(), until: self.connection.poll_timeout() });
@@ -270,7 +316,7 @@ impl Driver {
         Some(Step::Shutdown)
     }
 
-    /// Returns what it means for a sender that its output was dropped.
+    /// Returns the error for the sender of dropped output.
     #[must_use]
     pub fn lost_output(&self) -> Error {
         let Some(closure) = self.connection.closure() else { return Error::Timeout(Deadline::Write) };
@@ -281,13 +327,16 @@ impl Driver {
         }
     }
 
-    /// Returns how the connection has ended for the application that waits for a message. This is the one place with
-    /// the rule: the end is no error if it is [normal](ws_core::Closure::is_normal). An error is returned once.
+    /// Returns the end of the connection as a result for the application that waits for a message. This method is the
+    /// only place with the rule: the end is not an error if it is [normal](ws_core::Closure::is_normal). An error is
+    /// returned once.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Protocol`] if the peer broke a rule, [`Error::Closed`] if one of both applications ended the
-    /// connection in an abnormal way, such as by a Close with 1011, and otherwise [`Error::Disconnected`].
+    /// - Returns [`Error::Protocol`] if the peer violated the protocol.
+    /// - Returns [`Error::Closed`] if one of both applications ended the connection in an abnormal way, such as by a
+    ///   Close with 1011.
+    /// - Returns [`Error::Disconnected`] for every other abnormal end.
     pub fn ended(&mut self) -> Result<(), Error> {
         match self.connection.closure() {
             Some(closure) if !closure.is_normal() => self.report(Error::of_end(closure)),
@@ -295,12 +344,12 @@ impl Driver {
         }
     }
 
-    /// Passes on the error that has ended the connection. The application is told once: a loop that ignores errors must
-    /// come to an end.
+    /// Passes on the error that has ended the connection. The error is reported to the application once, so that a
+    /// loop that ignores errors ends.
     ///
     /// # Errors
     ///
-    /// Returns `error` at the first call, and no other at any later call.
+    /// Returns `error` at the first call, and no error at any later call.
     pub fn report(&mut self, error: Error) -> Result<(), Error> {
         if mem::replace(&mut self.reported, true) { Ok(()) } else { Err(error) }
     }

@@ -11,14 +11,14 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{Deadline, Error};
+use crate::{AddressFailures, Deadline, Error, ListeningSocket};
 
-/// How a client's sockets are made.
+/// Options of a client's sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
-    /// How long to try, all addresses together.
+    /// Maximum duration of connecting, for all addresses together.
     pub timeout: Duration,
-    /// The address to connect from.
+    /// Local address to connect from.
     pub local_address: Option<SocketAddr>,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
@@ -34,12 +34,18 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// A socket that is ready to connect to `address`.
+    /// Creates a socket that is ready to connect to `address`.
     ///
     /// # Errors
     ///
-    /// There are no more sockets, or the local address cannot be had.
+    /// Returns an error if no more sockets are available, or if the local address is of the other address family or is not
+    /// available.
     pub fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let other_family = |local: &SocketAddr| local.is_ipv4() != address.is_ipv4();
+        if let Some(local) = self.local_address.filter(other_family) {
+            let text = format!("the client's local address {local} is of the other family (IPv4 or IPv6)");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(local) = self.local_address {
             socket.bind(&local.into())?;
@@ -51,20 +57,18 @@ impl ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full, not
-    /// longer than the timeout.
+    /// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full, at most
+    /// for the timeout.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Timeout`] with [`Deadline::Connect`] if the backlog is full until the timeout, and [`Error::Io`]
-    /// if the server cannot be reached.
+    /// Returns [`Error::Timeout`] with [`Deadline::Connect`] if the backlog is full until the timeout, and the error of
+    /// [`Error::of_connect`] if the server cannot be reached.
     pub fn connect_unix(&self, path: &Path) -> Result<Socket, Error> {
-        let describe = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot connect to {}: {error}", path.display()))
-        };
+        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
         let address = SockAddr::unix(path).map_err(describe)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // On Linux, `connect` waits for room in the backlog as long as the send timeout says. Zero would be no limit.
+        // On Linux, `connect` waits for room in the backlog until the send timeout. Zero would be no limit.
         socket.set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))?;
         match socket.connect(&address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -77,39 +81,41 @@ impl ConnectOptions {
     }
 }
 
-/// Default of `TCP_NOTSENT_LOWAT`, in bytes. Without a limit the operating system takes megabytes ahead of a slow peer and
-/// then nothing for many seconds, which hides that the peer reads. With it, a peer that reads 100 KB/s is seen to do so
-/// every 4 seconds instead of every 14. With 128 KiB it would be every 2 seconds, for a tenth more CPU time per message of
-/// 1 MiB.
+/// Default of `TCP_NOTSENT_LOWAT`, in bytes. Without a limit the operating system accepts megabytes ahead of a slow
+/// peer and then nothing for many seconds, which hides that the peer reads. With the limit, progress of a peer that
+/// reads 100 KB/s shows every 4 seconds instead of every 14. With 128 KiB it would show every 2 seconds, for a tenth
+/// more CPU time per message of 1 MiB.
 const NOTSENT_LOWAT: u32 = 512 << 10;
 
-/// Limits how many bytes a TCP socket takes that it cannot send yet. It is a hint: not all systems and sockets know it.
+/// Limits the number of unsent bytes that a TCP socket accepts. It is a hint, because not all systems and sockets
+/// support it.
 fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Some(bytes) = bytes {
-        // It fails for a Unix-domain socket, which holds little anyway.
+        // It fails for a Unix-domain socket, which has a small buffer anyway.
         let _ = socket.set_tcp_notsent_lowat(bytes);
     }
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
     let _ = (socket, bytes);
 }
 
-/// How a server's listening socket is made.
+/// Options of a server's listening socket.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
-    /// How many connections may wait to be accepted; 1,024. The system may allow fewer.
+    /// Maximum number of connections that wait to be accepted, 1 or more. The operating system may allow fewer. Default:
+    /// 1,024.
     pub backlog: i32,
-    /// Whether an address may be listened on again while connections of an earlier server linger
-    /// (`SO_REUSEADDR`); yes by default.
+    /// `SO_REUSEADDR`: if `true`, a server can listen on an address while connections of an earlier server linger.
+    /// Default: `true`.
     pub reuse_address: bool,
-    /// Whether several servers may share an address, and the system spreads clients over them
-    /// (`SO_REUSEPORT`); no by default.
+    /// `SO_REUSEPORT`: if `true`, several servers can share an address, and the operating system distributes clients
+    /// over them. Default: `false`.
     pub reuse_port: bool,
-    /// `TCP_NODELAY` of the connections that are accepted; yes by default.
+    /// `TCP_NODELAY` of accepted connections. Default: `true`.
     pub nodelay: bool,
-    /// `TCP_NOTSENT_LOWAT` of the connections that are accepted, on Linux: how many bytes the operating system takes that
-    /// it cannot send yet. A small value shows early whether a slow peer reads, and keeps little old data ahead of new
-    /// messages; a large one saves wake-ups. `None`: no limit. Default: 512 KiB.
+    /// `TCP_NOTSENT_LOWAT` of accepted connections on Linux: maximum number of unsent bytes that the operating system
+    /// accepts. A small value shows early that a slow peer reads, and keeps little old data ahead of new messages. A
+    /// large value saves wake-ups. `None`: no limit. Default: 512 KiB.
     pub notsent_lowat: Option<u32>,
 }
 
@@ -131,22 +137,37 @@ impl ListenOptions {
         limit_unsent(listener, self.notsent_lowat);
     }
 
-    /// Listens on the first of the addresses that can be had.
+    /// Listens on the first available address. A name such as `localhost` may have several.
     ///
     /// # Errors
     ///
-    /// None can; with the last reason.
-    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<Socket> {
-        let mut last_error = io::Error::new(io::ErrorKind::NotFound, "there is no address to listen on");
+    /// Returns an error with the reason for each address if none is available, or if an option is invalid.
+    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<ListeningSocket> {
+        self.check()?;
+        let mut failures = AddressFailures::new("listen on");
         for address in addresses.to_socket_addrs()? {
             match self.listen_on(address) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => {
-                    last_error = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-                }
+                Ok(socket) => return Ok(ListeningSocket::new(socket)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(last_error)
+        Err(failures.into_error(|| "the server has no address to listen on".into()))
+    }
+
+    /// Returns an error if no server can mean these options.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind `InvalidInput` that names the option.
+    pub fn check(&self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if self.backlog < 1 {
+            return invalid(format!("the server's backlog is {}: it must be 1 or more", self.backlog));
+        }
+        if self.notsent_lowat == Some(0) {
+            return invalid("the server's notsent_lowat is 0 bytes: set it to `None` for no limit".into());
+        }
+        Ok(())
     }
 
     fn listen_on(&self, address: SocketAddr) -> io::Result<Socket> {
@@ -160,27 +181,27 @@ impl ListenOptions {
         Ok(socket)
     }
 
-    /// Listens on a Unix-domain socket at this path, which must not exist.
+    /// Listens on a Unix-domain socket at this path. The file is removed when the socket is closed. A stale file, the
+    /// socket of a process that has ended, is replaced.
     ///
     /// # Errors
     ///
-    /// The path exists or cannot be made.
-    pub fn listen_unix(&self, path: &Path) -> io::Result<Socket> {
-        let describe = |error: io::Error| {
+    /// Returns an error if another process listens on the path, if the path names a file that is not a socket, or if
+    /// the file cannot be created.
+    pub fn listen_unix(&self, path: &Path) -> io::Result<ListeningSocket> {
+        self.check()?;
+        ListeningSocket::bind_path(path, self.backlog).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-        };
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path).map_err(describe)?).map_err(describe)?;
-        socket.listen(self.backlog)?;
-        Ok(socket)
+        })
     }
 }
 
-/// Begins to connect, without waiting. When the socket can be written to, it has, or has an error to take.
+/// Begins to connect, without waiting. The attempt is complete when the socket is writable: it is connected, or has a
+/// pending error.
 ///
 /// # Errors
 ///
-/// It cannot even begin.
+/// Returns an error if the attempt cannot begin.
 pub fn begin_connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
@@ -189,7 +210,7 @@ pub fn begin_connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// Writes as many of these bytes to a socket as it takes at once. `Ok(None)` means that it takes none.
+/// Writes as many of these bytes to a socket as it accepts at once. Returns `Ok(None)` if it accepts none.
 ///
 /// # Errors
 ///
@@ -197,7 +218,7 @@ pub fn begin_connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
 pub fn write_now(socket: &Socket, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
-        // The kernel takes one slice faster than a list of one.
+        // The kernel handles one slice faster than a list of one slice.
         let written = match slices {
             [slice] => send(socket, slice, flags),
             slices => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags),

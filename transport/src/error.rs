@@ -1,53 +1,123 @@
 use std::{error, fmt, io};
 
 use ws_core::{
-    Cause, Closure, HandshakeError, ProtocolError, RouteError, SendError, Side, Timeout, UrlError,
+    Cause, CloseCode, Closure, HandshakeError, ProtocolError, RouteError, SendError, Side, Timeout, UrlError,
 };
 
 use crate::tls::TlsError;
 
-/// What can go wrong with a WebSocket.
+/// An error of a WebSocket connection, client or server.
+///
+/// The same cause is the same variant in both adapters. Displayed, an error is one complete line: the problem, the side
+/// that caused it, and the remedy. [`source`](error::Error::source) therefore returns only a cause whose text is not in
+/// that line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused: to resolve, connect, listen, read or write.
+    /// The operating system returned an error while resolving, connecting, listening, reading or writing.
     Io(io::Error),
-    /// The text is not the address of a WebSocket.
+    /// The text is not a WebSocket URL.
     Url(UrlError),
     /// A route cannot be added.
     Route(RouteError),
-    /// The opening handshake failed. [`HandshakeError::Refused`] holds the server's response.
+    /// The opening handshake failed. [`HandshakeError::Refused`] contains the server's response.
     Handshake(HandshakeError),
-    /// The peer broke a rule of the protocol; it was told so, and the connection is closed.
+    /// The peer violated the protocol. A Close with the reason was sent, and the connection is closed.
     Protocol(ProtocolError),
-    /// What was to be sent cannot be sent; the connection is as it was.
+    /// The message cannot be sent. The connection is unchanged.
     Send(SendError),
-    /// The connection is closing or closed. For a sender: nothing can be sent. For a receiver: the end is not
-    /// [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this application
-    /// has failed the connection.
+    /// The connection is closing or closed. For a sender, no more messages can be sent. For a receiver, the end is
+    /// not [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this
+    /// application has failed the connection.
     Closed(Closure),
-    /// The connection ended without a complete closing handshake: the stream broke off, or the peer fell silent.
+    /// The connection ended without a complete closing handshake: the stream broke off, or the peer stopped answering.
+    /// Over TLS, a missing `close_notify` makes no difference: a truncated message is never delivered, and the missing
+    /// Close shows that more messages may be missing.
     Disconnected(Closure),
     /// A deadline passed.
     Timeout(Deadline),
-    /// TLS could not be set up, or the peer failed it.
+    /// TLS could not be set up, or the peer caused a TLS error.
     Tls(TlsError),
 }
 
-/// The deadlines that the adapter keeps, beside those of the protocol.
+/// The deadlines that the adapter checks, in addition to those of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deadline {
-    /// No connection was made within the connect timeout.
+    /// No connection was established within the connect timeout.
     Connect,
-    /// No message came within the read timeout. The connection is as it was.
+    /// No message arrived within the read timeout. The connection is unchanged.
     Read,
-    /// The peer did not take what was written within the write timeout. The connection is closed.
+    /// The peer did not accept the output within the write timeout. The connection is closed.
     Write,
 }
 
 impl Error {
-    /// Returns the error for a connection whose end is not [normal](Closure::is_normal).
+    /// Returns `true` if a client that connects again later may succeed without any change:
+    ///
+    /// - [`Io`](Self::Io): any error of the operating system, such as a refused connection or a host name that cannot be
+    ///   resolved,
+    /// - [`Timeout`](Self::Timeout),
+    /// - [`Disconnected`](Self::Disconnected),
+    /// - [`Handshake`](Self::Handshake), if [`HandshakeError::is_transient`] returns `true`: a timeout, an early end of the
+    ///   stream, or HTTP 500, 502, 503 or 504,
+    /// - [`Closed`](Self::Closed) by the peer with a code of the same meaning: 1001 (going away), 1011 (internal error), 1012
+    ///   (service restart), 1013 (try again later) or 1014 (bad gateway).
+    ///
+    /// ```
+    /// use ws_transport::{Deadline, Error};
+    ///
+    /// assert!(Error::Timeout(Deadline::Connect).is_transient());
+    /// assert!(!Error::Url(ws_core::UrlError::Scheme).is_transient());
+    /// ```
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        // Without a wildcard, so that each new error is decided.
+        match self {
+            Self::Io(_) | Self::Timeout(_) | Self::Disconnected(_) => true,
+            Self::Handshake(error) => error.is_transient(),
+            Self::Closed(closure) => is_transient_close(closure),
+            Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) | Self::Tls(_) => false,
+        }
+    }
+
+    /// Returns the error of a host name that cannot be resolved.
+    #[must_use]
+    pub fn of_resolve(host: &str, error: &io::Error) -> Self {
+        io::Error::new(error.kind(), format!("cannot resolve the host {host:?} of the URL: {error}")).into()
+    }
+
+    /// Returns the error of a host name that has no address.
+    #[must_use]
+    pub fn of_no_address(host: &str) -> Self {
+        io::Error::new(io::ErrorKind::NotFound, format!("the host {host:?} of the URL has no address")).into()
+    }
+
+    /// Returns the error of an address, or the path of a Unix-domain socket, that cannot be connected to. If the operating
+    /// system has given up waiting, that is a connect timeout too. A connection that is reset was accepted before, so that
+    /// its stream has ended during the opening handshake.
+    #[must_use]
+    pub fn of_connect(address: impl fmt::Display, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout(Deadline::Connect),
+            _ if is_end_of_stream(error.kind()) => Self::Handshake(HandshakeError::Eof),
+            kind => io::Error::new(kind, format!("cannot connect to {address}: {error}")).into(),
+        }
+    }
+
+    /// Returns the error of an opening handshake whose stream failed with `failed`, where `at_end` is the error that an end
+    /// of the stream would be there. A server that closes while the client sends resets the stream, and a server that
+    /// refuses may not wait for the whole request, so that a reset is the end of the stream.
+    #[must_use]
+    pub fn of_opening(failed: Self, at_end: HandshakeError) -> Self {
+        match (failed, at_end) {
+            (Self::Io(error), HandshakeError::Eof) if !is_end_of_stream(error.kind()) => Self::Io(error),
+            (Self::Io(_), at_end) => Self::Handshake(at_end),
+            (failed, _) => failed,
+        }
+    }
+
+    /// Returns the error for a connection that did not end [normally](Closure::is_normal).
     #[must_use]
     pub fn of_end(closure: Closure) -> Self {
         match (closure.cause, closure.initiator) {
@@ -57,8 +127,8 @@ impl Error {
         }
     }
 
-    /// Returns the result of `close`, from the result of receiving to the end. That the peer has closed too, or does not
-    /// answer in time, is no error of `close`.
+    /// Returns the result of `close`, from the result of receiving until the end. It is not an error of `close` if
+    /// the peer has closed too, or does not answer in time.
     ///
     /// # Errors
     ///
@@ -76,6 +146,29 @@ impl Error {
     }
 }
 
+/// Returns `true` if the peer has closed because of a state that may pass.
+fn is_transient_close(closure: &Closure) -> bool {
+    const TRANSIENT: [CloseCode; 5] = [
+        CloseCode::GOING_AWAY,
+        CloseCode::INTERNAL_ERROR,
+        CloseCode::SERVICE_RESTART,
+        CloseCode::TRY_AGAIN_LATER,
+        CloseCode::BAD_GATEWAY,
+    ];
+    closure.cause == Cause::Close && closure.initiator == Side::Remote && TRANSIENT.contains(&closure.code)
+}
+
+/// Returns `true` if the peer has closed the stream, orderly or not.
+pub(crate) const fn is_end_of_stream(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero,
+    };
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof | WriteZero
+    )
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,11 +180,11 @@ impl fmt::Display for Error {
             Self::Send(error) => error.fmt(f),
             Self::Closed(closure) | Self::Disconnected(closure) => write!(f, "the connection was {closure}"),
             Self::Timeout(Deadline::Connect) => {
-                f.write_str("no connection was made within the connect timeout")
+                f.write_str("the server did not accept the connection within connect_timeout")
             }
-            Self::Timeout(Deadline::Read) => f.write_str("no message came within the read timeout"),
+            Self::Timeout(Deadline::Read) => f.write_str("the peer sent no message within read_timeout"),
             Self::Timeout(Deadline::Write) => {
-                f.write_str("the peer did not take what was sent within the write timeout")
+                f.write_str("the peer did not read what was sent to it within write_timeout")
             }
             Self::Tls(error) => error.fmt(f),
         }
@@ -100,15 +193,16 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        // The text of the inner error is part of this one, and a report of the chain would print it twice.
         match self {
-            Self::Io(error) => Some(error),
-            Self::Url(error) => Some(error),
-            Self::Route(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Protocol(error) => Some(error),
-            Self::Tls(error) => Some(error),
-            Self::Send(error) => Some(error),
-            _ => None,
+            Self::Io(error) => error.source(),
+            Self::Url(error) => error.source(),
+            Self::Route(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+            Self::Protocol(error) => error.source(),
+            Self::Tls(error) => error.source(),
+            Self::Send(error) => error.source(),
+            Self::Closed(_) | Self::Disconnected(_) | Self::Timeout(_) => None,
         }
     }
 }

@@ -1,33 +1,45 @@
 #![forbid(unsafe_code)]
-//! What the blocking and the async adapter share below the WebSocket protocol: TLS, socket options, the
-//! clock, errors. The adapters export what is of use to applications.
+//! Code below the WebSocket protocol that the blocking and the async adapter share: TLS, socket options, the clock
+//! and errors. The adapters re-export the parts that applications need.
 
+mod addresses;
 mod assembler;
 mod clock;
 mod driver;
 mod endpoint;
 mod error;
+mod failures;
+mod listening;
 mod outbox;
 mod read_size;
 mod recycled;
 mod response;
 pub mod tls;
+mod traffic;
 
+pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::{Deadline, Error};
+pub use failures::AddressFailures;
+pub use listening::{ListeningSocket, accept_failure};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use traffic::{Counter, Traffic};
 
-/// 32 random bytes from the operating system, for a client's nonce and masking keys.
+/// Time between the drop of all handles of a server's connection by its handler and the close of the connection by the
+/// library. A handler also drops its handles when it returns, and only its result determines the close code.
+pub const DROP_GRACE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Returns 32 random bytes from the operating system, for a client's nonce and masking keys.
 ///
 /// # Errors
 ///
-/// The operating system has none to give.
+/// Returns an error if the operating system provides no random bytes.
 pub fn seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(std::io::Error::from)?;

@@ -1,26 +1,26 @@
-//! Messages that wait for a peer which reads more slowly than they come.
+//! Messages that wait for a slow peer.
 
 use std::{collections::VecDeque, fmt};
 
 use ws_core::{Connection, Message, PreparedMessage, SendError};
 
-/// How much may wait for a session whose peer reads slowly, beyond what its write buffer and the operating
-/// system hold, and what happens to more.
+/// Limits of the messages that wait for a session with a slow peer, in addition to its write buffer and the
+/// buffers of the operating system, and the policy for further messages.
 ///
 /// ```
 /// use ws_transport::{Backlog, Overflow};
 ///
-/// // For prices, where only the last counts:
+/// // For prices, of which only the latest matters:
 /// let backlog = Backlog { overflow: Overflow::KeepLatest, ..Backlog::default() };
 /// assert_eq!((backlog.messages, backlog.bytes), (256, 1 << 20));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The most messages that wait; 256.
+    /// Maximum number of waiting messages. Default: 256.
     pub messages: usize,
-    /// The most bytes of payload that wait; 1 MiB. A single message may have more.
+    /// Maximum size of the waiting payloads in bytes. A single message may be larger. Default: 1 MiB.
     pub bytes: usize,
-    /// What happens when a message finds no room; the session is disconnected.
+    /// Policy for a message that does not fit. Default: disconnect the session.
     pub overflow: Overflow,
 }
 
@@ -30,18 +30,18 @@ impl Default for Backlog {
     }
 }
 
-/// What happens when a message finds no room among those that wait.
+/// The policy for a message that does not fit into the send queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The session is closed with 1013 (try again later), so that a peer which is connected misses nothing.
+    /// The session is closed with 1013 (try again later), so that a connected peer never misses a message.
     #[default]
     Disconnect,
-    /// The messages that wait longest make room.
+    /// The oldest waiting messages are dropped to make room.
     DropOldest,
     /// The message is dropped.
     DropNewest,
-    /// Only the latest message waits; it replaces the one before, room or not.
+    /// Only the latest message waits. It replaces the previous one even if there is room.
     KeepLatest,
 }
 
@@ -49,30 +49,30 @@ pub enum Overflow {
 pub struct Outgoing<'m> {
     /// The message.
     pub payload: Payload<'m>,
-    /// Bounds of the messages that wait. Called only if this one has to.
+    /// Limits of the waiting messages. It is called only if this message has to wait.
     pub backlog: &'m dyn Fn() -> Backlog,
-    /// What happens where there is no room for it.
+    /// Policy for this message when the queue is full.
     pub kind: OutgoingKind,
 }
 
-/// What happens to a message for which there is no room.
+/// The policy for a message when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingKind {
-    /// What [`Backlog::overflow`] says.
+    /// [`Backlog::overflow`] applies.
     Send,
     /// It is refused.
     TrySend,
-    /// It is queued all the same, and nothing more is received until it was written: the answer to a received message. It
-    /// may wait for the end of the batch.
+    /// It is queued regardless of the limits, and no more input is received until it is written. This is for the
+    /// answer to a received message. It may wait for the end of the batch.
     Reply,
 }
 
-/// Whether the network accepts output at the moment.
+/// State of the network: it accepts or refuses output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// It does, as far as is known.
+    /// No refusal is known.
     Accepts,
-    /// It has refused some.
+    /// It has refused some output.
     Refuses,
 }
 
@@ -90,12 +90,12 @@ impl fmt::Debug for Outgoing<'_> {
 pub enum Payload<'m> {
     /// A message for one session.
     Message(Message<'m>),
-    /// A message that goes to other sessions as well.
+    /// A broadcast message, which other sessions receive as well.
     Prepared(&'m PreparedMessage),
 }
 
 impl Payload<'_> {
-    /// Returns its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -104,7 +104,7 @@ impl Payload<'_> {
         }
     }
 
-    /// Returns `true` if it has no bytes.
+    /// Returns `true` if the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -132,27 +132,38 @@ impl Payload<'_> {
     }
 }
 
-/// What became of an [`Outgoing`].
+/// The result of sending an [`Outgoing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendOutcome {
     /// Number of messages that were dropped, this one or others.
     pub dropped: usize,
-    /// Whether these are the first since the peer last kept up.
+    /// `true` if these are the first dropped messages since the peer last kept up.
     pub lagging: bool,
-    /// Whether the session was closed because of it.
+    /// `true` if this message caused the session to be closed.
     pub disconnected: bool,
 }
 
-/// There was no room, and none was to be made.
+/// The error for a message that a full queue refuses.
 #[derive(Debug)]
 pub(crate) struct Full;
 
-/// Messages that wait. Created for the first of them, and dropped with the last.
-#[derive(Debug, Default)]
+/// Waiting messages. The outbox is created for the first of them, and dropped with the last one.
+#[derive(Default)]
 pub(crate) struct Outbox {
     messages: VecDeque<PreparedMessage>,
     bytes: usize,
     lagging: bool,
+}
+
+/// Without the messages.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("messages", &self.messages.len())
+            .field("bytes", &self.bytes)
+            .field("lagging", &self.lagging)
+            .finish()
+    }
 }
 
 impl Outbox {
@@ -199,7 +210,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Drops the message that waits longest. Returns `false` if there is none.
+    /// Drops the oldest waiting message. Returns `false` if the queue is empty.
     fn drop_oldest(&mut self) -> bool {
         let oldest = self.messages.pop_front();
         self.bytes -= oldest.as_ref().map_or(0, PreparedMessage::len);
@@ -217,7 +228,7 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    /// Pushes messages of these lengths and gives what waits then, and what became of each push.
+    /// Pushes messages of these lengths. Returns the waiting messages and the outcome of each push.
     fn push_all(backlog: Backlog, lengths: &[usize]) -> (Vec<usize>, Vec<SendOutcome>) {
         let mut outbox = Outbox::default();
         let push = |&len: &usize| outbox.push(PreparedMessage::new(vec![0; len]), backlog, false).unwrap();

@@ -2,44 +2,44 @@ use std::borrow::Cow;
 
 use ws_core::Message;
 
-/// How much is read at once. Of a message that is likely to be large, judging by the last one, only the header is:
-/// then the payload can be read to where it is put together.
+/// The size of the next read. If the last message was large, the next read takes only a header, so that the payload
+/// of a large message can be read directly into the memory where it is assembled.
 #[derive(Debug, Default)]
 pub enum ReadSize {
     /// As much as there is room for.
     #[default]
     All,
-    /// No more than a header, because a large message is likely to come.
+    /// Only a header, because a large message is likely to arrive.
     Header,
     /// As much as there is room for, during a message of which a part was read in place.
     InPlace,
 }
 
 impl ReadSize {
-    /// The least that is worth a system call more, in bytes.
+    /// Minimum size in bytes of a message for which an additional system call is worthwhile.
     const LARGE: usize = 32 << 10;
-    /// A header with a long length and a masking key (RFC 6455 section 5.2), in bytes.
+    /// Size in bytes of a header with a long length and a masking key (RFC 6455 section 5.2).
     const HEADER: usize = 14;
 
-    /// How many bytes the next read takes, where there is room for so many.
+    /// Returns the maximum size of the next read, if the buffer has this much room.
     #[must_use]
     pub fn most(&self, room: usize) -> usize {
         if matches!(self, Self::Header) { room.min(Self::HEADER) } else { room }
     }
 
-    /// Notes that something was read.
+    /// Records that input was read.
     pub const fn read(&mut self) {
         if matches!(self, Self::Header) {
             *self = Self::All;
         }
     }
 
-    /// Notes that a part of a message was read in place.
+    /// Records that a part of a message was read in place.
     pub const fn read_in_place(&mut self) {
         *self = Self::InPlace;
     }
 
-    /// Notes what was received.
+    /// Records that a message was received.
     #[inline]
     pub fn received(&mut self, message: &Message<'_>) {
         let was_in_place = matches!(self, Self::InPlace);

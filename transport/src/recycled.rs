@@ -1,14 +1,14 @@
-use std::{borrow::Cow, mem};
+use std::{borrow::Cow, fmt, mem};
 
 use ws_core::Message;
 
-/// The memory of a small message that was sent, for the next one that is received: a loop that answers what it
-/// receives does not allocate.
-#[derive(Debug, Default)]
+/// The memory of a small message that was sent, for the next received message. So a loop that answers each received
+/// message does not allocate.
+#[derive(Default)]
 pub struct RecycledBuffer(Vec<u8>);
 
 impl RecycledBuffer {
-    /// The most that is kept, in bytes. Larger messages cost more to copy than to allocate.
+    /// Maximum size in bytes of the kept memory. Larger messages cost more to copy than to allocate.
     pub const MAX_LEN: usize = 1024;
 
     #[inline]
@@ -16,7 +16,7 @@ impl RecycledBuffer {
         self.0 = memory;
     }
 
-    /// The same message, owning its payload.
+    /// Converts the message into one that owns its payload.
     #[inline]
     pub fn own(&mut self, message: Message<'_>) -> Message<'static> {
         match message {
@@ -34,7 +34,7 @@ impl RecycledBuffer {
         }
     }
 
-    /// Gives the memory back, for a connection that waits.
+    /// Frees the memory, for a connection that waits.
     pub fn release(&mut self) {
         self.0 = Vec::new();
     }
@@ -44,5 +44,12 @@ impl RecycledBuffer {
         let mut memory = mem::take(&mut self.0);
         memory.clear();
         memory
+    }
+}
+
+/// Without the bytes, which are those of a message that was sent.
+impl fmt::Debug for RecycledBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecycledBuffer({} bytes)", self.0.capacity())
     }
 }

@@ -1,13 +1,13 @@
-//! Deadlines of responses that open no WebSocket.
+//! Deadlines of responses that do not open a WebSocket.
 
 use std::time::Duration;
 
-/// The lowest rate at which a response is sent, in bytes per second. A client that reads more slowly is given up.
+/// Minimum rate of sending a response, in bytes per second. The connection to a slower client is dropped.
 const MIN_RATE: usize = 16 << 10;
 
-/// Returns how long a response of this many bytes may take, from its first byte to the end of the client's stream: the
-/// close timeout, and the time that it takes at 16 KiB per second. So a client that does not read holds a connection no
-/// longer than one that reads slowly, whatever the size of the page.
+/// Returns the maximum duration of a response of this size, from its first byte to the end of the client's stream. It
+/// is the close timeout plus the time that the response takes at 16 KiB per second. So a client that does not read
+/// holds a connection no longer than one that reads slowly, regardless of the size of the page.
 #[must_use]
 pub fn response_timeout(bytes: usize, close_timeout: Duration) -> Duration {
     let seconds = (bytes / MIN_RATE) as u64;

@@ -1,4 +1,4 @@
-//! An echo server: a thread for each connection, and a driver that is correct whatever the peer does.
+//! An echo server with one thread for each connection. Its driver is correct for any behaviour of the peer.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -18,7 +18,7 @@ use ws_core::{
 /// Drives a connection over a non-blocking socket until it has ended.
 pub(crate) fn drive(connection: &mut Connection, mut socket: &TcpStream, epoch: Instant) -> io::Result<()> {
     let now = || Timestamp::from(epoch.elapsed());
-    let mut buffer = vec![0; 64 * 1024]; // a thread can share it between all its connections
+    let mut buffer = vec![0; 64 * 1024]; // one buffer can serve all connections of a thread
     let mut is_shut_down = false;
     loop {
         // Read, and receive. After a pause, `receive` also returns the events in the input that it kept.
@@ -31,7 +31,7 @@ pub(crate) fn drive(connection: &mut Connection, mut socket: &TcpStream, epoch: 
             }
         }
         answer(connection, &mut buffer[..read]);
-        // Tell the time, once everything that came was passed on.
+        // Report the time, after all received input was passed on.
         connection.handle_timeout(now());
         // Write as much as the socket accepts.
         while connection.wants_write() {
@@ -45,15 +45,15 @@ pub(crate) fn drive(connection: &mut Connection, mut socket: &TcpStream, epoch: 
                 }
             }
         }
-        // End: close this direction once, and the socket when the peer has closed the other one.
+        // End: close this direction once, and the socket when the peer has closed the other direction.
         if connection.wants_shutdown() && !is_shut_down {
-            let _ = socket.shutdown(Shutdown::Write); // it fails if the peer is gone, as the next read shows
+            let _ = socket.shutdown(Shutdown::Write); // if the peer is gone, this fails and the next read reports it
             is_shut_down = true;
         }
         if connection.is_finished() {
             return Ok(());
         }
-        // Wait for the socket, and not beyond the next deadline. Writing may have made it earlier.
+        // Wait for the socket, but not beyond the next deadline. Writing may have made it earlier.
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, connection.wants_read());
         events.set(PollFlags::OUT, connection.wants_write());
@@ -66,9 +66,9 @@ pub(crate) fn drive(connection: &mut Connection, mut socket: &TcpStream, epoch: 
     }
 }
 
-/// Receives all messages in `input`, and answers each with itself.
+/// Receives all messages in `input`, and echoes each of them.
 fn answer(connection: &mut Connection, mut input: &mut [u8]) {
-    // An error ends the loop, and there is nothing else to do: the connection has failed and queued its Close.
+    // An error ends the loop. Nothing else has to be done: the connection has failed and queued its Close.
     while let Ok(Some(event)) = connection.receive(&mut input) {
         if let Event::Message(message) = event {
             let _ = connection.reply(message); // it fails if the connection is closing
@@ -80,7 +80,7 @@ fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-/// Serves one client: the opening handshake, and then the connection. Returns how it ended.
+/// Serves one client: the opening handshake, and then the connection. Returns a record of its end.
 pub(crate) fn serve(
     mut socket: TcpStream,
     limits: &HandshakeConfig,
@@ -112,7 +112,7 @@ pub(crate) fn serve(
         };
         match opened {
             Ok(mut connection) => {
-                answer(&mut connection, input); // messages may follow the request at once
+                answer(&mut connection, input); // messages may directly follow the request
                 socket.set_nonblocking(true)?;
                 drive(&mut connection, &socket, epoch)?;
                 return Ok(connection.closure());

@@ -1,11 +1,11 @@
-//! A server on the core alone: one thread, one epoll, one read buffer and one write buffer for all connections.
+//! A server that uses only the core: one thread, one epoll, one read buffer and one write buffer for all connections.
 //!
 //! `cargo run --release -p ws-core --example event_loop -- [--listen ADDRESS] [--broadcast]`
 //!
-//! It echoes every message or, with `--broadcast`, sends it to all clients. It obeys the rules of the crate's
-//! documentation, as `examples/driver.rs` does, and uses the side doors that make it fast. [`Peer`] moves the bytes of
-//! one connection, [`Loop`] decides when. An idle connection is an entry in a table and one among the timers, 256 bytes
-//! together.
+//! It echoes every message or, with `--broadcast`, sends it to all clients. It follows the rules in the crate
+//! documentation, as `examples/driver.rs` does, and uses the optional shortcuts for speed. [`Peer`] moves the bytes
+//! of one connection, and [`Loop`] decides when. An idle connection is an entry in a table and an entry among the
+//! timers, 256 bytes together.
 
 use std::{
     collections::BTreeSet,
@@ -32,11 +32,12 @@ use ws_core::{
     server::{Accept, Handshake},
 };
 
-/// What events of the listener say they are about; those of connections say which.
+/// Event data of the listener. The event data of a connection is its number.
 const LISTENER: u64 = u64::MAX;
-/// From this size on, a write costs less than a copy.
+/// Minimum size in bytes of a message for which a separate write costs less than a copy.
 const LARGE: usize = 16 << 10;
-/// With so many bytes unwritten, a peer misses what is broadcast, and is read no more until it has read its replies.
+/// Number of unwritten bytes at which a peer misses broadcast messages. Its input is then not read until it has read
+/// its replies.
 const BACKLOG: usize = 1 << 20;
 
 fn main() -> io::Result<()> {
@@ -57,7 +58,7 @@ fn main() -> io::Result<()> {
 /// Serves all clients that connect. Returns only if the epoll fails.
 pub(crate) fn serve(listener: TcpListener, broadcast: bool) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    // Connections inherit it.
+    // Connections inherit this option.
     sockopt::set_tcp_nodelay(&listener, true)?;
     Loop::new(listener, broadcast)?.run()
 }
@@ -65,22 +66,22 @@ pub(crate) fn serve(listener: TcpListener, broadcast: bool) -> io::Result<()> {
 struct Loop {
     epoll: OwnedFd,
     listener: TcpListener,
-    /// By the number that their events carry. `None` is a place for the next.
+    /// Peers by the number in their event data. `None` is a free entry.
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    /// When to look at which peer again, at the latest. A peer is here at most once, and not taken out when
-    /// its time moves on: that is seen when the time has come.
+    /// Time and number of the peers that are due. A peer has at most one entry. The entry stays when its time
+    /// moves on, which is noticed when the entry is due.
     timers: BTreeSet<(Timestamp, usize)>,
     shared: Shared,
     epoch: Instant,
 }
 
-/// What all connections have in common, lent to the one whose turn it is.
+/// Memory shared by all connections. It is lent to the connection that is served.
 struct Shared {
     config: Arc<Config>,
     read_buffer: Vec<u8>,
     write_buffer: Transmit,
-    /// What was received to be sent to everyone, where that is asked for.
+    /// Received messages to broadcast, if `--broadcast` is set.
     broadcast: Option<Vec<PreparedMessage>>,
 }
 
@@ -88,15 +89,15 @@ struct Shared {
 struct Peer {
     stream: TcpStream,
     phase: Phase,
-    /// Its entry among the timers.
+    /// Time of its entry among the timers.
     timer: Option<Timestamp>,
-    /// What its socket is watched for.
+    /// Events for which its socket is watched.
     interest: EventFlags,
 }
 
-/// What came of a read.
+/// Result of a read.
 struct Read {
-    /// How many bytes lie in the buffer.
+    /// Number of bytes in the buffer.
     buffered: usize,
     ended: bool,
 }
@@ -140,7 +141,7 @@ impl Loop {
                 match event.data.u64() {
                     LISTENER => self.accept(now),
                     number if flags == EventFlags::OUT => self.turn(number as usize, now, |_, _, _| Ok(())),
-                    // The end of the stream and errors are found by reading.
+                    // Reading reports the end of the stream and errors.
                     number => self.turn(number as usize, now, Peer::receive),
                 }
             }
@@ -179,7 +180,7 @@ impl Loop {
         }
     }
 
-    /// Lets a peer do something, write, and say when it wants its next turn.
+    /// Lets a peer run `work` and write. Then schedules its next turn.
     fn turn(
         &mut self,
         number: usize,
@@ -195,7 +196,7 @@ impl Loop {
             connection.reclaim_transmit(&mut self.shared.write_buffer);
         }
         let Ok(Some(wanted)) = acted else {
-            // Closing the socket takes it out of the epoll too.
+            // Closing the socket also removes it from the epoll.
             self.peers[number] = None;
             self.free.push(number);
             return;
@@ -204,7 +205,7 @@ impl Loop {
             peer.interest = wanted;
             let _ = epoll::modify(&self.epoll, &peer.stream, EventData::new_u64(number as u64), wanted);
         }
-        // Left alone while it is early enough.
+        // An entry that is early enough is left unchanged.
         if let Some(due) = peer.poll_timeout()
             && peer.timer.is_none_or(|timer| due < timer)
         {
@@ -217,7 +218,7 @@ impl Loop {
 }
 
 impl Peer {
-    /// Reads once and answers what came.
+    /// Reads once and answers the received messages.
     fn receive(&mut self, shared: &mut Shared, now: Timestamp) -> io::Result<()> {
         if matches!(&self.phase, Phase::Open(connection) if !connection.wants_read()) {
             return Ok(());
@@ -226,7 +227,7 @@ impl Peer {
             (Ok(read), _) => read,
             (Err(error), _) if is_retried(&error) => return Ok(()),
             (Err(error), Phase::Opening(_)) => return Err(error),
-            // The peer has reset the connection: it sends nothing more.
+            // The peer has reset the connection and sends nothing more.
             (Err(_), Phase::Open(_)) => Read { buffered: 0, ended: true },
         };
         let mut input = &mut shared.read_buffer[..read.buffered];
@@ -258,7 +259,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads once; a large message to where it is put together.
+    /// Reads once. A large message is read directly into the memory where it is assembled.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
         if let Phase::Open(connection) = &mut self.phase {
             let read = connection
@@ -271,17 +272,17 @@ impl Peer {
         Ok(Read { buffered: read, ended: read == 0 })
     }
 
-    /// Sends a message that goes to all clients, unless too much waits already.
+    /// Sends a message of a broadcast, unless too much output already waits.
     fn send(&mut self, message: &PreparedMessage) -> io::Result<()> {
         if let Phase::Open(connection) = &mut self.phase {
-            // It fails where the peer does not read, or is about to leave.
+            // It fails if the peer does not read or is about to leave.
             let _ = connection.send_prepared(message);
         }
         Ok(())
     }
 
-    /// Writes as much as the socket takes, all frames at once. Returns the events to watch the socket for, or `None` at
-    /// the end of the connection.
+    /// Writes as much as the socket accepts, all frames at once. Returns the events for which the socket has to be
+    /// watched, or `None` at the end of the connection.
     fn write(&mut self, shared: &mut Shared, now: Timestamp) -> io::Result<Option<EventFlags>> {
         let connection = match &mut self.phase {
             Phase::Opening(handshake) => {
@@ -295,7 +296,7 @@ impl Peer {
             catch_up(&mut self.stream, connection, &mut shared.broadcast, now);
         }
         if connection.wants_shutdown() {
-            // To do it again changes nothing, and remembering it would take a word for each idle connection.
+            // Repeating the call changes nothing, and a flag for it would take a word for each idle connection.
             let _ = self.stream.shutdown(Shutdown::Write);
         }
         let mut interest = EventFlags::empty();
@@ -312,7 +313,7 @@ impl Peer {
     }
 }
 
-/// Receives the rest, for which receiving has paused until replies were written.
+/// Receives the rest of the input, which was paused until replies were written.
 #[cold]
 #[inline(never)]
 fn catch_up(
@@ -335,7 +336,7 @@ fn answer_all(
     input: &mut &mut [u8],
     broadcast: &mut Option<Vec<PreparedMessage>>,
 ) {
-    // After an error there is nothing more to receive, but a Close to be written.
+    // After an error there is nothing more to receive, but a Close has to be written.
     while let Ok(Some(event)) = connection.receive(input) {
         match (event, &mut *broadcast) {
             (Event::Message(message), Some(broadcast)) => broadcast.push(PreparedMessage::new(message)),
@@ -352,7 +353,7 @@ fn write_out(stream: &mut TcpStream, connection: &mut Connection, now: Timestamp
         let mut output = connection.transmit();
         let mut slices = [IoSlice::new(&[]); 16];
         let written = match output.chunks_vectored(&mut slices) {
-            // The kernel takes one slice faster than a list of one.
+            // The kernel handles one slice faster than a list of one slice.
             1 => stream.write(&slices[0]),
             filled => stream.write_vectored(&slices[..filled]),
         };
@@ -360,7 +361,7 @@ fn write_out(stream: &mut TcpStream, connection: &mut Connection, now: Timestamp
             Ok(written) => output.advance(written),
             Err(error) if is_retried(&error) => {
                 drop(output);
-                // Here the deadline of the rest starts. It would be asked for at once otherwise.
+                // The deadline of the rest starts here. Otherwise `poll_timeout` would request this call at once.
                 return connection.handle_timeout(now);
             }
             Err(_) => {
@@ -371,13 +372,13 @@ fn write_out(stream: &mut TcpStream, connection: &mut Connection, now: Timestamp
     }
 }
 
-/// Sends a message: by way of the others, or, if it is large, from where it lies as far as the socket takes it.
+/// Sends a message. A large message is written from its own memory, up to the amount that the socket accepts.
 fn answer(stream: &mut TcpStream, connection: &mut Connection, message: Message<'_>) {
     let header = if message.len() < LARGE { None } else { connection.frame_header(&message) };
-    // It fails when the connection closes, as `Peer::write` will see.
+    // It fails when the connection closes, and `Peer::write` then finds that out.
     let _ = if let Some(header) = header {
         let slices = [IoSlice::new(&header), IoSlice::new(message.as_bytes())];
-        // If it fails, so will the next.
+        // If this write fails, the next one fails too.
         let written = stream.write_vectored(&slices).unwrap_or(0);
         connection.sent_directly(message, written)
     } else {
@@ -385,7 +386,7 @@ fn answer(stream: &mut TcpStream, connection: &mut Connection, message: Message<
     };
 }
 
-/// Whether the socket says that there is nothing to be done, not that it is broken.
+/// Returns `true` if the socket is not ready, and `false` if it is broken.
 fn is_retried(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

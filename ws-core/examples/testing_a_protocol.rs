@@ -1,10 +1,11 @@
-//! How to test a protocol of your own without a socket: here, numbered requests and responses over WebSocket.
+//! An example of testing your own protocol without sockets. The protocol sends numbered requests and responses over
+//! WebSocket.
 //!
 //! `cargo test -p ws-core --example testing_a_protocol`
 //!
-//! The protocol knows nothing of sockets either: it is given events and the time, and sends by a [`Connection`].
-//! So the same code runs above a driver and in the tests below, where bytes are delayed, cut and lost as a test
-//! likes and where thirty seconds pass at once.
+//! The protocol does not use sockets either: it receives events and the time, and sends through a [`Connection`]. So
+//! the same code runs on top of a driver and in the tests below. The tests delay, split and lose bytes, and thirty
+//! seconds pass at once.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "it is tested, and that is all"))]
 
@@ -12,26 +13,26 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ws_core::{Connection, Event, Message, SendError, Timestamp};
 
-/// The side that asks: `7 the question` is answered by `7 the answer`, in any order.
+/// The side that sends requests: `7 the question` is answered by `7 the answer`, in any order.
 #[derive(Debug, Default)]
 struct Caller {
     next: u32,
-    /// The requests without an answer, and until when each may wait.
+    /// The unanswered requests and their deadlines.
     open: BTreeMap<u32, Timestamp>,
 }
 
-/// What came of a request.
+/// Result of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Answer(u32, String),
-    /// No answer came in time.
+    /// No answer arrived in time.
     TimedOut(u32),
 }
 
 impl Caller {
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Asks, and gives the number of the request.
+    /// Sends a question, and returns the number of the request.
     fn ask(&mut self, connection: &mut Connection, question: &str, now: Timestamp) -> Result<u32, SendError> {
         let number = self.next;
         connection.send(format!("{number} {question}"))?;
@@ -40,7 +41,7 @@ impl Caller {
         Ok(number)
     }
 
-    /// Takes a message; what answers nothing is ignored.
+    /// Handles a message. A message that answers no request is ignored.
     fn handle_message(&mut self, message: &Message<'_>) -> Option<Outcome> {
         let (number, answer) = message.as_text()?.split_once(' ')?;
         let number = number.parse().ok()?;
@@ -48,12 +49,13 @@ impl Caller {
         Some(Outcome::Answer(number, answer.to_owned()))
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), beside when the connection wants to be woken.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called, in addition to the
+    /// deadlines of the connection.
     fn poll_timeout(&self) -> Option<Timestamp> {
         self.open.values().min().copied()
     }
 
-    /// Gives up what has waited too long.
+    /// Gives up requests that have waited too long.
     fn handle_timeout(&mut self, now: Timestamp) -> Vec<Outcome> {
         let late: Vec<_> =
             self.open.iter().filter(|(_, due)| **due <= now).map(|(number, _)| *number).collect();
@@ -92,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Lets both sides talk until nothing is on its way any more.
+    /// Lets both sides communicate until no more bytes are in transit.
     fn run(pair: &mut Pair, caller: &mut Caller) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some((role, event)) = pair.next_event() {
@@ -147,8 +149,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
-        // Every question is answered, in order, however the network cuts and delays; or, if the connection is
-        // lost at some byte, a part of them is.
+        // All questions are answered, in order, regardless of how the network splits and delays. If the connection is
+        // lost at some byte, a part of them is answered.
         #[test]
         fn every_question_is_answered_unless_the_connection_is_lost(
             questions in prop::collection::vec("[a-z ]{0,300}", 1..8),

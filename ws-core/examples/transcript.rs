@@ -1,4 +1,4 @@
-//! A client and a server hold a conversation over two byte vectors, by a clock that nobody waits for.
+//! A client and a server communicate over two byte vectors, with a virtual clock.
 //!
 //! `cargo run --example transcript`
 
@@ -11,7 +11,7 @@ use ws_core::{
     server::{self, Accept},
 };
 
-/// How long bytes are on their way.
+/// Time that bytes spend in transit.
 const DELAY: Duration = Duration::from_millis(15);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ends[1].connection.send_chunk(Chunk::last("in two fragments"))?;
     exchange(&mut ends, &mut now)?;
 
-    // Nobody says anything for a while, so both ends ask whether the other is still there.
+    // Neither end sends for a while, so both ends send keepalive pings.
     now = ends.iter().filter_map(|end| end.connection.poll_timeout()).min().unwrap_or(now);
     exchange(&mut ends, &mut now)?;
     for end in &ends {
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     ends[0].connection.close(CloseCode::NORMAL_CLOSURE, "bye")?;
     exchange(&mut ends, &mut now)?;
-    // The server closes the stream first; the client was waiting for that.
+    // The server closes the stream first, and the client has waited for that.
     assert!(ends[1].connection.is_finished());
     ends[0].connection.receive_eof();
     println!();
@@ -60,7 +60,7 @@ impl End {
         Self { name, connection }
     }
 
-    /// What a write would send.
+    /// Returns the bytes that a write would send.
     fn written(&mut self) -> Vec<u8> {
         let mut output = self.connection.transmit();
         let bytes = output.copy_to_bytes(output.remaining());
@@ -68,11 +68,11 @@ impl End {
     }
 }
 
-/// Lets both sides of the opening handshake do their work.
+/// Lets both sides of the opening handshake proceed.
 fn open(config: &Arc<Config>, now: Timestamp) -> Result<(Connection, Connection), Box<dyn Error>> {
     let url: Url = "ws://server.example/chat".parse()?;
     let request = client::Request::new(url).subprotocol("transcript");
-    // For a transcript that is always the same. A real seed comes from the operating system.
+    // A fixed seed, so that the transcript is always the same. A real seed comes from the operating system.
     let mut client =
         client::Handshake::new(&request, &HandshakeConfig::default(), config.clone(), [7; 32], now)?;
     let mut server = server::Handshake::new(&HandshakeConfig::default(), now);
@@ -92,7 +92,7 @@ fn open(config: &Arc<Config>, now: Timestamp) -> Result<(Connection, Connection)
     Ok((client, server.connection))
 }
 
-/// Carries bytes to and fro until both ends have nothing more to say.
+/// Moves bytes in both directions until neither end has more to send.
 fn exchange(ends: &mut [End; 2], now: &mut Timestamp) -> Result<(), Box<dyn Error>> {
     println!();
     for end in ends.iter_mut() {

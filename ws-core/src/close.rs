@@ -3,7 +3,7 @@ use core::fmt;
 
 use crate::{ProtocolError, SendError, excerpt::Excerpt};
 
-/// Why a connection closes (RFC 6455 section 7.4).
+/// A close code: the reason why a connection closes (RFC 6455 section 7.4).
 ///
 /// ```
 /// use ws_core::CloseCode;
@@ -16,51 +16,51 @@ use crate::{ProtocolError, SendError, excerpt::Excerpt};
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// 1000: the purpose of the connection is fulfilled.
+    /// 1000: normal closure. The purpose of the connection is fulfilled.
     pub const NORMAL_CLOSURE: Self = Self(1000);
-    /// 1001: a server stops, or a page is left.
+    /// 1001: going away. A server shuts down, or a browser leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
-    /// 1002: the peer broke a rule of the protocol.
+    /// 1002: protocol error. The peer violated the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: the endpoint does not take data of this kind.
+    /// 1003: unsupported data. The endpoint does not accept data of this kind.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1005: the Close said no code. Never sent.
+    /// 1005: the Close contained no code. Never sent.
     pub const NO_STATUS_RECEIVED: Self = Self(1005);
     /// 1006: the connection ended without a Close. Never sent.
     pub const ABNORMAL_CLOSURE: Self = Self(1006);
-    /// 1007: a message did not hold what its kind promises, such as text that is not UTF-8.
+    /// 1007: invalid payload. The content of a message does not match its kind, such as text that is not UTF-8.
     pub const INVALID_FRAME_PAYLOAD_DATA: Self = Self(1007);
     /// 1008: a message violates the endpoint's policy.
     pub const POLICY_VIOLATION: Self = Self(1008);
     /// 1009: a message is too big to process.
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
-    /// 1010: the server did not negotiate an extension that the client needs.
+    /// 1010: the server did not negotiate an extension that the client requires.
     pub const MANDATORY_EXTENSION: Self = Self(1010);
-    /// 1011: the server met an unexpected condition.
+    /// 1011: internal error. The server encountered an unexpected condition.
     pub const INTERNAL_ERROR: Self = Self(1011);
-    /// 1012: the service restarts; reconnect after a random few seconds.
+    /// 1012: the service restarts. Reconnect after a random delay of a few seconds.
     pub const SERVICE_RESTART: Self = Self(1012);
-    /// 1013: the server is overloaded; reconnect later.
+    /// 1013: the server is overloaded. Reconnect later.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
     /// 1014: a gateway received an invalid response from its upstream.
     pub const BAD_GATEWAY: Self = Self(1014);
     /// 1015: the TLS handshake failed. Never sent.
     pub const TLS_HANDSHAKE: Self = Self(1015);
 
-    /// The code of this number.
+    /// Creates a code from its number.
     #[must_use]
     pub const fn new(code: u16) -> Self {
         Self(code)
     }
 
-    /// The number of this code.
+    /// Returns the number of this code.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// Whether a Close may carry this code (RFC 6455 section 7.4 and the registry that it opened): 1000
-    /// to 1003, 1007 to 1014, and 3000 to 4999 for libraries and applications.
+    /// Returns `true` if a Close may carry this code (RFC 6455 section 7.4 and the registry that it established):
+    /// 1000 to 1003, 1007 to 1014, and 3000 to 4999 for libraries and applications.
     #[must_use]
     pub const fn is_sendable(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
@@ -108,23 +108,23 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// What a Close says: a code, and a reason for the people who read logs (RFC 6455 section 5.5.1).
+/// The content of a Close: a code, and a reason for the readers of logs (RFC 6455 section 5.5.1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct CloseFrame<'a> {
-    /// Why.
+    /// The close code.
     pub code: CloseCode,
-    /// Why, in at most 123 bytes of text; often empty.
+    /// Reason as text of at most 123 bytes. Often empty.
     pub reason: Cow<'a, str>,
 }
 
 impl<'a> CloseFrame<'a> {
-    /// Maximum length of a reason, in bytes (RFC 6455 section 5.5).
+    /// Maximum length of a reason in bytes (RFC 6455 section 5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// Returns the longest beginning of `reason` that a Close can carry: at most 123 bytes, cut between two characters.
+    /// Returns the longest prefix of `reason` that a Close can carry: at most 123 bytes, cut between two characters.
     ///
-    /// [`close`](crate::Connection::close) and [`fail`](crate::Connection::fail) refuse a longer reason. Call this for a
-    /// text whose length the application does not control, such as that of an error.
+    /// [`close`](crate::Connection::close) and [`fail`](crate::Connection::fail) refuse a longer reason. Call this
+    /// method for a text of unknown length, such as that of an error.
     ///
     /// ```
     /// use ws_core::{CloseCode, CloseFrame};
@@ -136,7 +136,7 @@ impl<'a> CloseFrame<'a> {
     /// ```
     #[must_use]
     pub fn truncate_reason(reason: &str) -> &str {
-        // A character has at most four bytes, so one of these is where one ends.
+        // A character has at most four bytes, so one of these positions is the end of a character.
         let is_end = |len: &usize| reason.is_char_boundary(*len);
         let len = (0..=reason.len().min(Self::MAX_REASON)).rev().find(is_end).unwrap_or(0);
         reason.get(..len).unwrap_or_default()
@@ -146,9 +146,9 @@ impl<'a> CloseFrame<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`SendError::InvalidCloseCode`] if the code must not be sent, and [`SendError::CloseReasonTooLong`] if
-    /// the reason has more than 123 bytes. It is not cut here, because a part may mean something else; see
-    /// [`truncate_reason`](Self::truncate_reason).
+    /// - Returns [`SendError::InvalidCloseCode`] if the code must not be sent.
+    /// - Returns [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes. It is not cut here, because
+    ///   a part can have another meaning. See [`truncate_reason`](Self::truncate_reason).
     pub fn new(code: CloseCode, reason: impl Into<Cow<'a, str>>) -> Result<Self, SendError> {
         let reason = reason.into();
         if !code.is_sendable() {
@@ -160,7 +160,7 @@ impl<'a> CloseFrame<'a> {
         Ok(Self { code, reason })
     }
 
-    /// Reads a received Close's payload.
+    /// Parses the payload of a received Close.
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Option<Self>, ProtocolError> {
         let Some((&code, reason)) = payload.split_first_chunk() else {
             // RFC 6455 5.5.1: "If there is a body, the first two bytes of the body MUST be" the code.
@@ -174,7 +174,7 @@ impl<'a> CloseFrame<'a> {
         Ok(Some(Self { code, reason: Cow::Borrowed(reason) }))
     }
 
-    /// The same, owning its reason.
+    /// Converts into a frame that owns its reason.
     #[must_use]
     pub fn into_owned(self) -> CloseFrame<'static> {
         CloseFrame { code: self.code, reason: Cow::Owned(self.reason.into_owned()) }
@@ -193,13 +193,13 @@ impl fmt::Display for CloseFrame<'_> {
 
 impl fmt::Debug for CloseFrame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An application can put any text into it.
+        // The reason can contain any text.
         let reason = Excerpt(self.reason.as_bytes());
         f.debug_struct("CloseFrame").field("code", &self.code).field("reason", &reason).finish()
     }
 }
 
-/// One of the two ends of a connection, seen from here.
+/// One of the two ends of a connection, from the local point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// This end.
@@ -212,23 +212,23 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// The pings of [`Keepalive`](crate::Keepalive) stayed unanswered.
+    /// The pings of [`Keepalive`](crate::Keepalive) remained unanswered.
     Keepalive,
-    /// A begun message made no progress for [`stall_timeout`](crate::Config::stall_timeout).
+    /// A message in progress made no progress for [`stall_timeout`](crate::Config::stall_timeout).
     Stall,
     /// A phase of the closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
     Close,
-    /// The peer read nothing of what this end wrote for [`write_timeout`](crate::Config::write_timeout).
+    /// The peer read no output of this end for [`write_timeout`](crate::Config::write_timeout).
     Write,
 }
 
-/// What ended a connection.
+/// The event that ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A Close was sent or received, as it should be.
+    /// A Close was sent or received, as the protocol requires.
     Close,
-    /// The peer broke a rule of the protocol and this end failed the connection.
+    /// The peer violated the protocol, and this end failed the connection.
     Protocol(ProtocolError),
     /// The application failed the connection.
     Application,
@@ -238,31 +238,31 @@ pub enum Cause {
     Eof,
 }
 
-/// How a connection ended, or is about to.
+/// A record of the way in which a connection ended or is ending.
 ///
-/// Displayed, it is one sentence for a log.
+/// Its `Display` output is one sentence for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closure {
-    /// The code that tells why: the peer's if its Close arrived (1005 if that gave none), else the one
-    /// that this end failed the connection with, else 1006.
+    /// The close code: that of the peer's Close if one arrived (1005 if it contained no code), otherwise the code
+    /// with which this end failed the connection, otherwise 1006.
     pub code: CloseCode,
-    /// The reason beside the code; often empty.
+    /// The reason that belongs to the code. Often empty.
     pub reason: String,
-    /// Whether both ends sent a Close (RFC 6455 section 7.1.4).
+    /// `true` if both ends sent a Close (RFC 6455 section 7.1.4).
     pub clean: bool,
-    /// Which side ended it: sent the first Close, or broke off.
+    /// The side that ended the connection: it sent the first Close or broke off.
     pub initiator: Side,
-    /// What ended it.
+    /// The event that ended the connection.
     pub cause: Cause,
 }
 
 impl Closure {
-    /// Returns `true` if the connection ended normally: the peer closed it with 1000, with 1001 or without a code, or the
-    /// peer answered the Close of this end, whatever the code.
+    /// Returns `true` if the connection ended normally. That is the case if the peer closed it with 1000, with 1001
+    /// or without a code, and also if the peer answered the Close of this end, regardless of the code.
     ///
-    /// Every other end is abnormal: a Close of the peer with another code, such as 1011, a stream that ended without a
-    /// Close, a missed deadline, and a connection that this end has failed.
+    /// All other ends are abnormal: a Close of the peer with another code, such as 1011, a stream that ended without
+    /// a Close, a missed deadline, or a connection that this end has failed.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -294,15 +294,19 @@ impl fmt::Display for Closure {
             (Cause::Close, Side::Remote) => f.write_str("closed by the peer")?,
             (Cause::Protocol(error), _) => write!(f, "failed by this end because {error}")?,
             (Cause::Application, _) => f.write_str("failed by this end")?,
-            (Cause::Timeout(Timeout::Keepalive), _) => f.write_str("given up: the peer answers no pings")?,
+            (Cause::Timeout(Timeout::Keepalive), _) => {
+                f.write_str("given up: the peer did not answer the pings of keepalive in time")?;
+            }
             (Cause::Timeout(Timeout::Stall), _) => {
-                f.write_str("given up: the peer began a message and did not go on with it")?;
+                f.write_str(
+                    "given up: the peer began a message and sent no more of it within stall_timeout",
+                )?;
             }
             (Cause::Timeout(Timeout::Write), _) => {
-                f.write_str("given up: the peer did not read what was sent to it within the write timeout")?;
+                f.write_str("given up: the peer did not read what was sent to it within write_timeout")?;
             }
             (Cause::Timeout(Timeout::Close), _) => {
-                f.write_str("given up: the peer did not finish the closing handshake in time")?;
+                f.write_str("given up: the peer did not finish the closing handshake within close_timeout")?;
             }
             (Cause::Eof, _) => f.write_str("broken off: the peer's stream ended without a Close")?,
         }

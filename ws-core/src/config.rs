@@ -1,9 +1,9 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-/// The limits, deadlines and habits of a connection that is open. Every field has a default that is safe on the open
-/// internet. A limit of `usize::MAX` is no limit, and zero is zero. The opening handshake has its own limits in
-/// [`HandshakeConfig`].
+/// Limits, deadlines and other settings of an open connection. Each field has a default that is safe on the open
+/// internet. A limit of `usize::MAX` means no limit. A limit of zero means zero. [`HandshakeConfig`] has the limits of the
+/// opening handshake.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -12,40 +12,41 @@ use core::time::Duration;
 /// let mut config = Config::default();
 /// config.max_message_size = 64 * 1024 * 1024;
 /// config.keepalive = Some(Keepalive { interval: Duration::from_secs(15), ..Keepalive::default() });
-/// let config = Arc::new(config); // one for all connections
+/// let config = Arc::new(config); // shared by all connections
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The largest message to receive, in bytes; 1 MiB. A larger one fails the connection with 1009 as
-    /// soon as a header announces it. It holds for [`Delivery::Chunks`] too.
+    /// Maximum size of a received message in bytes. A larger message fails the connection with 1009 as soon as a
+    /// header announces it. The limit also applies to [`Delivery::Chunks`]. Default: 1 MiB.
     pub max_message_size: usize,
-    /// The largest payload of one frame to receive, in bytes; no limit but the message's.
+    /// Maximum payload size of one received frame in bytes. Default: no limit except
+    /// [`max_message_size`](Self::max_message_size).
     pub max_frame_size: usize,
-    /// Maximum number of frames of a message that is assembled. More fail the connection with 1008. It does not apply to
-    /// [`Delivery::Chunks`], which assembles nothing. Default: 1,024.
+    /// Maximum number of frames in a message that is assembled. A larger number fails the connection with 1008. The
+    /// limit does not apply to [`Delivery::Chunks`], which does not assemble messages. Default: 1,024.
     pub max_fragments: usize,
-    /// Whether messages come whole or in chunks; whole.
+    /// Delivery of received messages as a whole or in chunks. Default: as a whole.
     pub delivery: Delivery,
-    /// Number of unwritten bytes from which on [`send`](crate::Connection::send) returns
-    /// [`BufferFull`](crate::SendError::BufferFull). The message that crosses the mark still fits, so the bound is this
-    /// plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: from so many unwritten bytes
-    /// of replies on, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
+    /// Limit of unwritten output in bytes. At this limit, [`send`](crate::Connection::send) returns
+    /// [`BufferFull`](crate::SendError::BufferFull). The message that crosses the limit still fits, so memory is
+    /// bounded by the limit plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: when
+    /// the unwritten replies reach this size, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
     pub write_buffer_size: usize,
-    /// Maximum duration of each phase of closing: each pause while queued output is written (and this plus one second
-    /// for each 256 bytes of it as a whole), the wait for the peer's Close, and the wait for the end of its stream.
-    /// A server also waits no longer for the end of a client's stream after a response that opens no WebSocket.
-    /// Default: 5 seconds.
+    /// Maximum duration of each phase of closing. The phases are each pause while queued output is written, the wait
+    /// for the peer's Close, and the wait for the end of its stream. All pauses of writing together may also take at
+    /// most this duration plus one second for each 256 bytes of queued output. A server also waits at most this long for
+    /// the end of a client's stream after a response that opens no WebSocket. Default: 5 seconds.
     pub close_timeout: Duration,
-    /// Maximum pause while output waits and the transport accepts none of it. Then the peer counts as lost, and the
-    /// connection ends without a Close. `None`: no limit. Default: 30 seconds.
+    /// Maximum pause while output waits and the transport accepts none of it. After this pause the peer counts as
+    /// lost, and the connection ends without a Close. `None`: no limit. Default: 30 seconds.
     pub write_timeout: Option<Duration>,
-    /// How long nothing may come of a begun message; 30 s. Whatever else comes counts too. `None` waits for ever, which a peer needs that
-    /// sends a message's fragments far apart.
+    /// Maximum pause while a message is being received. Any received byte counts as progress. `None`: no limit, which
+    /// is necessary if the peer sends the fragments of a message with long pauses. Default: 30 seconds.
     pub stall_timeout: Option<Duration>,
-    /// Whether and how to ping the peer; every 20 s, dead 20 s later.
+    /// Keepalive pings. `None`: no pings. Default: a ping every 20 seconds, and a timeout of 20 seconds.
     pub keepalive: Option<Keepalive>,
-    /// Whether and how to compress messages, if the peer agrees; not at all.
+    /// Compression of messages with permessage-deflate, if the peer agrees. Default: no compression.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::Deflate>,
 }
@@ -68,8 +69,8 @@ impl Default for Config {
     }
 }
 
-/// Limits of the opening handshake, of a client or a server. They hold before a server knows the path of a request, so
-/// that they are the same for all its routes.
+/// Limits of the opening handshake, of a client or a server. On a server they apply before the path of a request is
+/// known, so they are the same for all routes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,12 +84,12 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeConfig {
-    /// Maximum size of the head of a request or response, in bytes. Default: 16 KiB.
+    /// Maximum size in bytes of the head of a request or response. Default: 16 KiB.
     pub max_head_size: usize,
     /// Maximum number of header fields of a request or response. Default: 128.
     pub max_headers: usize,
-    /// Maximum duration of the opening handshake as a whole, from the first byte to the response. `None`: no limit.
-    /// Default: 10 seconds.
+    /// Maximum duration of the whole opening handshake, from the first byte to the response. `None`: no limit. Default:
+    /// 10 seconds.
     pub open_timeout: Option<Duration>,
 }
 
@@ -98,23 +99,23 @@ impl Default for HandshakeConfig {
     }
 }
 
-/// Regular pings that detect a dead peer and measure the latency of a living one.
+/// Keepalive pings, which detect a dead peer and measure the latency of a live one.
 ///
-/// A ping is sent every `interval`, one at a time. It is missed if the peer shows no sign of life for `timeout` after
-/// the ping was written, or after it was queued if the transport accepts nothing. Then the next ping follows at once.
-/// So a peer that vanishes is detected after at most `interval + timeout * max_missed`.
+/// A ping is sent every `interval`, one at a time. It counts as missed if the peer shows no sign of life for
+/// `timeout` after the ping was written. If the transport accepts nothing, the timeout starts when the ping is
+/// queued. After a missed ping the next one is sent at once. So a peer that vanishes is detected after at most
+/// `interval + timeout * max_missed`.
 ///
-/// A sign of life is any received byte, and any byte that the transport accepts after it had refused some. A byte that
-/// goes straight into the operating system's send buffer is none. While this end does not read, because replies wait to
-/// be written, silence proves nothing.
+/// Signs of life are received bytes, and bytes that the transport accepts after it had refused some. A byte that goes
+/// straight into the operating system's send buffer is not a sign of life. While this end does not read, because
+/// replies wait to be written, silence proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// The time between two pings; 20 s.
+    /// Time between two pings. Default: 20 seconds.
     pub interval: Duration,
     /// Maximum time without a sign of life after a ping. Default: 20 seconds.
     pub timeout: Duration,
-    /// How many pings in a row the peer may miss before it counts as dead: the one of this number decides;
-    /// 1. Zero counts as 1.
+    /// Number of consecutive pings that the peer has to miss to count as dead. Zero counts as 1. Default: 1.
     pub max_missed: u32,
 }
 
@@ -124,42 +125,43 @@ impl Default for Keepalive {
     }
 }
 
-/// How messages are handed out.
+/// The form in which received messages are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// As [`Event::Message`](crate::Event::Message), each as a whole.
+    /// As [`Event::Message`](crate::Event::Message), each message as a whole.
     #[default]
     Messages,
-    /// As [`Event::Chunk`](crate::Event::Chunk), piece by piece as they arrive, in memory that does not
-    /// grow with the message. Raise [`max_message_size`](Config::max_message_size) to suit.
+    /// As [`Event::Chunk`](crate::Event::Chunk), piece by piece as they arrive, in memory that does not grow with the
+    /// message. Increase [`max_message_size`](Config::max_message_size) if necessary.
     Chunks,
 }
 
-/// Which pages a browser may connect from (RFC 6455 section 10.2).
+/// Origin check: the web pages from which a browser may connect (RFC 6455 section 10.2).
 ///
-/// Browsers send the page's origin with every opening handshake, and, on the user's behalf, the cookies
-/// of the server that is asked. A server that heeds cookies must therefore heed origins. Requests without
-/// an `Origin` header do not come from pages and pass.
+/// Browsers send the origin of the page with every opening handshake. On the user's behalf, they also send the
+/// cookies that belong to the requested server. So a server that uses cookies must also check origins. Requests
+/// without an `Origin` header do not come from web pages and are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OriginPolicy {
-    /// Only pages of the host and port that the request's `Host` header names, by `http` or `https`. Over TLS, only
-    /// `https`: a page that came without TLS may have been changed on its way. (`ws-std` and `ws-smol` know whether a
-    /// connection uses TLS. Other drivers call [`Request::set_scheme`](crate::server::Request::set_scheme).)
+    /// Only pages of the host and port in the `Host` header of the request, by `http` or `https`. Over TLS only
+    /// `https` is accepted, because a page that was transferred without TLS may have been modified. `ws-std` and
+    /// `ws-smol` detect TLS connections. Other drivers call
+    /// [`Request::set_scheme`](crate::server::Request::set_scheme).
     ///
-    /// Behind a proxy, that has to forward the `Host` header of the browser with its port. If the proxy terminates TLS,
-    /// use [`SameOrigin`](Self::SameOrigin).
+    /// A reverse proxy has to forward the browser's `Host` header with its port. If the proxy terminates TLS, use
+    /// [`SameOrigin`](Self::SameOrigin).
     #[default]
     SameHost,
-    /// Only pages of the host and port that the request's `Host` header names, by this scheme. For a server without TLS
-    /// behind a proxy that terminates it: `OriginPolicy::SameOrigin(Scheme::Https)`.
+    /// Only pages of the host and port in the `Host` header of the request, by this scheme. Use it for a server
+    /// without TLS behind a proxy that terminates TLS: `OriginPolicy::SameOrigin(Scheme::Https)`.
     SameOrigin(Scheme),
-    /// Only pages of these origins, each such as `https://example.com`.
+    /// Only pages of these origins. Example of an origin: `https://example.com`.
     OneOf(Vec<String>),
-    /// All pages. For a server that gives the same to every client.
+    /// All pages. Use it for a server that sends the same data to all clients.
     Any,
 }
 
-/// The scheme of a page's address.
+/// The scheme of a page's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Without TLS: `http://`, and `ws://` for WebSockets.

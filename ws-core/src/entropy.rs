@@ -9,8 +9,8 @@ use chacha20::{
 /// The source of a client's masking keys and of its handshake nonce: 32 bytes of seed, expanded by a
 /// ChaCha stream.
 ///
-/// RFC 6455 section 10.3 wants keys that the application (or a script in a page) cannot predict. So the
-/// seed must come from the operating system; a fixed one is for tests and simulations alone.
+/// RFC 6455 section 10.3 requires keys that the application (or a script in a page) cannot predict. So the seed must
+/// come from the operating system. A fixed seed is suitable for tests and simulations only.
 pub(crate) struct Entropy(ChaCha12Rng);
 
 impl Entropy {
@@ -18,13 +18,13 @@ impl Entropy {
         Self(ChaCha12Rng::from_seed(seed))
     }
 
-    /// Not inlined: the generator's next block of keys is much code.
+    /// Not inlined, because generating the next block of keys is a lot of code.
     #[inline(never)]
     pub(crate) fn masking_key(&mut self) -> [u8; 4] {
         self.0.next_u32().to_ne_bytes()
     }
 
-    /// A value for `Sec-WebSocket-Key`: 16 random bytes in base64 (RFC 6455 4.1).
+    /// Returns a value for `Sec-WebSocket-Key`: 16 random bytes in base64 (RFC 6455 4.1).
     pub(crate) fn nonce(&mut self) -> String {
         let mut nonce = [0; 16];
         self.0.fill_bytes(&mut nonce);

@@ -2,72 +2,71 @@ use core::{error::Error, fmt};
 
 use crate::CloseCode;
 
-/// The peer broke a rule of the protocol. The connection has failed: a Close with
-/// [`close_code`](Self::close_code) waits in [`transmit`](crate::Connection::transmit), and nothing more
-/// is received.
+/// A violation of the protocol by the peer. The connection has failed: a Close with [`close_code`](Self::close_code)
+/// waits in [`transmit`](crate::Connection::transmit), and no more input is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit was set that no negotiated extension gives a meaning.
+    /// A reserved bit was set, and no negotiated extension uses it.
     ReservedBits,
-    /// The opcode, given here, is reserved.
+    /// The opcode, contained here, is reserved.
     ReservedOpcode(u8),
-    /// A close, ping or pong was not in one frame.
+    /// A Close, ping or pong was fragmented.
     FragmentedControlFrame,
-    /// A close, ping or pong had more than 125 bytes.
+    /// A Close, ping or pong had more than 125 bytes of payload.
     ControlFrameTooLong,
-    /// A payload's length was not in its shortest form.
+    /// The length of a payload was not in its shortest form.
     NonMinimalLength,
-    /// A payload's length had bit 63 set.
+    /// The length of a payload had bit 63 set.
     LengthOverflow,
-    /// A client's frame was not masked.
+    /// A frame from a client was not masked.
     UnmaskedFrame,
-    /// A server's frame was masked.
+    /// A frame from a server was masked.
     MaskedFrame,
-    /// A continuation came while no message was in progress.
+    /// A continuation arrived while no message was in progress.
     UnexpectedContinuation,
-    /// A new message came before the one in progress had ended.
+    /// A new message began before the one in progress had ended.
     InterruptedMessage,
     /// A text message was not UTF-8.
     InvalidUtf8,
     /// A Close had a body of one byte.
     ClosePayloadTooShort,
-    /// A Close had a code, given here, that must not be sent.
+    /// A Close had a code, contained here, that must not be sent.
     InvalidCloseCode(CloseCode),
     /// The reason in a Close was not UTF-8.
     InvalidCloseReason,
-    /// A frame was announced that is larger than [`max_frame_size`](crate::Config::max_frame_size).
+    /// A frame announced a payload larger than [`max_frame_size`](crate::Config::max_frame_size).
     FrameTooLarge {
-        /// The announced length of its payload, in bytes.
+        /// The announced length of its payload in bytes.
         size: u64,
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A message was announced that is larger than [`max_message_size`](crate::Config::max_message_size), or there was no
-    /// memory for more than a part of it.
+    /// A message is larger than [`max_message_size`](crate::Config::max_message_size), or there was no memory for
+    /// more than a part of it.
     MessageTooLarge {
-        /// Its size up to and with the frame announced last, in bytes; of one that is too large only when it is
-        /// inflated, one more than the limit.
+        /// Its size in bytes, including the last announced frame. If the message is too large only after
+        /// decompression, this is one more than the limit.
         size: u64,
-        /// The limit, in bytes; without memory, the size of the part.
+        /// The limit in bytes. If there was no memory, the size of the part.
         limit: usize,
     },
-    /// A message came in more fragments than [`max_fragments`](crate::Config::max_fragments).
+    /// A message had more fragments than [`max_fragments`](crate::Config::max_fragments).
     TooManyFragments {
-        /// The limit.
+        /// The maximum number of fragments.
         limit: usize,
     },
-    /// A compressed message was not DEFLATE data, or ended too early.
+    /// A compressed message was not valid DEFLATE data, or ended too early.
     InvalidCompression,
-    /// A compressed message inflated to more than `max_ratio` of `Deflate` times its size.
+    /// The decompressed size of a message exceeded its compressed size times the `max_ratio` of `Deflate`.
     CompressionRatio {
-        /// The limit.
+        /// The maximum ratio.
         limit: u32,
     },
 }
 
 impl ProtocolError {
-    /// The code of the Close that answers this error (RFC 6455 section 7.4.1).
+    /// Returns the code of the Close that answers this error (RFC 6455 section 7.4.1).
     ///
     /// ```
     /// use ws_core::{CloseCode, ProtocolError};
@@ -87,7 +86,7 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that holds the broken rule.
+    /// Returns the section of RFC 6455 that contains the violated rule.
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {
@@ -108,27 +107,27 @@ impl ProtocolError {
         }
     }
 
-    /// The reason of the Close that answers this error; short enough for one.
+    /// Returns the reason of the Close that answers this error. It is short enough for a Close.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
-            Self::ReservedBits => "reserved bit set without an extension",
-            Self::ReservedOpcode(_) => "reserved opcode",
+            Self::ReservedBits => "frame with a reserved bit set that no extension uses",
+            Self::ReservedOpcode(_) => "frame with a reserved opcode",
             Self::FragmentedControlFrame => "fragmented control frame",
             Self::ControlFrameTooLong => "control frame longer than 125 bytes",
-            Self::NonMinimalLength => "payload length not in its shortest form",
-            Self::LengthOverflow => "payload length with bit 63 set",
-            Self::UnmaskedFrame => "frame from a client not masked",
-            Self::MaskedFrame => "frame from a server masked",
+            Self::NonMinimalLength => "frame whose payload length is not in its shortest form",
+            Self::LengthOverflow => "frame whose payload length has bit 63 set",
+            Self::UnmaskedFrame => "frame without a mask, which a client has to use",
+            Self::MaskedFrame => "frame with a mask, which a server must not use",
             Self::UnexpectedContinuation => "continuation without a message in progress",
             Self::InterruptedMessage => "new message before the previous one ended",
-            Self::InvalidUtf8 => "text not valid UTF-8",
-            Self::ClosePayloadTooShort => "Close with a body of one byte",
+            Self::InvalidUtf8 => "text message that is not valid UTF-8",
+            Self::ClosePayloadTooShort => "Close with a payload of one byte",
             Self::InvalidCloseCode(_) => "Close with a code that must not be sent",
-            Self::InvalidCloseReason => "reason in Close not valid UTF-8",
+            Self::InvalidCloseReason => "Close with a reason that is not valid UTF-8",
             Self::FrameTooLarge { .. } => "frame too large",
             Self::MessageTooLarge { .. } => "message too large",
             Self::TooManyFragments { .. } => "message in too many fragments",
-            Self::InvalidCompression => "compressed message that cannot be inflated",
+            Self::InvalidCompression => "compressed message that cannot be decompressed",
             Self::CompressionRatio { .. } => "message compressed beyond the limit",
         }
     }
@@ -138,62 +137,73 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the peer sent a {}", self.reason())?;
         match self {
-            Self::ReservedOpcode(opcode) => write!(f, " {opcode:#x}")?,
+            Self::ReservedOpcode(opcode) => write!(f, " ({opcode:#x})")?,
             Self::InvalidCloseCode(code) => write!(f, " ({})", code.get())?,
-            Self::FrameTooLarge { size, limit } | Self::MessageTooLarge { size, limit } => {
-                write!(f, " ({size} bytes, the limit is {limit})")?;
+            Self::FrameTooLarge { size, limit } => {
+                write!(f, " ({size} bytes, max_frame_size allows {limit})")?;
             }
-            Self::TooManyFragments { limit } => write!(f, " (the limit is {limit})")?,
-            Self::CompressionRatio { limit } => write!(f, " ({limit} times its size)")?,
+            // The same error reports that there is no memory for the message.
+            Self::MessageTooLarge { size, limit } => {
+                write!(f, " ({size} bytes, max_message_size or the free memory allows {limit})")?;
+            }
+            Self::TooManyFragments { limit } => write!(f, " (max_fragments allows {limit})")?,
+            Self::CompressionRatio { limit } => {
+                write!(f, " (Deflate::max_ratio allows {limit} times the compressed size)")?;
+            }
             _ => {}
         }
-        write!(f, ", RFC 6455 section {}", self.section())
+        write!(f, ", see RFC 6455 section {}", self.section())
     }
 }
 
 impl Error for ProtocolError {}
 
-/// The application asked a connection for what it cannot do. The connection is as it was.
+/// A call that the connection cannot carry out. The connection is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is closing or closed; nothing can be sent any more.
+    /// The connection is closing or closed. No more messages can be sent.
     Closed,
-    /// [`buffered`](crate::Connection::buffered) has reached
-    /// [`write_buffer_size`](crate::Config::write_buffer_size): write what
-    /// [`transmit`](crate::Connection::transmit) holds, then try again.
+    /// [`buffered`](crate::Connection::buffered) has reached [`write_buffer_size`](crate::Config::write_buffer_size).
+    /// Write the output in [`transmit`](crate::Connection::transmit), then send again.
     BufferFull,
     /// A message is being sent in chunks. End it with its last chunk first, or give it up with
     /// [`abort_message`](crate::Connection::abort_message).
     MessageInProgress,
     /// The chunk before this one was refused with [`BufferFull`](Self::BufferFull), so the message would have a hole.
-    /// Send the refused chunk first, or give the message up with
-    /// [`abort_message`](crate::Connection::abort_message).
+    /// Send the refused chunk first, or give up the message with [`abort_message`](crate::Connection::abort_message).
     ChunkSkipped,
-    /// The chunk is not of the kind, text or binary, of the message in progress.
+    /// The chunk is of another kind, text or binary, than the message in progress.
     WrongKind,
-    /// The payload of a ping or pong, of this length in bytes, exceeds 125 bytes.
+    /// The payload of a ping or pong exceeds 125 bytes. Contains its length in bytes.
     ControlPayloadTooLong(usize),
-    /// The code is not one that a Close may carry.
+    /// A Close must not carry this code.
     InvalidCloseCode(CloseCode),
-    /// The reason, of this length in bytes, exceeds 123 bytes.
+    /// The reason exceeds 123 bytes. Contains its length in bytes.
     CloseReasonTooLong(usize),
 }
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("cannot send: the connection is closing or closed"),
-            Self::BufferFull => f.write_str("cannot send now: the write buffer is full; write it out first"),
-            Self::MessageInProgress => {
-                f.write_str("cannot begin a message: end the one that is being sent in chunks first")
-            }
+            Self::Closed => f.write_str(
+                "cannot send: the connection is closing or closed, and another message needs a new connection",
+            ),
+            Self::BufferFull => f.write_str(
+                "cannot send now: the peer reads too slowly, and write_buffer_size is reached; send again when the \
+                 queued bytes are written",
+            ),
+            Self::MessageInProgress => f.write_str(
+                "cannot begin a message: another one is being sent in chunks; send its last chunk first, or abort it",
+            ),
             Self::ChunkSkipped => f.write_str(
                 "cannot send this chunk: the one before it was refused; send that one again first, or abort the message",
             ),
-            Self::WrongKind => f.write_str("cannot mix text and binary chunks in one message"),
+            Self::WrongKind => f.write_str(
+                "cannot mix text and binary chunks in one message: send all of its chunks as the same kind",
+            ),
             Self::ControlPayloadTooLong(len) => {
-                write!(f, "cannot send a ping or pong with {len} bytes: 125 is the most")
+                write!(f, "cannot send a ping or pong with {len} bytes: the maximum is 125 bytes")
             }
             Self::InvalidCloseCode(code) => write!(
                 f,
@@ -203,7 +213,8 @@ impl fmt::Display for SendError {
             Self::CloseReasonTooLong(len) => {
                 write!(
                     f,
-                    "cannot close with a reason of {len} bytes: 123 is the most; CloseFrame::truncate_reason cuts it"
+                    "cannot close with a reason of {len} bytes: the maximum is 123 bytes, and \
+                     CloseFrame::truncate_reason cuts a longer one"
                 )
             }
         }

@@ -1,7 +1,7 @@
 use core::{fmt, str};
 
-/// Payload in `Debug` output: as a string where it is text, else as a byte string, and at most its first bytes, so that a
-/// log line stays a line.
+/// Payload in `Debug` output, as a string if it is text and as a byte string otherwise. Only the first bytes are
+/// shown, so that a log entry fits on one line.
 pub(crate) struct Excerpt<'a>(pub(crate) &'a [u8]);
 
 impl Excerpt<'_> {
@@ -14,7 +14,7 @@ impl fmt::Debug for Excerpt<'_> {
         let shown = self.0.get(..Self::SHOWN).unwrap_or(self.0);
         match str::from_utf8(shown) {
             Ok(text) => write!(f, "{text:?}")?,
-            // Cut within a character.
+            // The cut lies within a character.
             Err(error) if error.error_len().is_none() && shown.len() < self.0.len() => {
                 let text = shown.get(..error.valid_up_to()).unwrap_or_default();
                 write!(f, "{:?}", str::from_utf8(text).unwrap_or_default())?;
@@ -28,7 +28,7 @@ impl fmt::Debug for Excerpt<'_> {
     }
 }
 
-/// A list in `Debug` output: its first entries and their number.
+/// A list in `Debug` output: its first entries and its length.
 #[cfg(feature = "testing")]
 pub(crate) struct Beginning<'a, T>(pub(crate) &'a [T]);
 

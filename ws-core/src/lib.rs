@@ -12,10 +12,10 @@
 )]
 //! The WebSocket protocol (RFC 6455) as a pure state machine: bytes in, events and bytes out.
 //!
-//! This crate opens no socket, reads no clock, rolls no dice, starts no thread. What it needs of those it
-//! is given: received bytes, the time, a seed. So one and the same core serves blocking sockets
-//! (`ws-std`), async sockets, an event loop of your own, a simulation or a fuzzer, and each of its
-//! timeouts is tested without sleeping.
+//! This crate is sans-IO: it opens no sockets, reads no clock, generates no random numbers and starts no threads. The
+//! driver passes in received bytes, the time and a random seed. So the same core serves blocking sockets (`ws-std`),
+//! async sockets (`ws-smol`), your own event loop, a simulation or a fuzzer, and all timeouts are tested without
+//! sleeping.
 //!
 //! ```text
 //!                        ┌──────────────────────────────┐
@@ -31,37 +31,40 @@
 //!
 //! # Driving a connection
 //!
-//! A driver moves bytes between a [`Connection`] and a transport, and tells it the time. It obeys these rules. They are
-//! all that there is to know, and each of them matters for a peer that is slow, silent or hostile:
+//! A driver moves bytes between a [`Connection`] and a transport, and reports the time to it. It follows these rules.
+//! The list is complete, and each rule matters for a peer that is slow, silent or hostile:
 //!
-//! 1. **Read only while [`wants_read`].** It is `false` while too many replies wait to be written. A driver that reads
-//!    on is correct, but its memory is bounded by the peer alone.
+//! 1. **Read only while [`wants_read`] returns `true`.** It returns `false` while too many replies wait to be written.
+//!    A driver that continues to read is correct, but only the peer then limits its memory.
 //! 2. **Call [`receive`] until it returns `None` or an error**, after each read, and also without new input while
-//!    [`wants_receive`]: the connection keeps input that it was given while receiving was paused.
-//! 3. **Answer with [`reply`]**, which is never refused for lack of room. [`send`] is for messages that the application
-//!    sends of its own accord. It returns `BufferFull` while too much waits, and the message has to be sent again later.
-//! 4. **After an error, go on**: the connection has failed, and its Close has to be written.
-//! 5. **Report the end of the stream, and a read error, with [`receive_eof`]**, and go on: output may still wait.
-//! 6. **Call [`handle_timeout`] each time you wake**, after everything that came was passed on. Otherwise a peer that
-//!    has answered in time may count as dead.
-//! 7. **Write while [`wants_write`]**, as much as the transport accepts, before you wait. A byte counts as written when
-//!    the transport has accepted it. [`advance`] the output by that, or take it and report with [`written`].
-//! 8. **After a write error, call [`discard_output`]**, and go on: the peer's last messages may still come.
+//!    [`wants_receive`] returns `true`. The connection keeps input that arrives while receiving is paused.
+//! 3. **Answer with [`reply`]**, which is never refused for lack of room. Use [`send`] for messages that are not
+//!    answers. It returns `BufferFull` while too much output waits, and the message has to be sent again later.
+//! 4. **After an error, continue**: the connection has failed, and its Close has to be written.
+//! 5. **Report the end of the stream, and a read error, with [`receive_eof`]**, and continue, because output may still
+//!    wait.
+//! 6. **Call [`handle_timeout`] after each wait**, once all input that arrived was passed on. Otherwise a peer that has
+//!    answered in time may count as dead.
+//! 7. **Write while [`wants_write`] returns `true`**, as much as the transport accepts, before you wait. A byte counts
+//!    as written when the transport has accepted it. [`advance`] the output by the number of written bytes, or take the
+//!    output and report the number with [`written`].
+//! 8. **After a write error, call [`discard_output`]**, and continue, because the peer's last messages may still arrive.
 //! 9. **Wait for input only while `wants_read`, for room to write only while `wants_write`, and not beyond
-//!    [`poll_timeout`].** Ask for it after writing, because writing can make it earlier.
-//! 10. **When [`wants_shutdown`], close the writing direction once**, and go on reading. The connection drops what still
-//!     comes. A socket that is closed with unread input is reset, and the peer may lose the Close.
-//! 11. **Drop the transport when [`is_finished`]**, and not before.
+//!    [`poll_timeout`].** Call `poll_timeout` after writing, because writing can make it earlier.
+//! 10. **When [`wants_shutdown`] returns `true`, close the writing direction once**, and continue to read. The
+//!     connection drops the input that still arrives. A socket that is closed with unread input is reset, and the peer
+//!     may lose the Close.
+//! 11. **Drop the transport when [`is_finished`] returns `true`**, and not before.
 //!
-//! This is a whole program, `examples/driver.rs`. It is tested against slow, silent and hostile peers:
+//! This is the complete program `examples/driver.rs`. It is tested against slow, silent and hostile peers:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/driver.rs")]
 //! ```
 //!
-//! Before the connection come the opening handshakes: [`server::Handshake`] and [`client::Handshake`] take bytes in the
-//! same way and end in a [`Connection`]. A connection can also be made without them, after an upgrade by
-//! other means.
+//! A connection begins with an opening handshake. [`server::Handshake`] and [`client::Handshake`] receive bytes in the
+//! same way and return a [`Connection`]. You can also create a connection without them, after an upgrade by other
+//! means.
 //!
 //! [`advance`]: bytes::Buf::advance
 //! [`discard_output`]: Connection::discard_output
@@ -80,33 +83,33 @@
 //!
 //! # Messages
 //!
-//! A message that lies whole in the input is unmasked in place and *lent*: no copy, no allocation, and the
-//! loop can answer it at once, because it borrows from the input and not from the connection. A message
-//! that came in fragments or in several reads is put together and handed out *owned*. Memory follows the
-//! bytes that arrived, never the length that a header claims: a message gets more at once only if the one
-//! before it filled as much. With [`Delivery::Chunks`] messages are not
-//! put together at all, and one of any size takes no more memory than the read buffer.
+//! A message that lies completely in the input is unmasked in place and *lent*, without a copy or an allocation. The
+//! loop can answer it at once, because it borrows from the input and not from the connection. A message that arrives in
+//! fragments or in several reads is assembled and returned *owned*. Memory grows with the bytes that arrive, and not
+//! with the length that a header announces. A message gets more memory at once only if the message before it was as
+//! large. With [`Delivery::Chunks`] messages are not assembled, and a message of any size needs no more memory than the
+//! read buffer.
 //!
-//! Text is checked piece by piece, and the connection fails in the piece that makes it invalid.
+//! Text is validated piece by piece, and the connection fails at the piece that makes it invalid.
 //!
-//! # What can go wrong
+//! # Errors
 //!
-//! [`ProtocolError`]: the peer broke a rule; it is told so by a Close, and the error stays. [`SendError`]:
-//! the application asked for what cannot be done; nothing has changed. [`HandshakeError`]: no connection
-//! came about; a server answers it with [`HandshakeError::response`]. A connection that ends is no error:
-//! [`Connection::closure`] tells how it did.
+//! - [`ProtocolError`]: the peer violated the protocol. The connection sends a Close with the reason, and returns the
+//!   same error from then on.
+//! - [`SendError`]: the connection cannot carry out a call of the application. The connection is unchanged.
+//! - [`HandshakeError`]: the opening handshake failed. A server answers with [`HandshakeError::response`].
 //!
-//! Nothing that a peer sends makes this crate panic, wait or grow beyond its [`Config`].
+//! The end of a connection is not an error. [`Connection::closure`] returns a record of it.
+//!
+//! No input from a peer makes this crate panic, block or exceed the limits of its [`Config`].
 //!
 //! # Features
 //!
-//! `std`, on by default: faster checks of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
-//! Without it the crate needs `alloc` alone.
-//!
-//! `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`; used where a `Config` asks for it.
-//!
-//! `testing`: the module `testing`, for tests of protocols on top of this one: pairs of connections under virtual
-//! time, scripted peers, strategies for `proptest` and `arbitrary`.
+//! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
+//!   Without it the crate needs only `alloc`.
+//! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `testing`: the module `testing`, for tests of protocols on top of this one. It contains pairs of connections under
+//!   virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
 //!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 
@@ -144,7 +147,7 @@ pub use time::Timestamp;
 pub use transmit::Transmit;
 pub use utf8::Utf8Decoder;
 
-/// The README's programs, compiled.
+/// Compiles the programs in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -9,9 +9,8 @@ use crate::{CloseFrame, excerpt::Excerpt};
 
 /// A whole message, received or to be sent: text or binary (RFC 6455 section 5.6).
 ///
-/// A received message borrows from the read buffer where it could stay there, and owns its payload where
-/// it had to be put together. A message to send can be anything that converts: `"text"`, `String`,
-/// `b"bytes"`, `Vec<u8>`.
+/// A received message borrows from the read buffer if it lies completely there, and owns its payload if it had to be
+/// assembled. A message to send can be created from `"text"`, `String`, `b"bytes"` or `Vec<u8>`.
 ///
 /// ```
 /// use ws_core::Message;
@@ -31,19 +30,19 @@ pub enum Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Whether this is text.
+    /// Returns `true` if this is text.
     #[must_use]
     pub const fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }
 
-    /// Whether this is binary.
+    /// Returns `true` if this is binary.
     #[must_use]
     pub const fn is_binary(&self) -> bool {
         matches!(self, Self::Binary(_))
     }
 
-    /// The text, if this is text.
+    /// Returns the text, or `None` if this is binary.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -52,7 +51,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload, be it text or binary.
+    /// Returns the payload of a text or binary message.
     #[must_use]
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -62,20 +61,20 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload's length in bytes.
+    /// Returns the length of the payload in bytes.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether the payload has no bytes.
+    /// Returns `true` if the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The payload as a vector, copied only if it was borrowed.
+    /// Converts the message into its payload. Copies the payload only if it was borrowed.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
@@ -84,7 +83,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The same message, owning its payload; copied only if it was borrowed.
+    /// Converts the message into one that owns its payload. Copies the payload only if it was borrowed.
     #[must_use]
     #[inline]
     pub fn into_owned(self) -> Message<'static> {
@@ -94,7 +93,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The same message, borrowed from this one.
+    /// Returns a message that borrows its payload from this one.
     #[must_use]
     #[inline]
     pub fn as_borrowed(&self) -> Message<'_> {
@@ -105,7 +104,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Text as it is, binary as its length in bytes.
+/// Shows text unchanged, and the length in bytes of a binary message.
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,7 +114,7 @@ impl fmt::Display for Message<'_> {
     }
 }
 
-/// The kind and at most the first 64 bytes, so that a log line stays a line.
+/// Shows the kind and at most the first 64 bytes, so that a log entry fits on one line.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_text() { "Text" } else { "Binary" };
@@ -197,21 +196,21 @@ impl PartialEq<[u8]> for Message<'_> {
     }
 }
 
-/// A piece of a message: what [`Delivery::Chunks`](crate::Delivery::Chunks) delivers as it arrives, and
-/// what [`send_chunk`](crate::Connection::send_chunk) sends as one frame of a longer message.
+/// A piece of a message. [`Delivery::Chunks`](crate::Delivery::Chunks) delivers chunks as they arrive, and
+/// [`send_chunk`](crate::Connection::send_chunk) sends a chunk as one frame of a longer message.
 ///
-/// Where the sender cut its frames ('fragments') and where the network cut the bytes does not show: only
-/// the concatenation of a message's chunks has a meaning. A text chunk never cuts a character.
+/// Chunks do not show the boundaries of frames (fragments) or of reads from the network. Only the concatenation of
+/// all chunks of a message has a meaning. A text chunk never splits a character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk<'a> {
-    /// The piece itself, of the kind of its message.
+    /// The piece itself, of the same kind as its message.
     pub payload: Message<'a>,
-    /// Whether the message ends with this piece.
+    /// `true` if the message ends with this piece.
     pub last: bool,
 }
 
 impl<'a> Chunk<'a> {
-    /// A piece that more will follow.
+    /// Creates a piece that is not the last one of its message.
     ///
     /// ```
     /// use ws_core::Chunk;
@@ -222,40 +221,40 @@ impl<'a> Chunk<'a> {
         Self { payload: payload.into(), last: false }
     }
 
-    /// The piece that ends its message.
+    /// Creates the piece that ends its message.
     pub fn last(payload: impl Into<Message<'a>>) -> Self {
         Self { payload: payload.into(), last: true }
     }
 
-    /// The same piece, owning its payload.
+    /// Converts the chunk into one that owns its payload.
     #[must_use]
     pub fn into_owned(self) -> Chunk<'static> {
         Chunk { payload: self.payload.into_owned(), last: self.last }
     }
 }
 
-/// What a peer sent, as [`Connection::receive`](crate::Connection::receive) hands it out.
+/// An event from the peer, as [`Connection::receive`](crate::Connection::receive) returns it.
 ///
-/// Pings and closes are already answered when they are handed out: the answer waits in
+/// When a ping or Close is returned, the connection has already queued the answer: it waits in
 /// [`transmit`](crate::Connection::transmit).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A whole message.
     Message(Message<'a>),
-    /// A piece of a message, under [`Delivery::Chunks`](crate::Delivery::Chunks).
+    /// A piece of a message, with [`Delivery::Chunks`](crate::Delivery::Chunks).
     Chunk(Chunk<'a>),
-    /// A ping and its payload, at most 125 bytes. Its pong is on the way.
+    /// A ping and its payload of at most 125 bytes. The pong is already queued.
     Ping(Cow<'a, [u8]>),
-    /// A pong and its payload, at most 125 bytes. Answers to keepalive pings are not shown; see
+    /// A pong and its payload of at most 125 bytes. Answers to keepalive pings are not returned. See
     /// [`latency`](crate::Connection::latency).
     Pong(Cow<'a, [u8]>),
-    /// The peer's Close, with what it said, if anything. Nothing comes after it.
+    /// The peer's Close, with its code and reason if it has any. It is the last event.
     Close(Option<CloseFrame<'a>>),
 }
 
 impl Event<'_> {
-    /// The same event, owning its payload.
+    /// Converts the event into one that owns its payload.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
         match self {

@@ -15,10 +15,10 @@ use crate::{
     frame::{Header, Opcode},
 };
 
-/// A message that is encoded once and sent to any number of connections.
+/// A message for broadcast: it is encoded once and sent to any number of connections.
 ///
-/// A server sends the same bytes to all, so that each further connection costs a reference count. A client
-/// has to mask anew each time and copies. Cloning is cheap.
+/// A server sends the same bytes to all connections, so each further connection costs only a reference count. A
+/// client has to mask the message each time, and so copies it. Cloning is cheap.
 ///
 /// ```
 /// use ws_core::PreparedMessage;
@@ -28,16 +28,16 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct PreparedMessage {
-    /// The unmasked frame, header and payload.
+    /// The unmasked frame: header and payload.
     frame: Bytes,
     header_len: usize,
     opcode: Opcode,
-    /// The same message compressed, for each set of parameters that was asked for.
+    /// The compressed frame of the same message, for each set of parameters that was requested.
     #[cfg(feature = "deflate")]
     compressed: Arc<Mutex<Vec<(Parameters, Bytes)>>>,
 }
 
-/// The level and the window that a message was compressed with.
+/// The level and the window with which a message was compressed.
 #[cfg(feature = "deflate")]
 type Parameters = (u8, u8);
 
@@ -60,13 +60,13 @@ impl PreparedMessage {
         }
     }
 
-    /// The payload's length in bytes.
+    /// Returns the length of the payload in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.payload().len()
     }
 
-    /// Whether the payload has no bytes.
+    /// Returns `true` if the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.payload().is_empty()
@@ -80,8 +80,8 @@ impl PreparedMessage {
         self.frame.get(self.header_len..).unwrap_or_default()
     }
 
-    /// The frame of the compressed message, or the plain one if that is shorter. `None` for a compressor
-    /// whose result depends on what it compressed before.
+    /// Returns the frame of the compressed message, or the uncompressed one if that is shorter. Returns `None` if the
+    /// result of the compressor depends on earlier messages.
     #[cfg(feature = "deflate")]
     pub(crate) fn compressed_frame(&self, compressor: &mut Compressor) -> Option<Bytes> {
         let parameters = compressor.shared_parameters()?;

@@ -9,12 +9,13 @@ use percent_encoding::percent_decode_str;
 
 use crate::excerpt::Excerpt;
 
-/// What belongs to which path.
+/// A routing table that maps paths to targets.
 ///
-/// A pattern is a path whose segments may be names to be filled: `/rooms/:room` matches one segment,
-/// `/files/*path` all that follow. Neither is filled with nothing: `/rooms/` and `/files/` match only as a literal
-/// or by a wildcard without a name, such as `/files/*`. Where several patterns match, the first segment in which they
-/// differ decides: a literal before a name before a wildcard. Segments are compared percent-decoded.
+/// A pattern is a path whose segments may be parameters: `/rooms/:room` matches one segment, `/files/*path` matches
+/// all remaining segments. A parameter is never empty: `/rooms/` and `/files/` match only as a literal or by an
+/// unnamed wildcard, such as `/files/*`. If several patterns match, the first segment in which they differ decides: a
+/// literal takes precedence over a parameter, and a parameter over a wildcard. Segments are compared after
+/// percent-decoding.
 ///
 /// ```
 /// use ws_core::Routes;
@@ -31,13 +32,13 @@ use crate::excerpt::Excerpt;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Routes<T> {
-    /// The most specific first.
+    /// Routes, the most specific first.
     routes: Vec<(Vec<Segment>, T)>,
     /// Number of segments of the longest pattern.
     longest: usize,
 }
 
-/// A wildcard without a name, and its name among the parameters.
+/// An unnamed wildcard, and its name among the parameters.
 const UNNAMED: &str = "*";
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,9 +75,10 @@ impl<T> Routes<T> {
     ///
     /// # Errors
     ///
-    /// Returns [`RouteError::Malformed`] if the pattern does not begin with a slash, has a wildcard before its last
-    /// segment, or a name that is empty, there twice (even if one is of a wildcard) or holds a colon or asterisk.
-    /// Returns [`RouteError::Duplicate`] if another route matches just the same paths.
+    /// - Returns [`RouteError::Malformed`] if the pattern does not begin with a slash, or has a wildcard before its
+    ///   last segment. The same error is returned if a name is empty, appears twice (even if one belongs to a
+    ///   wildcard) or contains a colon or asterisk.
+    /// - Returns [`RouteError::Duplicate`] if another route matches exactly the same paths.
     pub fn insert(&mut self, pattern: &str, target: T) -> Result<(), RouteError> {
         let segments = parse(pattern)?;
         if self.routes.iter().any(|(existing, _)| same_paths(existing, &segments)) {
@@ -90,7 +92,7 @@ impl<T> Routes<T> {
         Ok(())
     }
 
-    /// Returns the target of the route that a path takes, and the parameters in its pattern.
+    /// Returns the target of the route that matches a path, and the values of the parameters in its pattern.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<(&T, Parameters)> {
         let path = SplitPath::new(path.strip_prefix('/')?, self.longest);
@@ -110,12 +112,13 @@ impl<T> Routes<T> {
     }
 }
 
-/// What fills the names in a route's pattern, percent-decoded.
+/// The percent-decoded values of the parameters in a route's pattern.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Returns the value of the name, written without its colon or asterisk; that of a bare `*` is `*`.
+    /// Returns the value of the parameter with this name, without its colon or asterisk. The name of an unnamed
+    /// wildcard is `*`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|&(found, _)| found == name).map(|(_, value)| value)
@@ -133,13 +136,13 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// Why a pattern cannot be a route.
+/// The reason why a pattern cannot be a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouteError {
     /// This pattern is malformed.
     Malformed(String),
-    /// This pattern matches just the same paths as one before it.
+    /// This pattern matches exactly the same paths as an earlier one.
     Duplicate(String),
 }
 
@@ -190,7 +193,8 @@ fn same_paths(a: &[Segment], b: &[Segment]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.rank() == b.rank() && (a.rank() > 0 || a == b))
 }
 
-/// The beginning of a path, split only as far as patterns can look: the rest may be as long as the head of a request.
+/// The beginning of a path, split only up to the number of segments in the longest pattern. The rest can be as long
+/// as the head of a request.
 struct SplitPath<'p> {
     pieces: Vec<Piece<'p>>,
     /// `true` if no segment follows the last piece.
@@ -198,9 +202,9 @@ struct SplitPath<'p> {
 }
 
 struct Piece<'p> {
-    /// The segment, percent-decoded, or `None` if that is not UTF-8.
+    /// The percent-decoded segment, or `None` if it is not UTF-8.
     segment: Option<Cow<'p, str>>,
-    /// The path from this segment on, as it was sent.
+    /// The path from this segment on, unchanged.
     tail: &'p str,
 }
 
@@ -238,7 +242,7 @@ impl<'p> SplitPath<'p> {
         self.is_whole && self.pieces.len() == pattern.len()
     }
 
-    /// The parameters in a pattern that matches.
+    /// Returns the values of the parameters in a matching pattern.
     fn parameters(&self, pattern: &[Segment]) -> Parameters {
         let value = |(segment, piece): (&Segment, &Piece<'p>)| match segment {
             Segment::Literal(_) => None,

@@ -1,10 +1,10 @@
 use core::{fmt, num::NonZeroU64, ops::Add, time::Duration};
 
-/// A point in time: how long after an epoch of the caller's choice, in whole nanoseconds.
+/// A point in time: the time since an epoch that the caller chooses, in whole nanoseconds.
 ///
-/// The core never asks for the time. A driver takes one reading when it starts and tells every later time
-/// as the distance from it; a test or a simulation invents times as it likes. Counts saturate after some
-/// 584 years.
+/// The core never reads a clock. A driver reads the clock once when it starts, and reports every later time as the
+/// distance from that reading. A test or a simulation can use arbitrary times. Timestamps saturate after about 584
+/// years.
 ///
 /// ```
 /// use core::time::Duration;
@@ -17,7 +17,7 @@ use core::{fmt, num::NonZeroU64, ops::Add, time::Duration};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// One more than the nanoseconds, so that an `Option` of it takes no more space.
+    /// One more than the nanoseconds, so that an `Option` of it needs no additional space.
     NonZeroU64,
 );
 
@@ -25,7 +25,7 @@ impl Timestamp {
     /// The epoch itself.
     pub const ZERO: Self = Self(NonZeroU64::MIN);
 
-    /// How much later than `earlier` this is; zero if it is not.
+    /// Returns the time that has passed since `earlier`, or zero if `earlier` is later than this timestamp.
     #[must_use]
     #[inline]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {

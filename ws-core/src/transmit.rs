@@ -3,10 +3,10 @@ use core::{fmt, mem};
 
 use bytes::{Buf, Bytes};
 
-/// A queue of bytes to be written: small frames back to back in one block, and large shared payloads by reference
-/// between them.
+/// A queue of bytes to be written: small frames one after another in one block, and large shared payloads by
+/// reference between them.
 ///
-/// A driver that must not hold the connection while it writes owns one of these and fills it with
+/// A driver that must not hold the connection while it writes owns a `Transmit` and fills it with
 /// [`Connection::take_transmit`](crate::Connection::take_transmit). Bytes are appended at the end and read from the
 /// front with [`Buf`]. With the feature `std` it implements [`std::io::Write`], so that a TLS library can append its
 /// records.
@@ -25,7 +25,7 @@ use bytes::{Buf, Bytes};
 /// ```
 #[derive(Default)]
 pub struct Transmit {
-    /// Copied bytes. Those before `read` have been read.
+    /// Copied bytes. Those before `read` are already read.
     copied: Vec<u8>,
     read: usize,
     /// Created for the first shared payload.
@@ -47,15 +47,15 @@ struct Shared {
 }
 
 impl Transmit {
-    /// The largest number of bytes that are copied to free the memory around them.
+    /// Maximum number of bytes that are copied to free the memory around them.
     const MOVED: usize = 512;
-    /// The largest block that a busy connection keeps from one write to the next.
+    /// Maximum size in bytes of the block that a busy connection keeps between writes.
     const REUSED: usize = 128 << 10;
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let shared = self.shared.as_ref().map_or(0, |shared| shared.len);
-        // What was read was copied before.
+        // The bytes before `read` were copied before, so this cannot underflow.
         self.copied.len().wrapping_sub(self.read).wrapping_add(shared)
     }
 
@@ -90,7 +90,8 @@ impl Transmit {
         self.copied.capacity()
     }
 
-    /// The end of the queue. It must only grow: the positions of shared payloads refer to it.
+    /// Returns the block at the end of the queue. It must only grow, because the positions of shared payloads refer
+    /// to it.
     #[inline]
     pub(crate) fn block(&mut self) -> &mut Vec<u8> {
         if self.read > 0 && self.read >= self.copied.len() / 2 {
@@ -99,7 +100,7 @@ impl Transmit {
         &mut self.copied
     }
 
-    /// Frees the memory that is not in use, and all of it if the queue is empty.
+    /// Frees memory that is not in use. If the queue is empty, that is all memory.
     pub fn shrink_to_fit(&mut self) {
         self.compact();
         let len = self.copied.len();
@@ -109,7 +110,7 @@ impl Transmit {
         self.shared.take_if(|shared| shared.payloads.is_empty());
     }
 
-    /// Moves all bytes to the end of `into`, by swapping if that is empty.
+    /// Moves all bytes to the end of `into`. If `into` is empty, the two are swapped.
     pub fn drain_into(&mut self, into: &mut Self) {
         if into.is_empty() {
             mem::swap(self, into);
@@ -130,7 +131,7 @@ impl Transmit {
         self.reset();
     }
 
-    /// Advances by `count` bytes, or to the end. Returns the number of bytes that this was.
+    /// Advances by `count` bytes, or to the end. Returns the number of bytes by which it advanced.
     #[inline]
     pub(crate) fn skip(&mut self, count: usize) -> usize {
         if self.shared.is_some() {
@@ -145,8 +146,8 @@ impl Transmit {
         left
     }
 
-    /// Drops the bytes that were read. Called only when they are at least half of the block, so that each byte is
-    /// moved once at most on average.
+    /// Drops the bytes that were read. It is called only when they are at least half of the block, so that on average
+    /// each byte is moved at most once.
     #[inline(never)]
     fn compact(&mut self) {
         let gone = mem::take(&mut self.read).min(self.copied.len());
@@ -207,7 +208,7 @@ impl Transmit {
     }
 }
 
-/// Without the bytes: they may hold cookies and credentials.
+/// Omits the bytes, because they may contain cookies and credentials.
 impl fmt::Debug for Transmit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transmit")
@@ -269,7 +270,7 @@ impl Buf for Transmit {
     }
 }
 
-/// Appends bytes; never fails.
+/// Appends bytes. It never fails.
 #[cfg(feature = "std")]
 impl std::io::Write for Transmit {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -1,4 +1,4 @@
-//! UTF-8 in one piece and in many (RFC 6455 section 8.1).
+//! UTF-8 validation of a whole text or of its pieces (RFC 6455 section 8.1).
 
 use core::fmt;
 
@@ -6,22 +6,22 @@ use ascii::AsAsciiStr;
 
 use crate::{ProtocolError, excerpt::Excerpt};
 
-/// The text in `bytes`, all of it.
+/// Returns `bytes` as text.
 #[inline]
 pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
     #[cfg(feature = "std")]
     if bytes.len() >= 64 {
         return simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8);
     }
-    // Most short texts are ASCII, which takes a third of the time to see.
+    // Most short texts are ASCII, and checking for ASCII takes a third of the time.
     match bytes.as_ascii_str() {
         Ok(text) => Ok(text.as_str()),
         Err(_) => core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8),
     }
 }
 
-/// An incremental UTF-8 decoder that fails in the first piece that makes the text invalid, whatever
-/// would follow. It holds at most the first three bytes of a character.
+/// An incremental UTF-8 decoder. It fails in the first piece that makes the text invalid, regardless of the following
+/// pieces. It keeps at most the first three bytes of a character.
 ///
 /// ```
 /// use ws_core::Utf8Decoder;
@@ -30,7 +30,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
 /// assert_eq!(decoder.decode(b"gr\xc3")?, (None, "gr"));
 /// assert_eq!(decoder.decode(b"\xbc\xc3\x9fe")?, (Some('ü'), "ße"));
 /// assert!(decoder.is_complete());
-/// // A surrogate is certain after its second byte.
+/// // A surrogate is detected at its second byte.
 /// assert!(decoder.decode(b"\xed\xa0").is_err());
 /// # Ok::<(), ws_core::ProtocolError>(())
 /// ```
@@ -40,7 +40,7 @@ pub struct Utf8Decoder {
     len: u8,
 }
 
-/// The bytes of the character that has begun.
+/// Shows the bytes of the incomplete character.
 impl fmt::Debug for Utf8Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pending = self.pending.get(..usize::from(self.len)).unwrap_or_default();
@@ -49,12 +49,13 @@ impl fmt::Debug for Utf8Decoder {
 }
 
 impl Utf8Decoder {
-    /// Takes the next piece of the text: gives the character that its first bytes completed, if one was
-    /// begun in an earlier piece, and the text after it. A character begun at the end is kept.
+    /// Decodes the next piece of the text. Returns the character that the first bytes of the piece complete, if an
+    /// earlier piece began one, and the text after it. If the piece ends within a character, the beginning of that
+    /// character is kept.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidUtf8`] if no continuation could make the text valid.
+    /// Returns [`ProtocolError::InvalidUtf8`] if no continuation can make the text valid.
     #[inline]
     pub fn decode<'p>(&mut self, mut piece: &'p [u8]) -> Result<(Option<char>, &'p str), ProtocolError> {
         let mut completed = None;
@@ -71,14 +72,14 @@ impl Utf8Decoder {
         Ok((completed, text))
     }
 
-    /// Whether the text so far ends with a whole character.
+    /// Returns `true` if the text so far ends with a complete character.
     #[must_use]
     #[inline]
     pub fn is_complete(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds one byte to the pending character and gives the character once it is whole.
+    /// Adds one byte to the incomplete character. Returns the character once it is complete.
     fn push(&mut self, byte: u8) -> Result<Option<char>, ProtocolError> {
         let len = usize::from(self.len);
         let Some(place) = self.pending.get_mut(len) else { return Err(ProtocolError::InvalidUtf8) };
@@ -88,7 +89,7 @@ impl Utf8Decoder {
                 self.len = 0;
                 Ok(text.chars().next())
             }
-            // No `error_len` means that more bytes could still make it a character.
+            // Without `error_len`, more bytes can still complete the character.
             Err(error) if error.error_len().is_none() => {
                 self.len = self.len.wrapping_add(1);
                 Ok(None)
@@ -98,8 +99,8 @@ impl Utf8Decoder {
     }
 }
 
-/// Splits off the last bytes, at most three, if by their count they begin a character that they do not
-/// finish. Whether they are legal bytes is for the caller to see.
+/// Splits off the last bytes, at most three, if their number shows that they are the beginning of an incomplete
+/// character. The caller checks that these bytes are valid.
 #[inline]
 fn split_begun_character(bytes: &[u8]) -> (&[u8], &[u8]) {
     for back in 1..=bytes.len().min(3) {

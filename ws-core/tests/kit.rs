@@ -1,4 +1,5 @@
-//! The test kit itself: what `ws_core::testing` promises about time, loss and cuts, and what its strategies make.
+//! Tests of the test kit: the documented behaviour of `ws_core::testing` for time, loss and splits, and the values
+//! that its strategies create.
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +56,7 @@ fn what_is_sent_later_arrives_later_even_if_the_delay_becomes_shorter() {
 #[test]
 fn a_deadline_on_the_way_is_met_in_time() {
     let mut pair = pair();
-    // Longer than both ends' keepalive waits.
+    // Longer than the keepalive timeouts of both ends.
     pair.link(Role::Client).delay(Duration::from_secs(100));
     pair.client().send("too late").unwrap();
     pair.settle();
@@ -286,8 +287,8 @@ fn a_peer_that_expects_nothing_panics_when_something_comes() {
 proptest! {
     #![proptest_config(cases(300))]
 
-    // Invariant: wherever a connection is lost, what arrived is the beginning of what was sent, no end blames the
-    // other, and both learn of it.
+    // Invariant: if a connection is lost at any byte, the received data is a prefix of the sent data, neither end
+    // reports an error of the other, and both detect the loss.
     #[test]
     fn a_connection_can_be_lost_at_any_byte(
         role in strategies::role(),
@@ -314,7 +315,7 @@ proptest! {
         }
     }
 
-    // Invariant: where one direction falls silent, the end that hears nothing gives up in the promised time.
+    // Invariant: if one direction falls silent, the end that receives nothing gives up within the documented time.
     #[test]
     fn a_silent_direction_is_noticed(role in strategies::role(), loss in 0..30_u64) {
         let mut pair = pair();
@@ -325,14 +326,14 @@ proptest! {
         }
     }
 
-    // Invariant: a generated header is legal, and decoded to itself.
+    // Invariant: a generated header is valid, and decodes to itself.
     #[test]
     fn generated_headers_are_legal(header in strategies::header()) {
         let bytes = header.encode();
         prop_assert_eq!(Header::decode(&bytes), Ok(Some((header, bytes.len()))));
     }
 
-    // Invariant: any way to close that is generated ends both ends in bounded time.
+    // Invariant: each generated way to close ends both connections in bounded time.
     #[test]
     fn generated_endings_end(endings in strategies::endings()) {
         let mut pair = pair();
@@ -352,7 +353,7 @@ proptest! {
         prop_assert!(accepted < heads.len(), "none is refused");
     }
 
-    // Invariant: what is made of any bytes is as legal as it says.
+    // Invariant: a value created from any bytes is as valid as its type documents.
     #[test]
     fn arbitrary_values_are_what_they_say(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut bytes = Unstructured::new(&bytes);

@@ -41,8 +41,14 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let peer = Peer { path, request: None, address: ws.peer_addr(), subprotocol: ws.subprotocol() };
-        let duplex = ws.into_duplex();
+        let peer = Peer {
+            path,
+            request: None,
+            address: ws.peer_addr(),
+            local_address: ws.local_addr(),
+            subprotocol: ws.subprotocol(),
+        };
+        let (duplex, _) = ws.into_parts();
         let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());
         let ending = Ending(ended.clone());

@@ -1,7 +1,7 @@
 mod handle;
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     net::{SocketAddr, ToSocketAddrs as _},
     path::Path,
     sync::Arc,
@@ -12,12 +12,12 @@ use async_io::{Async, Timer};
 use futures_lite::future;
 use socket2::SockAddr;
 use ws_core::{
-    Config, Connection, HandshakeConfig, HandshakeError, Response, Url, UrlError,
+    Config, Connection, HandshakeConfig, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    Clock, ConnectOptions, Deadline, Error, begin_connect, seed,
+    AddressFailures, Clock, ConnectOptions, Deadline, Error, begin_connect, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -150,8 +150,10 @@ impl Client {
             Timer::after(self.options.timeout).await;
             Err(Error::Timeout(Deadline::Connect))
         });
-        let stream = connected.await?;
-        self.open(stream).await
+        let (stream, address) = connected.await?;
+        // The server may be gone again, and some addresses, such as 0.0.0.0, mean another one.
+        let peer = stream.addresses(None).peer.or(Some(address));
+        self.open(stream, peer).await
     }
 
     /// Opens the WebSocket over a Unix-domain socket at this path; the URL names what is asked of the
@@ -165,7 +167,7 @@ impl Client {
         // A full backlog cannot be waited for without a thread: the socket would become writable at once.
         let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
         let stream = Stream::Socket(Socket::Single(Async::new(socket)?));
-        self.open(stream).await.map(|(ws, _)| ws)
+        self.open(stream, None).await.map(|(ws, _)| ws)
     }
 
     /// Connects and then calls back, in a task that `spawn` runs, until the connection has ended.
@@ -199,35 +201,32 @@ impl Client {
     }
 
     /// Drives the opening handshakes, of TLS and of WebSocket, to their end.
-    async fn open(self, stream: Stream) -> Result<(WebSocket, Response), Error> {
+    async fn open(self, stream: Stream, peer: Option<SocketAddr>) -> Result<(WebSocket, Response), Error> {
         let request = self.request?;
         let tls = match request.url().is_secure() {
             true => Some(self.tls.session(request.url().server_name())?),
             false => None,
         };
         let clock = Clock::start();
-        let opening = Opening::new(stream, clock, tls);
+        let opening = Opening::new(stream, peer, clock, tls);
         let (connection, opening, response) =
             open(opening, &request, &self.handshake, self.config, clock).await?;
         let duplex = opening.into_duplex(connection);
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
 
-    async fn connect_socket(&self, url: &Url) -> Result<Stream, Error> {
+    /// Connects to the first address of the host that can be reached, and returns that too.
+    async fn connect_socket(&self, url: &Url) -> Result<(Stream, SocketAddr), Error> {
         let (host, port) = (url.host().to_owned(), url.port());
-        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await?;
-        let mut last_error =
-            io::Error::new(ErrorKind::NotFound, format!("the host {} has no address", url.host()));
-        for address in addresses {
+        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await;
+        let mut failures = AddressFailures::new("connect to");
+        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
             match self.connect_address(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    last_error =
-                        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
-                }
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(last_error.into())
+        Err(failures.into_connect_error(url.host()))
     }
 
     async fn connect_address(&self, address: SocketAddr) -> io::Result<Stream> {
@@ -254,13 +253,7 @@ pub(crate) async fn open(
             Ok(Some(0)) => return Err(handshake.receive_eof().into()),
             Ok(_) => {}
             // A server that refuses may not wait for the whole request.
-            Err(Error::Io(error)) => {
-                return Err(match handshake.receive_eof() {
-                    HandshakeError::Eof => error.into(),
-                    refused => refused.into(),
-                });
-            }
-            Err(error) => return Err(error),
+            Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use ws_core::{Closure, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, MessageAssembler};
+use ws_transport::{Addresses, Clock, Driver, MessageAssembler};
 
 pub(crate) use self::assembling::Assembling;
 use crate::{
@@ -38,6 +38,7 @@ const MIN_READ: usize = BYTES_IN_TURN / 4;
 #[derive(Debug)]
 pub(crate) struct Duplex {
     clock: Clock,
+    addresses: Addresses,
     /// Tasks that wait for the stream to accept more, since the first had to. The stream knows one waker for all of
     /// them: this, which does not keep the connection alive.
     writers: OnceLock<Arc<WakerSet>>,
@@ -79,6 +80,7 @@ pub(crate) struct Locked<'d>(Option<MutexGuard<'d, Inner>>);
 impl Duplex {
     pub(crate) fn new(
         stream: Stream,
+        addresses: Addresses,
         clock: Clock,
         input: Input,
         timer: LazyTimer,
@@ -102,7 +104,7 @@ impl Duplex {
             assembler: None,
             wakers: Wakers::default(),
         };
-        Arc::new(Self { clock, writers: OnceLock::new(), inner: Mutex::new(inner) })
+        Arc::new(Self { clock, addresses, writers: OnceLock::new(), inner: Mutex::new(inner) })
     }
 
     /// Returns what `question` finds in the connection.
@@ -115,8 +117,8 @@ impl Duplex {
         self.lock().driver.connection.set_compression(enabled);
     }
 
-    pub(crate) fn ask_stream<T>(&self, question: impl FnOnce(&Stream) -> T) -> T {
-        question(&self.lock().stream)
+    pub(crate) const fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {

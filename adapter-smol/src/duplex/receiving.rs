@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_lite::Future;
-use ws_core::{Event, Timestamp};
+use ws_core::{Event, State, Timestamp};
 use ws_transport::{Deadline, Driver, Error, InputEnd, Step, Turn};
 
 use super::{Assembling, BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
@@ -134,9 +134,9 @@ impl Duplex {
             while !inner.input.is_empty() {
                 let Inner { driver, input, assembler, .. } = inner;
                 let taken = input.consume(|input| {
-                    let Driver { connection, recycled, read_size, .. } = driver;
                     // After an error, the turns that follow write what is left, the Close at its end, and return it.
-                    let event = connection.receive(input).ok()??;
+                    let event = driver.receive(input).ok()??;
+                    let Driver { recycled, read_size, .. } = driver;
                     take(event, Assembling { assembler, recycled, read_size })
                 });
                 if taken.is_some() {
@@ -174,7 +174,7 @@ impl Duplex {
                     if inner.events_this_turn >= EVENTS_IN_TURN {
                         return;
                     }
-                    let event = inner.driver.connection.receive(input);
+                    let event = inner.driver.receive(input);
                     inner.events_this_turn += 1;
                     drop(inner);
                     // The turns that follow return an error, as in `poll_receive`.
@@ -197,6 +197,48 @@ impl Duplex {
         }
     }
 
+    /// Looks at the input for a task that sends, if it was not looked at just now.
+    pub(crate) fn look(self: &Arc<Self>) {
+        let inner = &mut *self.lock();
+        if inner.driver.is_look_due(|| self.clock.now()) {
+            self.look_now(inner);
+        }
+    }
+
+    /// Looks at the input for a task that sends.
+    pub(super) fn look_now(self: &Arc<Self>, inner: &mut Inner) {
+        /// Maximum number of reads in one look, for a peer that sends all the time.
+        const READS: usize = 16;
+        // The stream goes on to wake the task that receives.
+        let receiver = inner.receiver.clone();
+        let cx = &mut Context::from_waker(receiver.as_ref().unwrap_or(Waker::noop()));
+        for _ in 0..READS {
+            let Inner { driver, input, .. } = inner;
+            input.consume(|input| driver.receive_early(input));
+            if !driver.can_look() || self.poll_read(inner, cx).is_pending() {
+                break;
+            }
+        }
+        let Inner { driver, input, .. } = inner;
+        input.consume(|input| driver.receive_early(input));
+        input.receive_again();
+        driver.end_look(self.clock.now());
+        let is_open = driver.connection.state() == State::Open;
+        if !is_open {
+            self.end_writing(inner);
+        }
+        if !is_open || inner.driver.has_early() {
+            inner.wake_receiver();
+        }
+    }
+
+    /// Notes that the application receives no more.
+    pub(crate) fn discard_input(&self) {
+        let inner = &mut *self.lock();
+        inner.driver.discard_early();
+        inner.receiver = None;
+    }
+
     /// Waits for the peer to close its side, so that no reset overtakes the last bytes that were written. What it sends
     /// is dropped.
     pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -205,9 +247,7 @@ impl Duplex {
         let mut registered = false;
         loop {
             let Inner { driver, input, .. } = inner;
-            input.consume(
-                |input| while driver.connection.receive(input).is_ok_and(|event| event.is_some()) {},
-            );
+            input.consume(|input| while driver.receive(input).is_ok_and(|event| event.is_some()) {});
             match ready!(self.poll_turn(inner, cx, Goal::Drain, &mut Wait::forever(), &mut registered)) {
                 Ok(Turned::Ended(_)) => return Poll::Ready(()),
                 // The next turn finds the end.

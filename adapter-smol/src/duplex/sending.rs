@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Chunk, CloseCode, Connection, Message, SendError, State, Transmit};
-use ws_transport::Error;
+use ws_transport::{Driver, Error};
 
 use super::{Duplex, Inner, Locked};
 use crate::{stream::Stream, waker_set::WakerSet};
@@ -39,9 +39,9 @@ impl Duplex {
     pub(crate) fn poll_queue<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+        send: impl FnOnce(&mut Driver) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
-        Poll::Ready(ready!(self.poll_room(cx))?.driver.queue(send))
+        Poll::Ready(send(&mut ready!(self.poll_room(cx))?.driver))
     }
 
     /// Queues a chunk, as soon as there is room for it.
@@ -62,7 +62,7 @@ impl Duplex {
             }
         };
         let Some(chunk) = chunk.take() else { return Poll::Ready(Ok(())) };
-        Poll::Ready(inner.driver.queue(|connection| connection.send_chunk(chunk)))
+        Poll::Ready(inner.driver.send_chunk(chunk))
     }
 
     /// Gives up the message that is being sent in chunks, which closes the connection.
@@ -87,20 +87,14 @@ impl Duplex {
         Poll::Ready(Ok(inner))
     }
 
-    /// Queues something to be sent, room or not.
+    /// Queues a message, room or not.
     #[cfg(feature = "sink")]
-    pub(crate) fn queue_now<T>(
-        &self,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
-    ) -> Result<T, Error> {
-        self.lock().driver.queue(send)
+    pub(crate) fn send_now(&self, message: Message<'_>) -> Result<(), Error> {
+        self.lock().driver.send(message)
     }
 
-    /// Queues something to be sent, if there is room for it now.
-    pub(crate) fn try_queue<T>(
-        self: &Arc<Self>,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
-    ) -> Result<T, Error> {
+    /// Queues a message, if there is room for it now.
+    pub(crate) fn try_send(self: &Arc<Self>, message: Message<'_>) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let cx = &mut Context::from_waker(Waker::noop());
@@ -111,7 +105,7 @@ impl Duplex {
         if inner.is_full() {
             return Err(Error::Send(SendError::BufferFull));
         }
-        let queued = inner.driver.queue(send);
+        let queued = inner.driver.send(message);
         let _ = self.poll_flush(inner, cx);
         queued
     }
@@ -122,7 +116,12 @@ impl Duplex {
     /// Writes until the stream has all output that is queued now.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
-        poll_fn(|cx| self.poll_flush_until(cx, end)).await
+        poll_fn(|cx| self.poll_flush_until(cx, end)).await.inspect_err(|error| {
+            if let Error::Io(_) = error {
+                // No task may receive, and find how the connection has ended.
+                self.look_now(&mut self.lock());
+            }
+        })
     }
 
     /// Writes everything that is queued.

@@ -1,19 +1,21 @@
 //! One connection of a server, from its first byte to its last.
 
-use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
-use futures_lite::{FutureExt as _, future};
+use async_io::Timer;
+use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
     server::{Accept, Handshake, Refusal, Request},
 };
-use ws_sessions::{CheckError, ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error, tls::ServerTls};
+use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
+use ws_transport::{Clock, DROP_GRACE, Error, tls::ServerTls};
 
 use super::{
     BoundServer,
     route::{Checking, Endpoint, HandlerResult, Handling, Started},
     shared::Registration,
+    signals::Signals,
 };
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
 
@@ -22,6 +24,7 @@ struct Opened {
     duplex: Arc<Duplex>,
     handling: Handling,
     origin: Option<Box<Origin>>,
+    counted: CountedConnection,
 }
 
 /// Serves a client that has just connected.
@@ -34,10 +37,43 @@ pub(super) async fn serve(
     registration: &Registration,
 ) {
     let opened = Box::pin(open(server, stream, peer, registration)).await;
-    let Some(Opened { duplex, handling, origin }) = opened else { return };
-    let returned = AssertUnwindSafe(handling).catch_unwind().await;
-    let returned = returned.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()));
+    let Some(Opened { duplex, handling, origin, counted: _counted }) = opened else { return };
+    let returned = handle(handling, &duplex, registration.signals()).await;
     Box::pin(close(server, duplex, returned, origin)).await;
+}
+
+/// Runs the handler. If it drops the receiving half of its connection and runs on, this receives in its place.
+async fn handle(handling: Handling, duplex: &Arc<Duplex>, signals: &Arc<Signals>) -> HandlerResult {
+    let mut handling = AssertUnwindSafe(handling).catch_unwind();
+    let mut substitute = None;
+    let returned = poll_fn(|cx| {
+        let polled = Pin::new(&mut handling).poll(cx);
+        if polled.is_pending() && signals.is_unattended() {
+            // When it has ended, it is not polled any more.
+            let begin = || Some(Box::pin(attend(duplex.clone(), signals.clone())));
+            let attending = substitute.get_or_insert_with(begin);
+            if attending.as_mut().is_some_and(|attending| attending.as_mut().poll(cx).is_ready()) {
+                *attending = None;
+            }
+        }
+        polled
+    });
+    returned.await.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()))
+}
+
+/// Receives in the place of a handler, and drops what comes, until the peer has closed its side. Closes the connection when
+/// the handler has no handle any more.
+async fn attend(duplex: Arc<Duplex>, signals: Arc<Signals>) {
+    Timer::after(DROP_GRACE).await;
+    poll_fn(|cx| {
+        if signals.is_abandoned() {
+            // It does nothing if a Close was sent, and cannot fail: this code and reason can be sent.
+            let _ = duplex.begin_close(CloseCode::NORMAL_CLOSURE, "");
+        }
+        duplex.poll_drain(cx)
+    })
+    .await;
+    duplex.abandon();
 }
 
 /// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
@@ -55,11 +91,13 @@ async fn open(
             return None;
         }
     };
-    let mut opening = Opening::new(stream, clock, tls);
-    let (mut request, due) = match receive_request(server, &mut opening, clock).await {
-        Ok(Some(received)) => received,
-        // A port scan, or a browser that connected ahead of need.
-        Ok(None) => return None,
+    let mut opening = Opening::new(stream, peer, clock, tls);
+    let awaited = server.reporter.monitor().await_request();
+    // `None` is a port scan, or a browser that connected ahead of need.
+    let received = receive_request(server, &mut opening, clock).await.transpose()?;
+    awaited.received();
+    let (mut request, due) = match received {
+        Ok(received) => received,
         Err(error) => {
             refuse(server, opening, peer, error).await;
             return None;
@@ -91,6 +129,7 @@ async fn open(
         }
     };
     let duplex = opening.into_duplex(connection);
+    let counted = server.reporter.monitor().count_open(&duplex);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
@@ -98,11 +137,11 @@ async fn open(
     // handler will see.
     let _ = duplex.flush().await;
     let origin = server.reporter.origin(&request);
-    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
+    let ws = WebSocket::attached(duplex.clone(), server.settings.read_timeout, registration.signals());
     // It may panic before it returns its future.
     let handling = guard(|| (endpoint.handler)(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
-    Some(Opened { duplex, handling, origin })
+    Some(Opened { duplex, handling, origin, counted })
 }
 
 /// Lets the check of the application look at a request. One that waits ends when the opening handshake is `due` and when
@@ -152,7 +191,8 @@ async fn receive_request(
         match opening.read(handshake.poll_timeout()).await {
             Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
             Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            read => drop(read?),
+            Ok(_) => {}
+            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }
     }
 }

@@ -13,7 +13,7 @@ use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error};
+use ws_transport::{Clock, Error, ListeningSocket, accept_failure};
 
 use super::{
     BoundServer, Handle, connection,
@@ -51,19 +51,19 @@ enum Executors<'s> {
 }
 
 impl Listener {
-    pub(super) fn new(server: BoundServer, listener: socket2::Socket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
         prepare_listener(&listener, server.settings.listen.nodelay);
         server.settings.listen.prepare(&listener);
-        let local_addr = listener.local_addr()?.as_socket();
+        let local_addr = listener.address()?;
         let listener = Async::new(listener)?;
         Ok(Self { local_addr, shared: Arc::new(Shared::new(server, listener)) })
     }
 
-    /// The address that is listened on, with the port that was chosen.
+    /// Returns the address that the server listens on, with the port that was chosen.
     ///
     /// # Errors
     ///
-    /// It is a path.
+    /// Returns [`Error::Io`] if the address is a path.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         let no_port = || io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port");
         Ok(self.local_addr.ok_or_else(no_port)?)
@@ -79,7 +79,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The operating system cannot wait for connections any more.
+    /// Returns [`Error::Io`] if no client can connect any more, because another process has shut the listening socket down
+    /// for example.
     pub async fn serve(self) -> Result<(), Error> {
         let executor = Executor::new();
         let executors = match &self.shared.server.spawner {
@@ -89,8 +90,9 @@ impl Listener {
         let serve = async {
             let stopped = async {
                 self.shared.stopped().await;
+                Ok(())
             };
-            future::or(self.accept_all(&executors), stopped).await;
+            future::or(self.accept_all(&executors), stopped).await?;
             for client in self.shared.take_late_clients() {
                 self.admit(client, &executors);
             }
@@ -111,7 +113,7 @@ impl Listener {
     }
 
     /// Accepts clients until the server is to stop.
-    async fn accept_all(&self, executors: &Executors<'_>) {
+    async fn accept_all(&self, executors: &Executors<'_>) -> io::Result<()> {
         let (mut accepted, mut is_waiting) = (0, false);
         while let Some(client) = poll_fn(|cx| self.shared.poll_accept(cx, &mut is_waiting)).await {
             match client {
@@ -124,11 +126,13 @@ impl Listener {
                 }
                 // The client has gone, or descriptors or memory are short, which passes.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => {
+                Err(error) => {
+                    accept_failure(&error).map_or(Ok(()), Err)?;
                     Timer::after(SHORTAGE).await;
                 }
             }
         }
+        Ok(())
     }
 
     /// Hands a client to a task, or refuses it.
@@ -155,12 +159,19 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    /// Closes a listening socket that no task serves any more. Handles may outlive the listener.
+    fn drop(&mut self) {
+        self.shared.drop_listener();
+    }
+}
+
 /// Serves a connection until it ends or is cancelled.
 async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
     let (server, key) = (registration.server(), registration.key());
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
-        let mut serve = pin!(future::or(serve, registration.cancelled()));
+        let mut serve = pin!(future::or(serve, registration.signals().cancelled()));
         poll_fn(|cx| current::within(key, || serve.as_mut().poll(cx))).await;
     };
     // Handlers are guarded there. This is for what they leave behind: a destructor that panics, for example, must not
@@ -178,7 +189,7 @@ async fn refuse(_refusal: Refusal, stream: Stream) {
         .text("The server is busy; try again later.\n")
         .to_bytes();
     let timeouts = ResponseTimeouts { close: REFUSED_PATIENCE, write: None };
-    Opening::new(stream, Clock::start(), None).respond_short(response, timeouts).await;
+    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
 }
 
 /// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if

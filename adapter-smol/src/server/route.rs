@@ -212,10 +212,11 @@ async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> H
     let peer = Peer {
         path: request.path().to_owned(),
         address: request.peer_addr(),
+        local_address: ws.local_addr(),
         subprotocol: ws.subprotocol(),
         request: Some(request),
     };
-    let duplex = ws.into_duplex();
+    let (duplex, _attached) = ws.into_parts();
     let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
     let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;

@@ -6,10 +6,7 @@ use std::{
     io::{self, ErrorKind},
     mem,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -19,8 +16,9 @@ use futures_lite::future;
 use slab::Slab;
 use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
+use ws_transport::ListeningSocket;
 
-use super::BoundServer;
+use super::{BoundServer, signals::Signals};
 use crate::{
     current::{self, Key},
     duplex::Duplex,
@@ -39,7 +37,7 @@ pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 pub(super) struct Shared {
     pub(super) server: BoundServer,
     /// The listening socket, until the server stops.
-    listener: Mutex<Option<Async<socket2::Socket>>>,
+    listener: Mutex<Option<Async<ListeningSocket>>>,
     connections: Mutex<Connections>,
 }
 
@@ -66,7 +64,7 @@ pub(super) struct Stop {
 }
 
 struct Entry {
-    cancel: Arc<Cancel>,
+    signals: Arc<Signals>,
     stage: Stage,
 }
 
@@ -78,13 +76,6 @@ enum Stage {
     /// A request is answered without a WebSocket.
     Answering,
     Open(Weak<Duplex>),
-}
-
-/// The end of a connection's task from outside.
-#[derive(Default)]
-struct Cancel {
-    cancelled: AtomicBool,
-    task: Mutex<Option<Waker>>,
 }
 
 /// What becomes of a client that has connected.
@@ -106,7 +97,7 @@ impl Drop for Refusal {
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: Async<socket2::Socket>) -> Self {
+    pub(super) fn new(server: BoundServer, listener: Async<ListeningSocket>) -> Self {
         Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
     }
 
@@ -131,6 +122,13 @@ impl Shared {
         }
     }
 
+    /// Closes the listening socket.
+    pub(super) fn drop_listener(&self) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A waker may run the task that accepts, which wants the lock.
+        drop(listener);
+    }
+
     /// Returns the clients that had connected when the listening socket was closed.
     pub(super) fn take_late_clients(&self) -> Vec<Client> {
         mem::take(&mut self.connections().late)
@@ -140,10 +138,10 @@ impl Shared {
     pub(super) fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
         let mut connections = self.connections();
         if connections.begun.len() < self.server.settings.max_connections {
-            let cancel = Arc::new(Cancel::default());
-            let id = connections.begun.insert(Entry { cancel: cancel.clone(), stage: Stage::Handshake });
+            let signals = Arc::new(Signals::default());
+            let id = connections.begun.insert(Entry { signals: signals.clone(), stage: Stage::Handshake });
             self.server.reporter.monitor().count_begun();
-            return Place::Served(Registration { id, cancel, shared: self.clone() });
+            return Place::Served(Registration { id, signals, shared: self.clone() });
         }
         // To a client that expects TLS, an answer in plain text would say nothing.
         let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
@@ -184,8 +182,8 @@ impl Shared {
         drop(closed);
         waiting.into_iter().for_each(Waker::wake);
         // Checks that wait end now.
-        for (cancel, _) in self.entries(|stage| matches!(stage, Stage::Answering)) {
-            cancel.wake();
+        for (signals, _) in self.entries(|stage| matches!(stage, Stage::Answering)) {
+            signals.wake();
         }
         for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
             if let Some(duplex) = stage.duplex() {
@@ -195,7 +193,8 @@ impl Shared {
         }
     }
 
-    fn accept_waiting(&self, listener: &Async<socket2::Socket>) -> Vec<Client> {
+    fn accept_waiting(&self, listener: &Async<ListeningSocket>) -> Vec<Client> {
+        listener.get_ref().ignore_new_connections();
         let mut late = Vec::new();
         loop {
             match accept(listener.get_ref(), self.server.settings.listen.nodelay) {
@@ -263,18 +262,18 @@ impl Shared {
     }
 
     fn cancel(&self, is_meant: impl Fn(&Stage) -> bool) {
-        for (cancel, stage) in self.entries(is_meant) {
-            cancel.cancel();
+        for (signals, stage) in self.entries(is_meant) {
+            signals.cancel();
             if let Some(duplex) = stage.duplex() {
                 duplex.abandon();
             }
         }
     }
 
-    fn entries(&self, is_meant: impl Fn(&Stage) -> bool) -> Vec<(Arc<Cancel>, Stage)> {
+    fn entries(&self, is_meant: impl Fn(&Stage) -> bool) -> Vec<(Arc<Signals>, Stage)> {
         let connections = self.connections();
         let meant = connections.begun.iter().filter(|(_, entry)| is_meant(&entry.stage));
-        meant.map(|(_, entry)| (entry.cancel.clone(), entry.stage.clone())).collect()
+        meant.map(|(_, entry)| (entry.signals.clone(), entry.stage.clone())).collect()
     }
 
     /// Waits until something is so about the connections.
@@ -322,24 +321,6 @@ impl Stage {
     }
 }
 
-impl Cancel {
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.wake();
-    }
-
-    /// Wakes the task. It stays known.
-    fn wake(&self) {
-        // The lock is released first: a waker may run its task at once.
-        let task = self.task().clone();
-        task.into_iter().for_each(Waker::wake);
-    }
-
-    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("server", &self.server).finish_non_exhaustive()
@@ -349,7 +330,7 @@ impl fmt::Debug for Shared {
 /// A connection's place among those that are stopped with the server; given up when dropped.
 pub(super) struct Registration {
     id: usize,
-    cancel: Arc<Cancel>,
+    signals: Arc<Signals>,
     shared: Arc<Shared>,
 }
 
@@ -383,26 +364,12 @@ impl Registration {
 
     /// Waits until the server is to stop.
     pub(super) async fn stopping(&self) {
-        poll_fn(|cx| {
-            *self.cancel.task() = Some(cx.waker().clone());
-            // After the waker is there to be woken.
-            if self.shared.connections().stop.is_some() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        self.signals.until(|| self.shared.connections().stop.is_some()).await;
     }
 
-    /// Waits for the end that comes from outside.
-    pub(super) async fn cancelled(&self) {
-        let mut known: Option<Waker> = None;
-        poll_fn(|cx| {
-            if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                known = Some(cx.waker().clone());
-                *self.cancel.task() = Some(cx.waker().clone());
-            }
-            // After the waker is there to be woken.
-            if self.cancel.cancelled.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// Returns the signals to the task of this connection.
+    pub(super) const fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 }
 

@@ -31,8 +31,14 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> Result<Self, Error> {
-        let peer = Peer { path, request: None, address: ws.peer_addr(), subprotocol: ws.subprotocol() };
-        let duplex = ws.into_duplex();
+        let peer = Peer {
+            path,
+            request: None,
+            address: ws.peer_addr(),
+            local_address: ws.local_addr(),
+            subprotocol: ws.subprotocol(),
+        };
+        let (duplex, _) = ws.into_parts();
         let mut attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
         let (ending, ended) = mpsc::channel();
         let session = attendance.session().clone();

@@ -9,12 +9,12 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, HandshakeError, Response, Url, UrlError,
+    Config, HandshakeConfig, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    Clock, ConnectOptions, Deadline, Error, seed,
+    AddressFailures, Clock, ConnectOptions, Deadline, Error, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -152,7 +152,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let socket = self.options.connect_unix(path.as_ref())?;
-        self.open(Socket::new(socket)?).map(|(ws, _)| ws)
+        self.open(Socket::new(socket, None)?).map(|(ws, _)| ws)
     }
 
     /// Connects and then calls back, in a thread of its own, until the connection has ended.
@@ -191,31 +191,34 @@ impl Client {
         let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
         let mut handshake =
             Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
-        opening.write_all(&mut handshake.transmit())?;
+        let due = handshake.poll_timeout();
+        let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
         loop {
             if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
                 return Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response));
             }
-            handshake.handle_timeout(clock.now())?;
-            match opening.read(handshake.poll_timeout()) {
+            let now = clock.now();
+            handshake.handle_timeout(now)?;
+            // A server that refuses may not wait for the whole request: what it has sent counts before the failed write.
+            let due = if failed.is_some() { Some(now) } else { handshake.poll_timeout() };
+            match opening.read(due) {
                 Ok(Some(0)) => return Err(handshake.receive_eof().into()),
-                Ok(_) => {}
-                // A server that refuses may not wait for the whole request.
-                Err(Error::Io(error)) => {
-                    return Err(match handshake.receive_eof() {
-                        HandshakeError::Eof => error.into(),
-                        refused => refused.into(),
-                    });
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    if let Some(failed) = failed.take() {
+                        return Err(Error::of_opening(failed, handshake.receive_eof()));
+                    }
                 }
-                Err(error) => return Err(error),
+                Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
             }
         }
     }
 
     fn connect_socket(&self, url: &Url) -> Result<Socket, Error> {
         let deadline = Instant::now().checked_add(self.options.timeout);
-        let mut last_error = None;
-        for address in (url.host(), url.port()).to_socket_addrs()? {
+        let mut failures = AddressFailures::new("connect to");
+        let addresses = (url.host(), url.port()).to_socket_addrs();
+        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
@@ -223,24 +226,17 @@ impl Client {
             }
             match self.connect_address(address, left) {
                 Ok(socket) => return Ok(socket),
-                Err(error) => last_error = Some((address, error)),
+                Err(error) => failures.add(address, &error),
             }
         }
-        Err(match last_error {
-            Some((_, error)) if error.kind() == io::ErrorKind::TimedOut => Error::Timeout(Deadline::Connect),
-            Some((address, error)) => {
-                io::Error::new(error.kind(), format!("cannot connect to {address}: {error}")).into()
-            }
-            None => {
-                io::Error::new(io::ErrorKind::NotFound, format!("the host {} has no address", url.host()))
-                    .into()
-            }
-        })
+        Err(failures.into_connect_error(url.host()))
     }
 
     fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
         let socket = self.options.socket(address)?;
         socket.connect_timeout(&address.into(), timeout)?;
-        Socket::new(socket)
+        // The server may be gone again, and some addresses, such as 0.0.0.0, mean another one.
+        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
+        Socket::new(socket, peer.or(Some(address)))
     }
 }

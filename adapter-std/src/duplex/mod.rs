@@ -11,6 +11,7 @@
 //! to take more, or it leaves that to the flusher.
 
 mod sending;
+mod unattended;
 
 use std::{
     io,
@@ -23,14 +24,16 @@ use rustix::event::PollFlags;
 use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
 use ws_transport::{Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn};
 
-pub(crate) use self::sending::Flushed;
-use crate::{flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
+pub(crate) use self::{sending::Flushed, unattended::Wants};
+use crate::{attached::HandlerState, flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
     socket: Arc<Socket>,
     clock: Clock,
     reading: Mutex<ReadBuffer>,
+    /// Held by a sender that takes `reading` for a look at the input. See [`Duplex::try_receive`].
+    looking: Mutex<()>,
     /// Output that was taken from the driver and not written.
     writing: Mutex<Transmit>,
     driver: Mutex<Driver>,
@@ -38,6 +41,8 @@ pub(crate) struct Duplex {
     secure: bool,
     /// Whether the peer reads too slowly for senders that do not wait.
     pub(crate) blocked: Blocked,
+    /// The part of the connection that a server's handler has left to the library.
+    pub(crate) handler: HandlerState,
     /// Wakes the receiving thread where it waits for more than input.
     receiver: Wake,
     /// Wakes the thread that waits for room to write.
@@ -131,9 +136,11 @@ impl Duplex {
             socket,
             clock,
             reading: Mutex::new(buffer),
+            looking: Mutex::new(()),
             writing: Mutex::default(),
             driver: Mutex::new(driver),
             blocked: Blocked::default(),
+            handler: HandlerState::default(),
             receiver: Wake::default(),
             writer: Wake::default(),
         }
@@ -179,7 +186,7 @@ impl Duplex {
                 let taken = reading.consume(|input| {
                     let mut driver = self.driver();
                     // After an error, the turns that follow write what is left, the Close at its end, and return it.
-                    let event = driver.connection.receive(input).ok()??;
+                    let event = driver.receive(input).ok()??;
                     take(event, Owner(driver))
                 });
                 if taken.is_some() {
@@ -199,7 +206,7 @@ impl Duplex {
             reading.consume(|input| {
                 loop {
                     let mut driver = self.driver();
-                    let event = driver.connection.receive(input);
+                    let event = driver.receive(input);
                     drop(driver);
                     // The turns that follow return an error, as in `receive`.
                     let Ok(Some(event)) = event else { return };
@@ -223,11 +230,9 @@ impl Duplex {
     /// connection for good.
     pub(crate) fn drain(&self) {
         // If another thread receives, this is up to that one.
-        if let Ok(mut reading) = self.reading.try_lock() {
+        if let Some(mut reading) = self.try_receive() {
             loop {
-                reading.consume(|input| {
-                    while self.driver().connection.receive(input).is_ok_and(|it| it.is_some()) {}
-                });
+                self.discard_received(&mut reading);
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn finds the end.
@@ -236,6 +241,57 @@ impl Duplex {
             }
         }
         self.abandon();
+    }
+
+    /// Locks the read buffer, or returns `None` if another thread receives. A sender that looks at the input also holds the
+    /// buffer, for a moment and without waiting. That does not count.
+    fn try_receive(&self) -> Option<MutexGuard<'_, ReadBuffer>> {
+        let _no_look = lock(&self.looking);
+        self.reading.try_lock().ok()
+    }
+
+    /// Receives the bytes that were read, and drops the events.
+    fn discard_received(&self, reading: &mut ReadBuffer) {
+        reading.consume(|input| while self.driver().receive(input).is_ok_and(|it| it.is_some()) {});
+    }
+
+    /// Looks at the input for a thread that sends, if no thread receives and it was not looked at just now.
+    pub(crate) fn look(&self) {
+        if self.driver().is_look_due(|| self.clock.now()) {
+            self.look_now();
+        }
+    }
+
+    /// Looks at the input for a thread that sends, if no thread receives.
+    pub(crate) fn look_now(&self) {
+        /// Maximum number of reads in one look, for a peer that sends all the time.
+        const READS: usize = 16;
+        let Ok(_looking) = self.looking.try_lock() else { return };
+        let Ok(mut reading) = self.reading.try_lock() else { return };
+        let receive = |reading: &mut ReadBuffer| {
+            reading.consume(|input| {
+                let mut driver = self.driver();
+                driver.receive_early(input);
+                driver.can_look()
+            })
+        };
+        let mut reads = 0;
+        while receive(&mut reading) && reads < READS && self.read(&mut reading, Some(Duration::ZERO)) {
+            reads += 1;
+        }
+        reading.receive_again();
+        let mut driver = self.driver();
+        driver.end_look(self.clock.now());
+        let is_open = driver.connection.state() == State::Open;
+        drop(driver);
+        if !is_open {
+            self.end_writing();
+        }
+    }
+
+    /// Notes that the application receives no more.
+    pub(crate) fn discard_input(&self) {
+        self.driver().discard_early();
     }
 
     /// Does everything that is due between two looks at the input: tells the time, writes, waits and reads.

@@ -52,9 +52,9 @@ impl Duplex {
     /// Queues something to be sent, as soon as there is room for it.
     pub(crate) fn queue<T>(
         self: &Arc<Self>,
-        send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+        send: impl FnOnce(&mut Driver) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.wait_for_room()?.queue(send)
+        send(&mut *self.wait_for_room()?)
     }
 
     #[inline]
@@ -75,7 +75,12 @@ impl Duplex {
     /// Writes what is queued, and waits until the operating system has all of it.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
-        self.flush_until(end)
+        let flushed = self.flush_until(end);
+        if let Err(Error::Io(_)) = &flushed {
+            // No thread may receive, and find how the connection has ended.
+            self.look_now();
+        }
+        flushed
     }
 
     /// Writes until the operating system has all output up to this position.
@@ -252,10 +257,11 @@ impl Duplex {
     }
 
     /// Leaves to the flusher what no other thread may do in time for a connection that is closing: to write the rest, and
-    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it.
+    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it, and if the flusher
+    /// receives, it has to look at the new deadline.
     pub(crate) fn watch_end(self: &Arc<Self>, flushed: Flushed) {
         self.watch_if_blocked(flushed);
-        if matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
+        if self.handler.is_taken_over() || matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
             flusher::watch_closing(self);
         }
     }

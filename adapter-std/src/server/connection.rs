@@ -20,13 +20,16 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
     let mut opening = Opening::new(socket, clock, tls, server.site.config().write_timeout);
-    let mut request = match receive_request(server, &mut opening, clock) {
-        Ok(Some(request)) => request,
-        // A port scan, or a browser that connected ahead of need.
-        Ok(None) => return,
+    let awaited = server.reporter.monitor().await_request();
+    let received = receive_request(server, &mut opening, clock);
+    // A port scan, or a browser that connected ahead of need.
+    let Some(received) = received.transpose() else { return };
+    awaited.received();
+    let mut request = match received {
+        Ok(request) => request,
         Err(error) => return refuse(server, opening, error),
     };
-    request.set_peer_addr(opening.socket().peer_addr());
+    request.set_peer_addr(opening.socket().addresses().peer);
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
@@ -63,14 +66,15 @@ fn receive_request(
         match opening.read(handshake.poll_timeout()) {
             Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
             Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            read => drop(read?),
+            Ok(_) => {}
+            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }
     }
 }
 
 /// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
 fn refuse(server: &BoundServer, opening: Opening, error: Error) {
-    let origin = Origin { peer_addr: opening.socket().peer_addr(), path: None };
+    let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
         _ => None,
@@ -89,6 +93,7 @@ fn run(
     duplex: &Arc<Duplex>,
     registration: &Registration,
 ) {
+    let _counted = server.reporter.monitor().count_open(duplex);
     if !registration.opened(duplex) {
         let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
     }
@@ -97,9 +102,10 @@ fn run(
     // The response must not wait for a handler that first does something else. If it cannot be written, there is no
     // connection to handle.
     let opened = duplex.flush();
-    let ws = WebSocket::new(duplex.clone(), server.settings.read_timeout);
+    let ws = WebSocket::attached(duplex, server.settings.read_timeout);
     let handle = || guard(|| handler(request, ws)).unwrap_or_else(|panicked| Err(panicked.into()));
     let returned = if opened.is_ok() { handle() } else { Ok(()) };
+    duplex.handler.set_returned();
     let is_open = duplex.ask(Connection::state) == State::Open;
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),

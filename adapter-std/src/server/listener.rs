@@ -12,9 +12,12 @@ use std::{
 use rustix::event::{PollFd, PollFlags};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin};
-use ws_transport::Error;
+use ws_transport::{Error, ListeningSocket, accept_failure};
 
-use super::{BoundServer, Handle, connection, shared::Shared};
+use super::{
+    BoundServer, Handle, connection,
+    shared::{Client, Shared, accept_waiting},
+};
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
 /// How long to leave the listener alone when the process is out of file descriptors or memory.
@@ -42,21 +45,21 @@ enum Accepted {
 }
 
 impl Listener {
-    pub(super) fn new(server: BoundServer, listener: socket2::Socket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
         // The wait before `accept` can be in vain, if the client changes its mind in between.
         listener.set_nonblocking(true)?;
         server.settings.listen.prepare(&listener);
         let (wake, stopped) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let local_addr = listener.local_addr()?.as_socket();
+        let local_addr = listener.address()?;
         Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, listener, wake)) })
     }
 
-    /// The address that is listened on, with the port that was chosen.
+    /// Returns the address that the server listens on, with the port that was chosen.
     ///
     /// # Errors
     ///
-    /// It is a path.
+    /// Returns [`Error::Io`] if the address is a path.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         let no_port = || io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port");
         Ok(self.local_addr.ok_or_else(no_port)?)
@@ -72,8 +75,9 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The operating system cannot wait for connections any more, or start the least
-    /// [`threads`](super::Server::threads).
+    /// Returns [`Error::Io`] if the operating system cannot start the least [`threads`](super::Server::threads), or if no
+    /// client can connect any more, because another process has shut the listening socket down for example. The listening
+    /// socket is closed then, and threads without a connection end.
     pub fn serve(self) -> Result<(), Error> {
         self.shared.pool.start()?;
         let mut refused = Refused::default();
@@ -97,12 +101,11 @@ impl Listener {
     }
 
     /// Accepts clients until the server is to stop, and then those that have connected by then.
-    fn accept_all(&self, listener: &socket2::Socket, refused: &mut Refused) -> io::Result<()> {
+    fn accept_all(&self, listener: &ListeningSocket, refused: &mut Refused) -> io::Result<()> {
         loop {
             let [is_stopped, has_connected] = refused.wait([self.stopped.as_fd(), listener.as_fd()])?;
             if is_stopped {
-                // A client that waits here would be reset with the socket.
-                while self.accept(listener, refused)? == Accepted::Client {}
+                accept_waiting(listener, |client| self.admit(client, refused));
                 return Ok(());
             }
             if has_connected && self.accept(listener, refused)? == Accepted::Shortage {
@@ -112,25 +115,25 @@ impl Listener {
     }
 
     /// Accepts a client.
-    fn accept(&self, listener: &socket2::Socket, refused: &mut Refused) -> io::Result<Accepted> {
-        let socket = match listener.accept() {
-            Ok((socket, _)) => socket,
+    fn accept(&self, listener: &ListeningSocket, refused: &mut Refused) -> io::Result<Accepted> {
+        let (socket, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
             Err(error) if is_timeout(&error) => return Ok(Accepted::Nothing),
             // The client has gone.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(Accepted::Client),
-            Err(_) => return Ok(Accepted::Shortage),
+            Err(error) => return accept_failure(&error).map_or(Ok(Accepted::Shortage), Err),
         };
-        self.admit(socket, refused);
+        self.admit((socket, peer.as_socket()), refused);
         Ok(Accepted::Client)
     }
 
     /// Hands a client to a thread, or refuses it.
-    fn admit(&self, socket: socket2::Socket, refused: &mut Refused) {
+    fn admit(&self, (socket, peer): Client, refused: &mut Refused) {
         let settings = &self.shared.server.settings;
         // It fails for a Unix-domain socket, which needs it not, and, as the next may, for a client that has gone
         // already.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
-        let Ok(socket) = Socket::new(socket).map(Arc::new) else { return };
+        let Ok(socket) = Socket::new(socket, peer).map(Arc::new) else { return };
         let (shared, served) = (self.shared.clone(), socket.clone());
         let run = self.shared.pool.run(move || {
             let registration = shared.register(&served);
@@ -142,13 +145,21 @@ impl Listener {
     }
 
     fn refuse(&self, socket: Arc<Socket>, refused: &mut Refused) {
-        let origin = Origin { peer_addr: socket.peer_addr(), path: None };
+        let origin = Origin { peer_addr: socket.addresses().peer, path: None };
         // To a client that expects TLS, an answer in plain text would say nothing.
         if self.shared.server.tls_config.is_none() {
             refused.add(socket);
         }
         let error = "the server has as many connections as it may";
         self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
+    }
+}
+
+impl Drop for Listener {
+    /// Closes a listening socket that no thread serves, and lets idle threads end.
+    fn drop(&mut self) {
+        self.shared.drop_listener();
+        self.shared.pool.close(Some(Instant::now()));
     }
 }
 

@@ -6,7 +6,7 @@ mod route;
 mod shared;
 
 use std::{
-    fmt, net::ToSocketAddrs, ops::RangeInclusive, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration,
+    fmt, io, net::ToSocketAddrs, ops::RangeInclusive, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration,
 };
 
 use ws_core::{
@@ -15,7 +15,7 @@ use ws_core::{
 };
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
-    Error, ListenOptions,
+    Error, ListenOptions, ListeningSocket,
     tls::{ServerTlsConfig, rustls},
 };
 
@@ -144,7 +144,8 @@ impl Server {
         self
     }
 
-    /// The most connections at a time, handshakes included; 4,096.
+    /// Sets the maximum number of connections at a time, handshakes included. With 0 every client is refused. Default:
+    /// 4,096.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.settings.threads = *self.settings.threads.start()..=most;
         self
@@ -152,7 +153,8 @@ impl Server {
 
     /// How many threads serve connections, such as `8..=128`: so many are there from the start and stay, and
     /// no more than so many are added while there are connections for them. The latter is what
-    /// [`max_connections`](Self::max_connections) sets alone.
+    /// [`max_connections`](Self::max_connections) sets alone. [`bind`](Self::bind) returns an error if the least are more than
+    /// the most. Default: `0..=4096`.
     pub fn threads(mut self, threads: RangeInclusive<usize>) -> Self {
         self.settings.threads = threads;
         self
@@ -194,15 +196,15 @@ impl Server {
         self
     }
 
-    /// What the server counts, to be looked at whenever.
+    /// Returns a handle to the counters of the server: connections, errors, messages and bytes.
     ///
     /// ```
-    /// use ws_std::{Response, Server, ServerStats, Sessions};
+    /// use ws_std::{Response, Server, ServerStats};
     ///
-    /// let (server, everyone) = (Server::new(), Sessions::new());
+    /// let server = Server::new();
     /// let monitor = server.monitor();
     /// let server = server.page("/metrics", move |_request| {
-    ///     let text = monitor.stats(&everyone).to_prometheus();
+    ///     let text = monitor.stats().to_prometheus();
     ///     Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     /// });
     /// ```
@@ -226,41 +228,66 @@ impl Server {
         self.bind(address)?.serve()
     }
 
-    /// Listens on an address; port 0 chooses a free one. From now on clients can connect, and
-    /// [`Listener::serve`] serves them.
+    /// Listens on an address. Port 0 chooses a free one. From now on clients can connect, and
+    /// [`Listener::serve`] serves them. If the address is a name with several addresses, such as `localhost`, the server
+    /// listens on the first of them that can be had.
     ///
     /// # Errors
     ///
-    /// A route is malformed or there twice, the address cannot be listened on, or TLS cannot be set up.
+    /// - Returns [`Error::Route`] if a route is malformed or there twice.
+    /// - Returns [`Error::Tls`] if TLS cannot be set up.
+    /// - Returns [`Error::Io`] if no address can be listened on, with the reason for each of them. The kind is
+    ///   [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
-        let socket = self.settings.listen.listen(address)?;
-        self.bind_socket(socket)
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen(address)?;
+        Listener::new(server, socket)
     }
 
-    /// Listens on a Unix-domain socket at this path, which must not exist.
+    /// Listens on a Unix-domain socket at this path. The file is removed when the listening socket is closed. A file that
+    /// a process has left behind, on whose socket no process listens, is replaced.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
+    /// [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on the path, or if there is a file that is
+    /// no socket.
     pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
-        let socket = self.settings.listen.listen_unix(path.as_ref())?;
-        self.bind_socket(socket)
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen_unix(path.as_ref())?;
+        Listener::new(server, socket)
     }
 
-    /// Serves clients of a socket that listens already, such as one that a service manager hands over.
+    /// Serves clients of a socket that listens already, such as one that a service manager hands over. The file of a
+    /// Unix-domain socket stays where it is when the server stops: it belongs to the process that has made it.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if this is no stream socket of TCP or of the Unix domain, or if it
+    /// does not listen.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        let server = BoundServer {
+        Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
+    }
+
+    /// Checks the settings, and computes what follows from them.
+    fn prepare(self) -> Result<BoundServer, Error> {
+        let threads = &self.settings.threads;
+        if threads.is_empty() {
+            let text = format!(
+                "the server's threads are {threads:?}, which is no number: the least may not be more than the most, \
+                 which `threads` and `max_connections` set"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+        }
+        self.settings.listen.check()?;
+        Ok(BoundServer {
             site: self.site.build()?,
             handshake: self.handshake,
             settings: self.settings,
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             reporter: self.reporter,
-        };
-        Listener::new(server, socket.into().into())
+        })
     }
 }
 

@@ -66,16 +66,26 @@ impl Pool {
         Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, patience })
     }
 
-    /// Starts the threads that are always there.
+    /// Starts the threads that are always there: all of them or none.
     ///
     /// # Errors
     ///
-    /// No more can be started.
+    /// Returns an error if the operating system starts no more. The threads that were started have ended then.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
-        (0..self.least).try_for_each(|_| {
+        for started in 0..self.least {
             self.lock().threads += 1;
-            self.spawn(|| ())
-        })
+            if let Err(error) = self.spawn(|| ()) {
+                // They have nothing to do, so that this takes as long as to wake them.
+                self.close(Some(Instant::now() + Self::PATIENCE));
+                let text = format!(
+                    "the operating system started {started} of the {} threads that the server's `threads` ask for: \
+                     {error}. Ask for fewer or raise the limit",
+                    self.least
+                );
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+        Ok(())
     }
 
     /// Gives the job to an idle thread, or else to a new one.

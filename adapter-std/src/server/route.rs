@@ -143,10 +143,11 @@ fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> Handler
     let peer = Peer {
         path: request.path().to_owned(),
         address: request.peer_addr(),
+        local_address: ws.local_addr(),
         subprotocol: ws.subprotocol(),
         request: Some(request),
     };
-    let duplex = ws.into_duplex();
+    let (duplex, _attached) = ws.into_parts();
     let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
     let ended = duplex.receive_each(|event| attendance.handle(event));

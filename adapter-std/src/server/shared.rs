@@ -3,9 +3,9 @@
 use std::{
     collections::HashMap,
     fmt,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     mem,
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     os::unix::net::UnixStream,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread::{self, ThreadId},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use ws_core::CloseCode;
+use ws_transport::ListeningSocket;
 
 use super::{BoundServer, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
@@ -22,12 +23,13 @@ const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 /// How long a stop waits at most for the thread that accepts to close the listening socket.
 const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 
+/// An accepted client and its address.
+pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
+
 /// State of a server that the listener, its connections and its handles share.
 pub(super) struct Shared {
     pub(super) server: BoundServer,
     pub(super) pool: Arc<Pool>,
-    /// The listening socket, until it is served or the server stops.
-    listener: Mutex<Option<socket2::Socket>>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
     /// Wakes the thread that accepts.
@@ -36,13 +38,15 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Connections {
+    /// The listening socket, until it is served or the server stops.
+    listener: Option<ListeningSocket>,
     next_id: u64,
     by_id: HashMap<u64, Entry>,
     /// The thread that accepts.
     accepting: Option<ThreadId>,
     stop: Option<Stop>,
     /// Clients that had connected when the listening socket was closed, if no thread accepted then.
-    late: Vec<socket2::Socket>,
+    late: Vec<Client>,
     /// Whether some had not ended at the deadline, and were broken off.
     broken_off: bool,
 }
@@ -71,12 +75,12 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: socket2::Socket, wake: UnixStream) -> Self {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
+        let connections = Connections { listener: Some(listener), ..Connections::default() };
         Self {
             pool: Pool::new(&server.settings.threads),
             server,
-            listener: Mutex::new(Some(listener)),
-            connections: Mutex::default(),
+            connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
             wake,
         }
@@ -93,11 +97,17 @@ impl Shared {
     }
 
     /// Takes the listening socket, to accept by this thread. Returns `None` if the server has stopped already.
-    pub(super) fn begin_accepting(&self) -> Option<socket2::Socket> {
+    pub(super) fn begin_accepting(&self) -> Option<ListeningSocket> {
         let mut connections = self.connections();
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = connections.listener.take();
         connections.accepting = listener.is_some().then(|| thread::current().id());
         listener
+    }
+
+    /// Closes the listening socket if no thread has taken it. Handles may outlive the listener.
+    pub(super) fn drop_listener(&self) {
+        let listener = self.connections().listener.take();
+        drop(listener);
     }
 
     /// Reports that the listening socket is closed.
@@ -107,7 +117,7 @@ impl Shared {
     }
 
     /// Returns the clients that had connected when the listening socket was closed, if no thread accepted then.
-    pub(super) fn take_late_clients(&self) -> Vec<socket2::Socket> {
+    pub(super) fn take_late_clients(&self) -> Vec<Client> {
         mem::take(&mut self.connections().late)
     }
 
@@ -130,12 +140,9 @@ impl Shared {
                 connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
             // The earliest of several deadlines counts.
             stop.until = stop.until.into_iter().chain(until).min();
-        }
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(listener) = listener {
-            // A client that waits to be accepted would be reset with the socket.
-            while let Ok((client, _)) = listener.accept() {
-                self.connections().late.push(client);
+            // Under the same lock: a thread that begins to serve finds either the socket or all of its clients.
+            if let Some(listener) = connections.listener.take() {
+                accept_waiting(&listener, |client| connections.late.push(client));
             }
         }
         // It fails if no thread accepts, or if the pipe is full of wake-ups.
@@ -196,6 +203,19 @@ impl Shared {
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts the clients that have connected, before the listening socket is closed, which would reset them.
+pub(super) fn accept_waiting(listener: &ListeningSocket, mut admit: impl FnMut(Client)) {
+    listener.ignore_new_connections();
+    loop {
+        match listener.accept() {
+            Ok((socket, peer)) => admit((socket, peer.as_socket())),
+            // The client has gone.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => return,
+        }
     }
 }
 

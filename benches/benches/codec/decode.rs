@@ -1,4 +1,4 @@
-//! From received bytes to messages.
+//! Decoding: from received bytes to messages.
 
 use std::hint::black_box;
 
@@ -53,7 +53,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
     }
 }
 
-/// Decodes everything in a buffer that a read has filled, and tells how many messages that were.
+/// Decodes a buffer that a read has filled, and returns the number of messages.
 #[inline]
 fn decode(connection: &mut Connection, mut input: &mut [u8]) -> usize {
     let mut messages = 0;
@@ -66,7 +66,7 @@ fn decode(connection: &mut Connection, mut input: &mut [u8]) -> usize {
     messages
 }
 
-/// Decodes what is in the buffer already.
+/// Decodes the bytes that are already in the buffer.
 fn in_place(
     group: &mut Group<'_>,
     shape: &Shape,
@@ -79,7 +79,7 @@ fn in_place(
     });
 }
 
-/// Copies fresh bytes into the buffer before, as a read does.
+/// Copies new bytes into the buffer before decoding, as a read does.
 fn copied(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, wire: &[u8]) {
     let mut buffer = vec![0; wire.len()];
     per_message(group, shape.name, "core-copied", shape.count, || {
@@ -88,7 +88,7 @@ fn copied(group: &mut Group<'_>, shape: &Shape, mut connection: Connection, wire
     });
 }
 
-/// That copy and nothing else.
+/// Measures only that copy.
 fn copy_alone(group: &mut Group<'_>, shape: &Shape, wire: &[u8]) {
     let mut buffer = vec![0; wire.len()];
     per_message(group, shape.name, "copy", shape.count, || {

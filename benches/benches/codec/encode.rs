@@ -1,4 +1,4 @@
-//! From messages to bytes that are written, and all the way from the one to the other.
+//! Encoding, from messages to written bytes, and the whole echo from received to written bytes.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Group, Shape, core_client, core_server, drain, per_message},
 };
 
-/// How many messages are sent between two looks at the clock.
+/// Number of messages between two readings of the clock.
 const BATCH: usize = 64;
 
 pub(crate) fn server(criterion: &mut Criterion) {
@@ -45,7 +45,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
     }
 }
 
-/// Each message is written before the next one is sent.
+/// Writes each message before the next one is sent.
 fn written_each(group: &mut Group<'_>, shape: &Shape, mut connection: Connection) {
     let message = shape.message();
     per_message(group, shape.name, "core", BATCH, || {
@@ -56,7 +56,7 @@ fn written_each(group: &mut Group<'_>, shape: &Shape, mut connection: Connection
     });
 }
 
-/// All messages are written at once.
+/// Writes all messages at once.
 fn written_together(group: &mut Group<'_>, shape: &Shape, mut connection: Connection) {
     let message = shape.message();
     per_message(group, shape.name, "core-together", BATCH, || {
@@ -77,7 +77,7 @@ fn prepared(group: &mut Group<'_>, shape: &Shape, mut connection: Connection) {
     });
 }
 
-/// Each message is sent back and written before the next one is looked at.
+/// Sends back and writes each message before the next one is decoded.
 pub(crate) fn echo(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
     for shape in [Shape::binary("binary-20", 20, 64), Shape::ascii("text-125", 125, 64)] {

@@ -1,4 +1,4 @@
-//! The opening handshake, from the first byte to a connection, with everything in memory.
+//! The opening handshake in memory, from the first byte to an open connection.
 
 use std::{
     hint::black_box,
@@ -16,7 +16,7 @@ use ws_core::{Config, Connection, HandshakeConfig, OriginPolicy, Timestamp, clie
 
 use crate::support::{drain, per_message, run};
 
-/// What a browser sends.
+/// A browser's request.
 const REQUEST: &str = "GET /chat?room=17 HTTP/1.1\r\n\
     Host: example.com\r\n\
     Connection: Upgrade\r\n\
@@ -69,7 +69,7 @@ pub(crate) fn server(criterion: &mut Criterion) {
             black_box(builder.accept(exchange).unwrap());
         });
     }
-    // fastwebsockets and yawc leave the request and the response to hyper.
+    // fastwebsockets and yawc leave the HTTP exchange to hyper.
 }
 
 pub(crate) fn client(criterion: &mut Criterion) {
@@ -86,7 +86,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
         )
         .unwrap()
     };
-    // The same seed makes the same key, and the same key the same response.
+    // The same seed produces the same key, and the same key the same response.
     let mut request = vec![0; begin().transmit().remaining()];
     begin().transmit().copy_to_slice(&mut request);
     let mut received = response_to(&config, request);
@@ -100,7 +100,7 @@ pub(crate) fn client(criterion: &mut Criterion) {
     for (subject, config) in [("tungstenite", small_buffer()), ("tungstenite-default", Default::default())] {
         per_message(&mut group, "url", subject, 1, || {
             let mut request = black_box(URL).into_client_request().unwrap();
-            // In place of the random one, for the sake of the response.
+            // Replace the random key with the one that the prepared response answers.
             let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
             request.headers_mut().insert("Sec-WebSocket-Key", key);
             let exchange = Exchange(black_box(&response));
@@ -115,14 +115,14 @@ pub(crate) fn client(criterion: &mut Criterion) {
         let exchange = tokio::io::join(black_box(&response[..]), tokio::io::sink());
         black_box(connect(exchange).unwrap());
     });
-    // fastwebsockets and yawc leave this to hyper. The keys of soketto and nexus-web cannot be told ahead.
+    // fastwebsockets and yawc leave the handshake to hyper. The keys of soketto and nexus-web are unpredictable.
 }
 
-/// As a client of `tokio-websockets`.
+/// Performs the client handshake of `tokio-websockets`.
 fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<tokio_websockets::WebSocketStream<S>, tokio_websockets::Error> {
-    // The same seed makes the same key here too.
+    // The same seed produces the same key here too.
     fastrand::seed(7);
     let builder = tokio_websockets::ClientBuilder::new().uri(black_box(URL)).unwrap();
     run(builder.connect_on(stream)).map(|(connection, _)| connection)
@@ -142,12 +142,12 @@ fn response_to(config: &Arc<Config>, mut request: Vec<u8>) -> Vec<u8> {
     response
 }
 
-/// Without the large buffer that tungstenite allocates for each connection by default.
+/// Disables the large buffer that tungstenite allocates for each connection by default.
 fn small_buffer() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4096)
 }
 
-/// A peer that has sent this and takes whatever is sent.
+/// A stream whose peer has sent these bytes and accepts all output.
 struct Exchange<'a>(&'a [u8]);
 
 impl Read for Exchange<'_> {

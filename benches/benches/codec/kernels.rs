@@ -1,4 +1,4 @@
-//! The loops over payloads alone, beside the least that they could cost.
+//! The loops over payloads by themselves, beside the lower bound of their cost.
 
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ pub(crate) fn mask(criterion: &mut Criterion) {
                 *byte ^= key[at & 3];
             }
         });
-        // One byte for all, without regard to positions, as the compiler makes it for any processor.
+        // XOR with one byte, independent of positions, as the compiler vectorises it for any processor.
         over_payloads(&mut group, name, "xor", len, count, |payload, [key, ..]| {
             payload.iter_mut().for_each(|byte| *byte ^= key);
         });
@@ -25,7 +25,7 @@ pub(crate) fn mask(criterion: &mut Criterion) {
     }
 }
 
-/// Works on `count` payloads in turn, so that none has to wait for the result of the one before.
+/// Processes `count` payloads in turn, so that no round waits for the result of the previous one.
 fn over_payloads(
     group: &mut Group<'_>,
     name: &str,

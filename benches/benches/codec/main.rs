@@ -1,5 +1,5 @@
-//! What a message costs, without a network: each part of the protocol core beside the same work done by
-//! other libraries. The README of this package says what each line measures.
+//! Cost of a message without a network: each part of the protocol core beside the same work by other libraries. The
+//! README of this package explains the lines.
 
 mod decode;
 mod encode;

@@ -1,4 +1,4 @@
-//! Messages, the wires that carry them, and how time is taken.
+//! Messages, the in-memory streams that carry them, and the measurement of time.
 
 use std::{
     hint::black_box,
@@ -18,10 +18,10 @@ use ws_core::{
     frame::{Header, Opcode, apply_mask},
 };
 
-/// No top bit is set, so that ASCII text stays ASCII text under it.
+/// The masking key. No byte has its top bit set, so that masked ASCII text is ASCII text.
 const KEY: [u8; 4] = [0x35, 0x5A, 0x11, 0x6C];
 
-/// A kind of message, and how many of them one read brings.
+/// A kind of message, and the number of messages in one read.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) payload: Vec<u8>,
@@ -40,7 +40,7 @@ impl Shape {
         Self { name, payload, opcode: Opcode::Text, count }
     }
 
-    /// Text of one, two, three and four bytes a character.
+    /// Returns text with characters of one, two, three and four bytes.
     pub(crate) fn mixed(name: &'static str, len: usize) -> Self {
         let phrase = "Grüße aus Köln, 世界你好, Привет мир, καλημέρα, 🌍🚀, and some plain words; ";
         let mut payload = String::with_capacity(len);
@@ -49,14 +49,14 @@ impl Shape {
         Self { name, payload: payload.into_bytes(), opcode: Opcode::Text, count: 1 }
     }
 
-    /// As many frames to an endpoint of this role as one read brings, back to back.
+    /// Returns the frames of one read for an endpoint of this role, back to back.
     pub(crate) fn to(&self, role: Role) -> Vec<u8> {
         self.frames((role == Role::Server).then_some(KEY))
     }
 
-    /// Masked frames to be decoded in place, over and over. To unmask is to mask, so every other time it is
-    /// the masked payload that is decoded. That is as good as the other, even for text: under `KEY` ASCII
-    /// is ASCII. Other text gets a key of zeros, by which the same instructions change nothing.
+    /// Returns masked frames that are decoded in place repeatedly. Unmasking is the same operation as masking, so
+    /// every second round decodes the masked payload. That is equivalent even for text: with `KEY`, ASCII remains
+    /// ASCII. Other text uses a key of zeros, with which the same instructions change nothing.
     pub(crate) fn masked_for_reuse(&self) -> Vec<u8> {
         self.frames(Some(if self.payload.is_ascii() || self.opcode == Opcode::Binary { KEY } else { [0; 4] }))
     }
@@ -80,11 +80,11 @@ impl Shape {
     }
 }
 
-/// A group of lines that differ in the message and in who handles it.
+/// A group of lines that differ in the message and in the library.
 pub(crate) type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
-/// Measures `work`, which handles `count` messages each time, and reports the time of one: the time that
-/// the thread had a processor, so that other programs count for less.
+/// Measures `work`, which processes `count` messages in each call, and reports the time for one message. It counts
+/// the CPU time of the thread, so that other programs affect it less.
 pub(crate) fn per_message(
     group: &mut Group<'_>,
     message: &str,
@@ -118,7 +118,7 @@ pub(crate) fn core_client() -> Connection {
     used(Connection::client(Arc::new(Config::default()), [7; 32], Timestamp::ZERO))
 }
 
-/// A server that agreed to compress, and may get messages that are not compressed all the same.
+/// Creates a server connection that negotiated compression. It may still receive uncompressed messages.
 #[cfg(feature = "deflate")]
 pub(crate) fn compressing_server() -> Connection {
     let mut config = Config::default();
@@ -136,14 +136,14 @@ pub(crate) fn compressing_server() -> Connection {
     used(connection)
 }
 
-/// A connection whose block for what is to be written has the size that it will have.
+/// Creates a connection whose output block already has its final size.
 fn used(mut connection: Connection) -> Connection {
     connection.send(&[0; 2048]).unwrap();
     drain(connection.transmit());
     connection
 }
 
-/// What a driver does with a socket that takes everything.
+/// Drains the output like a driver whose socket accepts everything.
 #[inline]
 pub(crate) fn drain(mut transmit: impl Buf) {
     while transmit.has_remaining() {
@@ -154,7 +154,7 @@ pub(crate) fn drain(mut transmit: impl Buf) {
     }
 }
 
-/// Runs a future that never has to wait.
+/// Runs a future that never returns `Pending`.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -162,8 +162,8 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A peer that never stops sending the same frames and takes whatever is sent. A read fills the buffer
-/// that it is given, whatever its size, so that those who read more at once have the full use of it.
+/// A stream whose peer sends the same frames without end and accepts all output. A read fills the whole buffer of the
+/// caller, so that libraries with large reads benefit from them.
 pub(crate) struct Wire {
     bytes: Vec<u8>,
     at: usize,
@@ -174,12 +174,12 @@ impl Wire {
         Self { bytes, at: 0 }
     }
 
-    /// The length of the frames, back to back.
+    /// Returns the total length of the frames in bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The next bytes, up to `most` and up to the end of the frames.
+    /// Returns the next bytes, at most `most` and at most to the end of the frames.
     fn next(&mut self, most: usize) -> &[u8] {
         let rest = &self.bytes[self.at..];
         let next = &rest[..rest.len().min(most)];

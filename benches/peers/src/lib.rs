@@ -1,9 +1,7 @@
-//! What the servers have in common: their options, the conditions that are the same for all, and the loops
-//! over connections and messages.
+//! Shared parts of the servers: options, common settings, and the loops over connections and messages.
 //!
-//! Each server runs on one thread, because a benchmark gives it one processor; a blocking one has a thread
-//! for each connection. Nagle's algorithm is off, nothing is compressed, and a message may be as large as
-//! [`LIMIT`].
+//! Each server runs on one thread, because a benchmark assigns it one processor. A blocking server has a thread for
+//! each connection. Nagle's algorithm and compression are off, and a message may have up to [`LIMIT`] bytes.
 
 use std::{
     collections::HashMap,
@@ -19,31 +17,31 @@ use std::{
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::poll_immediate};
 use tokio::sync::mpsc;
 
-/// The largest message and the largest frame.
+/// Maximum size of messages and frames in bytes.
 pub const LIMIT: usize = 64 << 20;
 
-/// Any error, as all that it does is to end a connection.
+/// Any error. Every error ends the connection.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the command line says.
+/// The command-line options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The address to listen at.
+    /// The address to listen on.
     pub listen: String,
-    /// Messages are queued as long as more are there, and then written together.
+    /// `true` to queue replies while more messages are available, and then write them together.
     pub feed: bool,
-    /// Every message goes to every client.
+    /// `true` to send every message to every client.
     pub broadcast: bool,
-    /// The size of one message, for the server that knows no protocol.
+    /// Size of one message in bytes, for the raw server.
     pub unit: usize,
 }
 
 impl Options {
-    /// Reads the command line, in which only these options are allowed beside `--listen`.
+    /// Parses the command line. Only these options are permitted beside `--listen`.
     ///
     /// # Errors
     ///
-    /// For any other.
+    /// Returns an error for any other option.
     pub fn parse(allowed: &[&str]) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
         let mut options = Self { listen: "127.0.0.1:0".into(), feed: false, broadcast: false, unit: 0 };
@@ -60,14 +58,14 @@ impl Options {
         Ok(options)
     }
 
-    /// Listens, and says where.
+    /// Listens and prints the address.
     ///
     /// # Errors
     ///
-    /// If the address cannot be had.
+    /// Returns an error if the address is unavailable.
     pub fn bind(&self, scheme: &str) -> io::Result<TcpListener> {
         let listener = TcpListener::bind(&self.listen)?;
-        // More than the 128 that may wait otherwise, for when thousands connect at once.
+        // A larger backlog than the default of 128, for thousands of simultaneous connections.
         rustix::net::listen(&listener, 4096)?;
         println!("listening on {scheme}://{}/", listener.local_addr()?);
         Ok(listener)
@@ -78,7 +76,7 @@ impl Options {
 ///
 /// # Errors
 ///
-/// If the address cannot be had.
+/// Returns an error if the address is unavailable.
 pub fn on_threads<E>(
     options: &Options,
     scheme: &str,
@@ -96,7 +94,7 @@ pub fn on_threads<E>(
 ///
 /// # Errors
 ///
-/// If the address cannot be had.
+/// Returns an error if the address is unavailable.
 pub fn on_smol<E>(
     options: &Options,
     scheme: &str,
@@ -119,7 +117,7 @@ pub fn on_smol<E>(
 ///
 /// # Errors
 ///
-/// If the address cannot be had.
+/// Returns an error if the address is unavailable.
 pub fn on_tokio<F>(options: &Options, serve: impl Fn(tokio::net::TcpStream) -> F) -> io::Result<()>
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
@@ -136,14 +134,14 @@ where
     })
 }
 
-/// Echoes what `is_data` says is a text or binary message, for the libraries that are a stream and a sink.
+/// Echoes text and binary messages, which `is_data` selects, for libraries whose connection is a stream and a sink.
 ///
-/// Without `feed` each echo is flushed before the next message is looked at, as in the examples that come
-/// with the libraries. With it, echoes are flushed only when the next message is not there yet.
+/// Without `feed` each echo is flushed before the next message is read, as in the examples of the libraries. With it,
+/// echoes are flushed only when no further message is available.
 ///
 /// # Errors
 ///
-/// When the connection fails.
+/// Returns the error if the connection fails.
 pub async fn echo<W, M, E>(mut ws: W, feed: bool, is_data: impl Fn(&M) -> bool) -> Result<(), Error>
 where
     W: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
@@ -171,7 +169,7 @@ where
     }
 }
 
-/// The clients of a server that broadcasts: a queue for each, as in the usual chat examples.
+/// The clients of a broadcasting server, with a queue for each, as in the usual chat examples.
 #[derive(Debug)]
 pub struct Clients<M> {
     queues: Arc<Mutex<HashMap<usize, mpsc::UnboundedSender<M>>>>,
@@ -191,7 +189,7 @@ impl<M> Default for Clients<M> {
 }
 
 impl<M: Clone> Clients<M> {
-    /// Adds a client: its key, by which it leaves, and its queue.
+    /// Adds a client. Returns its key, for removing it, and its queue.
     pub fn join(&self) -> (usize, mpsc::UnboundedReceiver<M>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let key = self.joined.fetch_add(1, Ordering::Relaxed);
@@ -199,22 +197,22 @@ impl<M: Clone> Clients<M> {
         (key, receiver)
     }
 
-    /// Puts a message for one client into its queue.
+    /// Queues a message for one client.
     pub fn send(&self, key: usize, message: M) {
         if let Some(queue) = self.queues.lock().expect("nothing panics under the lock").get(&key) {
-            // It fails if the client is about to leave.
+            // Fails if the client is about to leave.
             let _ = queue.send(message);
         }
     }
 
-    /// Puts a clone of the message into every queue.
+    /// Queues a clone of the message for every client.
     pub fn broadcast(&self, message: &M) {
         for queue in self.queues.lock().expect("nothing panics under the lock").values() {
             let _ = queue.send(message.clone());
         }
     }
 
-    /// Removes a client, which ends its queue.
+    /// Removes a client and closes its queue.
     pub fn leave(&self, key: usize) {
         self.queues.lock().expect("nothing panics under the lock").remove(&key);
     }

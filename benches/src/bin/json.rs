@@ -1,4 +1,4 @@
-//! Writes the text of the benches of compression to stdout, for those in other languages.
+//! Writes the text of the compression benches to stdout, for the benches in other languages.
 
 fn main() {
     print!("{}", ws_benches::json());

@@ -1,4 +1,4 @@
-//! One node of a chat whose nodes share rooms, names and messages over Redis.
+//! One node of a chat on several nodes, which share rooms, names and messages through Redis.
 //!
 //! `cargo run -p ws-chat-redis --bin chat_node -- --listen ADDRESS --redis URL [--node NAME] [--history LINES] [--burst MESSAGES] [--period-ms MILLISECONDS]`
 
@@ -13,8 +13,8 @@ use ws_chat::{Chat, Limits, pages};
 use ws_chat_redis::Cluster;
 use ws_smol::{Response, Route, Server};
 
-/// How long what waits may take to be written when the node stops.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Maximum time for writing the queued jobs when the node stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() {
     if let Err(error) = smol::block_on(run()) {
@@ -29,12 +29,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (stop, stopped) = channel::bounded(1);
     thread::spawn(move || {
         if signals.forever().next().is_some() {
-            let _ = stop.try_send(()); // it ends anyway, if nobody wants to know
+            let _ = stop.try_send(()); // fails if the node is ending anyway
         }
     });
     let cluster = Cluster::new(&redis, &name)?;
     let chat = Chat::with_backplane(limits, cluster.backplane());
-    // Nobody is let in before the node knows what the others know.
+    // Accept clients only after the node has received all events that Redis holds.
     let start = async { Some(cluster.start(&chat).await) };
     let stops = async {
         let _ = stopped.recv().await;
@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
     let mut server = Server::new().mount("/", room()).mount("/:room", room());
-    for (path, page) in pages(&chat, server.monitor()) {
+    for (path, page) in pages(server.monitor()) {
         if path != "/healthz" {
             server = server.page(path, page);
         }
@@ -64,8 +64,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     });
     listener.serve().await?;
     stop.await;
-    // All have left by now; the others shall know.
-    node.stop(LAST_WORDS).await;
+    // All clients have left by now. Publish that to the other nodes.
+    node.stop(FLUSH_TIMEOUT).await;
     Ok(())
 }
 
@@ -79,7 +79,7 @@ struct Options {
 fn options() -> Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut limits = Limits::default();
-    // As many as come in while a client finds its way to another node.
+    // Enough for the messages that arrive while a client reconnects to another node.
     limits.history = 200;
     let (mut address, mut redis) = ("127.0.0.1:9001".to_owned(), "redis://127.0.0.1:6379/".to_owned());
     let mut name = "node".to_owned();

@@ -1,11 +1,11 @@
--- Renews a node's lease, lets those leave whose node is dead, and tells who is where as of which event. As a
--- script runs alone, one node alone finds each of the dead.
--- KEYS: stream, people, nodes   ARGV: kept, node, lease in ms, whether to bury the dead
--- Gives: the last event's id; the first one's, if there were others before it, or ''; for each person room,
--- nick, node, session.
+-- Renews the lease of the calling node, removes the members of dead nodes, and returns all members as of the last
+-- event. Redis runs one script at a time, so exactly one node removes the members of a dead node.
+-- KEYS: stream, people, nodes   ARGV: kept, node, lease in ms, '1' to remove the members of dead nodes
+-- Returns: the id of the last event; the id of the first event if earlier ones were dropped, otherwise ''; and room,
+-- nick, node and session of each member.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
--- Numbers of this size would be written with an exponent.
+-- Lua would write numbers of this size with an exponent.
 local digits = function(number) return string.format('%.0f', number) end
 redis.call('ZADD', KEYS[3], digits(now + ARGV[3]), ARGV[2])
 
@@ -39,7 +39,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
     stream[about[i]] = about[i + 1]
   end
   last = stream['last-generated-id']
-  -- Redis before version 7 does not tell whether there were others.
+  -- Redis before version 7 does not report the number of dropped events.
   if stream['entries-added'] ~= stream['length'] and stream['first-entry'] then
     first = stream['first-entry'][1]
   end

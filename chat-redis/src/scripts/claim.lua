@@ -1,15 +1,15 @@
--- Gives a name to a session unless somebody else has it. Gives the id of the event by which the session has
--- it, or nothing. That event tells the node of a connection before this one that it has lost the name.
+-- Assigns a name to a session unless another client has it. Returns the id of the event that granted the name, or
+-- nothing. From that event, the node of an earlier connection of the client learns that it has lost the name.
 -- KEYS: stream, people, done
 -- ARGV: number, kept, node, room, event (that somebody joined), field, nick, session, key
 local before = redis.call('HGET', KEYS[2], ARGV[6])
 before = before and cjson.decode(before)
 if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[3]) or 0) then
-  -- Asked again because the answer was lost: the answer is what has become of it.
+  -- The node repeats the request because the answer was lost. Return the result of the first one.
   local is_here = before and before.node == ARGV[3] and before.session == ARGV[8]
   return is_here and before.by
 end
--- What opens a door is not written on it.
+-- Redis stores only a hash of the key.
 local key = ARGV[9] ~= '' and redis.sha1hex(ARGV[9]) or ''
 local granted = not before or (key ~= '' and before.key == key)
 local id = false

@@ -1,4 +1,4 @@
--- Takes a name from a session, if it is that session's. Asking twice changes nothing.
+-- Releases a name if the session still holds it. A repeated request changes nothing.
 -- KEYS: stream, people   ARGV: kept, node, room, event (that somebody left), field, session
 local before = redis.call('HGET', KEYS[2], ARGV[5])
 before = before and cjson.decode(before)

@@ -1,5 +1,5 @@
--- Gives a name back to a session that had it, if nobody has it: Redis has forgotten, or another node believed
--- this one dead. Asking twice changes nothing.
+-- Returns a name to the session that held it unless another one holds it now. A node needs this if Redis has lost its
+-- data, or if another node considered it dead. A repeated request changes nothing.
 -- KEYS: stream, people   ARGV: kept, node, room, event (that somebody joined), field, nick, session, key
 if redis.call('HEXISTS', KEYS[2], ARGV[5]) == 1 then
   return false

@@ -1,4 +1,4 @@
--- Appends an event that was said, once, however often a node that lost the answer asks for it.
+-- Appends a message to the stream exactly once, even if a node repeats the request because the answer was lost.
 -- KEYS: stream, done   ARGV: number, kept, node, room, event
 if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[2]) or 0) then
   return false

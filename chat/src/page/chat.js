@@ -1,6 +1,6 @@
 "use strict";
 
-// What others wrote is only ever put on the page as text, never as markup.
+// Messages of other people are inserted as text, never as markup.
 
 const byId = id => document.getElementById(id);
 const room = decodeURIComponent(location.pathname.slice(1)) || "lobby";
@@ -9,14 +9,14 @@ const PING_EVERY = 5000;
 const LONGEST_WAIT = 15000;
 
 let socket;
-let nick = null;      // by which name we take part, or want to
-let opened = false;   // whether this connection was ever there
-let joined = false;   // whether the server has let us in by this connection
-let last = null;      // the id of the last line that we have seen
+let nick = null;      // our nickname, joined or requested
+let opened = false;   // true once the current connection has opened
+let joined = false;   // true once the server has accepted us on this connection
+let last = null;      // the id of the last event that we have shown
 let attempts = 0;
 let countdown;
-let said = "";        // what we said last
-// Only who has this can take our name back after the connection was lost.
+let lastSent = "";    // the last message that we have sent
+// This secret reclaims our name after a lost connection.
 const key = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
 const people = new Map();
 
@@ -24,7 +24,7 @@ byId("room").textContent = room;
 document.title = `#${room}`;
 byId("nick").value = remembered("nick") ?? "";
 
-// Browsers may forbid a page to store anything: then reading and writing throw.
+// A browser may forbid a page to store data. Then reading and writing throw.
 function remembered(name) {
   try {
     return localStorage.getItem(name);
@@ -37,7 +37,7 @@ function remember(name, value) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // The name has to be typed again next time.
+    // The visitor has to type the name again next time.
   }
 }
 
@@ -64,7 +64,7 @@ function closed(event) {
   byId("say").querySelector("button").disabled = true;
   if (event.code === 4000) {
     byId("status").textContent = "left";
-    return banner("You are in this room by another tab; this one has left.");
+    return banner("You have joined this room from another tab. This tab has left.");
   }
   const why =
     !opened ? "The server cannot be reached."
@@ -72,10 +72,10 @@ function closed(event) {
     : event.code === 1013 ? `The server cannot serve you now${event.reason ? `: ${event.reason}` : ""}.`
     : `The connection was lost (${event.code}).`;
   byId("status").textContent = "not connected";
-  // The wait doubles, and no two clients wait the same time, lest all come back at once.
+  // The delay doubles and has a random part, so that clients do not reconnect all at once.
   const wait = Math.min(1000 * 2 ** attempts++, LONGEST_WAIT) * (0.5 + Math.random() / 2);
   const until = Date.now() + wait;
-  // The reason is an alert, which screen readers read aloud. The seconds are not.
+  // The reason is an alert, which screen readers read aloud. The countdown is not.
   banner(why);
   const tick = () => {
     const seconds = Math.ceil((until - Date.now()) / 1000);
@@ -136,12 +136,12 @@ function receive(message) {
 
 function refused({ reason, text }) {
   if (joined) {
-    // What was not sent can be sent again.
-    if (["too_long", "too_fast", "unavailable"].includes(reason)) byId("text").value ||= said;
+    // Put the refused message back into the input field.
+    if (["too_long", "too_fast", "unavailable"].includes(reason)) byId("text").value ||= lastSent;
     return banner(text, 4000);
   }
   if (reason === "nick_taken" || reason === "bad_nick") {
-    // Somebody has taken the name meanwhile, or we have chosen badly: ask for another one.
+    // The name is taken or invalid: ask for another one.
     nick = null;
     byId("enter").hidden = false;
     byId("chat").hidden = true;
@@ -196,7 +196,7 @@ function show(item) {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
-// Spellings of one name are one name, as they are for the server.
+// All spellings of a name are equal, as on the server.
 const fold = name => name.normalize("NFKC").toLowerCase().normalize("NFKC");
 
 function setPeople(names) {
@@ -219,7 +219,7 @@ function showPeople() {
 let hide;
 function banner(text, duration) {
   clearTimeout(hide);
-  // An alert is read aloud whenever it is written.
+  // Screen readers read an alert aloud each time that it is written.
   if (byId("banner").textContent !== text) byId("banner").textContent = text;
   byId("banner").hidden = !text;
   if (duration) hide = setTimeout(() => banner(""), duration);
@@ -245,7 +245,7 @@ byId("say").onsubmit = submitted => {
   submitted.preventDefault();
   const text = byId("text").value;
   if (!joined || !text.trim()) return;
-  said = text;
+  lastSent = text;
   send({ type: "say", text });
   byId("text").value = "";
 };

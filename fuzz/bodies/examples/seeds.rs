@@ -1,5 +1,5 @@
-//! Writes inputs for a fuzzer to begin with into the folder that is named: frames, conversations, heads and
-//! compressed messages that are known to matter.
+//! Writes the initial inputs of the fuzzer into the given folder: frames, conversations, HTTP heads and compressed
+//! messages with known edge cases.
 //!
 //! `cargo run -p ws-fuzz-bodies --example seeds -- fuzz/corpus`
 
@@ -13,7 +13,7 @@ use ws_core::{
 
 type Seeds = Vec<Vec<u8>>;
 
-/// A target, and what makes its inputs.
+/// A target and the function that creates its inputs.
 type Source = (&'static str, fn() -> Seeds);
 
 fn main() -> io::Result<()> {
@@ -45,7 +45,7 @@ fn headers() -> Seeds {
     let mut seeds: Seeds =
         lens.map(|len| wire::header(true, 0, wire::BINARY, Some([1, 2, 3, 4]), len)).into();
     seeds.push(wire::header(false, 7, wire::TEXT, None, 300));
-    // Lengths in a form that is one step too long.
+    // Lengths in a non-minimal form.
     seeds.push(vec![0x82, 126, 0, 125]);
     seeds.push(vec![0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]);
     seeds.push(vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]);
@@ -80,7 +80,7 @@ fn streams(role: Role) -> Seeds {
         .enumerate()
         .map(|(number, stream)| with([(number as u8).wrapping_mul(7) & 63], stream))
         .collect();
-    // A claim of four exabytes, and a length in a form that is too long.
+    // A claimed length of four exabytes, and a length in a non-minimal form.
     seeds.push(with([1], wire::header_for(role, true, wire::BINARY, 1 << 62)));
     seeds.push(with([0], [0x82, 126 | if role == Role::Server { 0x80 } else { 0 }, 0, 125]));
     seeds
@@ -105,7 +105,7 @@ fn splits() -> Seeds {
     seeds
 }
 
-/// Bytes that lead to many kinds of operations.
+/// Returns bytes that select many kinds of operations.
 fn operations() -> Seeds {
     let ramp =
         |start: u8, step: u8| (0..200_u8).map(|at| start.wrapping_add(at.wrapping_mul(step))).collect();
@@ -133,7 +133,7 @@ fn requests() -> Seeds {
     seeds
 }
 
-/// The right accept value is an at sign, see the target.
+/// Returns responses. An at sign stands for the correct accept value, see the target.
 fn responses() -> Seeds {
     let response = || {
         Head::new([
@@ -189,7 +189,7 @@ fn texts() -> Seeds {
         b"\xf0\x9f\x92",
     ];
     let mut seeds: Seeds = texts.iter().map(|text| with([2, 1, 3], text)).collect();
-    // Long enough for the vectorised validation.
+    // Long enough for vectorised validation.
     seeds.push(with([1, 70], "\u{20ac}\u{fc}x".repeat(40).into_bytes()));
     seeds
 }

@@ -11,8 +11,8 @@ use crate::{
     settings::{compressing, split_first},
 };
 
-/// Any list of extensions, offered and chosen: what is no list is refused, a server's choice is among the offers
-/// and a client's acceptance among its own, and two ends that agreed understand each other.
+/// Checks lists of extensions, offered and chosen. Malformed lists are refused. A server chooses among the offers,
+/// and a client accepts only its own offers. Two ends that agree understand each other.
 pub fn extensions(data: &[u8]) {
     let (byte, rest) = split_first(data);
     let (more, value) = split_first(rest);
@@ -36,7 +36,7 @@ fn config(byte: u8, more: u8) -> Arc<Config> {
     })
 }
 
-/// One extension as the grammar of RFC 6455 section 9.1 has it.
+/// One extension by the grammar of RFC 6455 section 9.1.
 struct Extension {
     name: String,
     parameters: Vec<(String, Option<String>)>,
@@ -47,7 +47,7 @@ impl Extension {
         self.parameters.iter().any(|parameter| parameter.0 == name)
     }
 
-    /// The window's size behind this name: `None` if it is not one, `Some(None)` if there is none.
+    /// Returns the window size of this parameter: `None` if it is invalid, `Some(None)` if it is absent.
     fn bits(&self, name: &str) -> Option<Option<u8>> {
         match self.parameters.iter().find(|parameter| parameter.0 == name) {
             None => Some(None),
@@ -59,12 +59,12 @@ impl Extension {
     }
 }
 
-/// The extensions of a list, taken apart at commas and semicolons outside of quotation marks.
+/// Parses a list of extensions by splitting it at commas and semicolons outside of quotation marks.
 fn parse(value: &[u8]) -> Option<Vec<Extension>> {
     let value = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     let (empty, items): (Vec<_>, Vec<_>) =
         split(value, ',')?.into_iter().partition(|item| item.trim_matches([' ', '\t']).is_empty());
-    // RFC 9110 5.6.1.2: empty elements are ignored, a reasonable number of them.
+    // RFC 9110 5.6.1.2: a recipient ignores a reasonable number of empty elements.
     if empty.len() > 16 {
         return None;
     }
@@ -103,7 +103,7 @@ fn token(text: &str) -> Option<String> {
     is_token(text.as_bytes()).then(|| text.to_ascii_lowercase())
 }
 
-/// The parts between separators that are not quoted; `None` if a quotation has no end.
+/// Returns the parts between unquoted separators, or `None` if a quotation has no end.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, character) in text.char_indices() {
@@ -122,7 +122,7 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     (!quoted).then_some(parts)
 }
 
-/// A client offers this.
+/// Checks an offer of a client.
 fn offered(config: &Arc<Config>, value: &[u8]) {
     let mut bytes = Head::request().with([b"Sec-WebSocket-Extensions: ", value].concat()).bytes();
     let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
@@ -143,7 +143,7 @@ fn offered(config: &Arc<Config>, value: &[u8]) {
     assert!(answer.len() == 1 && offers.iter().any(|offer| fits(&answer[0], offer)), "{head}");
 }
 
-/// RFC 7692 7.1: whether a server may answer an offer so.
+/// Returns `true` if RFC 7692 7.1 permits this answer to the offer.
 fn fits(answer: &Extension, offer: &Extension) -> bool {
     let (Some(server_bits), Some(client_bits)) =
         (answer.bits("server_max_window_bits"), answer.bits("client_max_window_bits"))
@@ -159,7 +159,7 @@ fn fits(answer: &Extension, offer: &Extension) -> bool {
         && (!offer.has("server_no_context_takeover") || answer.has("server_no_context_takeover"))
 }
 
-/// A server chooses this.
+/// Checks an answer of a server.
 fn chosen(config: &Arc<Config>, value: &[u8]) {
     let request = client::Request::new("ws://host/".parse().expect("a URL"));
     let mut handshake =
@@ -200,7 +200,7 @@ fn chosen(config: &Arc<Config>, value: &[u8]) {
     }
 }
 
-/// Any two configurations agree, and what either sends the other reads.
+/// Checks that any two configurations agree, and that each end reads the messages of the other.
 fn agreed(client: &Arc<Config>, server: &Arc<Config>) {
     let mut pair: Pair = crate::settings::shake_hands(client.clone(), server.clone());
     for text in ["the same again and again", "the same again and again", ""] {

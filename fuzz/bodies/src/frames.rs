@@ -1,7 +1,8 @@
 use arbitrary::{Arbitrary, Unstructured};
 use ws_core::{frame::Header, testing::wire};
 
-/// Headers: what is decoded is what was encoded, cuts ask for more, mistakes are certain at once and stay.
+/// Checks frame headers. Decoding reverses encoding, an incomplete header asks for more bytes, and errors are
+/// reported at the earliest byte and stay.
 pub fn header(data: &[u8]) {
     decoded(data);
     if let Ok(header) = Header::arbitrary(&mut Unstructured::new(data)) {
@@ -14,7 +15,7 @@ fn decoded(bytes: &[u8]) {
     match whole {
         Ok(Some((header, len))) => {
             assert!(len <= Header::MAX_LEN && len <= bytes.len());
-            // The shortest form is the only one, so nothing is lost.
+            // Only the shortest form of a length is valid, so encoding again restores the bytes.
             assert_eq!(&header.encode()[..], &bytes[..len]);
             assert!(header.payload_len < 1 << 63);
             for cut in 0..len {

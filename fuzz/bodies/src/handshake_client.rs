@@ -10,9 +10,9 @@ use crate::{
     settings::split_first,
 };
 
-/// Whatever a server sends as a response: however it is cut the same verdict, and a connection only if it answers
-/// the key and chooses what was offered. An `@` in the input stands for the right accept value, which no fuzzer
-/// finds.
+/// Checks responses of a server. The verdict does not depend on the pieces in which the bytes arrive. A connection
+/// opens only if the response contains the accept value and chooses among the offers. An `@` in the input stands for
+/// the correct accept value, which a fuzzer cannot find.
 pub fn handshake_client(data: &[u8]) {
     let (byte, rest) = split_first(data);
     let (settings, request) = (settings(byte), request(byte));
@@ -66,14 +66,14 @@ fn start((limits, config): &Settings, request: &client::Request) -> client::Hand
     client::Handshake::new(request, limits, config.clone(), SEED, Timestamp::ZERO).expect("a legal request")
 }
 
-/// The key that the client sends.
+/// Returns the key that the client sends.
 fn key(settings: &Settings, request: &client::Request) -> String {
     let bytes = testing::drained(&mut start(settings, request).transmit());
     let (head, _) = Head::parse(&bytes).expect("a legal head");
     String::from_utf8(head.single("sec-websocket-key").expect("a key").to_vec()).expect("text")
 }
 
-/// A connection, the response, and how many bytes follow it.
+/// A connection, the response, and the number of bytes that follow it.
 type Opened = (Connection, Response, usize);
 
 fn answer(
@@ -98,7 +98,7 @@ fn answer(
     Err(handshake.receive_eof())
 }
 
-/// RFC 6455 4.1, what a client must have checked; before it, only interim responses.
+/// Checks that an accepted response obeys RFC 6455 4.1. Interim responses may precede it.
 fn accepted(connection: &Connection, response: &Response, mut bytes: &[u8], accept: &str) {
     assert_eq!(response.status(), 101);
     let head = loop {

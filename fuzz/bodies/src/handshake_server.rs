@@ -11,8 +11,9 @@ use crate::{
     settings::split_first,
 };
 
-/// Whatever a client sends as a request: however it is cut the same verdict, accepted only if it obeys the rules,
-/// accepted if it obviously does, answered with a response in any case.
+/// Checks requests of a client. The verdict does not depend on the pieces in which the bytes arrive. A request is
+/// accepted only if it obeys the rules, and always if it is obviously valid. Every request is answered with a
+/// response.
 pub fn handshake_server(data: &[u8]) {
     let (byte, bytes) = split_first(data);
     let (limits, origin, config) = config(byte);
@@ -60,7 +61,7 @@ fn config(byte: u8) -> (HandshakeConfig, OriginPolicy, Arc<Config>) {
     (limits, origin, Arc::new(config))
 }
 
-/// A request and how many bytes follow it.
+/// A request and the number of bytes that follow it.
 type Asked = Option<(server::Request, usize)>;
 
 fn ask(limits: &HandshakeConfig, bytes: &[u8], sizes: &[usize]) -> Result<Asked, HandshakeError> {
@@ -91,7 +92,7 @@ fn refused(limits: &HandshakeConfig, bytes: &[u8], error: &HandshakeError) {
     assert!(!is_plain(limits, bytes), "{error}, though every rule is obeyed");
 }
 
-/// RFC 6455 4.2.1: the key, if the request obeys what a server that accepts it must have checked.
+/// Returns the key if the request passes the checks of RFC 6455 4.2.1 that a server must make before it accepts.
 fn obeys(bytes: &[u8]) -> Option<&[u8]> {
     let (head, _) = Head::parse(without_empty_line(bytes))?;
     let target = head.first.strip_prefix(b"GET ")?.strip_suffix(b" HTTP/1.1")?;
@@ -108,12 +109,12 @@ fn obeys(bytes: &[u8]) -> Option<&[u8]> {
     obeys.then_some(key)
 }
 
-/// RFC 9112 2.2: a server should ignore one empty line before the request.
+/// Skips one empty line before the request, as RFC 9112 2.2 recommends to servers.
 fn without_empty_line(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
 }
 
-/// Whether a request is beyond doubt: nothing in it but what has to be.
+/// Returns `true` if a request is obviously valid: it contains only the necessary fields.
 fn is_plain(limits: &HandshakeConfig, bytes: &[u8]) -> bool {
     const FIELDS: [&str; 6] =
         ["host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "x-more"];
@@ -127,7 +128,7 @@ fn is_plain(limits: &HandshakeConfig, bytes: &[u8]) -> bool {
         && bytes.len() - rest.len() <= limits.max_head_size
 }
 
-/// No more is kept than the limit, whatever comes.
+/// Checks that the memory stays within the limit for any input.
 fn costs(limits: &HandshakeConfig, bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     let limit = limits.max_head_size.min(bytes.len()) as u64;
@@ -135,6 +136,6 @@ fn costs(limits: &HandshakeConfig, bytes: &[u8]) {
         let mut handshake = server::Handshake::new(limits, Timestamp::ZERO);
         let _ = handshake.receive(&mut &mut bytes[..]);
     });
-    // A field takes some memory of its own, and needs four bytes at the least.
+    // A field uses some memory of its own and has at least four bytes.
     assert!(costs.bytes_max <= 40 * limit + 4000, "{} bytes for {limit}", costs.bytes_max);
 }

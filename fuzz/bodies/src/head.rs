@@ -1,16 +1,17 @@
-//! HTTP heads read once more, slowly and strictly (RFC 9112 sections 2 to 5).
+//! A slow and strict parser of HTTP heads (RFC 9112 sections 2 to 5), for comparison.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
-/// A head taken apart: its first line, and names in lower case with values.
+/// A parsed head: its first line, and fields with names in lower case.
 pub(crate) struct Head<'h> {
     pub(crate) first: &'h [u8],
     fields: Vec<(String, &'h [u8])>,
 }
 
 impl<'h> Head<'h> {
-    /// The head at the start of `bytes`, and what follows it. `None` if a rule is broken or its end is missing.
+    /// Parses the head at the start of `bytes`. Returns it and the bytes that follow. Returns `None` if a rule is
+    /// broken or the end is missing.
     pub(crate) fn parse(bytes: &'h [u8]) -> Option<(Self, &'h [u8])> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let rest = &bytes[end + 4..];
@@ -32,13 +33,13 @@ impl<'h> Head<'h> {
         self.fields.iter().filter(move |field| field.0 == name).map(|field| field.1)
     }
 
-    /// The value of a field that is there once.
+    /// Returns the value of a field that occurs exactly once.
     pub(crate) fn single(&self, name: &str) -> Option<&'h [u8]> {
         let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The elements of the lists in all fields of this name.
+    /// Returns the elements of the lists in all fields of this name.
     pub(crate) fn list(&self, name: &str) -> Vec<&'h [u8]> {
         self.values(name).flat_map(|value| value.split(|byte| *byte == b',')).map(trimmed).collect()
     }
@@ -47,7 +48,7 @@ impl<'h> Head<'h> {
         self.list(name).iter().any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
     }
 
-    /// Whether only these fields are there.
+    /// Returns `true` if the head has no other fields.
     pub(crate) fn has_only(&self, names: &[&str]) -> bool {
         self.fields.iter().all(|field| names.contains(&&field.0[..]))
     }
@@ -77,7 +78,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(is_tchar)
 }
 
-/// RFC 6455 4.2.2, item 5.4.
+/// Returns the accept value for a key (RFC 6455 4.2.2, item 5.4).
 pub(crate) fn accept_value(key: &[u8]) -> String {
     let mut hash = Sha1::new();
     hash.update(key);

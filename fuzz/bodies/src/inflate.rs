@@ -8,8 +8,8 @@ use ws_core::{
 
 use crate::settings::{compressed, compressing, config, sizes, split_first};
 
-/// Compressed messages, legal or not: what the codec makes of the whole message at once, in memory that the limit
-/// bounds; and whatever is compressed comes out as it went in.
+/// Checks valid and invalid compressed messages against the codec over the whole message at once, with memory bounded
+/// by the limit. A compressed message decompresses to the original.
 pub fn inflate(data: &[u8]) {
     let (byte, rest) = split_first(data);
     let (sizes, payload) = sizes(rest);
@@ -21,7 +21,7 @@ pub fn inflate(data: &[u8]) {
     let expected = whole(payload, limit.min(1 << 20));
     let mut server = connection();
     if byte & 3 == 1 || stream_exceeds(&settings, &stream) {
-        // Without a limit a bomb may take what it likes, and what frames may be is another target's business.
+        // Without a limit a decompression bomb may use any amount of memory. Other targets check the frames.
         let _ = receive_pieces(&mut server, &stream, &sizes);
     } else {
         let received = receive_pieces(&mut server, &stream, &sizes);
@@ -31,7 +31,7 @@ pub fn inflate(data: &[u8]) {
     round_trip(byte, payload);
 }
 
-/// The payload as one binary message in fragments.
+/// Returns the payload as one binary message in fragments.
 fn frames(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
     let pieces = testing::pieces(payload, sizes);
     let mut frames: Vec<_> = pieces.iter().map(|piece| Frame::continuation(*piece).unfinished()).collect();
@@ -48,7 +48,7 @@ fn stream_exceeds(config: &ws_core::Config, stream: &[u8]) -> bool {
         || frames.iter().map(|frame| frame.payload.len()).sum::<usize>() > config.max_message_size
 }
 
-/// What a message means.
+/// The meaning of a message.
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Bytes(Vec<u8>),
@@ -56,8 +56,8 @@ enum Meaning {
     Invalid,
 }
 
-/// RFC 7692 7.2.2, all at once: four bytes are appended, and the result is inflated. Of a message that is whole, a block
-/// ends with them: another one that follows means what it says.
+/// Inflates a whole message at once by RFC 7692 7.2.2: four bytes are appended, and the result is inflated. In a
+/// complete message a block ends with these bytes. Another block behind them is decoded as usual.
 fn whole(payload: &[u8], limit: usize) -> Meaning {
     const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
     const STORED_X: [u8; 6] = [0, 1, 0, 0xFE, 0xFF, b'X'];
@@ -84,7 +84,7 @@ fn whole(payload: &[u8], limit: usize) -> Meaning {
             match status {
                 Err(_) => return Meaning::Invalid,
                 Ok(Status::StreamEnd) => {
-                    // 7.2.3.4: another block may follow the final one.
+                    // RFC 7692 7.2.3.4: another block may follow the final one.
                     codec.reset(false);
                     ended = true;
                 }
@@ -107,7 +107,7 @@ fn compare(expected: &Meaning, events: &[Event<'_>], error: Option<ProtocolError
     assert_eq!(actual, *expected);
 }
 
-/// No more memory than the input, twice the limit, a block and an inflater.
+/// Returns the maximum memory: the input, twice the limit, a block and an inflater.
 fn costs(mut connection: Connection, mut stream: Vec<u8>, limit: usize) {
     let len = stream.len();
     let costs = allocation_counter::measure(|| {

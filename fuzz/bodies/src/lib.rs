@@ -1,7 +1,7 @@
-//! What each fuzz target does with its bytes. A target holds the core against something that is simpler: a
-//! reference, a whole-buffer codec, another way to cut the same bytes, an invariant. It panics when they differ.
+//! The bodies of the fuzz targets. A target compares the core with something simpler: a reference implementation, a
+//! codec over the whole buffer, another division of the same bytes, or an invariant. It panics if they differ.
 //!
-//! The first bytes of an input choose settings, the rest is what a peer sends or what the two ends do. Without a
+//! The first bytes of an input select settings. The rest is the input from a peer or a list of operations. Without a
 //! fuzzer, `cargo test -p ws-fuzz-bodies` runs all targets over `fuzz/corpus`.
 
 mod extensions;

@@ -1,4 +1,4 @@
-//! Two ends, a network between them that delays, cuts and loses, and whatever both do.
+//! Two ends, a network that delays, cuts and loses bytes, and arbitrary operations of both ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ struct Network {
     loss: Option<(bool, u16)>,
     /// Bytes per second.
     bandwidth: Option<u16>,
-    /// Number of bytes from which on it refuses more.
+    /// Number of buffered bytes at which the link refuses more.
     capacity: Option<u16>,
 }
 
@@ -45,20 +45,20 @@ enum Operation {
     Settle,
     Release,
     Reply(Message<'static>),
-    /// The driver takes the output into its own buffer. It is in flight until it was written.
+    /// The driver takes the output into its own buffer. The bytes are in flight until they are written.
     Take,
-    /// Writes bytes that were taken.
+    /// The driver writes bytes that it has taken.
     WriteTaken(u16),
-    /// A transport that buffers has accepted bytes.
+    /// A buffering transport accepts bytes.
     Progress,
-    /// Gives up the message that is being sent in chunks.
+    /// Aborts the message that is being sent in chunks.
     Abort,
-    /// The transport is broken for what is written.
+    /// The transport fails for writes.
     Discard,
 }
 
-/// Two ends under virtual time: what arrives is what was sent, no end blames the other, states only go forward,
-/// refusals change nothing, the accounts of output agree, and closing ends in bounded time.
+/// Runs two ends under virtual time. Received messages equal the sent messages, no end reports an error of the other,
+/// states only advance, refused calls change nothing, the accounts of output agree, and closing takes bounded time.
 pub fn operations(data: &[u8]) {
     let Ok(conversation) = Conversation::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let mut watched = Watched::new(&conversation);
@@ -71,11 +71,11 @@ pub fn operations(data: &[u8]) {
 
 struct Watched {
     pair: Pair,
-    /// What both ends have sent, the client first; of a message in chunks, what has been sent so far.
+    /// The messages that both ends have sent, the client's first. For a message in chunks, the part sent so far.
     sent: [Vec<Message<'static>>; 2],
     begun: [Option<Message<'static>>; 2],
     received: [Vec<Event<'static>>; 2],
-    /// Whether the server answers each message with itself.
+    /// `true` if the server echoes each message.
     answers: bool,
 }
 
@@ -100,11 +100,12 @@ impl Watched {
             let pieces: Vec<_> = network.pieces.iter().map(|size| usize::from(*size)).collect();
             let link = pair.link(role).delay(Duration::from_millis(network.delay.into())).pieces(pieces);
             if let Some(bandwidth) = network.bandwidth {
-                // Over a link of few bytes per second a keepalive ping is always under way, and nothing ever settles.
+                // On a link of few bytes per second a keepalive ping is always in flight, so the run would never
+                // become idle.
                 link.bandwidth(1024 + u64::from(bandwidth));
             }
             if let Some(capacity) = network.capacity {
-                // A link that holds few bytes moves them one by one, which takes a fuzzer's time and finds nothing.
+                // A link with a tiny buffer moves single bytes. That costs the fuzzer time and finds nothing new.
                 link.capacity(64 + usize::from(capacity));
             }
             match network.loss {
@@ -198,7 +199,7 @@ impl Watched {
         Ok(())
     }
 
-    /// What has arrived is what was sent, in order, perhaps not yet all of it.
+    /// Checks that the received messages equal the sent ones in order. Some may still be in flight.
     fn check_messages(&self) {
         for role in ROLES {
             let received = assembled(self.received[role as usize].clone());
@@ -213,7 +214,7 @@ impl Watched {
         }
     }
 
-    /// However it ends, it does: both ends are finished within the time for closing, and the output is legal.
+    /// Checks the end: both ends finish within the time for closing, and the output is valid.
     fn end(mut self, endings: &[(Role, Ending)]) {
         for (role, ending) in endings.iter().take(20) {
             ending.apply(&mut self.pair, *role);
@@ -222,8 +223,8 @@ impl Watched {
             let _ = self.pair.end(role).connection.close(CloseCode::NORMAL_CLOSURE, "");
             assert_ne!(self.pair.end(role).connection.state(), State::Open);
         }
-        // A deadline for each of the three phases, one for pongs behind the Close, and a second more for each 256 bytes that
-        // wait. Pongs that may join them are 8 KiB at most.
+        // A deadline for each of the three phases, one for pongs behind the Close, and a second for each 256 waiting
+        // bytes. At most 8 KiB of pongs may join them.
         let waiting =
             ROLES.map(|role| self.pair.end(role).connection.buffered()).into_iter().max().unwrap_or(0);
         let flushing = Duration::from_secs((waiting + (16 << 10)).div_ceil(256) as u64 + 1);
@@ -246,7 +247,7 @@ fn joined(begun: Option<Message<'static>>, more: Message<'static>) -> Message<'s
     }
 }
 
-/// What can be asked of a connection.
+/// The observable state of a connection.
 struct Facts {
     state: State,
     closure: Option<Closure>,
@@ -276,7 +277,8 @@ impl Facts {
     }
 }
 
-/// Legal frames, one Close at most, and behind it nothing but pongs (RFC 6455 5.5.2). The last may be cut, where the stream was.
+/// Checks that the output consists of valid frames with at most one Close, followed only by pongs (RFC 6455 5.5.2).
+/// The last frame may be incomplete if the stream was cut.
 fn check_output(role: Role, mut output: &[u8], compressed: bool) {
     let (mut closed, mut in_message) = (false, false);
     while let Some((frame, rest)) = wire::split_frame(output) {

@@ -7,12 +7,12 @@ use ws_core::{
 
 use crate::settings::{self, split_first};
 
-/// Whatever a client sends: a server sees what the reference sees.
+/// Checks that a server decodes any input of a client like the reference decoder.
 pub fn receive_server(data: &[u8]) {
     receive(Role::Server, data);
 }
 
-/// Whatever a server sends: a client sees what the reference sees.
+/// Checks that a client decodes any input of a server like the reference decoder.
 pub fn receive_client(data: &[u8]) {
     receive(Role::Client, data);
 }
@@ -31,7 +31,7 @@ fn receive(role: Role, data: &[u8]) {
     costs(role, config, stream);
 }
 
-/// A failure stays, whatever comes.
+/// Checks that a failed connection stays failed on any further input.
 fn stays(connection: &mut Connection, error: Option<ProtocolError>) {
     if let Some(error) = error {
         let closure = connection.closure();
@@ -42,8 +42,8 @@ fn stays(connection: &mut Connection, error: Option<ProtocolError>) {
     }
 }
 
-/// Pings are answered in order, all while little waits to be written and then at least the latest; then comes one
-/// Close where there has to be one; nothing else.
+/// Checks the replies: pongs come in order, for all pings while little output waits and otherwise at least for the
+/// latest ping. Then one Close follows if it must, and nothing else.
 fn answers(connection: &mut Connection, events: &[Event<'_>], code: Option<u16>) {
     assert!(connection.buffered() <= 4096 + 3 * (2 + 4 + 125), "a flood of pings costs memory");
     let written = testing::written(connection);
@@ -74,7 +74,7 @@ fn answers(connection: &mut Connection, events: &[Event<'_>], code: Option<u16>)
     assert!(output.len() == pings.len() || written.len() >= 4096, "all are, where there are few");
 }
 
-/// Memory follows the bytes that came, and so does the number of allocations.
+/// Checks that memory and the number of allocations are bounded by the received bytes.
 fn costs(role: Role, config: Arc<Config>, stream: &[u8]) {
     let mut bytes = stream.to_vec();
     let costs = allocation_counter::measure(|| {
@@ -83,12 +83,12 @@ fn costs(role: Role, config: Arc<Config>, stream: &[u8]) {
         while let Ok(Some(_)) = connection.receive(&mut input) {}
     });
     let len = stream.len() as u64;
-    // A block that grows is there twice for a moment.
+    // A growing block exists twice for a moment.
     assert!(costs.bytes_max <= 4 * len + 20_000, "{} bytes for {len}", costs.bytes_max);
     assert!(costs.count_total <= 2 * len + 40, "{} allocations for {len} bytes", costs.count_total);
 }
 
-/// Where the network cuts the bytes has no meaning, with compression or without.
+/// Checks that the division of the bytes into reads has no effect, with and without compression.
 pub fn split(data: &[u8]) {
     let (byte, rest) = split_first(data);
     let role = if byte & 64 == 0 { Role::Server } else { Role::Client };
@@ -99,7 +99,7 @@ pub fn split(data: &[u8]) {
     assert_eq!(seen(&[1]), whole, "cut into single bytes");
 }
 
-/// All that can be seen of a connection.
+/// All observable results of a connection.
 type Seen = (Vec<Event<'static>>, Option<ProtocolError>, Option<Closure>, Vec<u8>);
 
 fn seen(role: Role, byte: u8, stream: &[u8], sizes: &[usize]) -> Seen {

@@ -1,15 +1,15 @@
-//! Settings from the first byte of an input.
+//! Settings that the first byte of an input selects.
 
 use std::sync::Arc;
 
 use ws_core::{Config, Connection, Deflate, Delivery, Role, client::Request, server::Accept, testing::Pair};
 
-/// The first byte, and the rest; of no input, zero and nothing.
+/// Returns the first byte and the rest. Returns zero and an empty slice for an empty input.
 pub(crate) fn split_first(data: &[u8]) -> (u8, &[u8]) {
     data.split_first().map_or((0, data), |(first, rest)| (*first, rest))
 }
 
-/// Limits that matter, or not, and whether messages come in chunks.
+/// Selects tight or loose limits, and delivery in messages or chunks.
 pub(crate) fn config(byte: u8) -> Config {
     let mut config = Config::default();
     config.max_message_size = [1 << 20, usize::MAX, 100, 1000][usize::from(byte & 3)];
@@ -19,7 +19,7 @@ pub(crate) fn config(byte: u8) -> Config {
     config
 }
 
-/// The same with compression, if the peer agrees.
+/// Selects the same with compression, if the peer agrees.
 pub(crate) fn compressing(mut config: Config, change: impl FnOnce(&mut Deflate)) -> Arc<Config> {
     let mut deflate = Deflate::default();
     deflate.threshold = 0;
@@ -28,13 +28,13 @@ pub(crate) fn compressing(mut config: Config, change: impl FnOnce(&mut Deflate))
     Arc::new(config)
 }
 
-/// Two ends after a handshake.
+/// Returns two ends after a handshake.
 pub(crate) fn shake_hands(client: Arc<Config>, server: Arc<Config>) -> Pair {
     let request = Request::new("ws://host/".parse().expect("a URL"));
     Pair::shake_hands(&request, &Accept::new(), client, server).expect("two ends that agree")
 }
 
-/// A connection that has agreed on compression.
+/// Returns a connection that negotiated compression.
 pub(crate) fn compressed(role: Role, config: Arc<Config>) -> Connection {
     let (client, server) = shake_hands(config.clone(), config).into_connections();
     match role {
@@ -43,7 +43,7 @@ pub(crate) fn compressed(role: Role, config: Arc<Config>) -> Connection {
     }
 }
 
-/// Sizes of pieces from a few bytes, and the rest.
+/// Reads sizes of pieces from the first bytes. Returns them and the rest.
 pub(crate) fn sizes(data: &[u8]) -> (Vec<usize>, &[u8]) {
     let (count, rest) = split_first(data);
     let (sizes, rest) = rest.split_at(rest.len().min(usize::from(count % 8)));

@@ -1,4 +1,4 @@
-//! Every target over its committed corpus, and over noise.
+//! Runs every target over its committed corpus and over random input.
 
 use std::{fs, path::PathBuf};
 

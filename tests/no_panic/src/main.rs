@@ -1,4 +1,4 @@
-//! The ways into the core that a peer's bytes take, each a function of its own, for `check.py` to follow.
+//! The entry points of the core for a peer's bytes, each in a function of its own that `check.py` follows.
 
 use std::{
     hint::black_box,
@@ -9,7 +9,7 @@ use std::{
 
 use ws_core::{Config, Connection, Delivery, Event, Timestamp};
 
-/// Everything that a driver does with received bytes.
+/// Processes received bytes as a driver does.
 #[inline(never)]
 fn no_panic_receive(connection: &mut Connection, mut input: &mut [u8]) -> usize {
     let mut total = 0_usize;
@@ -25,7 +25,7 @@ fn no_panic_receive(connection: &mut Connection, mut input: &mut [u8]) -> usize 
     total
 }
 
-/// What a driver does that reads large messages in place.
+/// Processes received bytes as a driver that reads large messages in place.
 #[inline(never)]
 fn no_panic_receive_in_place(connection: &mut Connection, input: &[u8]) -> usize {
     let read = connection.receive_in_place(|payload| {
@@ -37,13 +37,13 @@ fn no_panic_receive_in_place(connection: &mut Connection, input: &[u8]) -> usize
     read.unwrap_or(0)
 }
 
-/// What follows when the stream ends.
+/// Processes the end of the stream.
 #[inline(never)]
 fn no_panic_receive_eof(connection: &mut Connection) {
     connection.receive_eof();
 }
 
-/// What follows when time passes.
+/// Processes timeouts.
 #[inline(never)]
 fn no_panic_handle_timeout(connection: &mut Connection, now: Timestamp) {
     connection.handle_timeout(now);

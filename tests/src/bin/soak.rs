@@ -1,14 +1,13 @@
-//! Keeps an echo server busy for a long time with clients of all kinds, and tells what it lost and what it
-//! kept.
+//! Soak test: loads an echo server for a long time with clients of all kinds, and reports lost messages and leaks.
 //!
-//! `soak SERVER [--minutes N] [--workers N] [--seed N]` runs the program twice, once with TLS, both with
-//! compression. Workers connect by either adapter, plain or by TLS, compressed or not; send messages of all
-//! sizes, several in flight; check every echo; and leave in one of several ways: with a Close, without a
-//! word, with a reset in the middle of a frame. A few never leave.
+//! `soak SERVER [--minutes N] [--workers N] [--seed N]` starts the server program twice, once with TLS, both with
+//! compression. Workers connect with either adapter, with and without TLS and compression. They send messages of all
+//! sizes, with several in flight, and check every echo. They leave with a Close, without a Close, or with a reset in
+//! the middle of a frame. A few never leave.
 //!
-//! Every ten seconds it prints what was done and what the servers have: memory, descriptors, threads. At the
-//! end it fails if an echo was wrong, if an orderly end was not clean, if descriptors stay behind, or if
-//! memory grows in the second half by more than 1 MiB in ten minutes.
+//! Every ten seconds it prints the counts of the workers and the memory, descriptors and threads of the servers. It
+//! fails if an echo was wrong, if an orderly end was not clean, if descriptors are left open, or if memory grows in
+//! the second half by more than 1 MiB in ten minutes.
 
 use std::{
     env,
@@ -33,11 +32,11 @@ use ws_tests::{
     wire::Frame,
 };
 
-/// The time between two lines of figures.
+/// Time between two lines of figures.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long a worker rests after each batch, so that the machine stays usable.
+/// Pause of a worker after each batch, so that the machine stays usable.
 const REST: Duration = Duration::from_millis(5);
-/// How much a server's memory may grow in ten minutes, in KiB.
+/// Maximum growth of a server's memory in ten minutes, in KiB.
 const MOST_GROWTH: f64 = 1024.0;
 
 fn main() {
@@ -77,7 +76,7 @@ impl Options {
     }
 }
 
-/// What has been done so far.
+/// Counts of all actions so far.
 #[derive(Default)]
 struct Done {
     messages: AtomicU64,
@@ -111,7 +110,7 @@ fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
             scope.spawn(move || Worker { urls, random, done, stays: number < 4 }.work());
         }
         while Instant::now() < end && done.errors().is_empty() {
-            // Figures over time are what this is for; nothing is waited for.
+            // The loop samples figures over time. It does not wait for an event.
             thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
             for server in &mut servers {
                 server.memory.push((began.elapsed().as_secs_f64(), resident(server.pid)));
@@ -166,7 +165,7 @@ impl Server {
     fn start(options: &Options, certificates: Option<&Folder>) -> Result<Self, Box<dyn Error>> {
         let mut command = Command::new(&options.server);
         command.args(["--listen", "127.0.0.1:0", "--deflate"]);
-        // With an arena for each thread, what the allocator keeps grows in steps that tell nothing of us.
+        // With an arena for each thread, the memory of the allocator grows in steps that have other causes.
         command.env("MALLOC_ARENA_MAX", "1");
         if let Some(folder) = certificates {
             let identity = Authority::shared().server();
@@ -183,11 +182,11 @@ impl Server {
 }
 
 struct Worker<'d> {
-    /// The plain server's and that of the one with TLS.
+    /// URLs of the plain server and of the server with TLS.
     urls: [String; 2],
     random: Random,
     done: &'d Done,
-    /// Whether it keeps one connection all the time.
+    /// `true` if the worker keeps one connection for the whole run.
     stays: bool,
 }
 
@@ -200,7 +199,7 @@ impl Worker<'_> {
         }
     }
 
-    /// One connection, from its beginning to its end.
+    /// Runs one connection from its opening to its end.
     fn visit(&mut self) -> Result<(), Box<dyn Error>> {
         self.done.connections.fetch_add(1, Relaxed);
         if self.random.below(20) == 0 {
@@ -223,7 +222,7 @@ impl Worker<'_> {
             if self.done.over.load(Relaxed) {
                 break;
             }
-            // Load is steady here, not as heavy as can be.
+            // The load is steady and below the maximum.
             thread::sleep(REST);
         }
         if self.random.below(4) > 0 {
@@ -235,7 +234,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Sends some messages at once and checks their echoes.
+    /// Sends several messages at once and checks their echoes.
     fn exchange(&mut self, ws: &mut WebSocket) -> Result<(), Box<dyn Error>> {
         let messages = (0..=self.random.below(8)).map(|_| self.random.message()).collect::<Vec<_>>();
         for message in &messages {
@@ -252,7 +251,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Leaves in the middle of a frame, or of the handshake.
+    /// Disconnects in the middle of a frame or of the handshake.
     fn visit_rudely(&mut self) -> Result<(), Box<dyn Error>> {
         let address = self.urls[0].trim_start_matches("ws://").trim_end_matches('/').parse()?;
         let frame = Frame::text("cut off in the middle").masked().encode();
@@ -276,7 +275,7 @@ impl Done {
     }
 }
 
-/// Numbers without much meaning (xorshift64).
+/// Pseudo-random numbers (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -291,7 +290,7 @@ impl Random {
         ((self.next() >> 16) % end as u64) as usize
     }
 
-    /// Mostly small, seldom large; text or binary, repetitive or not.
+    /// Returns a random message: mostly small, rarely large, text or binary, repetitive or not.
     fn message(&mut self) -> Message<'static> {
         let magnitude = [4, 7, 7, 10, 10, 12, 14, 16, 20][self.below(9)];
         let len = self.below(1 << magnitude);
@@ -306,18 +305,18 @@ impl Random {
     }
 }
 
-/// How many entries a process has of this kind.
+/// Returns the number of entries in this folder of a process below `/proc`.
 fn count(pid: u32, what: &str) -> usize {
     fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count)
 }
 
-/// The resident memory of a process, in KiB.
+/// Returns the resident memory of a process in KiB.
 fn resident(pid: u32) -> f64 {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4.0
 }
 
-/// The slope of the line through these points that fits best.
+/// Returns the slope of the line of best fit through these points.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;

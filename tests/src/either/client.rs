@@ -1,21 +1,21 @@
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ws_std::{Callbacks, ClientTls, Config, Error, HandshakeConfig, Response, Session};
 
 use super::{Adapter, WebSocket};
 
-/// A client of either adapter, before it connects.
+/// A client of either adapter before it connects.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Client {
-    /// Of `ws-std`.
+    /// The variant of `ws-std`.
     Std(ws_std::Client),
-    /// Of `ws-smol`.
+    /// The variant of `ws-smol`.
     Smol(ws_smol::Client),
 }
 
 impl Client {
-    /// As `Client::new`.
+    /// Same as `Client::new`.
     pub fn new(adapter: Adapter, url: &str) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Client::new(url)),
@@ -23,52 +23,57 @@ impl Client {
         }
     }
 
-    /// As `Client::header`.
+    /// Same as `Client::header`.
     pub fn header(self, name: &str, value: &str) -> Self {
         either!(self self, client => client.header(name, value))
     }
 
-    /// As `Client::subprotocol`.
+    /// Same as `Client::subprotocol`.
     pub fn subprotocol(self, name: &str) -> Self {
         either!(self self, client => client.subprotocol(name))
     }
 
-    /// As `Client::configure`.
+    /// Same as `Client::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, client => client.configure(change))
     }
 
-    /// As `Client::configure_handshake`.
+    /// Same as `Client::configure_handshake`.
     pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
         either!(self self, client => client.configure_handshake(change))
     }
 
-    /// As `Client::read_timeout`.
+    /// Same as `Client::read_timeout`.
     pub fn read_timeout(self, timeout: Duration) -> Self {
         either!(self self, client => client.read_timeout(Some(timeout)))
     }
 
-    /// As `Client::write_timeout`.
+    /// Same as `Client::write_timeout`.
     pub fn write_timeout(self, timeout: Duration) -> Self {
         either!(self self, client => client.write_timeout(Some(timeout)))
     }
 
-    /// As `Client::connect_timeout`.
+    /// Same as `Client::connect_timeout`.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         either!(self self, client => client.connect_timeout(timeout))
     }
 
-    /// As `Client::tls`.
+    /// Same as `Client::local_address`.
+    pub fn local_address(self, address: SocketAddr) -> Self {
+        either!(self self, client => client.local_address(address))
+    }
+
+    /// Same as `Client::tls`.
     pub fn tls(self, tls: ClientTls) -> Self {
         either!(self self, client => client.tls(tls))
     }
 
-    /// As `Client::connect`.
+    /// Same as `Client::connect`.
     pub fn connect(self) -> Result<WebSocket, Error> {
         self.connect_with_response().map(|(ws, _)| ws)
     }
 
-    /// As `Client::connect_with_response`.
+    /// Same as `Client::connect_with_response`.
     pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
         match self {
             Self::Std(client) => {
@@ -79,7 +84,7 @@ impl Client {
         }
     }
 
-    /// As `Client::start`; the task of `ws-smol` runs on the global executor of `smol`.
+    /// Same as `Client::start`. The task of `ws-smol` runs on the global executor of `smol`.
     pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
         match self {
             Self::Std(client) => client.start(callbacks).map(ClientHandle::Std),
@@ -88,7 +93,7 @@ impl Client {
         }
     }
 
-    /// As `Client::connect_unix`.
+    /// Same as `Client::connect_unix`.
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         match self {
             Self::Std(client) => client.connect_unix(path).map(WebSocket::Std),
@@ -97,32 +102,32 @@ impl Client {
     }
 }
 
-/// A client of either adapter that calls back.
+/// A client of either adapter with callbacks.
 #[derive(Debug)]
 pub enum ClientHandle {
-    /// Of `ws-std`.
+    /// The variant of `ws-std`.
     Std(ws_std::ClientHandle),
-    /// Of `ws-smol`.
+    /// The variant of `ws-smol`.
     Smol(ws_smol::ClientHandle),
 }
 
 impl ClientHandle {
-    /// As `ClientHandle::session`.
+    /// Same as `ClientHandle::session`.
     pub fn session(&self) -> &Session {
         either!(self, handle => handle.session())
     }
 
-    /// As `ClientHandle::wait`.
+    /// Same as `ClientHandle::wait`.
     pub fn wait(&self) {
         either!(self, handle => handle.wait(), async handle.wait());
     }
 
-    /// As `ClientHandle::begin_stop`.
+    /// Same as `ClientHandle::begin_stop`.
     pub fn begin_stop(&self) {
         either!(self, handle => handle.begin_stop());
     }
 
-    /// As `ClientHandle::stop`.
+    /// Same as `ClientHandle::stop`.
     pub fn stop(self, timeout: Duration) -> bool {
         either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
     }

@@ -1,8 +1,8 @@
-//! Both adapters behind one blocking interface, so that what holds for both is written down once.
+//! Both adapters behind one blocking interface, so that tests of both are written once.
 //!
-//! A connection of `ws-smol` is driven by whoever calls: nothing runs between two calls.
+//! The calling thread drives a connection of `ws-smol`: the connection makes no progress between two calls.
 
-/// Does the same with either.
+/// Applies the same expression to either adapter.
 macro_rules! either {
     ($value:expr, $inner:pat => $body:expr, async $async_body:expr) => {
         match $value {

@@ -1,33 +1,33 @@
 use super::{Adapter, Client, Handed, Route, Running, Server, WebSocket};
 use crate::certificates::Authority;
 
-/// Which adapter talks to which, and whether by TLS.
+/// The adapters of both ends, and the use of TLS.
 #[derive(Clone, Copy, Debug)]
 pub struct Pairing {
-    /// The client's.
+    /// The client's adapter.
     pub client: Adapter,
-    /// The server's.
+    /// The server's adapter.
     pub server: Adapter,
-    /// Whether it is `wss://`.
+    /// `true` for `wss://`.
     pub secure: bool,
 }
 
 impl Pairing {
-    /// A server that serves this route on `/`.
+    /// Starts a server with this route on `/`.
     pub fn serve(self, route: Route) -> Server {
         let server = Server::new(self.server).mount("/", route);
         if self.secure { server.tls(Authority::shared().server().serving()) } else { server }
     }
 
-    /// A client that asks a server for a path.
+    /// Creates a client for a path of the server.
     pub fn client(self, server: &Running, path: &str) -> Client {
         let scheme = if self.secure { "wss" } else { "ws" };
         let url = format!("{scheme}://{}{path}", server.address());
         Client::new(self.client, &url).tls(Authority::shared().trusted())
     }
 
-    /// A server and both ends of an open connection to it. In this order, so that the server, which waits for
-    /// its connections to end, is dropped last.
+    /// Returns a server and both ends of an open connection to it. The server is dropped last because it waits for
+    /// its connections to end.
     pub fn open(self) -> (Running, Handed, WebSocket) {
         let (route, take) = Route::hand_over(self.server);
         let server = self.serve(route).start();
@@ -35,7 +35,7 @@ impl Pairing {
         (server, take(), client)
     }
 
-    /// A server that echoes, and its client.
+    /// Returns an echo server and its client.
     pub fn echo(self) -> (Running, WebSocket) {
         let server = self.serve(Route::echo(self.server)).start();
         let client = self.client(&server, "/").connect().expect("a connection");
@@ -43,8 +43,7 @@ impl Pairing {
     }
 }
 
-/// Makes tests of functions that take a [`Pairing`], one for each combination of adapters, by TLS and
-/// without.
+/// Creates tests from functions that take a [`Pairing`]: one for each combination of adapters, with and without TLS.
 #[macro_export]
 macro_rules! with_every_pairing {
     ($($test:ident)*) => {
@@ -68,7 +67,7 @@ macro_rules! with_every_pairing {
     };
 }
 
-/// As [`with_every_pairing`], by TLS only.
+/// Same as [`with_every_pairing`], only with TLS.
 #[macro_export]
 macro_rules! with_every_pairing_by_tls {
     ($($test:ident)*) => {
@@ -79,7 +78,7 @@ macro_rules! with_every_pairing_by_tls {
     };
 }
 
-/// Makes tests of functions that take an [`Adapter`], one for each.
+/// Creates tests from functions that take an [`Adapter`]: one for each adapter.
 #[macro_export]
 macro_rules! with_both_adapters {
     ($($test:ident)*) => {

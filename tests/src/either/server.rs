@@ -1,5 +1,6 @@
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, OnceLock, mpsc},
     thread::{self, JoinHandle},
@@ -18,17 +19,17 @@ use crate::{PATIENCE, Raw};
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Route {
-    /// Of `ws-std`.
+    /// The variant of `ws-std`.
     Std(ws_std::Route),
-    /// Of `ws-smol`.
+    /// The variant of `ws-smol`.
     Smol(ws_smol::Route),
 }
 
-/// A server's end of a connection, in the hands of the test; its handler has returned the connection and
-/// waits for this to be dropped.
+/// A server's end of a connection in the hands of the test. The handler has handed over the connection and returns
+/// when this value is dropped.
 #[derive(Debug)]
 pub struct Handed {
-    /// What the client asked for.
+    /// The client's request.
     pub request: Request,
     /// The connection.
     pub ws: WebSocket,
@@ -42,7 +43,7 @@ enum Release {
 }
 
 impl Route {
-    /// Answers each message with the same.
+    /// Returns a route that echoes each message.
     pub fn echo(adapter: Adapter) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Route::new(crate::echo)),
@@ -55,7 +56,7 @@ impl Route {
         }
     }
 
-    /// Receives one message, and then runs this, which may fail or panic.
+    /// Returns a route that receives one message and then runs this function, which may fail or panic.
     pub fn after_one(adapter: Adapter, then: fn() -> ws_std::HandlerResult) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Route::new(move |_, mut ws| {
@@ -69,7 +70,7 @@ impl Route {
         }
     }
 
-    /// Panics before it does anything. In `ws-smol`, that is before there is a future.
+    /// Returns a route that panics at once. In `ws-smol` that happens before there is a future.
     pub fn panics(adapter: Adapter) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Route::new(|_, _| panic!("on purpose"))),
@@ -79,7 +80,7 @@ impl Route {
         }
     }
 
-    /// Stops a server in the handler, and tells the test what `stop` returned.
+    /// Returns a route that stops the server in its handler and sends the result of `stop` to the test.
     pub fn stops(adapter: Adapter, handle: &Arc<OnceLock<Handle>>, then: mpsc::Sender<bool>) -> Self {
         let (handle, then) = (handle.clone(), Mutex::new(then));
         let then = move || then.lock().expect("no panic").clone();
@@ -96,7 +97,7 @@ impl Route {
         }
     }
 
-    /// Hands its connections to the test, which takes them from the function beside it.
+    /// Returns a route that hands its connections to the test, and the function that takes them.
     pub fn hand_over(adapter: Adapter) -> (Self, impl Fn() -> Handed) {
         let (hand, handed) = mpsc::channel();
         let hand = Mutex::new(hand);
@@ -124,7 +125,7 @@ impl Route {
         (route, move || handed.recv_timeout(PATIENCE).expect("a connection"))
     }
 
-    /// As `Route::callbacks`.
+    /// Same as `Route::callbacks`.
     pub fn callbacks(adapter: Adapter, callbacks: Callbacks) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Route::callbacks(callbacks)),
@@ -132,39 +133,39 @@ impl Route {
         }
     }
 
-    /// As `Route::subprotocols`.
+    /// Same as `Route::subprotocols`.
     pub fn subprotocols(self, names: &[&str]) -> Self {
         either!(self self, route => route.subprotocols(names.iter().copied()))
     }
 
-    /// As `Route::check`.
+    /// Same as `Route::check`.
     pub fn check(self, check: impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static) -> Self {
         either!(self self, route => route.check(check))
     }
 
-    /// As `Route::configure`.
+    /// Same as `Route::configure`.
     pub fn configure(self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         either!(self self, route => route.configure(change))
     }
 
-    /// As `Route::origin`.
+    /// Same as `Route::origin`.
     pub fn origin(self, policy: OriginPolicy) -> Self {
         either!(self self, route => route.origin(policy))
     }
 }
 
-/// A server of either adapter, before it listens.
+/// A server of either adapter before it listens.
 #[derive(Debug)]
 #[must_use]
 pub enum Server {
-    /// Of `ws-std`.
+    /// The variant of `ws-std`.
     Std(ws_std::Server),
-    /// Of `ws-smol`.
+    /// The variant of `ws-smol`.
     Smol(ws_smol::Server),
 }
 
 impl Server {
-    /// As `Server::new`.
+    /// Same as `Server::new`.
     pub fn new(adapter: Adapter) -> Self {
         match adapter {
             Adapter::Std => Self::Std(ws_std::Server::new()),
@@ -172,7 +173,7 @@ impl Server {
         }
     }
 
-    /// As `Server::mount`, for a route of the same adapter.
+    /// Same as `Server::mount` for a route of the same adapter.
     pub fn mount(self, path: &str, route: Route) -> Self {
         match (self, route) {
             (Self::Std(server), Route::Std(route)) => Self::Std(server.mount(path, route)),
@@ -181,42 +182,47 @@ impl Server {
         }
     }
 
-    /// As `Server::configure`.
+    /// Same as `Server::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, server => server.configure(change))
     }
 
-    /// As `Server::configure_handshake`.
+    /// Same as `Server::configure_handshake`.
     pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
         either!(self self, server => server.configure_handshake(change))
     }
 
-    /// As `Server::read_timeout`.
+    /// Same as `Server::read_timeout`.
     pub fn read_timeout(self, timeout: Duration) -> Self {
         either!(self self, server => server.read_timeout(Some(timeout)))
     }
 
-    /// As `Server::write_timeout`.
+    /// Same as `Server::write_timeout`.
     pub fn write_timeout(self, timeout: Duration) -> Self {
         either!(self self, server => server.write_timeout(Some(timeout)))
     }
 
-    /// As `Server::max_connections`.
+    /// Same as `Server::max_connections`.
     pub fn max_connections(self, most: usize) -> Self {
         either!(self self, server => server.max_connections(most))
     }
 
-    /// As `Server::listen_options`, for `reuse_port`.
+    /// Sets `ListenOptions::reuse_port` with `Server::listen_options`.
     pub fn reuse_port(self) -> Self {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))
     }
 
-    /// As `Server::page`.
+    /// Same as `Server::listen_options`, for `backlog`.
+    pub fn backlog(self, backlog: i32) -> Self {
+        either!(self self, server => server.listen_options(|options| options.backlog = backlog))
+    }
+
+    /// Same as `Server::page`.
     pub fn page(self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         either!(self self, server => server.page(path, page))
     }
 
-    /// As `Server::on_error`.
+    /// Same as `Server::on_error`.
     pub fn on_error(self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Self {
         either!(self self, server => server.on_error(hook))
     }
@@ -226,25 +232,39 @@ impl Server {
         either!(self self, server => server.listen_options(|options| options.notsent_lowat = Some(bytes)))
     }
 
-    /// As `Server::monitor`.
+    /// Same as `Server::monitor`.
     pub fn monitor(&self) -> Monitor {
         either!(self, server => server.monitor())
     }
 
-    /// As `Server::tls`.
+    /// Same as `Server::tls`.
     pub fn tls(self, tls: ServerTls) -> Self {
         either!(self self, server => server.tls(tls))
     }
 
-    /// As `Server::bind`, and serves.
-    pub fn bind(self, address: &str) -> Result<Running, Error> {
+    /// Same as `Server::bind`. It also serves.
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Running, Error> {
         Ok(match self {
             Self::Std(server) => server.bind(address)?.into(),
             Self::Smol(server) => server.bind(address)?.into(),
         })
     }
 
-    /// Stops the server when a client has connected, and only then serves.
+    /// Listens on a free port, and drops the listener without serving.
+    pub fn listen_and_drop(self) -> (SocketAddr, Handle) {
+        match self {
+            Self::Std(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                (listener.local_addr().expect("an address"), Handle::Std(listener.handle()))
+            }
+            Self::Smol(server) => {
+                let listener = server.bind("127.0.0.1:0").expect("a port");
+                (listener.local_addr().expect("an address"), Handle::Smol(listener.handle()))
+            }
+        }
+    }
+
+    /// Stops the server after a client has connected, and serves only then.
     pub fn stop_and_serve(self) -> (Raw, JoinHandle<Result<(), Error>>) {
         match self {
             Self::Std(server) => {
@@ -262,7 +282,7 @@ impl Server {
         }
     }
 
-    /// As `Server::bind_unix`, and serves.
+    /// Same as `Server::bind_unix`. It also serves.
     pub fn bind_unix(self, path: &Path) -> Result<Running, Error> {
         Ok(match self {
             Self::Std(server) => server.bind_unix(path)?.into(),
@@ -270,8 +290,8 @@ impl Server {
         })
     }
 
-    /// As `Server::bind_socket`, and serves.
-    pub fn bind_socket(self, socket: std::net::TcpListener) -> Result<Running, Error> {
+    /// Same as `Server::bind_socket`. It also serves.
+    pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Running, Error> {
         Ok(match self {
             Self::Std(server) => server.bind_socket(socket)?.into(),
             Self::Smol(server) => server.bind_socket(socket)?.into(),
@@ -284,33 +304,33 @@ impl Server {
     }
 }
 
-/// What stops a server of either adapter.
+/// The handle of a server of either adapter.
 #[derive(Clone, Debug)]
 pub enum Handle {
-    /// Of `ws-std`.
+    /// The variant of `ws-std`.
     Std(ws_std::Handle),
-    /// Of `ws-smol`.
+    /// The variant of `ws-smol`.
     Smol(ws_smol::Handle),
 }
 
 impl Handle {
-    /// As `Handle::stop`.
+    /// Same as `Handle::stop`.
     pub fn stop(&self, timeout: Duration) -> bool {
         either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
     }
 
-    /// As `Handle::begin_stop`.
+    /// Same as `Handle::begin_stop`.
     pub fn begin_stop(&self, timeout: Duration) {
         either!(self, handle => handle.begin_stop(timeout));
     }
 
-    /// As `Handle::connections`.
+    /// Same as `Handle::connections`.
     pub fn connections(&self) -> usize {
         either!(self, handle => handle.connections())
     }
 }
 
-/// A server of either adapter that serves; it is stopped when dropped.
+/// A running server of either adapter. It is stopped when dropped.
 #[derive(Debug)]
 pub struct Running {
     address: Option<SocketAddr>,
@@ -333,17 +353,17 @@ impl From<ws_smol::Listener> for Running {
 }
 
 impl Running {
-    /// Where it listens.
+    /// Returns the address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("an address and no path")
     }
 
-    /// What stops it.
+    /// Returns the handle that stops the server.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Waits until `serve` returns, as it does once the server is stopped.
+    /// Waits until `serve` returns, which it does once the server is stopped.
     pub fn served(mut self) -> Result<(), Error> {
         self.serving.take().map_or(Ok(()), |serving| serving.join().expect("no panic in `serve`"))
     }

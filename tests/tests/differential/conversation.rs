@@ -1,4 +1,4 @@
-//! Conversations: legal frames, and at most one thing that is special.
+//! Generated conversations: valid frames with at most one peculiarity.
 
 use ws_std::ws_core::Role;
 use ws_tests::wire::Frame;
@@ -8,27 +8,27 @@ use crate::{
     seed::Seed,
 };
 
-/// The largest message that everybody is told to take, in bytes.
+/// Maximum message size in bytes that all implementations are configured with.
 pub(crate) const LIMIT: usize = 4096;
 
-/// What one end hears.
+/// The input of one end.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) seed: u64,
-    /// The role of the one who hears it.
+    /// Role of the receiving end.
     pub(crate) role: Role,
     pub(crate) kind: Kind,
-    /// What is sent, frame by frame; concatenated, the stream.
+    /// The sent frames. Concatenated, they are the stream.
     pub(crate) pieces: Vec<Vec<u8>>,
-    /// How it has to end.
+    /// The expected end.
     pub(crate) end: End,
-    /// What who does not mind would hand out.
+    /// The messages that an implementation without the check would deliver.
     pub(crate) tolerated: Option<Said>,
 }
 
 macro_rules! kinds {
     ($($(#[$about:meta])* $kind:ident,)*) => {
-        /// What is special about a conversation.
+        /// The peculiarity of a conversation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Kind {
             $($(#[$about])* $kind,)*
@@ -41,13 +41,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Nothing: it obeys every rule and does not end.
+    /// None: it obeys every rule and does not end.
     Legal,
-    /// A Close with a code that RFC 6455 registers or leaves to applications, or with none.
+    /// A Close with a code that RFC 6455 registers or reserves for applications, or without a code.
     LegalClose,
-    /// A Close with 1012 or 1013, registered later.
+    /// A Close with 1012 or 1013, which were registered later.
     LaterClose,
-    /// A Close with 1014, registered last.
+    /// A Close with 1014, which was registered last.
     LastClose,
     /// A Close between the fragments of a message.
     CloseInMessage,
@@ -55,11 +55,11 @@ kinds! {
     CloseOfOneByte,
     /// A Close with a code that must not be sent.
     ForbiddenCode,
-    /// A Close with a code that nobody has registered.
+    /// A Close with an unregistered code.
     UnregisteredCode,
     /// A Close with a reason that is not UTF-8.
     ReasonNotUtf8,
-    /// A frame of a client without a mask, or one of a server with a mask.
+    /// An unmasked frame of a client, or a masked frame of a server.
     WrongMask,
     /// A reserved bit in a text, a binary message, a ping or a Close.
     ReservedBit,
@@ -71,7 +71,7 @@ kinds! {
     LongControl,
     ContinuationOfNothing,
     InterruptedMessage,
-    /// A length of 7 bits in 16 or 64, or one of 16 bits in 64.
+    /// A non-minimal length: 7 bits in 16 or 64, or 16 bits in 64.
     LongLength,
     /// A length of more than 63 bits.
     HighestBit,
@@ -79,28 +79,29 @@ kinds! {
     NotUtf8,
     /// A text that ends within a character.
     CutCharacter,
-    /// A fragment of text that cannot become UTF-8; its message goes on.
+    /// A fragment of text with invalid UTF-8 whose message continues.
     NotUtf8InFragment,
-    /// A frame of text that cannot become UTF-8, of which the rest does not come.
+    /// An incomplete frame of text with invalid UTF-8.
     NotUtf8InPart,
-    /// One frame that is larger than the limit, of which nothing but the header comes.
+    /// A frame above the size limit, of which only the header arrives.
     LargeFrame,
-    /// Fragments that come to more than the limit.
+    /// Fragments with a total above the size limit.
     LargeMessage,
     ManyFragments,
-    /// A frame that is not there to its end.
+    /// An incomplete frame.
     CutFrame,
 }
 
 impl Kind {
-    /// Whether something may follow: not where somebody would take it for a part of what is wrong.
+    /// Returns `true` if more frames may follow. They may not where an implementation would take them for a part of
+    /// the invalid bytes.
     fn goes_on(self) -> bool {
         !matches!(self, Self::LongLength | Self::NotUtf8InPart | Self::LargeMessage | Self::ManyFragments)
     }
 }
 
 impl Case {
-    /// The conversation of this number.
+    /// Returns the conversation with this number.
     pub(crate) fn new(seed: &mut Seed, role: Role, number: u64) -> Self {
         let kind = seed.one_of(&Kind::ALL);
         let mut talk = Talk { seed, role, pieces: Vec::new(), tolerated: None };
@@ -108,7 +109,7 @@ impl Case {
             talk.legal();
         }
         let end = talk.special(kind);
-        // Whatever ended the conversation, what follows means nothing.
+        // Frames after the end of the conversation have no effect.
         if end != End::Open && kind.goes_on() {
             for _ in 0..talk.seed.below(3) {
                 talk.legal();
@@ -126,7 +127,7 @@ struct Talk<'s> {
 }
 
 impl Talk<'_> {
-    /// A frame as the other end sends it.
+    /// Returns a frame as the other end sends it.
     fn encoded(&mut self, frame: Frame) -> Vec<u8> {
         match self.role {
             Role::Server => {
@@ -142,7 +143,7 @@ impl Talk<'_> {
         self.pieces.push(bytes);
     }
 
-    /// Some bytes for a payload: any length below the limit, borders of the length field above all.
+    /// Returns random bytes for a payload: any length below the limit, preferably at the borders of the length field.
     fn binary(&mut self) -> Vec<u8> {
         let len = match self.seed.below(8) {
             0 => 120 + self.seed.below(10),
@@ -165,7 +166,8 @@ impl Talk<'_> {
         self.say(Frame::new(opcode, payload));
     }
 
-    /// A message whole or in fragments that may cut characters, with signs of life between; or one of those.
+    /// Appends a message, whole or in fragments that may split characters, with control frames in between, or only
+    /// control frames.
     fn legal(&mut self) {
         if self.seed.once_in(4) {
             return self.sign_of_life();
@@ -190,25 +192,25 @@ impl Talk<'_> {
         }
     }
 
-    /// A frame whose first byte has these bits, too.
+    /// Returns a frame with additional bits in its first byte.
     fn say_with(&mut self, bits: u8, frame: Frame) {
         let mut bytes = self.encoded(frame);
         bytes[0] |= bits;
         self.pieces.push(bytes);
     }
 
-    /// A frame that claims a length in this many bytes.
+    /// Returns a frame whose length field has this number of bytes.
     fn say_long(&mut self, len: u64, len_size: usize, payload: &[u8]) {
         let mask = u8::from(self.role == Role::Server) << 7;
         let mut bytes = vec![0x82, mask | if len_size == 2 { 126 } else { 127 }];
         bytes.extend(&len.to_be_bytes()[8 - len_size..]);
-        // A key of zeros changes nothing.
+        // A masking key of zeros leaves the payload unchanged.
         bytes.extend(vec![0; usize::from(mask >> 7) * 4]);
         bytes.extend(payload);
         self.pieces.push(bytes);
     }
 
-    /// Bytes that no UTF-8 begins with, behind some that are.
+    /// Returns valid UTF-8 followed by bytes that make it invalid.
     fn not_utf8(&mut self) -> Vec<u8> {
         let wrong: &[u8] = self.seed.one_of(&[
             &[0xFF],
@@ -221,7 +223,7 @@ impl Talk<'_> {
         [&self.text(), wrong].concat()
     }
 
-    /// What makes it a conversation of this kind, and how that ends.
+    /// Appends the peculiarity of this kind, and returns the expected end.
     fn special(&mut self, kind: Kind) -> End {
         let registered = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999];
         let data = self.seed.one_of(&[Frame::TEXT, Frame::BINARY]);
@@ -251,7 +253,7 @@ impl Talk<'_> {
             Kind::ReasonNotUtf8 => {
                 let mut body = vec![3, 232];
                 let wrong = self.not_utf8();
-                // A character that is cut makes it no better.
+                // An incomplete character at the end leaves it invalid.
                 body.extend(&wrong[wrong.len().saturating_sub(60)..]);
                 self.say(Frame::new(Frame::CLOSE, body));
                 End::Failed(1007)

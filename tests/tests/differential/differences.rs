@@ -1,4 +1,4 @@
-//! Where others read RFC 6455 in another way than we do.
+//! The known differences between other implementations and ours.
 
 use crate::{
     conversation::{Case, Kind},
@@ -9,27 +9,27 @@ use crate::{
     },
 };
 
-/// What an implementation makes of some kinds of conversations, and who is right.
+/// An implementation's behaviour in some kinds of conversations, and the RFC clause that decides.
 pub(crate) struct Difference {
     pub(crate) judges: &'static [Judge],
     pub(crate) kinds: &'static [Kind],
-    /// The words of RFC 6455, and what the other one does.
+    /// The text of RFC 6455, and the behaviour of the other implementation.
     pub(crate) clause: &'static str,
     instead: Instead,
 }
 
-/// What somebody does who does not do as we do.
+/// The behaviour of an implementation that differs from ours.
 #[derive(Clone, Copy)]
 enum Instead {
-    /// Fails with another code.
+    /// It fails with another code.
     Fails(u16),
-    /// Takes it for a Close with this code.
+    /// It treats the input as a Close with this code.
     Closes(u16),
-    /// Hands out what we refuse, and goes on.
+    /// It delivers the messages that we refuse, and continues.
     Tolerates,
-    /// Waits for more.
+    /// It waits for more bytes.
     Waits,
-    /// Hands out what comes before it fails.
+    /// It delivers the preceding data before it fails.
     Later,
 }
 
@@ -38,7 +38,7 @@ impl Difference {
         self.judges.contains(&judge) && self.kinds.contains(&case.kind)
     }
 
-    /// The other one's verdict, given ours.
+    /// Returns the other implementation's verdict, derived from ours.
     pub(crate) fn theirs(&self, case: &Case, ours: &Verdict) -> Verdict {
         let mut verdict = ours.clone();
         match self.instead {

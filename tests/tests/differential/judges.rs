@@ -1,4 +1,4 @@
-//! Those who say what a conversation means.
+//! The implementations that judge conversations.
 
 use std::{
     io::{self, Read, Write},
@@ -13,7 +13,7 @@ use ws_tests::Process;
 
 use crate::conversation::{Case, LIMIT};
 
-/// An implementation other than ours.
+/// Another implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
     Tungstenite,
@@ -21,14 +21,14 @@ pub(crate) enum Judge {
     Websockets,
 }
 
-/// What an implementation makes of a conversation.
+/// An implementation's result for a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) said: Vec<Said>,
     pub(crate) end: End,
 }
 
-/// What is handed to the application.
+/// The messages and pings that the application receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Text(Vec<u8>),
@@ -38,15 +38,15 @@ pub(crate) enum Said {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// There is none: more may come.
+    /// Still open.
     Open,
-    /// By a Close with this code.
+    /// Closed by a Close with this code.
     Closed(Option<u16>),
-    /// By a mistake that is answered with this code.
+    /// Failed by an error that is answered with this code.
     Failed(u16),
 }
 
-/// Our core's verdict about a conversation that comes in pieces of these sizes.
+/// Returns our core's verdict on a conversation that arrives in pieces of these sizes.
 pub(crate) fn ours(case: &Case, sizes: &[usize]) -> Verdict {
     let mut config = Config::default();
     config.max_message_size = LIMIT;
@@ -81,7 +81,7 @@ pub(crate) fn ours(case: &Case, sizes: &[usize]) -> Verdict {
     Verdict { said, end }
 }
 
-/// An implementation other than ours, ready to judge.
+/// A running instance of another implementation.
 pub(crate) enum Foreign {
     Tungstenite,
     /// See `peers/judge.py`.
@@ -116,7 +116,7 @@ impl Foreign {
     }
 }
 
-/// A stream that comes to no end, and takes whatever is written.
+/// A stream that never ends and accepts all output.
 struct Heard<'s>(&'s [u8]);
 
 impl Read for Heard<'_> {
@@ -163,7 +163,7 @@ fn tungstenite(case: &Case) -> Verdict {
     Verdict { said, end }
 }
 
-/// A verdict as `peers/judge.py` writes it.
+/// Parses a verdict of `peers/judge.py`.
 fn parsed(line: &str) -> Verdict {
     let mut words = line.split(' ');
     let mut next = || words.next().unwrap_or_else(|| panic!("{line}"));
@@ -188,7 +188,7 @@ fn parsed(line: &str) -> Verdict {
     Verdict { said, end }
 }
 
-/// Behind an x, so that nothing is a word, too.
+/// Encodes bytes in hexadecimal after an x, so that empty bytes are a word too.
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
-//! What others make of the same bytes: conversations, most of them broken, are given to our core, to
-//! `tungstenite`, and to Python's `wsproto` and `websockets`, in both roles. They have to hand out the same
-//! messages and pings in the same order, and to end in the same way. Where one of them does not, the list of
-//! differences says what it makes of it instead, and which clause of RFC 6455 is right.
+//! Differential tests: generated conversations, most of them invalid, go to our core, to `tungstenite`, and to
+//! Python's `wsproto` and `websockets`, in both roles. All must deliver the same messages and pings in the same order
+//! and end in the same way. Every difference is listed with the behaviour of the other implementation and the
+//! deciding clause of RFC 6455.
 
 mod conversation;
 mod differences;
@@ -20,10 +20,10 @@ use self::{
     seed::Seed,
 };
 
-/// Conversations for each role and judge.
+/// Number of conversations for each role and implementation.
 const CASES: u64 = 600;
 
-/// Both roles, and a few more conversations if somebody asks for them.
+/// Returns both roles with the numbers of the conversations, which an environment variable can increase.
 fn cases() -> impl Iterator<Item = Case> {
     let count = env::var("CASES").map_or(CASES, |count| count.parse().expect("CASES is a number"));
     let first = env::var("SEED").map_or(0, |seed| seed.parse().expect("SEED is a number"));
@@ -31,7 +31,7 @@ fn cases() -> impl Iterator<Item = Case> {
         .flat_map(|seed| [Role::Server, Role::Client].map(|role| Case::new(&mut Seed::new(seed), role, seed)))
 }
 
-/// What a judge has to say, given what our core says.
+/// Returns the expected verdict of an implementation, derived from our core's.
 fn expected(judge: Judge, case: &Case, ours: &Verdict) -> Verdict {
     let difference = DIFFERENCES.iter().find(|entry| entry.applies(judge, case));
     difference.map_or_else(|| ours.clone(), |entry| entry.theirs(case, ours))
@@ -57,7 +57,7 @@ fn agree(judge: Judge) {
             count.0 += 1;
             count.1 += usize::from(theirs != ours);
         }
-        // Each kind of conversation came up, and each difference that is listed showed itself.
+        // Each kind of conversation occurred, and so did each listed difference.
         if env::var_os("SEED").is_none() {
             for kind in Kind::ALL {
                 assert!(seen.get(&kind).is_some_and(|(cases, _)| *cases > 0), "{kind:?} never came up");
@@ -71,17 +71,17 @@ fn agree(judge: Judge) {
 }
 
 #[test]
-fn tungstenite_agrees_about_every_conversation_but_for_the_listed_differences() {
+fn tungstenite_agrees_on_all_conversations_except_listed_differences() {
     agree(Judge::Tungstenite);
 }
 
 #[test]
-fn wsproto_agrees_about_every_conversation_but_for_the_listed_differences() {
+fn wsproto_agrees_on_all_conversations_except_listed_differences() {
     agree(Judge::Wsproto);
 }
 
 #[test]
-fn websockets_agrees_about_every_conversation_but_for_the_listed_differences() {
+fn websockets_agrees_on_all_conversations_except_listed_differences() {
     agree(Judge::Websockets);
 }
 

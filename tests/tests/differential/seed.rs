@@ -1,4 +1,4 @@
-//! Choices that can be made again.
+//! Reproducible random choices.
 
 /// SplitMix64.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ impl Seed {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// Once in `times`.
+    /// Returns `true` once in `times` calls on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -34,7 +34,7 @@ impl Seed {
         (0..len).map(|_| self.next() as u8).collect()
     }
 
-    /// Text of about so many characters of every width.
+    /// Returns a text of about this number of characters of all widths.
     pub(crate) fn text(&mut self, len: usize) -> String {
         (0..len)
             .map(|_| match self.below(6) {

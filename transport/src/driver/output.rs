@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::{Buf as _, Bytes};
-use ws_core::{CloseCode, CloseFrame, Connection, Message, PreparedMessage, SendError, State, Transmit};
+use ws_core::{
+    Chunk, CloseCode, CloseFrame, Connection, Message, PreparedMessage, SendError, State, Transmit,
+};
 
 use super::{Driver, Shutdown};
 use crate::{Error, Network, Outgoing, OutgoingKind, RecycledBuffer, SendOutcome, outbox::Full};
@@ -11,27 +13,27 @@ use crate::{Error, Network, Outgoing, OutgoingKind, RecycledBuffer, SendOutcome,
 /// Account of one batch of sealed bytes.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Bytes of plaintext in it.
+    /// Number of plaintext bytes in the batch.
     plain: usize,
-    /// Bytes of ciphertext in it.
+    /// Number of ciphertext bytes in the batch.
     sealed: usize,
-    /// How much of the ciphertext was written.
+    /// Number of ciphertext bytes that are written.
     written: usize,
-    /// How much of the plaintext was reported as written.
+    /// Number of plaintext bytes that were reported as written.
     reported: usize,
 }
 
 impl Batch {
-    /// The most plaintext that is sealed at once, in bytes. It bounds memory, and the next batch is sealed only when this
-    /// one was written, so that plaintext counts as written when it was.
+    /// Maximum size of plaintext that is sealed at once, in bytes. It bounds memory. The next batch is sealed only
+    /// after this one is written, so that plaintext counts as written at the right time.
     pub(super) const LIMIT: usize = 256 << 10;
 
     pub(super) const fn is_written(&self) -> bool {
         self.written >= self.sealed
     }
 
-    /// Records that more of the ciphertext was written. Returns how much plaintext that is, in proportion; the last byte
-    /// counts only when all was written.
+    /// Records that more of the ciphertext was written. Returns the proportional number of plaintext bytes. The last
+    /// byte counts only when the whole batch is written.
     fn record(&mut self, count: usize) -> usize {
         self.written = self.sealed.min(self.written + count);
         let reported = if self.is_written() {
@@ -47,8 +49,8 @@ impl Batch {
 
 /// Output.
 impl Driver {
-    /// Moves output to the end of `output`, whose bytes were all written. With TLS, that is one batch of records. Where
-    /// this adds nothing, nothing can be written.
+    /// Moves output to the end of `output`. All earlier bytes in `output` must have been written. With TLS, this adds
+    /// one batch of records. If it adds nothing, nothing can be written.
     pub fn take_output(&mut self, output: &mut Transmit) {
         self.move_outbox();
         let Some(tls) = &mut self.tls else { return self.connection.take_transmit(output) };
@@ -57,8 +59,8 @@ impl Driver {
         tls.take_output(output);
         self.batch = Batch { plain, sealed: output.remaining() - before, ..Batch::default() };
         if plain < Batch::LIMIT && self.connection.wants_write() {
-            // A session that has failed takes nothing more. Output that can never leave must not stay: a driver would try
-            // to write it for ever.
+            // A session that has failed accepts no more plaintext. Output that can never leave must not stay, because
+            // a driver would try to write it for ever.
             self.connection.discard_output();
         }
     }
@@ -69,7 +71,7 @@ impl Driver {
         self.connection.written(count);
     }
 
-    /// Reports that the network accepts no more output. Drop what was taken.
+    /// Reports that the network accepts no more output. The adapter has to drop the output that it has taken.
     pub fn fail_output(&mut self) {
         self.outbox = None;
         self.batch = Batch::default();
@@ -77,7 +79,7 @@ impl Driver {
         self.connection.discard_output();
     }
 
-    /// Returns `true` if [`take_output`](Self::take_output) has bytes, as soon as those taken before were written.
+    /// Returns `true` if [`take_output`](Self::take_output) will have bytes once the bytes taken before are written.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
@@ -85,33 +87,35 @@ impl Driver {
             || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Returns `true` if everything was written, apart from messages that wait for the end of one in chunks.
+    /// Returns `true` if all output is written, apart from messages that wait for the end of one in chunks.
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.batch.is_written() && self.connection.buffered() == 0 && !self.wants_write()
     }
 
-    /// Returns how many bytes are queued and not written.
+    /// Returns the number of bytes that are queued and not written.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes()) + self.connection.buffered()
     }
 
-    /// Takes the bytes of a message for many connections, if they can be written at once as they are; report them as
-    /// any other output.
+    /// Takes the bytes of a broadcast message, if they can be written at once and unchanged. Report them in the same
+    /// way as any other output.
     pub fn take_prepared(&mut self, message: &PreparedMessage) -> Option<Bytes> {
         let waits = self.tls.is_some() || self.outbox.is_some();
-        if waits { None } else { self.connection.take_prepared(message) }
+        let frame = if waits { None } else { self.connection.take_prepared(message) }?;
+        self.traffic.sent(message.len());
+        Some(frame)
     }
 }
 
 /// Queueing.
 impl Driver {
-    /// Queues something to be sent.
+    /// Queues output by `send`.
     ///
     /// # Errors
     ///
-    /// Returns the error of `send`, or how the connection ended if it is closed.
+    /// Returns the error of `send`, or the end of the connection if it is closed.
     pub fn queue<T>(
         &mut self,
         send: impl FnOnce(&mut Connection) -> Result<T, SendError>,
@@ -119,13 +123,14 @@ impl Driver {
         send(&mut self.connection).map_err(|error| self.refused(error))
     }
 
-    /// Queues a message. The memory of a small one, which is copied, is reused for the next that is received.
+    /// Queues a message. The memory of a small one, which is copied, is reused for the next received message.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue).
+    /// Returns the same errors as [`queue`](Self::queue).
     #[inline]
     pub fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+        let len = message.len();
         let connection = &mut self.connection;
         let sent = match message {
             Message::Binary(Cow::Owned(bytes)) if bytes.capacity() <= RecycledBuffer::MAX_LEN => {
@@ -141,9 +146,35 @@ impl Driver {
             message => connection.send(message),
         };
         match sent {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.traffic.sent(len);
+                Ok(())
+            }
             Err(error) => Err(self.refused(error)),
         }
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.queue(|connection| connection.send_prepared(message))?;
+        self.traffic.sent(message.len());
+        Ok(())
+    }
+
+    /// Queues a piece of a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), Error> {
+        let (len, last) = (chunk.payload.len(), chunk.last);
+        self.queue(|connection| connection.send_chunk(chunk))?;
+        self.traffic.sent_chunk(len, last);
+        Ok(())
     }
 
     #[cold]
@@ -154,18 +185,27 @@ impl Driver {
         }
     }
 
-    /// Queues a message of a session, which never waits for room: without room in the connection's write buffer, or
-    /// while the network refuses output, it is kept in an outbox that is bounded by the session's [`Backlog`]. A reply is
-    /// never dropped; it pauses receiving instead, as [`Connection::reply`] does.
+    /// Queues a message of a session, which never waits for room. If the connection's write buffer is full, or while
+    /// the network refuses output, the message is kept in an outbox that is bounded by the session's [`Backlog`]. A
+    /// reply is never dropped. It pauses receiving instead, as [`Connection::reply`] does.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue). Returns [`SendError::BufferFull`] only for [`OutgoingKind::TrySend`].
+    /// Returns the same errors as [`queue`](Self::queue), and [`SendError::BufferFull`] only for
+    /// [`OutgoingKind::TrySend`].
     ///
     /// [`Backlog`]: crate::Backlog
     pub fn post(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
+        let len = outgoing.payload.len();
+        let outcome = self.post_uncounted(outgoing, network)?;
+        self.traffic.sent(len);
+        self.traffic.dropped(outcome);
+        Ok(outcome)
+    }
+
+    fn post_uncounted(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
         if outgoing.kind == OutgoingKind::Reply {
-            // It must not overtake what was posted before.
+            // A reply must not overtake earlier messages.
             self.force_outbox();
             return self
                 .queue(|connection| outgoing.payload.reply(connection))
@@ -183,7 +223,7 @@ impl Driver {
         match outbox.push(outgoing.payload.prepare(), (outgoing.backlog)(), refuses) {
             Ok(outcome) if outcome.disconnected => {
                 self.outbox = None;
-                // It cannot fail: the connection is open, and this code and reason can be sent.
+                // It cannot fail, because the connection is open and this code and reason are valid.
                 let _ = self.connection.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
                 Ok(outcome)
             }
@@ -199,18 +239,18 @@ impl Driver {
         self.outbox.is_some() || connection.buffered() >= connection.config().write_buffer_size.max(1)
     }
 
-    /// Begins the closing handshake, behind everything that was posted.
+    /// Begins the closing handshake, behind all messages of the session.
     ///
     /// # Errors
     ///
-    /// As [`Connection::close`].
+    /// Returns the same errors as [`Connection::close`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         CloseFrame::new(code, reason)?;
         self.force_outbox();
         self.connection.close(code, reason)
     }
 
-    /// Moves messages from the outbox into the connection as far as they fit.
+    /// Moves messages that fit from the outbox into the connection.
     fn move_outbox(&mut self) {
         while let Some(outbox) = &mut self.outbox {
             let Some(message) = outbox.front() else { break };
@@ -223,8 +263,8 @@ impl Driver {
         self.outbox = None;
     }
 
-    /// Moves all messages from the outbox into the connection, whether they fit or not. They count as replies, so that
-    /// receiving pauses until they were written.
+    /// Moves all messages from the outbox into the connection, even if they do not fit. They count as replies, so
+    /// that receiving pauses until they are written.
     fn force_outbox(&mut self) {
         while let Some(outbox) = &mut self.outbox {
             let Some(message) = outbox.front() else { break };

@@ -9,16 +9,17 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{Session, TlsError, alpn, pem::Pem, provider};
 
-/// How a client does TLS: the authorities that it trusts, and the certificate that it shows.
+/// TLS settings of a client: the trusted certificate authorities, and the client certificate.
 ///
-/// By default, it trusts the authorities of the operating system (feature `platform-roots`), or else those compiled in
-/// (feature `webpki-roots`). Clients take it, or a [`ClientTlsConfig`] made from a configuration of rustls.
+/// By default, a client trusts the authorities of the operating system (feature `platform-roots`), or otherwise those
+/// compiled in (feature `webpki-roots`). Clients accept these settings, or a [`ClientTlsConfig`] created from a
+/// configuration of rustls.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientTls {
     authorities: Vec<Pem>,
     accepts_any_certificate: bool,
-    /// The chain and its key.
+    /// The certificate chain and its private key.
     identity: Option<(Pem, Pem)>,
     server_name: Option<String>,
     /// The first file that could not be read.
@@ -26,17 +27,17 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts the default authorities.
+    /// Creates settings that trust the default authorities.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Creates the TLS of a client with a configuration of rustls. All settings but the server's name are in that.
+    /// Creates the TLS of a client from a configuration of rustls. It contains all settings except the server's name.
     ///
     /// ```compile_fail
     /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ClientConfig>) {
     /// use ws_transport::tls::ClientTls;
-    /// // Trust is a setting of `config`.
+    /// // `config` contains the trusted authorities.
     /// let _ = ClientTls::from_config(config).ca_file("ca.pem");
     /// # }
     /// ```
@@ -44,7 +45,7 @@ impl ClientTls {
         config.into()
     }
 
-    /// Trusts the authorities in this PEM file, and no others. Call it again for more.
+    /// Trusts the authorities in this PEM file, and no others. Call it again to add more.
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         match Pem::read(path.as_ref()) {
             Ok(pem) => self.authorities.push(pem),
@@ -53,13 +54,14 @@ impl ClientTls {
         self
     }
 
-    /// Trusts the authorities in this PEM text, and no others. Call it again for more.
+    /// Trusts the authorities in this PEM text, and no others. Call it again to add more.
     pub fn ca_pem(mut self, pem: &[u8]) -> Self {
         self.authorities.push(Pem::from_text(pem));
         self
     }
 
-    /// Shows this certificate to servers that ask for one (mTLS); from PEM files of the chain and its key.
+    /// Sets the client certificate for servers that request one (mTLS), from PEM files of the chain and its private
+    /// key.
     pub fn certificate_files(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         match (Pem::read(chain.as_ref()), Pem::read(key.as_ref())) {
             (Ok(chain), Ok(key)) => self.identity = Some((chain, key)),
@@ -68,22 +70,23 @@ impl ClientTls {
         self
     }
 
-    /// Shows this certificate to servers that ask for one (mTLS); from PEM texts of the chain and its key.
+    /// Sets the client certificate for servers that request one (mTLS), from PEM texts of the chain and its private
+    /// key.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Self {
         self.identity = Some((Pem::from_text(chain), Pem::from_text(key)));
         self
     }
 
-    /// Expects the server's certificate to be for this name, and not for the host of the URL.
+    /// Sets the name that the server's certificate has to be valid for. Default: the host of the URL.
     pub fn server_name(mut self, name: &str) -> Self {
         self.server_name = Some(name.to_owned());
         self
     }
 
-    /// Trusts any server. Everything that is sent can be read and changed on the way. This is for tests on one's own
-    /// machine.
+    /// Disables certificate verification and trusts any server. An attacker in the network can read and change all
+    /// data. Use it only for tests on your own machine.
     ///
-    /// Together with [`ca_file`](Self::ca_file) or [`ca_pem`](Self::ca_pem) it makes connecting fail.
+    /// Connecting fails if this is combined with [`ca_file`](Self::ca_file) or [`ca_pem`](Self::ca_pem).
     pub fn danger_accept_any_certificate(mut self) -> Self {
         self.accepts_any_certificate = true;
         self
@@ -97,9 +100,11 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// Returns [`TlsError::Pem`] if a file or text cannot be read, [`TlsError::Contradiction`] if two settings
-    /// contradict each other, [`TlsError::InvalidName`] if no certificate can be for the name, and
-    /// [`TlsError::NoProvider`] or [`TlsError::NoRoots`] if this build lacks cryptography or authorities.
+    /// - Returns [`TlsError::Pem`] if a file or text cannot be read.
+    /// - Returns [`TlsError::Contradiction`] if two settings contradict each other.
+    /// - Returns [`TlsError::InvalidName`] if the name cannot appear in a certificate.
+    /// - Returns [`TlsError::NoProvider`] or [`TlsError::NoRoots`] if this build has no cryptography or no
+    ///   authorities.
     pub fn session(&self, host: &str) -> Result<Session, TlsError> {
         session(self.build()?, self.server_name.as_deref().unwrap_or(host))
     }
@@ -142,8 +147,8 @@ impl ClientTls {
     }
 }
 
-/// The TLS of a client with nothing left to set but the server's name: made from a [`ClientTls`] or from a configuration
-/// of rustls.
+/// The TLS of a client that is complete except for the server's name, created from a [`ClientTls`] or from a
+/// configuration of rustls.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientTlsConfig {
@@ -158,7 +163,7 @@ enum Source {
 }
 
 impl ClientTlsConfig {
-    /// Expects the server's certificate to be for this name, and not for the host of the URL.
+    /// Sets the name that the server's certificate has to be valid for. Default: the host of the URL.
     pub fn server_name(mut self, name: &str) -> Self {
         self.server_name = Some(name.to_owned());
         self
@@ -168,7 +173,7 @@ impl ClientTlsConfig {
     ///
     /// # Errors
     ///
-    /// As [`ClientTls::session`].
+    /// Returns the same errors as [`ClientTls::session`].
     pub fn session(&self, host: &str) -> Result<Session, TlsError> {
         let config = match &self.source {
             Source::Settings(tls) => tls.build()?,
@@ -225,7 +230,7 @@ fn verifier_of(
     }
 }
 
-/// Trusts the default authorities of this build.
+/// Returns a verifier that trusts the default authorities of this build.
 #[allow(unreachable_code, reason = "which features are on decides which line is the last")]
 fn default_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     #[cfg(feature = "platform-roots")]
@@ -236,7 +241,7 @@ fn default_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertV
     Err(TlsError::NoRoots)
 }
 
-/// Trusts whoever has the key of whatever certificate.
+/// A verifier that accepts any certificate, if the server has its private key.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

@@ -4,7 +4,7 @@ use rustls::{AlertDescription, CertificateError, InconsistentKeys, InvalidMessag
 
 use super::pem::Pem;
 
-/// Why TLS could not be set up, or failed.
+/// The reason why TLS could not be set up, or failed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -12,44 +12,42 @@ pub enum TlsError {
     Expired,
     /// The peer's certificate is not valid yet.
     NotValidYet,
-    /// The server's certificate is for other names than the one that was asked for.
+    /// The server's certificate is valid for other names than the requested one.
     WrongName {
-        /// The name that was asked for, if it is known.
+        /// The requested name, if it is known.
         asked: Option<Box<str>>,
-        /// The names that the certificate is for, as far as they are known.
+        /// The names that the certificate is valid for, if they are known.
         presented: Vec<String>,
     },
-    /// The peer's certificate comes from an authority that is not trusted here.
+    /// The peer's certificate is from an authority that is not trusted here.
     UnknownAuthority,
-    /// The peer's certificate is that of an authority (`CA:TRUE`), which is not valid as its own. `openssl req -x509` makes
-    /// such certificates.
+    /// The peer uses the certificate of an authority (`CA:TRUE`) as its own, which is not valid. `openssl req -x509`
+    /// creates such certificates.
     AuthorityAsPeer,
     /// The peer's certificate is revoked or not acceptable for another reason.
     InvalidCertificate(CertificateError),
-    /// The peer has to show a certificate, and did not.
+    /// The peer has to present a certificate and did not.
     NoCertificate,
-    /// The peer refused with this alert: it does not accept a certificate, a version or a name.
+    /// The peer refused with this alert. It does not accept a certificate, a version or a name.
     Refused(AlertDescription),
     /// The bytes from the peer are not TLS.
     NotTls,
-    /// The peer's stream ended without the close that TLS demands: something may be missing.
-    Truncated,
-    /// No certificate can be for this name.
+    /// The name cannot appear in a certificate.
     InvalidName(String),
-    /// Certificates or keys of this end cannot be read or used. The text names the file and the problem.
+    /// Certificates or keys of this end cannot be read or used. The text contains the file name and the problem.
     Pem(String),
     /// Two settings contradict each other.
     Contradiction(&'static str),
-    /// No cryptography is built in.
+    /// This build has no cryptography.
     NoProvider,
-    /// No authorities are built in.
+    /// This build has no certificate authorities.
     NoRoots,
     /// Another error of rustls.
     Other(rustls::Error),
 }
 
 impl TlsError {
-    /// Creates the error of a certificate and key of this end that rustls refuses.
+    /// Creates the error for a certificate and key of this end that rustls refuses.
     pub(super) fn of_own(error: &rustls::Error, chain: &Pem, key: &Pem) -> Self {
         Self::Pem(match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => format!(
@@ -62,7 +60,7 @@ impl TlsError {
         })
     }
 
-    /// Creates the error of an authority that rustls refuses to trust.
+    /// Creates the error for an authority that rustls refuses to trust.
     pub(super) fn of_authority(error: &rustls::Error, pem: &Pem) -> Self {
         Self::Pem(format!("a certificate in {pem} cannot be trusted as an authority: {error}"))
     }
@@ -88,20 +86,25 @@ impl fmt::Display for TlsError {
                  `-addext subjectAltName=DNS:localhost`",
             ),
             Self::InvalidCertificate(error) => write!(f, "the peer's certificate is not acceptable: {error}"),
-            Self::NoCertificate => f.write_str("the peer did not send the certificate that is required"),
+            Self::NoCertificate => {
+                f.write_str("the peer did not send a certificate, and this end requires one")
+            }
             Self::Refused(alert) => fmt_refused(f, *alert),
             Self::NotTls => f.write_str(
-                "the peer does not speak TLS: a server without TLS is asked with ws://, and one with TLS with wss://",
+                "the peer does not speak TLS: connect with ws:// to a server without TLS, and with wss:// to one with TLS",
             ),
-            Self::Truncated => f.write_str("the peer's TLS stream ended without close_notify"),
-            Self::InvalidName(name) => write!(f, "no certificate can be for the name {name:?}"),
+            Self::InvalidName(name) => write!(
+                f,
+                "no certificate can be for the name {name:?}: a server name is a DNS name or an IP address"
+            ),
             Self::Pem(problem) => f.write_str(problem),
             Self::Contradiction(problem) => write!(f, "the TLS settings contradict each other: {problem}"),
             Self::NoProvider => {
                 f.write_str("this build has no cryptography for TLS: enable the feature `ring` or `aws-lc-rs`")
             }
             Self::NoRoots => f.write_str(
-                "this build trusts no authorities: name a CA, or enable the feature `platform-roots` or `webpki-roots`",
+                "this build trusts no authorities: name a CA with ca_file or ca_pem, or enable the feature \
+                 `platform-roots` or `webpki-roots`",
             ),
             Self::Other(error) => write!(f, "TLS failed: {error}"),
         }
@@ -141,13 +144,13 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
             ": it does not accept the certificate that this end shows"
         }
         AlertDescription::UnrecognisedName => ": it serves no host of the name that was asked for",
-        AlertDescription::ProtocolVersion => ": it supports no version of TLS that this end does",
+        AlertDescription::ProtocolVersion => ": it supports neither TLS 1.2 nor TLS 1.3, as this end does",
         AlertDescription::NoApplicationProtocol => ": it does not offer http/1.1",
         _ => "",
     })
 }
 
-/// All that is known is in the text, so there is no source.
+/// The text contains all information, so this error has no source.
 impl Error for TlsError {}
 
 impl From<rustls::Error> for TlsError {
@@ -164,7 +167,7 @@ impl From<rustls::Error> for TlsError {
                     presented: presented.iter().map(|name| bare(name).to_owned()).collect(),
                 },
                 CertificateError::UnknownIssuer => Self::UnknownAuthority,
-                // The type of this error belongs to the verifier, of which there may be several versions.
+                // The type of this error belongs to the verifier, and several versions of the verifier may exist.
                 CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
                     Self::AuthorityAsPeer
                 }
@@ -178,7 +181,7 @@ impl From<rustls::Error> for TlsError {
     }
 }
 
-/// The name in the `DnsName("example.com")` of rustls.
+/// Returns the name in the `DnsName("example.com")` of rustls.
 fn bare(presented: &str) -> &str {
     match presented.split_once('(') {
         Some((_, name)) => name.trim_end_matches(')').trim_matches('"'),

@@ -1,4 +1,5 @@
-//! TLS by rustls, without I/O: configuration, sessions that turn bytes into bytes, errors told apart.
+//! TLS by rustls, without I/O: configuration, sessions that turn bytes into bytes, and errors for each kind of
+//! failure.
 
 mod client;
 mod error;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-/// Where cryptography comes from. Chosen here and handed to each configuration, so that nothing depends on
-/// what else the process installed, and nothing panics at start-up.
+/// Returns the cryptography provider. It is selected here and passed to each configuration, so that the result does
+/// not depend on other code in the process, and no code panics at start-up.
 #[allow(unreachable_code, reason = "which features are on decides which line is the last")]
 fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
     #[cfg(feature = "ring")]
@@ -28,7 +29,8 @@ fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
     Err(TlsError::NoProvider)
 }
 
-/// WebSockets begin as HTTP/1.1 (RFC 6455 section 4); RFC 7301 calls it this.
+/// Returns the ALPN protocol names. WebSockets begin as HTTP/1.1 (RFC 6455 section 4), which RFC 7301 calls
+/// `http/1.1`.
 fn alpn() -> Vec<Vec<u8>> {
     vec![b"http/1.1".to_vec()]
 }

@@ -29,7 +29,7 @@ impl Pem {
         Self { text: text.to_vec(), file: None }
     }
 
-    /// Returns all certificates, of which there must be one.
+    /// Returns all certificates. There must be at least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let certificates = CertificateDer::pem_slice_iter(&self.text)
             .collect::<Result<Vec<_>, pem::Error>>()
@@ -53,7 +53,7 @@ impl Pem {
     }
 }
 
-/// The name of the file, if there is one.
+/// Shows the name of the file, if there is one.
 impl fmt::Display for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
@@ -63,7 +63,7 @@ impl fmt::Display for Pem {
     }
 }
 
-/// Without the text, which may hold a key.
+/// Omits the text, which may contain a private key.
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pem({self}, {} bytes)", self.text.len())

@@ -12,9 +12,9 @@ use rustls::{
 
 use super::{Session, TlsError, alpn, pem::Pem, provider};
 
-/// How a server does TLS: the certificate that it shows, and whether clients have to show one.
+/// TLS settings of a server: its certificate, and the policy for client certificates.
 ///
-/// Servers take it, or a [`ServerTlsConfig`] made from a configuration of rustls.
+/// Servers accept these settings, or a [`ServerTlsConfig`] created from a configuration of rustls.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTls {
@@ -22,18 +22,18 @@ pub struct ServerTls {
     clients: Clients,
 }
 
-/// Whether clients show certificates, and the authorities that have to have signed them.
+/// The policy for client certificates, and the authorities that have to have signed them.
 #[derive(Clone, Debug)]
 enum Clients {
     Anonymous,
     Required(Vec<Pem>),
     Optional(Vec<Pem>),
-    /// Required and optional at once.
+    /// Client certificates are both required and optional.
     Contradictory,
 }
 
 impl ServerTls {
-    /// Creates the TLS of a server with this certificate, from PEM files of the chain and its key.
+    /// Creates the TLS of a server with this certificate, from PEM files of the chain and its private key.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl ServerTls {
         Self::new(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?)
     }
 
-    /// As [`from_files`](Self::from_files), from PEM texts of the chain and its key.
+    /// Creates the TLS of a server with this certificate, from PEM texts of the chain and its private key.
     ///
     /// # Errors
     ///
@@ -56,12 +56,12 @@ impl ServerTls {
         Ok(Self { certificates: Certificates { current }, clients: Clients::Anonymous })
     }
 
-    /// Creates the TLS of a server with a configuration of rustls. All settings are in that: the result has none.
+    /// Creates the TLS of a server from a configuration of rustls. It contains all settings, so the result has none.
     ///
     /// ```compile_fail
     /// # fn f(config: std::sync::Arc<ws_transport::tls::rustls::ServerConfig>) {
     /// use ws_transport::tls::ServerTls;
-    /// // Client certificates are a setting of `config`.
+    /// // `config` contains the policy for client certificates.
     /// let _ = ServerTls::from_config(config).require_clients_from(b"-----BEGIN CERTIFICATE-----");
     /// # }
     /// ```
@@ -69,9 +69,10 @@ impl ServerTls {
         config.into()
     }
 
-    /// Serves only clients with a certificate from one of these authorities, in PEM (mTLS). Call it again for more.
+    /// Requires clients to present a certificate from one of these authorities, in PEM (mTLS). Call it again to add
+    /// more.
     ///
-    /// Together with [`allow_clients_from`](Self::allow_clients_from) it makes the server fail to start.
+    /// The server fails to start if this is combined with [`allow_clients_from`](Self::allow_clients_from).
     pub fn require_clients_from(mut self, ca_pem: &[u8]) -> Self {
         let pem = Pem::from_text(ca_pem);
         self.clients = match self.clients {
@@ -85,8 +86,8 @@ impl ServerTls {
         self
     }
 
-    /// Lets clients show a certificate from one of these authorities, in PEM, and serves those without too. Call it
-    /// again for more.
+    /// Accepts client certificates from one of these authorities, in PEM, and also clients without a certificate.
+    /// Call it again to add more.
     pub fn allow_clients_from(mut self, ca_pem: &[u8]) -> Self {
         let pem = Pem::from_text(ca_pem);
         self.clients = match self.clients {
@@ -106,12 +107,13 @@ impl ServerTls {
         self.certificates.clone()
     }
 
-    /// Returns the configuration for sessions to come.
+    /// Returns the configuration for future sessions.
     ///
     /// # Errors
     ///
-    /// Returns [`TlsError::Pem`] if the clients' authorities cannot be read, [`TlsError::Contradiction`] if client
-    /// certificates are required and optional, and [`TlsError::NoProvider`] if this build has no cryptography.
+    /// - Returns [`TlsError::Pem`] if the clients' authorities cannot be read.
+    /// - Returns [`TlsError::Contradiction`] if client certificates are both required and optional.
+    /// - Returns [`TlsError::NoProvider`] if this build has no cryptography.
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let builder =
             ServerConfig::builder_with_provider(provider()?).with_safe_default_protocol_versions()?;
@@ -136,16 +138,16 @@ impl ServerTls {
     ///
     /// # Errors
     ///
-    /// Returns an error if the configuration cannot serve.
+    /// Returns an error if rustls does not accept the configuration.
     pub fn session(config: &Arc<ServerConfig>) -> Result<Session, TlsError> {
         Ok(Session::new(rustls::ServerConnection::new(config.clone())?.into()))
     }
 }
 
-/// The TLS of a server with nothing left to set: made from a [`ServerTls`] or from a configuration of rustls.
+/// The TLS of a server with complete settings, created from a [`ServerTls`] or from a configuration of rustls.
 ///
-/// A configuration of rustls has its own certificates and its own policy for clients. So there are no settings here that
-/// could not act.
+/// A configuration of rustls has its own certificates and its own policy for clients. So this type has no settings
+/// that could be ignored.
 #[derive(Clone)]
 #[must_use]
 pub struct ServerTlsConfig(Source);
@@ -157,11 +159,11 @@ enum Source {
 }
 
 impl ServerTlsConfig {
-    /// Returns the configuration for sessions to come.
+    /// Returns the configuration for future sessions.
     ///
     /// # Errors
     ///
-    /// As [`ServerTls::build`]. A configuration of rustls is returned as it is.
+    /// Returns the same errors as [`ServerTls::build`]. A configuration of rustls is returned unchanged.
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
         match &self.0 {
             Source::Settings(tls) => tls.build(),
@@ -197,27 +199,28 @@ impl fmt::Debug for ServerTlsConfig {
     }
 }
 
-/// The certificate of a server, which can be replaced while it runs. Connections made from then on get the new one.
+/// The certificate of a server, which can be replaced while the server runs. New connections receive the new
+/// certificate.
 #[derive(Clone)]
 pub struct Certificates {
     current: Arc<RwLock<Option<Arc<CertifiedKey>>>>,
 }
 
 impl Certificates {
-    /// Replaces the certificate, from PEM files of the chain and its key.
+    /// Replaces the certificate, from PEM files of the chain and its private key.
     ///
     /// # Errors
     ///
-    /// As [`ServerTls::from_files`]. The certificate stays as it was.
+    /// Returns the same errors as [`ServerTls::from_files`]. On an error, the certificate is unchanged.
     pub fn replace_files(&self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<(), TlsError> {
         self.replace(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?)
     }
 
-    /// Replaces the certificate, from PEM texts of the chain and its key.
+    /// Replaces the certificate, from PEM texts of the chain and its private key.
     ///
     /// # Errors
     ///
-    /// As [`ServerTls::from_pem`]. The certificate stays as it was.
+    /// Returns the same errors as [`ServerTls::from_pem`]. On an error, the certificate is unchanged.
     pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
         self.replace(&Pem::from_text(chain), &Pem::from_text(key))
     }
@@ -229,7 +232,7 @@ impl Certificates {
     }
 }
 
-/// Without the certificate and its key.
+/// Omits the certificate and its key.
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Certificates(..)")

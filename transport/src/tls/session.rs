@@ -10,9 +10,9 @@ use super::TlsError;
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
-    /// Whether the peer sent `close_notify`: it will send nothing more.
+    /// `true` if the peer sent `close_notify` and will send nothing more.
     closed_by_peer: bool,
-    /// Whether this end sent `close_notify`: it is interested in nothing more.
+    /// `true` if this end sent `close_notify` and accepts no more input.
     closed: bool,
 }
 
@@ -21,17 +21,17 @@ impl Session {
         Self { connection, closed_by_peer: false, closed: false }
     }
 
-    /// Takes received bytes and appends the plaintext in them to `plain`. The answers of TLS itself, such as the rest of
-    /// the handshake, are returned by [`take_output`](Self::take_output). After [`close`](Self::close) it drops all bytes.
+    /// Decrypts received bytes and appends their plaintext to `plain`. [`take_output`](Self::take_output) returns the
+    /// answers of TLS itself, such as the rest of the handshake. After [`close`](Self::close) all bytes are dropped.
     ///
     /// # Errors
     ///
-    /// Returns an error if the peer failed TLS. The plaintext before the broken record is in `plain`, and an alert for
-    /// the peer is in the output.
+    /// Returns an error if the peer caused a TLS error. In that case `plain` contains the plaintext before the broken
+    /// record, and the output contains an alert for the peer.
     pub fn decrypt(&mut self, mut received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
         // A broken record would make rustls send an alert after `close_notify`, for which it panics in debug builds.
         while !received.is_empty() && !self.closed {
-            // It reads from memory, where nothing fails. It takes nothing more after the peer's `close_notify`.
+            // Reading from memory never fails. The connection accepts no more bytes after the peer's `close_notify`.
             if self.connection.read_tls(&mut received).is_ok_and(|taken| taken == 0) {
                 return Ok(());
             }
@@ -56,21 +56,21 @@ impl Session {
         Ok(())
     }
 
-    /// Encrypts as much of `plain` as the session accepts, appends the records to `sealed`, and returns how much that
-    /// was. During its handshake a session accepts everything, and the records follow with the last flight. A session
-    /// that has failed accepts none.
+    /// Encrypts as much of `plain` as the session accepts and appends the records to `sealed`. Returns the number of
+    /// accepted bytes. During its handshake a session accepts all bytes, and the records follow with the last flight.
+    /// A session that has failed accepts none.
     pub fn encrypt(&mut self, plain: &[u8], sealed: &mut Transmit) -> usize {
-        // What is not accepted during the handshake could only be offered again behind it, and a request for a WebSocket
-        // is written before. Its size is the application's choice.
+        // Bytes that are not accepted during the handshake could be offered again only after it. A request for a
+        // WebSocket is written before, and the application determines its size.
         let limit = (!self.connection.is_handshaking()).then_some(MAX_PIECE);
         self.connection.set_buffer_limit(limit);
-        // It writes to memory. Only its own limit makes it accept less than everything.
+        // Writing to memory never fails. Only the limit makes the writer accept fewer bytes.
         let accepted = self.connection.writer().write(plain).unwrap_or(0);
         self.take_output(sealed);
         accepted
     }
 
-    /// As [`encrypt`](Self::encrypt), until everything in `plain` was accepted, or nothing more is.
+    /// Works as [`encrypt`](Self::encrypt), until all of `plain` is accepted or the session accepts no more.
     pub fn encrypt_all(&mut self, plain: &mut impl Buf, sealed: &mut Transmit) {
         while plain.has_remaining() {
             match self.encrypt(plain.chunk(), sealed) {
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// Appends the bytes that are to be written to `sealed`.
+    /// Appends the bytes to be written to `sealed`.
     pub fn take_output(&mut self, sealed: &mut Transmit) {
         while self.connection.wants_write() {
             if self.connection.write_tls(sealed).is_err() {
@@ -95,37 +95,28 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Queues `close_notify` behind everything that was encrypted: nothing will be sent after it.
+    /// Queues `close_notify` behind all encrypted data. No data is sent after it.
     pub fn close(&mut self) {
         self.closed = true;
         self.connection.send_close_notify();
     }
 
-    /// Returns `true` if the peer sent `close_notify` (RFC 8446 section 6.1): its stream ends there.
+    /// Returns `true` if the peer sent `close_notify` (RFC 8446 section 6.1), which ends its stream.
     #[must_use]
     pub const fn is_closed_by_peer(&self) -> bool {
         self.closed_by_peer
     }
 
-    /// Returns `true` during the handshake, when nothing can be sent yet.
+    /// Returns `true` during the handshake, when no data can be sent yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
-
-    /// Checks that the peer has ended its stream as TLS demands.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`TlsError::Truncated`] if `close_notify` is missing: somebody on the way may have cut the stream.
-    pub const fn end(&self) -> Result<(), TlsError> {
-        if self.closed_by_peer { Ok(()) } else { Err(TlsError::Truncated) }
-    }
 }
 
-/// The most plaintext that a session holds before it is read, in bytes: rustls takes at most one buffer of records
+/// Maximum plaintext in bytes that a session holds before it is read. rustls takes at most one buffer of records
 /// before it processes them.
 const MAX_UNREAD: usize = 64 << 10;
 
-/// How much plaintext is encrypted at once, in bytes: the default of rustls.
+/// Maximum plaintext in bytes that is encrypted at once. It is the default of rustls.
 const MAX_PIECE: usize = 64 << 10;

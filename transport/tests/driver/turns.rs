@@ -6,7 +6,7 @@ use ws_core::{
     Cause, Config, Event, Keepalive, Message, Role, State, Timeout, Transmit,
     testing::{Frame, drained, wire},
 };
-use ws_transport::{Error, InputEnd, tls::TlsError};
+use ws_transport::{Error, InputEnd};
 
 use crate::support::{End, Outcome, millis, sessions};
 
@@ -129,11 +129,16 @@ fn close_notify_is_the_end_of_the_stream_though_tcp_stays_open() {
 }
 
 #[test]
-fn an_end_of_tcp_without_close_notify_and_without_a_close_is_an_error() {
-    let (_, session) = sessions();
-    let mut server = End::new(Role::Server, Config::default(), Some(session));
-    server.input_end = Some(InputEnd::Eof);
-    assert!(matches!(server.turn(), Outcome::Ended(Err(Error::Tls(TlsError::Truncated)))));
+fn an_end_of_tcp_without_a_close_is_a_disconnect_with_tls_and_without() {
+    for session in [None, Some(sessions().1)] {
+        let mut server = End::new(Role::Server, Config::default(), session);
+        server.input_end = Some(InputEnd::Eof);
+        assert!(matches!(server.turn(), Outcome::Ended(Err(Error::Disconnected(_)))));
+    }
+    // A stream that does TLS itself.
+    let mut server = End::server(Config::default());
+    server.fail_to_read(std::io::ErrorKind::UnexpectedEof);
+    assert!(matches!(server.turn(), Outcome::Ended(Err(Error::Disconnected(_)))));
 }
 
 #[test]

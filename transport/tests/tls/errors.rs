@@ -105,7 +105,6 @@ fn every_other_error_says_which_side_caused_it_or_what_to_do() {
         ),
         (TlsError::Refused(AlertDescription::HandshakeFailure), &["the peer refused", "HandshakeFailure"]),
         (TlsError::NotTls, &["the peer does not speak TLS", "ws://", "wss://"]),
-        (TlsError::Truncated, &["the peer's TLS stream"]),
         (TlsError::InvalidName("not a name".into()), &["not a name"]),
         (TlsError::NoProvider, &["this build", "ring"]),
         (TlsError::NoRoots, &["this build", "name a CA"]),

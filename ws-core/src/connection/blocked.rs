@@ -1,18 +1,18 @@
-//! The account of written bytes, and the state that exists only while output waits for the network.
+//! Accounting of written bytes, and the state that exists only while output waits for the network.
 
 use alloc::boxed::Box;
 
 use super::outgoing::Outgoing;
 use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
 
-/// State that exists only while output waits. An idle connection does without.
+/// State that exists only while output waits. An idle connection does not have it.
 #[derive(Debug, Default)]
 pub(super) struct Blocked {
-    /// Payload of the latest ping, if the answer has to wait until earlier pongs were written.
+    /// Payload of the latest ping, if the answer has to wait until earlier pongs are written.
     pong: Option<Pong>,
-    /// Position of the end of the latest pong that was queued while much waited.
+    /// Position of the end of the latest pong that was queued above the [`PONGS_BELOW`](Outgoing::PONGS_BELOW) limit.
     pong_end: u64,
-    /// Set while the network refuses bytes: time of the last progress, or since when bytes have waited.
+    /// Set while the network refuses bytes: time of the last progress, or the time since which bytes have waited.
     refused_since: Option<Timestamp>,
     /// Fingerprint of the chunk that was refused and has to be sent next.
     refused_chunk: Option<u64>,
@@ -24,9 +24,9 @@ struct Pong {
     len: u8,
 }
 
-/// The account.
+/// Accounting of written bytes.
 impl Outgoing {
-    /// Returns the number of bytes that were queued and not written.
+    /// Returns the number of bytes that are queued or in flight, and not written yet.
     #[inline]
     pub(super) fn unwritten(&self) -> usize {
         self.queue.len().wrapping_add(self.in_flight)
@@ -38,7 +38,7 @@ impl Outgoing {
         self.written.wrapping_add(self.unwritten() as u64)
     }
 
-    /// Records that the next `count` bytes were written. They have left the queue already.
+    /// Records that the next `count` bytes were written. They have already left the queue.
     #[inline]
     pub(super) fn record_written(&mut self, count: usize) {
         self.written = self.written.wrapping_add(count as u64);
@@ -55,7 +55,7 @@ impl Outgoing {
         self.reply_bytes = self.reply_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
-    /// Returns `true` if unwritten replies have reached the mark, so that receiving more could ask for more of them.
+    /// Returns `true` if the unwritten replies have reached the limit. Receiving more could require more replies.
     #[inline]
     pub(super) fn is_paused(&self, config: &Config) -> bool {
         let replies = usize::try_from(self.reply_bytes).unwrap_or(usize::MAX);
@@ -63,7 +63,7 @@ impl Outgoing {
         replies >= mark && self.unwritten() >= mark
     }
 
-    /// Drops everything that was not written.
+    /// Drops all unwritten output.
     pub(super) fn discard(&mut self) {
         self.queue = Transmit::default();
         self.in_flight = 0;
@@ -78,7 +78,7 @@ impl Outgoing {
         self.written >= self.seen && self.blocked.is_none()
     }
 
-    /// Notes a look at output of which the network has refused nothing.
+    /// Records that the time was checked while the network had refused no output.
     #[inline]
     pub(super) fn note_look(&mut self) {
         self.seen = self.end();
@@ -86,9 +86,9 @@ impl Outgoing {
         self.progressed = false;
     }
 
-    /// Compares the output with the last look, which was `before`. Bytes that waited then and still do were refused by
-    /// the network, because a driver writes before it waits. Progress after a refusal is a sign of life; bytes that
-    /// went straight into the operating system's buffer are none.
+    /// Compares the output with its state at the last check, which was at `before`. A driver writes before it waits.
+    /// So the network has refused bytes that waited at the last check and still wait now. Progress after a refusal is
+    /// a sign of life. Bytes that go straight into the operating system's buffer are not.
     #[inline]
     pub(super) fn look(&mut self, before: Timestamp, now: Timestamp) {
         let refused = self.written < self.seen;
@@ -113,7 +113,7 @@ impl Outgoing {
         }
     }
 
-    /// Frees what is needed only while output waits, if none of it is needed.
+    /// Frees the state that is needed only while output waits, if no part of it is in use.
     pub(super) fn drop_unused(&mut self) {
         let written = self.written;
         self.blocked.take_if(|blocked| {
@@ -128,14 +128,14 @@ impl Outgoing {
     }
 }
 
-/// Pongs.
+/// Replies to pings.
 impl Outgoing {
-    /// While fewer bytes than these are unwritten, each ping is answered.
+    /// Number of unwritten bytes below which each ping is answered.
     const PONGS_BELOW: usize = 4096;
 
-    /// Answers a ping: at once, or, if much is unwritten and a pong among it, when that pong was written. Then an
-    /// earlier ping that still waits is forgotten: RFC 6455 5.5.3 lets an endpoint "elect to send a Pong frame for
-    /// only the most recently processed Ping frame".
+    /// Answers a ping. The pong is queued at once, unless much output is unwritten and a pong is part of it. In that
+    /// case the answer waits until that pong is written, and replaces an earlier answer that still waits: RFC 6455
+    /// 5.5.3 lets an endpoint "elect to send a Pong frame for only the most recently processed Ping frame".
     pub(super) fn answer(&mut self, ping: &[u8]) {
         if self.has_room_for_pong() {
             if let Some(blocked) = &mut self.blocked {
@@ -152,15 +152,15 @@ impl Outgoing {
         }
     }
 
-    /// Returns `true` if a pong may be queued. Many may while little is unwritten, otherwise one. So a peer that pings
-    /// and does not read costs no memory.
+    /// Returns `true` if a pong may be queued. Any number may be queued while little output is unwritten, otherwise
+    /// one. So a peer that sends pings and does not read costs no memory.
     #[inline]
     fn has_room_for_pong(&self) -> bool {
         self.unwritten() < Self::PONGS_BELOW
             || self.blocked.as_ref().is_none_or(|blocked| blocked.pong_end <= self.written)
     }
 
-    /// Queues the pong that waits, if there is room now.
+    /// Queues the waiting pong, if there is room now.
     #[inline]
     pub(super) fn flush_pong(&mut self) {
         if self.blocked.is_some() && self.has_room_for_pong() {
@@ -168,7 +168,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues the pong that waits, room or not: before a Close, or because no output will follow.
+    /// Queues the waiting pong regardless of the limit: before a Close, or because no output will follow.
     pub(super) fn push_waiting_pong(&mut self) {
         if let Some(Pong { payload, len }) = self.blocked.as_mut().and_then(|blocked| blocked.pong.take()) {
             self.push_pong(payload.get(..usize::from(len)).unwrap_or_default());
@@ -183,7 +183,7 @@ impl Outgoing {
         }
     }
 
-    /// Returns `true` if there are bytes to be taken or written.
+    /// Returns `true` if bytes are waiting to be taken or written.
     #[inline]
     pub(super) fn wants_write(&self) -> bool {
         !self.queue.is_empty() || self.blocked.as_ref().is_some_and(|blocked| self.can_pong(blocked))
@@ -202,8 +202,8 @@ impl Outgoing {
         self.blocked.get_or_insert_with(Box::default).refused_chunk = Some(fingerprint(chunk));
     }
 
-    /// Returns `true` if `chunk` would leave a hole, because the one before it was refused. If it is the refused one,
-    /// that is forgotten.
+    /// Returns `true` if `chunk` would leave a hole in the message, because the chunk before it was refused. If
+    /// `chunk` is the refused one, the record of the refusal is cleared.
     #[inline]
     pub(super) fn skips_chunk(&self, chunk: &Chunk<'_>) -> bool {
         let refused = self.blocked.as_ref().and_then(|blocked| blocked.refused_chunk);
@@ -218,7 +218,8 @@ impl Outgoing {
     }
 }
 
-/// Tells a chunk from others (FNV-1a): this finds mistakes of the application and is no defence.
+/// Returns a fingerprint of a chunk (FNV-1a). It finds mistakes of the application and is not a defence against
+/// attacks.
 fn fingerprint(chunk: &Chunk<'_>) -> u64 {
     let kind = [u8::from(chunk.last), u8::from(chunk.payload.is_text())];
     let bytes = kind.iter().chain(chunk.payload.as_bytes());

@@ -1,4 +1,4 @@
-//! The closing handshake and every other way to end, as recorded facts (RFC 6455 section 7).
+//! The closing handshake and all other ways to end a connection, as recorded facts (RFC 6455 section 7).
 
 use alloc::{
     borrow::{Cow, ToOwned},
@@ -11,39 +11,39 @@ use core::time::Duration;
 use super::{Connection, outgoing::Outgoing};
 use crate::{Cause, CloseCode, CloseFrame, Closure, SendError, Side, Timeout, Timestamp, frame::Opcode};
 
-/// What has happened since the connection stopped being open.
+/// Facts recorded since the connection stopped being open.
 #[derive(Debug)]
 pub(super) struct Closing {
-    /// Who began.
+    /// The side that began to close.
     initiator: Side,
-    /// What this end failed the connection for, if it did.
+    /// Reason for which this end failed the connection, if it did.
     pub(super) failure: Option<Failure>,
     /// Position in the output at which this end's Close ends, if one was queued.
     pub(super) sent: Option<u64>,
-    /// The peer's Close, and what it said.
+    /// The peer's Close and its code and reason, if it has any.
     received: Option<Option<CloseFrame<'static>>>,
-    /// Whether the peer's stream has ended.
+    /// `true` if the peer's stream has ended.
     pub(super) eof: bool,
-    /// Whether the transport accepts no more output.
+    /// `true` if the transport accepts no more output.
     pub(super) broken: bool,
-    /// Deadline of the phase, counted from the first time told in it.
+    /// Deadline of the phase, counted from the first time that was reported in it.
     timer: Option<Timer>,
-    /// Whether a deadline has passed. Nothing is waited for any more.
+    /// `true` if a deadline has passed. The connection then waits for nothing more.
     pub(super) expired: bool,
 }
 
-/// What a closing connection waits for. It follows from what has happened and is never stored as a fact.
+/// The next step that a closing connection waits for. It is computed from the recorded facts and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Messages can be sent and received.
     Open,
-    /// Output is to be written, the Close at its end.
+    /// Output has to be written, with the Close at its end.
     Flushing,
-    /// The Close was written, and the peer's is missing. Pongs for pings that cross the Close may still be written. They
-    /// do not prolong the wait.
+    /// The Close is written, and the peer's Close has not arrived. Pongs for pings that cross the Close may still be
+    /// written. They do not prolong the wait.
     AwaitingClose,
-    /// Nothing is left to say on either side. What the peer still sends is dropped until its stream ends, so that no
-    /// reset overtakes the last bytes that were written.
+    /// Neither side has anything left to send. Bytes that the peer still sends are dropped until its stream ends, so
+    /// that no reset overtakes the last written bytes.
     Draining,
     /// The transport can be dropped.
     Closed,
@@ -55,12 +55,12 @@ struct Timer {
     phase: Phase,
     /// Time of the last progress.
     since: Timestamp,
-    /// Latest end of the phase, whatever the progress.
+    /// Latest end of the phase, regardless of progress.
     end: Timestamp,
 }
 
 impl Timer {
-    /// A peer that reads more slowly than this, in bytes per second, does not keep a closing connection for long.
+    /// Minimum read rate of the peer in bytes per second. A slower peer does not keep a closing connection for long.
     const MIN_RATE: u64 = 256;
 }
 
@@ -89,12 +89,12 @@ impl Closing {
         self.received = Some(frame.cloned().map(CloseFrame::into_owned));
     }
 
-    /// Returns `true` if what the peer still sends has no meaning any more.
+    /// Returns `true` if input from the peer no longer has any meaning.
     fn is_deaf(&self) -> bool {
         self.failure.is_some() || self.received.is_some()
     }
 
-    /// Returns `true` if what still comes is dropped unseen.
+    /// Returns `true` if further input is dropped without being parsed.
     pub(super) fn ignores_input(&self) -> bool {
         self.is_deaf() || self.eof || self.expired
     }
@@ -104,14 +104,14 @@ impl Closing {
         self.sent.is_some() && self.received.is_some() && self.failure.is_none()
     }
 
-    /// Returns `true` if nothing that the peer could send would change anything. Only the end of its stream would.
+    /// Returns `true` if no input from the peer can change the result. Only the end of its stream can.
     pub(super) fn is_settled(&self) -> bool {
-        // Where nothing can be written, the peer's Close stays without an answer.
+        // If no output can be written, the peer's Close stays unanswered.
         self.is_clean() || self.failure.is_some() || (self.broken && self.received.is_some())
     }
 
-    /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. A phase whose deadline does not count
-    /// yet, or has moved by progress, has to be told the time at once.
+    /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. It is the present time if the
+    /// deadline of a phase has not started, or if progress has moved it.
     pub(super) fn deadline(
         &self,
         phase: Phase,
@@ -127,8 +127,8 @@ impl Closing {
         }
     }
 
-    /// Counts the deadline of a phase. `close_timeout` is the longest pause while output is flushed, and the longest
-    /// duration of each other phase.
+    /// Starts, extends or checks the deadline of a phase. `close_timeout` is the longest pause while output is
+    /// flushed, and the longest duration of each other phase.
     pub(super) fn tell_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
         match &mut self.timer {
             _ if phase == Phase::Closed => {}
@@ -166,18 +166,18 @@ impl Closing {
 
 /// Commands that end the connection.
 impl Connection {
-    /// Begins the closing handshake (RFC 6455 section 7.1.2). No more messages can be sent. What the peer sends until its
-    /// own Close arrives is still received, and its pings are answered.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2). No more messages can be sent. Messages that the peer
+    /// sends before its own Close are still received, and its pings are answered.
     ///
-    /// A reason has at most 123 bytes. Cut a text whose length the application does not control, such as that of an
-    /// error, with [`CloseFrame::truncate_reason`].
+    /// A reason has at most 123 bytes. Use [`CloseFrame::truncate_reason`] to cut a text of unknown length, such as
+    /// that of an error.
     ///
     /// # Errors
     ///
-    /// The connection is as before then. Returns
-    /// - [`SendError::Closed`] if the connection is closing already,
-    /// - [`SendError::InvalidCloseCode`] if a Close must not carry the code,
-    /// - [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes.
+    /// On an error, the connection is unchanged.
+    /// - Returns [`SendError::Closed`] if the connection is already closing.
+    /// - Returns [`SendError::InvalidCloseCode`] if a Close must not carry the code.
+    /// - Returns [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let frame = CloseFrame::new(code, reason)?;
         if self.closing.is_some() {
@@ -188,16 +188,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Fails the connection (RFC 6455 section 7.1.7) because the peer breaks the rules of the application's own protocol:
-    /// sends a Close, unless one was sent, and receives nothing more. A connection that is closing can fail too.
+    /// Fails the connection (RFC 6455 section 7.1.7) because the peer breaks the rules of the application's own
+    /// protocol. Sends a Close, unless one was already sent, and receives nothing more. A connection that is already
+    /// closing can fail too.
     ///
-    /// A reason has at most 123 bytes, see [`close`](Self::close).
+    /// A reason has at most 123 bytes. See [`close`](Self::close).
     ///
     /// # Errors
     ///
-    /// The connection is as before then. Returns
-    /// - [`SendError::InvalidCloseCode`] if a Close must not carry the code,
-    /// - [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes. [`CloseFrame::truncate_reason`] cuts it.
+    /// On an error, the connection is unchanged.
+    /// - Returns [`SendError::InvalidCloseCode`] if a Close must not carry the code.
+    /// - Returns [`SendError::CloseReasonTooLong`] if the reason has more than 123 bytes.
+    ///   [`CloseFrame::truncate_reason`] cuts it.
     pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         CloseFrame::new(code, reason)?;
         self.fail_with(Cause::Application, code, reason);
@@ -206,7 +208,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// Returns what the connection waits for.
+    /// Returns the phase of the connection.
     #[inline]
     pub(super) fn phase(&self) -> Phase {
         let Some(closing) = &self.closing else { return Phase::Open };
@@ -226,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection because the peer is gone: no Close is sent, and nothing is waited for.
+    /// Ends the connection because the peer is gone. It sends no Close and waits for nothing.
     #[cold]
     pub(super) fn give_up(&mut self, timeout: Timeout) {
         let closing = self.begin_closing(Side::Local);
@@ -240,7 +242,7 @@ impl Connection {
         self.outgoing.discard();
     }
 
-    /// The record of the end, begun by `initiator` if it has not begun before.
+    /// Returns the record of the end, and creates it with `initiator` if the connection was still open.
     pub(super) fn begin_closing(&mut self, initiator: Side) -> &mut Closing {
         self.closing.get_or_insert_with(|| Box::new(Closing::new(initiator)))
     }
@@ -251,16 +253,17 @@ impl Connection {
             return;
         }
         closing.failure = Some(Failure { cause, code, reason: String::from(reason) });
-        // The end of the stream waits no longer behind input that has lost its meaning.
+        // Input that has lost its meaning no longer delays the end of the stream.
         closing.eof |= self.incoming.has_held_end();
         self.incoming.abandon();
         self.send_close(Some(&CloseFrame { code, reason: Cow::Borrowed(reason) }));
     }
 
-    /// Queues a Close, unless one was or it could not be written. A ping that came before is answered first.
+    /// Queues a Close, unless one was queued before or it could not be written. A ping that came before is answered
+    /// first.
     pub(super) fn send_close(&mut self, frame: Option<&CloseFrame<'_>>) {
         let Some(closing) = self.closing.as_deref_mut().filter(|closing| !closing.broken) else { return };
-        // Queued now, so that the connection does not end while it has something to write.
+        // Queue it now, so that the connection does not end with output left to write.
         self.outgoing.push_waiting_pong();
         if closing.sent.is_some() {
             return;

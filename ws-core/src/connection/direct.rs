@@ -1,4 +1,4 @@
-//! Ways past the queue and the read buffer, for drivers that want the last bit of speed.
+//! Ways to bypass the queue and the read buffer, for drivers that need the highest throughput.
 
 use alloc::{borrow::Cow, vec::Vec};
 use core::mem;
@@ -8,16 +8,17 @@ use bytes::Bytes;
 use super::{Connection, send::opcode_of};
 use crate::{Message, PreparedMessage, SendError, Transmit, frame::EncodedHeader};
 
-/// Side doors for fast drivers. They take and report as the ordinary ways do, and a driver is complete without them.
+/// Optional shortcuts for fast drivers. They use the same accounting as the ordinary methods, and a driver is
+/// complete without them.
 impl Connection {
-    /// Lets a driver read a large message to where it is assembled, which saves a copy. `read` gets the payload so far
-    /// and may append what it reads from the network, up to the capacity of the vector. More than that is dropped, and
-    /// a closure that removes bytes spoils the message. Then [`receive`](Self::receive) returns the message if that was
-    /// its end.
+    /// Lets a driver read a large message directly into the memory where it is assembled, which saves a copy. `read`
+    /// receives the payload so far and may append the bytes that it reads from the network, up to the capacity of the
+    /// vector. Bytes beyond the capacity are dropped. `read` must not remove bytes, because that corrupts the
+    /// message. If the payload completes the message, the next call of [`receive`](Self::receive) returns it.
     ///
-    /// `read` is not called, and this returns `None`, unless the next bytes to come belong to a binary message that is
-    /// delivered as a whole, and are many: those after the first 64 KiB, or all of a message that follows one as large.
-    /// Everything that was received before has to be drained first.
+    /// Returns `None` without calling `read` unless the next bytes belong to a binary message that is delivered as a
+    /// whole, and are many: those after the first 64 KiB, or all bytes of a message if the message before it was as
+    /// large. All input that was received before has to be drained first.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -57,12 +58,13 @@ impl Connection {
         Some(result)
     }
 
-    /// Takes the bytes that [`send_prepared`](Self::send_prepared) would queue: for a driver that sends one message to
-    /// many connections and can write it at once. The bytes are in flight until [`written`](Self::written) reports
-    /// them. A driver keeps those that the transport does not accept, and writes them before anything else.
+    /// Takes the bytes that [`send_prepared`](Self::send_prepared) would queue. It serves a driver that broadcasts
+    /// one message to many connections and can write it at once. The bytes are in flight until
+    /// [`written`](Self::written) reports them. The driver keeps the bytes that the transport does not accept, and
+    /// writes them before any other output.
     ///
-    /// Returns `None` if the message has to be queued: output waits, the bytes would not be the same for other
-    /// connections, or nothing can be sent.
+    /// Returns `None` if the message has to be queued: other output waits, the bytes are not the same for all
+    /// connections, or no message can be sent.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -86,12 +88,13 @@ impl Connection {
         Some(frame)
     }
 
-    /// Returns the header before the payload of `message`, if these are the bytes that [`send`](Self::send) would queue
-    /// and nothing waits before them: for a driver that writes a large payload from where it lies, without a copy.
-    /// Report with [`sent_directly`](Self::sent_directly) how much of both was written, before anything else is sent.
+    /// Returns the frame header for `message`, if `message` can be written without the queue: [`send`](Self::send)
+    /// would queue exactly this header and the payload, and no other output waits. A driver can then write a large
+    /// payload from its own memory, without a copy. Before any other send, report with
+    /// [`sent_directly`](Self::sent_directly) how many bytes of the header and payload were written.
     ///
-    /// Returns `None` if the message has to be queued: output waits, the payload has to be masked or compressed, or
-    /// nothing can be sent.
+    /// Returns `None` if the message has to be queued: other output waits, the payload has to be masked or
+    /// compressed, or no message can be sent.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -114,12 +117,12 @@ impl Connection {
         self.outgoing.plain_header(opcode_of(message), message.len())
     }
 
-    /// Reports that the first `written` bytes of a message, its [`frame_header`](Self::frame_header) included, were
-    /// written past the queue, and queues the rest.
+    /// Reports that the first `written` bytes of a message were written without the queue, and queues the rest. The
+    /// count includes the [`frame_header`](Self::frame_header).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), if the connection has changed since `frame_header`.
+    /// Returns the same errors as [`send`](Self::send) if the connection has changed since `frame_header`.
     #[inline]
     pub fn sent_directly(&mut self, message: Message<'_>, written: usize) -> Result<(), SendError> {
         let header = self.frame_header(&message);
@@ -132,10 +135,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Lends the connection memory for output, if it has none of its own in use. A driver that serves many connections
-    /// from one thread owns one `Transmit` for all. It lends it before it passes input on, and takes it back after the
-    /// write with [`reclaim_transmit`](Self::reclaim_transmit). Then no idle connection owns memory, and no message
-    /// allocates any.
+    /// Lends memory for output to the connection, if it has none of its own in use. A driver that serves many
+    /// connections from one thread owns one `Transmit` for all of them. It lends it before it passes input to the
+    /// connection, and takes it back after the write with [`reclaim_transmit`](Self::reclaim_transmit). So an idle
+    /// connection owns no memory, and messages allocate none.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -148,7 +151,7 @@ impl Connection {
     ///     connection.lend_transmit(&mut spare);
     ///     connection.send(message)?;
     ///     let waiting = connection.buffered();
-    ///     connection.transmit().advance(waiting); // a driver would write them
+    ///     connection.transmit().advance(waiting); // a driver writes these bytes
     ///     connection.reclaim_transmit(&mut spare);
     /// }
     /// # Ok::<(), ws_core::SendError>(())
@@ -160,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// Takes back the memory that [`lend_transmit`](Self::lend_transmit) lent, if the queue is empty. Otherwise the
+    /// Takes back the memory from [`lend_transmit`](Self::lend_transmit), if the queue is empty. Otherwise the
     /// connection keeps it until a later call finds the queue empty.
     #[inline]
     pub fn reclaim_transmit(&mut self, spare: &mut Transmit) {

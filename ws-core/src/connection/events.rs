@@ -1,4 +1,4 @@
-//! Events from payloads that were received.
+//! Events from received payloads.
 
 use alloc::{borrow::Cow, string::String};
 
@@ -6,7 +6,7 @@ use super::partial::{OpenFrame, take};
 use crate::{Chunk, CloseFrame, Delivery, Event, Message, ProtocolError, Utf8Decoder, frame::Opcode, utf8};
 
 /// Returns the next chunk of a text message. A character that the previous piece began becomes a chunk of its own,
-/// because it lies nowhere in one piece. The rest is borrowed from the input.
+/// because its bytes are not contiguous in either piece. The rest is borrowed from the input.
 pub(super) fn text_chunk<'a>(
     frame: &mut OpenFrame,
     decoder: &mut Utf8Decoder,
@@ -32,7 +32,7 @@ pub(super) fn text_chunk<'a>(
     Ok((last || !text.is_empty()).then_some(Event::Chunk(Chunk { payload: Message::Text(text), last })))
 }
 
-/// Returns the event of a frame that is a message or a control frame by itself.
+/// Returns the event of a frame that is a whole message or a control frame.
 #[inline]
 pub(super) fn lend(
     opcode: Opcode,

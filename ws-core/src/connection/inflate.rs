@@ -1,4 +1,4 @@
-//! Compressed messages on their way in.
+//! Decompression of received messages.
 
 use core::mem;
 
@@ -14,7 +14,7 @@ pub(super) fn inflated_piece<'a>(
     len: usize,
     config: &Config,
 ) -> Result<Option<Event<'a>>, ProtocolError> {
-    /// As a chunk, so few compressed bytes make at most 264 KiB.
+    /// Compressed bytes inflated for one chunk, so that a chunk has at most 264 KiB.
     const STEP: usize = 256;
     let in_chunks = config.delivery == Delivery::Chunks;
     let piece = take(frame, input, if in_chunks { len.min(STEP) } else { len });
@@ -52,7 +52,7 @@ pub(super) fn inflated_piece<'a>(
     ))
 }
 
-/// By how much to grow: by doubling, but not beyond the limit.
+/// Returns the number of bytes by which to grow: the length is doubled, but not beyond the limit.
 fn doubled(len: usize, limit: usize) -> usize {
     len.min(limit.saturating_sub(len))
 }

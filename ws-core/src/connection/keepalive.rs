@@ -1,4 +1,4 @@
-//! Keepalive: pings, and the verdict on a peer that does not answer them.
+//! Keepalive: pings, and the check for a peer that does not answer them.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -8,44 +8,44 @@ use crate::{Keepalive, Timestamp};
 /// The pings of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
-    /// Time of the next ping, or deadline of the one that is out.
+    /// Time of the next ping, or deadline of the unanswered ping.
     due: Option<Timestamp>,
-    /// Pings that were sent and not answered. Usually there are none.
+    /// Pings that were sent and not answered. Usually empty.
     unanswered: Option<Box<Unanswered>>,
     latency: Option<Timestamp>,
 }
 
-/// Pings that no pong has answered or overtaken.
+/// Pings that no pong has answered, either directly or by answering a later ping.
 #[derive(Debug)]
 struct Unanswered {
-    /// When the first of them was queued.
+    /// Time at which the first of them was queued.
     first_at: Timestamp,
-    /// When the latest was queued.
+    /// Time at which the latest was queued.
     last_at: Timestamp,
     /// Position in the output at which the latest ends.
     end: u64,
-    /// When the time was first told after the latest had been written.
+    /// First time that was reported after the latest ping was written.
     written_at: Option<Timestamp>,
-    /// Whether the latest still counts, because nothing else showed that the peer is alive.
+    /// `true` while the latest ping still counts, because there was no other sign that the peer is alive.
     is_out: bool,
-    /// Whether its pong was received.
+    /// `true` if the pong for the latest ping was received.
     answered: bool,
-    /// Whether the peer has shown a sign of life since the deadline began.
+    /// `true` if the peer has shown a sign of life since the deadline began.
     alive: bool,
     missed: u32,
 }
 
-/// Facts since the time was told last.
+/// Facts collected since the time was last reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) now: Timestamp,
-    /// Whether the peer has shown a sign of life, or this end did not read.
+    /// `true` if the peer has shown a sign of life, or if this end did not read.
     pub(super) alive: bool,
-    /// Position up to which the output was written.
+    /// Position up to which the output is written.
     pub(super) written: u64,
 }
 
-/// What to do when a deadline has come.
+/// Action to take when a deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -56,7 +56,7 @@ pub(super) enum Due {
 }
 
 impl Pings {
-    /// Neither interval nor timeout is shorter, so that no configuration spins.
+    /// Minimum of the ping interval and timeout, so that no configuration causes a busy loop.
     const SHORTEST: Duration = Duration::from_millis(1);
 
     pub(super) fn new(config: Option<&Keepalive>, now: Timestamp) -> Self {
@@ -69,7 +69,7 @@ impl Pings {
         self.unanswered.is_none() && self.due.is_none_or(|due| now < due)
     }
 
-    /// Returns the time of the next look. Where a ping was written and the time not told since, that is at once.
+    /// Returns the time of the next check. That is at once if a ping was written and no time has been reported since.
     #[inline]
     pub(super) fn due(&self, look: Look) -> Option<Timestamp> {
         match &self.unanswered {
@@ -100,9 +100,9 @@ impl Pings {
                 self.due = Some(deadline);
             } else if pings.is_out && alive {
                 self.due = match pings.written_at {
-                    // The next ping need not wait until this one counts as missed.
+                    // The next ping does not have to wait until this one counts as missed.
                     Some(_) => self.due.min(Some(after(pings.last_at))),
-                    // It still waits behind other output, which makes progress.
+                    // It still waits behind other output, and that output makes progress.
                     None => Some(deadline),
                 };
             }
@@ -112,7 +112,7 @@ impl Pings {
         }
         if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_out) {
             if pings.alive && pings.written_at.is_some() {
-                // No pong, but a peer in the middle of a large frame cannot send one.
+                // No pong has arrived, but a peer cannot send one in the middle of a large frame.
                 pings.is_out = false;
                 pings.missed = 0;
                 self.due = Some(after(pings.last_at));
@@ -135,7 +135,7 @@ impl Pings {
         Due::Ping(payload(now))
     }
 
-    /// Records that a ping was queued at `now` and ends at this position of the output.
+    /// Records that a ping was queued at `now` and ends at position `end` of the output.
     pub(super) fn sent(&mut self, now: Timestamp, end: u64) {
         let (first_at, missed) =
             self.unanswered.as_ref().map_or((now, 0), |pings| (pings.first_at, pings.missed));
@@ -151,7 +151,7 @@ impl Pings {
         }));
     }
 
-    /// Returns `true` if `pong` answers one of these pings: the one that is out or, late, an earlier one.
+    /// Returns `true` if `pong` answers one of these pings: the unanswered one or, late, an earlier one.
     pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
         let Some(pings) = &mut self.unanswered else { return false };
         if pings.is_out && pong == payload(pings.last_at) {
@@ -169,7 +169,7 @@ impl Unanswered {
     }
 }
 
-/// A ping carries the time when it was queued, so that its pong is told from others.
+/// Returns the payload of a ping: the time at which it was queued, so that its pong can be recognized.
 fn payload(sent_at: Timestamp) -> [u8; 8] {
     let nanos = Duration::from(sent_at).as_nanos();
     u64::try_from(nanos).unwrap_or(u64::MAX).to_be_bytes()

@@ -6,13 +6,13 @@ use core::mem;
 use super::receive::Incoming;
 use crate::{Config, Event, ProtocolError};
 
-/// Input that has to wait until replies were written.
+/// Input that has to wait until replies are written.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     bytes: Vec<u8>,
-    /// Number of bytes that were received from it.
+    /// Number of bytes that were already received from it.
     read: usize,
-    /// Whether the stream has ended behind these bytes.
+    /// `true` if the stream has ended behind these bytes.
     pub(super) ended: bool,
 }
 
@@ -22,7 +22,7 @@ impl Held {
         self.read >= self.bytes.len()
     }
 
-    /// Returns `true` if nothing waits, not even the end of the stream.
+    /// Returns `true` if no input waits, not even the end of the stream.
     pub(super) fn is_empty(&self) -> bool {
         self.is_drained() && !self.ended
     }
@@ -33,7 +33,7 @@ impl Held {
         self.bytes.extend_from_slice(input);
     }
 
-    /// Lets `receive` have the bytes. What it leaves stays.
+    /// Passes the bytes to `receive`, and keeps the bytes that it leaves.
     pub(super) fn consume<T>(&mut self, receive: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         let mut input = self.bytes.get_mut(self.read..).unwrap_or_default();
         let result = receive(&mut input);
@@ -44,13 +44,13 @@ impl Held {
 }
 
 impl Incoming {
-    /// Returns `true` if input is kept that was given while receiving was paused.
+    /// Returns `true` if the connection keeps input that arrived while receiving was paused.
     #[inline]
     pub(super) fn is_holding(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| !partial.held.is_empty())
     }
 
-    /// Lets the next call of `receive` see that receiving is paused.
+    /// Makes the next call of `receive` leave the fast path and notice that receiving is paused.
     #[cold]
     pub(super) fn leave_fast_path(&mut self) {
         self.partial.get_or_insert_default();
@@ -66,7 +66,7 @@ impl Incoming {
         }
     }
 
-    /// As [`next`](Self::next), from the input that is kept.
+    /// Works as [`next`](Self::next), with the input that is kept.
     pub(super) fn next_held(&mut self, config: &Config) -> Result<Option<Event<'static>>, ProtocolError> {
         let mut held = self.partial.as_mut().map(|partial| mem::take(&mut partial.held)).unwrap_or_default();
         let event = held.consume(|input| self.next(input, config).map(|event| event.map(Event::into_owned)));
@@ -87,7 +87,7 @@ impl Incoming {
         self.partial.as_ref().is_some_and(|partial| partial.held.ended)
     }
 
-    /// Returns `true` if the end of the stream is all that is kept.
+    /// Returns `true` if nothing is kept except the end of the stream.
     pub(super) fn is_at_held_end(&self) -> bool {
         let is_drained = self.partial.as_ref().is_some_and(|partial| partial.held.is_drained());
         self.has_held_end() && is_drained && !self.is_frame_complete()

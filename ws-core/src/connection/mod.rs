@@ -29,23 +29,23 @@ use crate::{
     frame::Opcode, utf8,
 };
 
-/// One end of a WebSocket connection whose opening handshake is done.
+/// One end of a WebSocket connection after the opening handshake.
 ///
 /// A driver follows these rules, in any order of calls:
 ///
 /// 1. **Read** while [`wants_read`](Self::wants_read). Pass all bytes to [`receive`](Self::receive) until it returns
 ///    `None`, and the end of the stream to [`receive_eof`](Self::receive_eof). Answer messages with
 ///    [`reply`](Self::reply).
-/// 2. **Write** while [`wants_write`](Self::wants_write), as much as the transport accepts, before you wait; see
+/// 2. **Write** while [`wants_write`](Self::wants_write), as much as the transport accepts, before you wait. See
 ///    [`transmit`](Self::transmit). If the transport is broken, call [`discard_output`](Self::discard_output). After
 ///    writing, call `receive` again while [`wants_receive`](Self::wants_receive).
-/// 3. **Wait** for input, for room to write, and not longer than until [`poll_timeout`](Self::poll_timeout): ask it
-///    after writing. Then tell the time with [`handle_timeout`](Self::handle_timeout), after you have passed on what
-///    came meanwhile.
-/// 4. **End**: shut down the writing direction once when [`wants_shutdown`](Self::wants_shutdown), and drop the
-///    transport when [`is_finished`](Self::is_finished).
+/// 3. **Wait** for input, for room to write, and at most until [`poll_timeout`](Self::poll_timeout). Call that method
+///    after writing. After waiting, pass on the input that arrived, then call
+///    [`handle_timeout`](Self::handle_timeout) with the current time.
+/// 4. **End**: shut down the writing direction once when [`wants_shutdown`](Self::wants_shutdown) returns `true`, and
+///    drop the transport when [`is_finished`](Self::is_finished) returns `true`.
 ///
-/// The [crate's documentation](crate#driving-a-connection) has a whole driver.
+/// The [crate documentation](crate#driving-a-connection) contains a complete driver.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -58,7 +58,7 @@ use crate::{
 ///
 /// client.send("Hello")?;
 /// let mut wire = vec![0; client.transmit().remaining()];
-/// client.transmit().copy_to_slice(&mut wire); // a driver would write to a socket and read from one
+/// client.transmit().copy_to_slice(&mut wire); // a driver writes to a socket and reads from one
 ///
 /// let mut input = &mut wire[..];
 /// while let Some(event) = server.receive(&mut input)? {
@@ -70,37 +70,38 @@ pub struct Connection {
     config: Arc<Config>,
     incoming: Incoming,
     outgoing: Outgoing,
-    /// `None` while the connection is open.
+    /// Record of the end. `None` while the connection is open.
     closing: Option<Box<Closing>>,
     pings: Pings,
-    /// The latest time that the driver told.
+    /// Latest time that the driver has reported.
     now: Timestamp,
     subprotocol: Option<Box<Subprotocol>>,
 }
 
-/// The subprotocol of a connection. Boxed once more, because most connections have none: so it takes one word there.
+/// The subprotocol of a connection. It is boxed twice because most connections have none, and takes one word in them.
 struct Subprotocol(Box<str>);
 
-/// From the network and the clock.
+/// Input from the network and the clock.
 impl Connection {
     /// Takes received bytes from the front of `input` and returns the next event in them.
     ///
-    /// Call it until it returns `None`: then `input` is empty, and a frame or message that it cut is kept here. An event
-    /// borrows from `input` and not from the connection, so it can be answered at once with [`reply`](Self::reply).
-    /// Payloads are unmasked in place.
+    /// Call this method until it returns `None`. At that point `input` is empty, and the connection keeps a frame or
+    /// message that was cut. An event borrows from `input` and not from the connection, so you can answer it at once
+    /// with [`reply`](Self::reply). Payloads are unmasked in place.
     ///
     /// Receiving pauses while the unwritten replies have reached
-    /// [`write_buffer_size`](crate::Config::write_buffer_size). Then this returns `None`, and the connection keeps the
-    /// rest of the input. It returns the events in it once replies were written; call it then with an empty input, or
-    /// with the next one, while [`wants_receive`](Self::wants_receive).
+    /// [`write_buffer_size`](crate::Config::write_buffer_size). During the pause this method returns `None`, and the
+    /// connection keeps the rest of the input. It returns the events in that input after replies are written: call it
+    /// with an empty input, or with the next one, while [`wants_receive`](Self::wants_receive) returns `true`.
     ///
-    /// Once the peer's Close was received or the connection has failed, all further input is dropped.
+    /// After the peer's Close is received or the connection has failed, all further input is dropped.
     ///
     /// # Errors
     ///
-    /// Returns a [`ProtocolError`] if the peer broke a rule. The error stays: every further call returns it. A Close
-    /// with the code of the error waits to be written.
-    // Into every caller's loop: the event then stays in registers, which takes a third off a short message.
+    /// Returns a [`ProtocolError`] if the peer violates the protocol. Every further call returns the same error. A
+    /// Close with the code of the error is queued.
+    // Inline this into the caller's loop. The event then stays in registers, which saves a third of the time of a
+    // short message.
     #[inline(always)]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         if self.closing.is_none()
@@ -118,7 +119,7 @@ impl Connection {
         self.receive_any(input)
     }
 
-    /// As [`receive`](Self::receive), for everything but a whole message.
+    /// Works as [`receive`](Self::receive), for all input except a whole message.
     #[inline(never)]
     fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         // Most calls find that the input is drained.
@@ -162,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// Fails the connection for what the peer did.
+    /// Fails the connection because of an error of the peer.
     #[cold]
     fn refuse(&mut self, input: &mut &mut [u8], error: ProtocolError) -> ProtocolError {
         *input = &mut [];
@@ -170,10 +171,11 @@ impl Connection {
         error
     }
 
-    /// Reports that the peer's stream has ended: it will send nothing more. What was queued before is still written.
+    /// Reports that the peer's stream has ended and that no more input will arrive. Output that was queued before is
+    /// still written.
     ///
-    /// If the connection keeps input because receiving is paused, the end takes its place behind it: the connection
-    /// stays open until [`receive`](Self::receive) has returned the events in it.
+    /// If the connection keeps input because receiving is paused, the end of the stream stays behind it. The
+    /// connection remains open until [`receive`](Self::receive) has returned the events in that input.
     pub fn receive_eof(&mut self) {
         if self.incoming.has_kept_event() && !self.ignores_input() {
             self.incoming.hold_end();
@@ -182,12 +184,13 @@ impl Connection {
         }
     }
 
-    /// Tells the connection the time. This is cheap enough for every time that the driver wakes, and necessary when the
-    /// time that [`poll_timeout`](Self::poll_timeout) returned has come. Time does not run backwards: an earlier `now`
-    /// counts as the latest one.
+    /// Reports the current time. This call is cheap enough to make each time the driver wakes. It is required when
+    /// the time that [`poll_timeout`](Self::poll_timeout) returned has come. Time does not run backwards: an earlier
+    /// `now` counts as the latest one.
     ///
-    /// Pass on everything that was received until `now` before, and report what was written: a peer is judged by what
-    /// this connection has seen. A driver that was away looks at its socket first.
+    /// Before this call, pass on all input that was received until `now`, and report all bytes that were written. The
+    /// connection decides that a peer is silent from the input that it has seen. A driver that has been away reads
+    /// from its socket first.
     #[inline]
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let latest = self.now.max(now);
@@ -201,13 +204,13 @@ impl Connection {
         }
     }
 
-    /// As [`handle_timeout`](Self::handle_timeout), for a connection that waits for something.
+    /// Works as [`handle_timeout`](Self::handle_timeout), for a connection that waits for something.
     #[inline(never)]
     fn handle_any_timeout(&mut self, before: Timestamp) {
         self.look_at_output(before);
         let now = self.now;
         let received = mem::take(&mut self.incoming.received);
-        // While this end does not read, silence is not the peer's fault.
+        // While this end does not read, the peer is not responsible for the silence.
         let was_paused = mem::replace(&mut self.incoming.was_paused, self.outgoing.is_paused(&self.config));
         let listens = self.wants_read() && !was_paused;
         if received || !listens {
@@ -235,8 +238,8 @@ impl Connection {
         }
     }
 
-    /// Tells the connection the time, for deadlines of output and closing alone: for a thread that waits to write while
-    /// another one receives. Nothing is said about a peer that is silent, since this driver may not have looked.
+    /// Reports the current time for the deadlines of output and closing only. It serves a thread that waits to write
+    /// while another thread receives. It does not judge a silent peer, because this driver may not have read.
     #[inline]
     pub fn handle_output_timeout(&mut self, now: Timestamp) {
         let latest = self.now.max(now);
@@ -265,9 +268,9 @@ impl Connection {
 
 /// Deadlines and memory.
 impl Connection {
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called at the latest. Receiving,
-    /// queueing, closing and writing can make it earlier (the deadline of a ping begins when the ping was written), so
-    /// ask again before you wait.
+    /// Returns the latest time at which [`handle_timeout`](Self::handle_timeout) has to be called. Receiving,
+    /// queueing, closing and writing can make it earlier, because for example the deadline of a ping begins when the
+    /// ping is written. So call this method again before each wait.
     #[must_use]
     #[inline]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
@@ -287,8 +290,8 @@ impl Connection {
         [output, self.stall_deadline(), ping].into_iter().flatten().min()
     }
 
-    /// Frees memory that only a busy connection needs. This happens by itself with every keepalive ping. A driver
-    /// without keepalive may call it when a connection has been idle for a while.
+    /// Frees memory that only a busy connection needs. The connection does this with every keepalive ping. A driver
+    /// without keepalive may call it when a connection has been idle for some time.
     pub fn release(&mut self) {
         self.outgoing.release();
     }
@@ -299,15 +302,15 @@ impl Connection {
         self.closing.as_deref().is_some_and(Closing::ignores_input)
     }
 
-    /// Ends the connection's input: the peer sends nothing more.
+    /// Ends the input of the connection: the peer sends nothing more.
     fn end_input(&mut self) {
         self.begin_closing(Side::Remote).eof = true;
-        // Queued now, so that the connection is not finished while it has something to write.
+        // Queue it now, so that the connection is not finished with output left to write.
         self.outgoing.push_waiting_pong();
         self.incoming.abandon();
     }
 
-    /// Drops the input that is kept, which has no meaning any more, and returns the error that stays.
+    /// Drops the kept input, which no longer has any meaning, and returns the permanent error.
     #[cold]
     fn drop_kept_input<T>(&mut self) -> Result<Option<T>, ProtocolError> {
         if self.incoming.has_held_end() {
@@ -327,11 +330,11 @@ impl Connection {
         }
     }
 
-    /// Does what an event asks for. Returns `true` if the application should see it.
+    /// Carries out the reaction that an event requires. Returns `true` if the application should see the event.
     fn react(&mut self, event: &Event<'_>) -> bool {
         match event {
-            // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close frame". After its
-            // own Close an endpoint may not send "any more data frames" (5.5.1), and a pong is none.
+            // RFC 6455 5.5.2: "MUST send a Pong frame in response, unless it already received a Close frame". After
+            // its own Close an endpoint may not send "any more data frames" (5.5.1), but a pong is a control frame.
             Event::Ping(payload) if !self.closing.as_deref().is_some_and(|closing| closing.broken) => {
                 self.outgoing.answer(payload);
             }
@@ -355,8 +358,8 @@ impl Connection {
         Look { now: self.now, alive, written: self.outgoing.written }
     }
 
-    /// Returns the time at which the message in progress counts as stalled. While this end does not read, that is not
-    /// the peer's fault.
+    /// Returns the time at which the message in progress counts as stalled. While this end does not read, the peer is
+    /// not responsible for the delay.
     fn stall_deadline(&self) -> Option<Timestamp> {
         let timeout = self.config.stall_timeout.filter(|_| self.incoming.has_begun() && self.wants_read())?;
         let since = self.incoming.heard_at().filter(|_| !self.incoming.received).unwrap_or(self.now);

@@ -1,21 +1,21 @@
-//! How a connection begins.
+//! Constructors of a connection.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{Connection, Role, Subprotocol, keepalive::Pings, outgoing::Outgoing, receive::Incoming};
 use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed};
 
-/// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call
-/// them; they are here for those who upgraded by other means, such as an HTTP library.
+/// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call them. They
+/// are public for applications that upgrade by other means, such as an HTTP library.
 impl Connection {
-    /// The server's end of a connection that was opened at `now`.
+    /// Creates the server's end of a connection that was opened at `now`.
     #[must_use]
     pub fn server(config: Arc<Config>, now: Timestamp) -> Self {
         Self::new(Role::Server, config, Opening { now, ..Opening::default() })
     }
 
-    /// The client's end of a connection that was opened at `now`. The seed of its masking keys must come
-    /// from the operating system: they have to be unpredictable (RFC 6455 section 10.3).
+    /// Creates the client's end of a connection that was opened at `now`. `seed` is the seed of the masking keys. It
+    /// must come from the operating system, because masking keys have to be unpredictable (RFC 6455 section 10.3).
     #[must_use]
     pub fn client(config: Arc<Config>, seed: [u8; 32], now: Timestamp) -> Self {
         let masking = Some(Box::new(Entropy::new(seed)));
@@ -37,14 +37,14 @@ impl Connection {
     }
 }
 
-/// What an opening handshake leads to.
+/// The result of an opening handshake.
 #[derive(Default)]
 pub(crate) struct Opening<'h> {
     pub(crate) now: Timestamp,
-    /// Where a client's masking keys come from.
+    /// Source of a client's masking keys.
     pub(crate) masking: Option<Box<Entropy>>,
     pub(crate) subprotocol: Option<&'h str>,
     pub(crate) extension: Option<Agreed>,
-    /// The server's response, to be sent before anything else.
+    /// The server's response. It has to be sent before any other output.
     pub(crate) head: Vec<u8>,
 }

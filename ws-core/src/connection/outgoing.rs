@@ -1,4 +1,4 @@
-//! Frames on their way to the network, and the account of which bytes were written.
+//! Outgoing frames, and the account of the bytes that are written.
 
 use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
@@ -12,42 +12,42 @@ use crate::{
     frame::{EncodedHeader, Header, Opcode, extend_masked},
 };
 
-/// Output: what is queued, what a driver has taken, and how much was written.
+/// Output: the queue, the bytes that a driver has taken, and the number of bytes that are written.
 ///
-/// Positions count the bytes of the whole stream, from the first that was ever queued. So a mark, such as the end of a
-/// ping, is one number, and it is reached when `written` is.
+/// Positions count the bytes of the whole stream, from the first byte that was ever queued. So a mark, such as the
+/// end of a ping, is one number, and it is reached when `written` reaches it.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// Bytes that were queued and not taken by a driver.
+    /// Bytes that are queued and not taken by a driver.
     pub(super) queue: Transmit,
     /// Source of masking keys. A server has none, because it does not mask.
     masking: Option<Box<Entropy>>,
     /// Compressor of messages, if permessage-deflate was negotiated.
     pub(super) compressor: Option<Box<Compressor>>,
-    /// Bytes that a driver has taken and not yet reported as written.
+    /// Number of bytes that a driver has taken and not yet reported as written.
     pub(super) in_flight: usize,
-    /// Position up to which everything was written.
+    /// Position up to which all output is written.
     pub(super) written: u64,
-    /// Position of the end of the output when the time was told last.
+    /// Position of the end of the output when the time was last reported.
     pub(super) seen: u64,
     /// State that exists only while output waits.
     pub(super) blocked: Option<Box<Blocked>>,
     /// Upper bound of the unwritten bytes that were queued by `reply`.
     pub(super) reply_bytes: u32,
-    /// Opcode of the message that is being sent in chunks, and whether it is compressed.
+    /// Opcode of the message that is being sent in chunks, and `true` if it is compressed.
     pub(super) message: Option<(Opcode, bool)>,
-    /// Whether the transport has accepted bytes since the time was told.
+    /// `true` if the transport has accepted bytes since the time was last reported.
     pub(super) accepted: bool,
-    /// Whether the network has accepted bytes that it had refused before.
+    /// `true` if the network has accepted bytes that it had refused before.
     pub(super) progressed: bool,
 }
 
 /// Encoding.
 impl Outgoing {
-    /// From this size on, an owned payload is queued by reference, in bytes.
+    /// Minimum size in bytes of an owned payload that is queued by reference.
     pub(super) const SHARED_FROM: usize = 4096;
-    /// From this size on, a prepared frame is queued by reference, in bytes. A reference costs about as much as copying
-    /// so many.
+    /// Minimum size in bytes of a prepared frame that is queued by reference. A reference costs about as much as
+    /// copying this number of bytes.
     const PREPARED_FROM: usize = 512;
 
     pub(super) fn new(
@@ -76,8 +76,8 @@ impl Outgoing {
         self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Queues a message that is copied as it is. It has code of its own, because sending many short messages is what
-    /// most applications do most.
+    /// Queues a message as a copy. It is a separate function because most applications mostly send many short
+    /// messages.
     #[inline(never)]
     pub(super) fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
         if self.masking.is_some() {
@@ -93,7 +93,7 @@ impl Outgoing {
         self.push_masked(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Queues a message, compressed if that was negotiated and makes it smaller.
+    /// Queues a message, compressed if compression was negotiated and makes it smaller.
     #[inline(never)]
     pub(super) fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
         if self.compressor.is_some() {
@@ -102,7 +102,7 @@ impl Outgoing {
         self.push_frame(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Out of line, because it would slow down connections without compression.
+    /// Not inlined, because it would slow down connections without compression.
     #[cold]
     #[inline(never)]
     fn push_compressed(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
@@ -110,7 +110,7 @@ impl Outgoing {
             self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
         {
             let compressed = compressor.compress(&payload, true);
-            // With a context, the peer's inflater has to see what the compressor has seen.
+            // With a shared context, the peer's inflater has to see the same bytes as the compressor.
             if compressor.keeps_context() || compressed.len() < payload.len() {
                 let header = Header { rsv1: true, ..Header::new(opcode, compressed.len() as u64) };
                 return self.push_frame(header, Cow::Owned(compressed));
@@ -131,7 +131,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues a frame, masked on a client.
+    /// Queues a frame as a copy, masked on a client.
     #[inline]
     fn push_copied(&mut self, header: Header, payload: &[u8]) {
         if self.masking.is_some() {
@@ -159,8 +159,8 @@ impl Outgoing {
         }
     }
 
-    /// Returns the frame of a message if it is the same for all connections with the same parameters. `None` where it
-    /// depends on earlier messages or on the masking key.
+    /// Returns the frame of a message if it is the same for all connections with the same parameters. Returns `None`
+    /// if the frame depends on earlier messages or on the masking key.
     #[inline]
     pub(super) fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
         if self.masking.is_some() {
@@ -181,14 +181,14 @@ impl Outgoing {
         }
     }
 
-    /// Returns the header of a message that can be written as it is, neither masked nor compressed.
+    /// Returns the header of a message that can be written unchanged, neither masked nor compressed.
     #[inline]
     pub(super) fn plain_header(&self, opcode: Opcode, len: usize) -> Option<EncodedHeader> {
         let is_plain = self.masking.is_none() && self.compressor.is_none();
         is_plain.then(|| Header::new(opcode, len as u64).encode())
     }
 
-    /// Frees the memory that is not in use.
+    /// Frees memory that is not in use.
     pub(super) fn release(&mut self) {
         self.queue.shrink_to_fit();
         self.drop_unused();

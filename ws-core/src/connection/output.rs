@@ -1,4 +1,4 @@
-//! Output for a driver: what is to be written, and what was.
+//! Output for a driver: the bytes to write, and reports of written bytes.
 
 use bytes::Buf;
 
@@ -7,14 +7,14 @@ use crate::{Side, Timestamp, Transmit};
 
 /// Output for the driver.
 ///
-/// A byte is *written* when the transport has accepted it: when `write` of a socket has returned, or, for a stream that
-/// buffers, when `flush` has. Until then it counts for [`buffered`](Self::buffered) and all deadlines. A driver writes
-/// in one of two ways, and may mix them:
+/// A byte is *written* when the transport has accepted it: when `write` of a socket has returned or, for a stream
+/// that buffers, when `flush` has returned. Until then it counts for [`buffered`](Self::buffered) and all deadlines.
+/// A driver writes in one of two ways, and may mix them:
 ///
-/// - Write from [`transmit`](Self::transmit) and [`advance`](Buf::advance) it by what was written.
-/// - Take output with [`take_transmit`](Self::take_transmit) or [`take_with`](Self::take_with), and report with
-///   [`written`](Self::written) what became of it: for drivers that must not hold the connection while they write, that
-///   encrypt, or whose system calls complete later.
+/// - Write from [`transmit`](Self::transmit) and [`advance`](Buf::advance) it by the number of bytes written.
+/// - Take output with [`take_transmit`](Self::take_transmit) or [`take_with`](Self::take_with), and report the
+///   written bytes with [`written`](Self::written). This is for drivers that must not hold the connection while they
+///   write, that encrypt, or whose system calls complete later.
 impl Connection {
     /// Returns the bytes to be written, oldest first. Call [`advance`](Buf::advance) with the number of bytes that were
     /// written. With the feature `std`, [`chunks_vectored`](Buf::chunks_vectored) fills slices for a vectored write.
@@ -24,8 +24,8 @@ impl Connection {
         Output(&mut self.outgoing)
     }
 
-    /// Moves all bytes to be written to the end of `into`. They are in flight until [`written`](Self::written) reports
-    /// them.
+    /// Moves all bytes to be written to the end of `into`. They are in flight until [`written`](Self::written)
+    /// reports them.
     pub fn take_transmit(&mut self, into: &mut Transmit) {
         self.outgoing.flush_pong();
         let taken = self.outgoing.queue.len();
@@ -33,9 +33,10 @@ impl Connection {
         self.outgoing.in_flight = self.outgoing.in_flight.saturating_add(taken);
     }
 
-    /// Lets `take` have the bytes to be written, piece by piece and at most `limit` bytes, until it takes none: for a
-    /// driver that encrypts them. `take` returns how many bytes it took from the front of a piece. They are in flight
-    /// until [`written`](Self::written) reports them. Returns the number of bytes taken.
+    /// Passes the bytes to be written to `take`, piece by piece, until `take` takes none or `limit` bytes are taken.
+    /// This is for a driver that encrypts its output. `take` returns the number of bytes that it took from the front
+    /// of a piece. They are in flight until [`written`](Self::written) reports them. Returns the number of bytes
+    /// taken.
     pub fn take_with(&mut self, limit: usize, mut take: impl FnMut(&[u8]) -> usize) -> usize {
         self.outgoing.flush_pong();
         let queue = &mut self.outgoing.queue;
@@ -55,7 +56,7 @@ impl Connection {
     }
 
     /// Reports that the next `count` bytes in flight were written. Report each piece as soon as the transport has
-    /// accepted it: that is how a slow peer is told from a dead one.
+    /// accepted it, because the connection uses these reports to distinguish a slow peer from a dead one.
     #[inline]
     pub fn written(&mut self, count: usize) {
         let count = count.min(self.outgoing.in_flight);
@@ -63,16 +64,16 @@ impl Connection {
         self.outgoing.record_written(count);
     }
 
-    /// Reports that a transport which buffers has accepted bytes, before it is known which bytes were written. It
-    /// counts as progress if bytes had been refused before.
+    /// Reports that a buffering transport has accepted bytes, when the driver cannot yet determine which bytes were
+    /// written. It counts as progress if the transport had refused bytes before.
     #[inline]
     pub const fn note_progress(&mut self) {
         self.outgoing.accepted = true;
     }
 
-    /// Reports that the transport accepts no more bytes: its writing direction is broken. Everything that was not
-    /// written is dropped, bytes in flight too, and no more is queued. The peer's last messages can still be received
-    /// until the stream ends or [`close_timeout`](crate::Config::close_timeout) has passed.
+    /// Reports that the transport accepts no more bytes because its writing direction is broken. All output that is
+    /// not written is dropped, including bytes in flight, and no more output is queued. The peer's last messages can
+    /// still be received until the stream ends or [`close_timeout`](crate::Config::close_timeout) has passed.
     pub fn discard_output(&mut self) {
         self.outgoing.discard();
         if !self.is_finished() {
@@ -94,15 +95,15 @@ impl Connection {
         self.outgoing.unwritten()
     }
 
-    /// Returns how many bytes have been queued since the connection was made. Once
-    /// [`total_written`](Self::total_written) has reached this number, everything that is queued now was written.
+    /// Returns the number of bytes that have been queued since the connection was created. Once
+    /// [`total_written`](Self::total_written) has reached this number, all output that is queued now is written.
     #[must_use]
     #[inline]
     pub fn total_queued(&self) -> u64 {
         self.outgoing.end()
     }
 
-    /// Returns how many bytes have been written since the connection was made.
+    /// Returns the number of bytes that have been written since the connection was created.
     #[must_use]
     #[inline]
     pub const fn total_written(&self) -> u64 {
@@ -110,8 +111,8 @@ impl Connection {
     }
 
     /// Returns the time at which [`handle_output_timeout`](Self::handle_output_timeout) has to be called, if output
-    /// waits or the connection closes. That is at once if the transport has accepted a part of the output since the
-    /// time was told: the deadline of the rest is counted from then.
+    /// waits or the connection is closing. That is at once if the transport has accepted a part of the output since
+    /// the time was last reported, because the deadline of the rest starts at that time.
     #[must_use]
     #[inline]
     pub fn poll_output_timeout(&self) -> Option<Timestamp> {
@@ -120,7 +121,7 @@ impl Connection {
                 closing.deadline(self.phase(), self.now, &self.outgoing, self.config.close_timeout)
             }
             None if self.outgoing.unwritten() == 0 => None,
-            // Every pause is counted from a time that was told after the bytes before it were accepted.
+            // Each pause is counted from a time that was reported after the bytes before it were accepted.
             None if self.outgoing.accepted => Some(self.now),
             None => {
                 let since = self.outgoing.refused_since().unwrap_or(self.now);
@@ -130,7 +131,7 @@ impl Connection {
     }
 }
 
-/// What [`Connection::transmit`] returns: the queue, and the account of it.
+/// Return value of [`Connection::transmit`]: the queue and its account.
 struct Output<'c>(&'c mut Outgoing);
 
 impl Buf for Output<'_> {

@@ -1,4 +1,4 @@
-//! Frames and messages that reads have cut: how they are kept until the rest comes, and how much memory they get.
+//! Frames and messages that are cut by reads: their storage until the rest arrives, and the limits of their memory.
 
 use alloc::{string::String, vec::Vec};
 
@@ -8,21 +8,21 @@ use crate::{
     frame::{Header, Opcode, apply_mask, rotate_key},
 };
 
-/// What the next bytes continue. While it exists, the fast path for whole messages is not taken.
+/// State that the next bytes continue. While it exists, the fast path for whole messages is not taken.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    /// Input that was given while receiving was paused.
+    /// Input that arrived while receiving was paused.
     pub(super) held: Held,
-    /// The message whose last frame has not ended yet.
+    /// The message in progress.
     pub(super) message: Option<OpenMessage>,
-    /// The frame whose payload has not ended yet.
+    /// The frame in progress.
     pub(super) frame: Option<OpenFrame>,
     /// The payload so far of the control frame that has not ended yet.
     pub(super) control: Vec<u8>,
     /// The header that has not ended yet.
     pub(super) header: [u8; Header::MAX_LEN],
     pub(super) header_len: u8,
-    /// When the peer was heard last, or was not listened to, as far as was told.
+    /// Latest reported time at which the peer had sent something or this end did not read.
     pub(super) heard_at: Option<Timestamp>,
 }
 
@@ -36,7 +36,7 @@ impl Partial {
 #[derive(Debug)]
 pub(super) struct OpenFrame {
     pub(super) remaining: u64,
-    /// Rotated to fit the next byte; zero where the frame is not masked.
+    /// Masking key, rotated to fit the next byte. Zero if the frame is not masked.
     pub(super) key: [u8; 4],
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
@@ -46,7 +46,7 @@ impl OpenFrame {
     /// Unmasks the next piece of the payload.
     pub(super) fn unmask(&mut self, piece: &mut [u8]) {
         self.remaining = self.remaining.saturating_sub(piece.len() as u64);
-        // Zero where the frame is not masked.
+        // The key is zero if the frame is not masked.
         if self.key != [0; 4] {
             apply_mask(piece, self.key);
             self.key = rotate_key(self.key, piece.len());
@@ -58,7 +58,7 @@ impl OpenFrame {
 pub(super) struct OpenMessage {
     pub(super) payload: Payload,
     pub(super) compressed: bool,
-    /// What the frames so far announced, in bytes.
+    /// Total size in bytes that the frames so far have announced.
     pub(super) size: u64,
     pub(super) fragments: usize,
 }
@@ -69,7 +69,7 @@ pub(super) enum Payload {
     Binary(Vec<u8>),
 }
 
-/// Cuts the next `len` bytes of `frame`'s payload off the input and unmasks them.
+/// Removes the next `len` bytes of the payload of `frame` from the input and unmasks them.
 pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let piece = input.split_off_mut(..len).unwrap_or_default();
     frame.unmask(piece);
@@ -80,17 +80,17 @@ pub(super) fn take<'a>(frame: &mut OpenFrame, input: &mut &'a mut [u8], len: usi
 /// one more character.
 pub(super) const MAX_LEN: usize = isize::MAX.unsigned_abs() - 4;
 
-/// Makes room for `piece` more bytes, and for `wanted` if there is memory for so many.
+/// Makes room for `piece` more bytes, or for `wanted` bytes if enough memory is available.
 pub(super) fn reserve(bytes: &mut Vec<u8>, piece: usize, wanted: usize) -> Result<(), ProtocolError> {
     grow(bytes.len(), bytes.capacity(), piece, wanted, |more| bytes.try_reserve_exact(more).is_ok())
 }
 
-/// As [`reserve`], for text.
+/// Works as [`reserve`], for text.
 pub(super) fn reserve_text(text: &mut String, piece: usize, wanted: usize) -> Result<(), ProtocolError> {
     grow(text.len(), text.capacity(), piece, wanted, |more| text.try_reserve_exact(more).is_ok())
 }
 
-/// A message for which there is no memory fails its connection and not the process.
+/// If the memory is not sufficient for a message, its connection fails and the process continues.
 #[inline]
 fn grow(
     len: usize,
@@ -109,14 +109,15 @@ fn grow(
     Err(ProtocolError::MessageTooLarge { size: len.saturating_add(piece) as u64, limit: len })
 }
 
-/// By how much to grow for a piece of `frame`'s payload: never for more than the last frame announces.
+/// Returns the number of bytes by which to grow for a piece of the payload of `frame`. It never exceeds the announced
+/// size of the last frame.
 pub(super) fn growth_in(frame: &OpenFrame, len: usize, piece: usize, proven: usize) -> usize {
     let rest = if frame.fin { usize::try_from(frame.remaining).unwrap_or(usize::MAX) } else { usize::MAX };
     growth(len, proven).min(piece.saturating_add(rest))
 }
 
-/// How much memory is added to so many bytes: it follows those that came, by doubling, or goes at once to what is
-/// proven.
+/// Returns the number of bytes to add to a buffer of `len` bytes. The buffer doubles as bytes arrive, or grows at
+/// once to `proven`.
 pub(super) fn growth(len: usize, proven: usize) -> usize {
     len.max(16).max(proven.saturating_sub(len))
 }
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn no_growth_of_a_message_exceeds_what_can_be_allocated() {
         for len in [0, 1 << 20, MAX_LEN / 2, MAX_LEN / 2 + 1, MAX_LEN - (16 << 10), MAX_LEN - 1] {
-            // The message receives as much as fits, and text needs room for one more character.
+            // The message receives as many bytes as fit, and text needs room for one more character.
             let piece = (MAX_LEN - len).min(16 << 10);
             for piece in [piece, piece + 4] {
                 for wanted in [0, piece, growth(len, 0), growth(len, usize::MAX), usize::MAX] {

@@ -1,4 +1,4 @@
-//! Frames in, events out: what can be said about received bytes without knowing what was sent.
+//! Parsing of received frames into events. It depends only on the received bytes and not on the output.
 
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::mem;
@@ -14,21 +14,21 @@ use crate::{
     frame::{Header, Opcode, apply_mask},
 };
 
-/// Where in the stream of frames the connection is.
+/// Position of the connection in the stream of frames.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// RFC 6455 5.1: a client masks every frame, a server none.
+    /// `true` on a server. RFC 6455 5.1: a client masks every frame, a server masks none.
     expect_masked: bool,
-    /// What has begun and not ended; an idle connection does without.
+    /// Frame or message that has begun and not ended. An idle connection has none.
     pub(super) partial: Option<Box<Partial>>,
-    /// What compressed messages are inflated by, if that was agreed on.
+    /// Decompressor of messages, if permessage-deflate was negotiated.
     inflater: Option<Box<Inflater>>,
-    /// Size of the last message that came in pieces, in bytes. The next may have as much memory at once: to waste it,
-    /// the peer has had to fill it before.
+    /// Size in bytes of the last message that arrived in pieces. The next message may allocate as much at once: to
+    /// waste that memory, the peer has had to fill it before.
     proven: u32,
-    /// Whether anything was received since the time was told last.
+    /// `true` if input was received since the time was last reported.
     pub(super) received: bool,
-    /// Whether receiving has been paused since the time was told last.
+    /// `true` if receiving has been paused since the time was last reported.
     pub(super) was_paused: bool,
 }
 
@@ -42,7 +42,7 @@ impl Incoming {
         if self.expect_masked { Role::Server } else { Role::Client }
     }
 
-    /// Returns `true` if nothing has begun, nothing is kept and receiving is not paused.
+    /// Returns `true` if no frame or message has begun, no input is kept and receiving is not paused.
     #[inline]
     pub(super) const fn is_quiet(&self) -> bool {
         self.partial.is_none() && !self.was_paused
@@ -54,26 +54,26 @@ impl Incoming {
         self.partial.as_ref().is_some_and(|partial| partial.has_begun())
     }
 
-    /// Notes that until `now` what has begun does not count as stalled.
+    /// Records that the frame or message in progress does not count as stalled until `now`.
     pub(super) fn note_heard(&mut self, now: Timestamp) {
         if let Some(partial) = &mut self.partial {
             partial.heard_at = Some(now);
         }
     }
 
-    /// When that was noted last, for what has begun.
+    /// Returns the time of the last such record for the frame or message in progress.
     pub(super) fn heard_at(&self) -> Option<Timestamp> {
         self.partial.as_ref()?.heard_at
     }
 
-    /// Drops what was begun and kept; nothing of it will be handed out any more.
+    /// Drops all partial and kept input. No part of it is delivered any more.
     pub(super) fn abandon(&mut self) {
         let received = self.received;
         *self = Self { received, ..Self::new(self.expect_masked, None) };
     }
 
-    /// The usual case, alone so that it can be inlined: a message in one frame that lies in `input` to its
-    /// end. Everything else, mistakes included, is `None` and left to [`next`](Self::next).
+    /// Handles the common case, separately so that it can be inlined: a message in one frame that lies completely in
+    /// `input`. Returns `None` for all other input, including errors, and leaves it to [`next`](Self::next).
     #[inline]
     pub(super) fn whole_message<'a>(
         &mut self,
@@ -83,7 +83,7 @@ impl Incoming {
         if self.partial.is_some() || config.delivery != Delivery::Messages {
             return None;
         }
-        // FIN, no reserved bit, text or binary: known beforehand, this leaves little of what follows.
+        // FIN, no reserved bit, text or binary. This check makes most of the following checks unnecessary.
         if !matches!(input.first(), Some(0x81 | 0x82)) {
             return None;
         }
@@ -97,7 +97,7 @@ impl Incoming {
         Some((header.opcode, payload))
     }
 
-    /// Takes bytes off `input` up to the end of the next event; `None` when it is drained.
+    /// Removes bytes from `input` up to the end of the next event. Returns `None` when the input is drained.
     #[inline]
     pub(super) fn next<'a>(
         &mut self,
@@ -122,24 +122,24 @@ impl Incoming {
         }
     }
 
-    /// Whether all bytes of a frame have come that was not looked at since.
+    /// Returns `true` if all bytes of a frame have arrived and the frame has not been processed yet.
     #[inline]
     pub(super) fn is_frame_complete(&self) -> bool {
         let frame = self.partial.as_ref().and_then(|partial| partial.frame.as_ref());
         frame.is_some_and(|frame| frame.remaining == 0)
     }
 
-    /// Lets `read` append bytes of the payload of a binary message to what there is, as many as there is room
-    /// for, and tells with what it gives whether there were any. `None` if other bytes come next or only few
-    /// of these.
+    /// Lets `read` append bytes of the payload of a binary message to the bytes received so far, up to the available
+    /// room. Returns the result of `read`, and `true` if it has appended bytes. Returns `None` if other bytes come
+    /// next or if only few payload bytes are missing.
     pub(super) fn read_payload<R>(
         &mut self,
         config: &Config,
         read: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<(R, bool)> {
-        /// Fewer bytes are better read together with what follows them,
+        /// Fewer missing bytes are better read together with the bytes that follow them.
         const FEWEST: usize = 16 << 10;
-        /// and fewer than these, come or proven, leave too little room for more.
+        /// Fewer bytes than these, received or proven, leave too little room for more.
         const BEGUN: usize = 64 << 10;
         let proven = self.proven();
         let Partial { message, frame, .. } = &mut **self.partial.as_mut()?;
@@ -151,7 +151,7 @@ impl Incoming {
             return None;
         }
         if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
-            // Without memory, the bytes come the other way, which reports it.
+            // Without enough memory, the bytes take the ordinary way, which reports the error.
             let wanted = growth(bytes.len(), proven).min(missing);
             reserve(bytes, missing.min(FEWEST), wanted).ok()?;
         }
@@ -174,12 +174,12 @@ impl Incoming {
         self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
     }
 
-    /// Gives back the memory of what was partial, once nothing is.
+    /// Frees the memory for partial input when it is no longer needed.
     fn settle(&mut self) {
         self.partial.take_if(|partial| !partial.has_begun() && partial.held.is_empty());
     }
 
-    /// The next header, as soon as it is whole.
+    /// Returns the next header as soon as it is complete.
     #[inline]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         if self.partial.as_ref().is_none_or(|partial| partial.header_len == 0)
@@ -203,7 +203,7 @@ impl Incoming {
         let have = had.saturating_add(more);
         match Header::decode(partial.header.get(..have).unwrap_or_default())? {
             Some((header, len)) => {
-                // Of the bytes that were copied, those behind the header stay in the input.
+                // Of the copied bytes, those behind the header stay in the input.
                 skip(input, len.saturating_sub(had));
                 partial.header_len = 0;
                 Ok(Some(header))
@@ -216,7 +216,7 @@ impl Incoming {
         }
     }
 
-    /// Holds a header against the rules and the limits, before a byte of its payload is looked at.
+    /// Checks a header against the protocol and the limits, before any byte of its payload is processed.
     #[inline]
     fn admit(&mut self, header: &Header, config: &Config) -> Result<(), ProtocolError> {
         // RFC 7692 6: RSV1 marks the first frame of a compressed message, and no other.
@@ -256,14 +256,14 @@ impl Incoming {
         if exceeds(size, config.max_message_size) {
             return Err(ProtocolError::MessageTooLarge { size, limit: config.max_message_size });
         }
-        // It bounds the work of assembly. Chunks are delivered one by one.
+        // The limit bounds the work of assembly. Chunks are delivered one by one.
         if fragments > config.max_fragments && config.delivery == Delivery::Messages {
             return Err(ProtocolError::TooManyFragments { limit: config.max_fragments });
         }
         Ok(())
     }
 
-    /// The whole unmasked payload, if the frame stands for itself and lies in the input to its end.
+    /// Returns the whole unmasked payload, if the frame is a complete message and lies completely in the input.
     #[inline]
     fn whole_payload<'a>(&self, header: &Header, input: &mut &'a mut [u8]) -> Option<&'a mut [u8]> {
         let stands_alone = header.fin && header.opcode != Opcode::Continuation && !header.rsv1;
@@ -275,7 +275,7 @@ impl Incoming {
         Some(payload)
     }
 
-    /// Remembers a frame, and the message that it begins, for its payload to come in pieces.
+    /// Stores a frame, and the message that it begins, so that its payload can arrive in pieces.
     fn open(&mut self, header: &Header) {
         let payload = match header.opcode {
             Opcode::Text => Some(Payload::Text { text: String::new(), decoder: Utf8Decoder::default() }),
@@ -295,7 +295,7 @@ impl Incoming {
         });
     }
 
-    /// Takes the next piece of the open frame's payload.
+    /// Takes the next piece of the payload of the open frame.
     fn piece<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -367,7 +367,7 @@ fn skip(input: &mut &mut [u8], len: usize) {
     *input = mem::take(input).get_mut(len..).unwrap_or_default();
 }
 
-/// Whether `size` is more than `limit`, where `usize::MAX` is no limit on any machine.
+/// Returns `true` if `size` exceeds `limit`. A limit of `usize::MAX` means no limit on any machine.
 #[inline]
 fn exceeds(size: u64, limit: usize) -> bool {
     limit != usize::MAX && usize::try_from(size).map_or(true, |size| size > limit)

@@ -1,4 +1,4 @@
-//! Commands that send.
+//! Methods that send.
 
 use alloc::borrow::Cow;
 
@@ -10,11 +10,11 @@ use crate::{
 
 /// Sending.
 ///
-/// These methods only queue. A driver writes what they have queued, see [`transmit`](Self::transmit).
+/// These methods only queue. A driver writes the queued bytes. See [`transmit`](Self::transmit).
 impl Connection {
     /// Queues a message, as one frame.
     ///
-    /// Use [`reply`](Self::reply) to answer a message that was received.
+    /// Use [`reply`](Self::reply) to answer a received message.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -29,11 +29,11 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Nothing is queued then. Returns
-    /// - [`SendError::Closed`] if the connection is closing or closed,
-    /// - [`SendError::BufferFull`] if [`buffered`](Self::buffered) has reached
-    ///   [`write_buffer_size`](crate::Config::write_buffer_size): send the message again after output was written,
-    /// - [`SendError::MessageInProgress`] between the chunks of another message.
+    /// On an error, nothing is queued.
+    /// - Returns [`SendError::Closed`] if the connection is closing or closed.
+    /// - Returns [`SendError::BufferFull`] if [`buffered`](Self::buffered) has reached
+    ///   [`write_buffer_size`](crate::Config::write_buffer_size). Send the message again after output was written.
+    /// - Returns [`SendError::MessageInProgress`] between the chunks of another message.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_message()?;
@@ -41,18 +41,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues the answer to a message that was received, as one frame. It is never refused for lack of room, so that no
-    /// received message stays without its answer. Instead [`receive`](Self::receive) pauses while the unwritten replies
-    /// have reached [`write_buffer_size`](crate::Config::write_buffer_size), so that a peer which sends and does not
-    /// read is held back by its own transport. Memory is bounded by that size and one reply.
+    /// Queues the answer to a received message, as one frame. A reply is never refused for lack of room, so that each
+    /// received message can be answered. Backpressure applies to the input instead: [`receive`](Self::receive) pauses
+    /// while the unwritten replies have reached [`write_buffer_size`](crate::Config::write_buffer_size), and the
+    /// transport then holds back a peer that sends and does not read. Memory is bounded by that size and one reply.
     ///
-    /// Two peers that both flood each other and answer everything can block each other. Bounded memory makes that
+    /// Two peers that flood each other and answer all messages can block each other. Bounded memory makes this
     /// unavoidable.
     ///
     /// # Errors
     ///
-    /// Nothing is queued then. Returns [`SendError::Closed`] if the connection is closing or closed, or
-    /// [`SendError::MessageInProgress`] between the chunks of another message.
+    /// On an error, nothing is queued.
+    /// - Returns [`SendError::Closed`] if the connection is closing or closed.
+    /// - Returns [`SendError::MessageInProgress`] between the chunks of another message.
     #[inline]
     pub fn reply<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_reply()?;
@@ -63,11 +64,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues the answer to a message that was received, from a message that was encoded before.
+    /// Queues the answer to a received message, from a message that was encoded before.
     ///
     /// # Errors
     ///
-    /// As [`reply`](Self::reply).
+    /// Returns the same errors as [`reply`](Self::reply).
     #[inline]
     pub fn reply_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.admit_reply()?;
@@ -76,21 +77,23 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a piece of a message, as one frame. The first chunk chooses text or binary, the last one ends the message.
-    /// Between them only pings, pongs and a Close can be sent; [`abort_message`](Self::abort_message) gives the message
-    /// up. A chunk may be empty.
+    /// Queues a piece of a message, as one frame. The first chunk selects text or binary, and the last one ends the
+    /// message. Between them only pings, pongs and a Close can be sent. [`abort_message`](Self::abort_message) gives
+    /// up the message. A chunk may be empty.
     ///
-    /// Peers limit the number of frames of a message that they assemble. The limit of this library is
-    /// [`max_fragments`](crate::Config::max_fragments), 1,024 by default, and it does not apply to a receiver with
+    /// Peers limit the number of frames in a message that they assemble. In this library the limit is
+    /// [`max_fragments`](crate::Config::max_fragments). Default: 1,024. The limit does not apply to a receiver with
     /// [`Delivery::Chunks`](crate::Delivery::Chunks).
     ///
     /// # Errors
     ///
-    /// Nothing is queued then. Returns
-    /// - [`SendError::Closed`] if the connection is closing or closed,
-    /// - [`SendError::BufferFull`] as [`send`](Self::send): send the same chunk again after output was written,
-    /// - [`SendError::ChunkSkipped`] if the chunk before was refused and is not this one: the message would have a hole,
-    /// - [`SendError::WrongKind`] if the message in progress is of the other kind, text or binary.
+    /// On an error, nothing is queued.
+    /// - Returns [`SendError::Closed`] if the connection is closing or closed.
+    /// - Returns [`SendError::BufferFull`] as [`send`](Self::send) does. Send the same chunk again after output was
+    ///   written.
+    /// - Returns [`SendError::ChunkSkipped`] if the chunk before was refused and `chunk` is a different one. Sending
+    ///   it would leave a hole in the message.
+    /// - Returns [`SendError::WrongKind`] if the message in progress is of the other kind, text or binary.
     pub fn send_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), SendError> {
         if self.closing.is_none() && self.outgoing.skips_chunk(&chunk) {
             return Err(SendError::ChunkSkipped);
@@ -122,13 +125,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives up the message that is being sent in chunks. WebSocket has no way to take a message back (RFC 6455 section
-    /// 5.4), so this closes the connection with 1011, and the peer never sees the part of the message as a whole one.
+    /// Gives up the message that is being sent in chunks. WebSocket cannot withdraw a message (RFC 6455 section 5.4),
+    /// so this closes the connection with code 1011, and the peer never treats the partial message as a complete one.
     /// If not even the first chunk was accepted, the connection stays open.
     pub fn abort_message(&mut self) {
         self.outgoing.forget_refused_chunk();
         if self.outgoing.message.take().is_some() {
-            // The code and reason can be sent. If the connection is closing already, the message ends with it.
+            // The code and reason are valid. If the connection is already closing, the message ends with it.
             let _ = self.close(CloseCode::INTERNAL_ERROR, "a message was aborted");
         }
     }
@@ -137,7 +140,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     #[inline]
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.admit_message()?;
@@ -145,8 +148,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Turns compression of messages on or off, from the next message on. Without permessage-deflate it does nothing.
-    /// Default: on. For messages that contain secrets beside input of others, see [`Deflate`](crate::Deflate).
+    /// Enables or disables compression, starting with the next message. Default: enabled. Has no effect without
+    /// permessage-deflate. For messages that mix secrets with input from other parties, see
+    /// [`Deflate`](crate::Deflate).
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, enabled: bool) {
         if let Some(compressor) = &mut self.outgoing.compressor {
@@ -154,22 +158,23 @@ impl Connection {
         }
     }
 
-    /// Queues a ping with at most 125 bytes of payload. The peer's pong comes as [`Event::Pong`](crate::Event::Pong).
+    /// Queues a ping with at most 125 bytes of payload. The peer's pong is returned as
+    /// [`Event::Pong`](crate::Event::Pong).
     ///
     /// # Errors
     ///
-    /// Returns [`SendError::Closed`] or [`SendError::BufferFull`] as [`send`](Self::send), or
-    /// [`SendError::ControlPayloadTooLong`] if `payload` has more than 125 bytes.
+    /// - Returns [`SendError::Closed`] or [`SendError::BufferFull`] as [`send`](Self::send) does.
+    /// - Returns [`SendError::ControlPayloadTooLong`] if `payload` has more than 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.send_control(Opcode::Ping, payload)
     }
 
-    /// Queues an unsolicited pong (RFC 6455 section 5.5.3) with at most 125 bytes of payload. Pings are answered
-    /// without it.
+    /// Queues an unsolicited pong (RFC 6455 section 5.5.3) with at most 125 bytes of payload. The connection answers
+    /// pings without this method.
     ///
     /// # Errors
     ///
-    /// As [`ping`](Self::ping).
+    /// Returns the same errors as [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.send_control(Opcode::Pong, payload)
     }
@@ -193,7 +198,7 @@ impl Connection {
         }
     }
 
-    /// Counts a reply with a payload of `len` bytes, and pauses receiving if replies have reached the mark.
+    /// Counts a reply with a payload of `len` bytes, and pauses receiving if the replies have reached the limit.
     #[inline]
     fn count_reply(&mut self, len: usize) {
         self.outgoing.record_reply(len.saturating_add(Header::MAX_LEN));

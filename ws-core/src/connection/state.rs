@@ -1,4 +1,4 @@
-//! What can be asked of a connection. Nothing of it is stored for that: it follows from what has happened.
+//! Queries of a connection. Their results are not stored. They are computed from the recorded facts.
 
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
@@ -9,32 +9,32 @@ use super::{
 };
 use crate::{Closure, Config, excerpt::Excerpt};
 
-/// Which end of the connection this is.
+/// The role of an end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The end that asked for the connection. It masks what it sends, and waits for the server to close
-    /// the stream.
+    /// The end that requested the connection. It masks its frames, and waits for the server to close the stream.
     Client,
-    /// The end that accepted it.
+    /// The end that accepted the connection.
     Server,
 }
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Messages can be sent and received.
     Open,
-    /// A Close was sent or received, the stream ended or the connection failed, and something is left
-    /// to write or to wait for.
+    /// A Close was sent or received, the stream has ended or the connection has failed. Output is left to write, or
+    /// the connection still waits for the peer.
     Closing,
-    /// Nothing is left to do.
+    /// The connection has ended, and nothing is left to do.
     Closed,
 }
 
 /// Getters.
 impl Connection {
-    /// Returns `true` if the driver should read from the network. It is `false` after the end of the stream, and while
-    /// receiving is paused because the peer does not read the replies to its messages, see [`reply`](Self::reply).
+    /// Returns `true` if the driver should read from the network. Returns `false` after the end of the stream, and
+    /// while receiving is paused because the peer does not read the replies to its messages. See
+    /// [`reply`](Self::reply).
     #[must_use]
     #[inline]
     pub fn wants_read(&self) -> bool {
@@ -42,31 +42,31 @@ impl Connection {
         !ended && !self.incoming.has_held_end() && !self.outgoing.is_paused(&self.config)
     }
 
-    /// Returns `true` if [`receive`](Self::receive) may return an event without new input, because the connection keeps
-    /// input that it was given while receiving was paused, and the pause is over.
+    /// Returns `true` if [`receive`](Self::receive) may return an event without new input. This is the case when the
+    /// connection keeps input that arrived while receiving was paused, and the pause is over.
     #[must_use]
     #[inline]
     pub fn wants_receive(&self) -> bool {
         self.incoming.has_kept_event() && !self.outgoing.is_paused(&self.config)
     }
 
-    /// Returns `true` if this end should close its direction of the transport now: everything is written, and nothing
-    /// will follow. Shut down the writing direction of the socket, and with TLS send `close_notify` before. Then go on
-    /// reading until [`is_finished`](Self::is_finished): the connection drops what still comes. A transport that is
-    /// closed while input lies unread is reset, and the reset may overtake the Close.
+    /// Returns `true` if this end should close its direction of the transport now, because all output is written and
+    /// none will follow. Shut down the writing direction of the socket. With TLS, send `close_notify` before. Then
+    /// continue to read until [`is_finished`](Self::is_finished): the connection drops the input that still arrives.
+    /// If a transport is closed with unread input, it is reset, and the reset may overtake the Close.
     #[must_use]
     #[inline]
     pub fn wants_shutdown(&self) -> bool {
         let Some(closing) = &self.closing else { return false };
-        // RFC 6455 7.1.1: a client waits for the server to close the stream, unless something is wrong.
+        // RFC 6455 7.1.1: a client waits for the server to close the stream, unless an error occurred.
         let closes_first = self.role() == Role::Server || closing.failure.is_some();
         closes_first && self.phase() == Phase::Draining
     }
 
     /// Returns `true` if the transport should be dropped now.
     ///
-    /// Before that, the closing handshake is done, or this end has given up, and the peer's stream has ended. Each
-    /// phase takes at most [`close_timeout`](Config::close_timeout).
+    /// That is the case when the closing handshake is complete, or this end has given up, and the peer's stream has
+    /// ended. Each phase takes at most [`close_timeout`](Config::close_timeout).
     #[must_use]
     #[inline]
     pub fn is_finished(&self) -> bool {
@@ -93,38 +93,38 @@ impl Connection {
         }
     }
 
-    /// How the connection ended or is ending; `None` while it is open. Final once
-    /// [`is_finished`](Self::is_finished).
+    /// Returns the way in which the connection ended or is ending. Returns `None` while it is open. The value is
+    /// final once [`is_finished`](Self::is_finished) returns `true`.
     #[must_use]
     pub fn closure(&self) -> Option<Closure> {
         self.closing.as_deref().map(Closing::closure)
     }
 
-    /// The subprotocol that the opening handshake agreed on.
+    /// Returns the subprotocol that was negotiated in the opening handshake.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(|subprotocol| &*subprotocol.0)
     }
 
-    /// Whether messages can be compressed: both ends agreed on permessage-deflate.
+    /// Returns `true` if messages can be compressed, because both ends agreed on permessage-deflate.
     #[must_use]
     pub const fn is_compressed(&self) -> bool {
         self.outgoing.compressor.is_some()
     }
 
-    /// Returns which end of the connection this is.
+    /// Returns the role of this end of the connection.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.incoming.role()
     }
 
-    /// The configuration that the connection was made with.
+    /// Returns the configuration that the connection was created with.
     #[must_use]
     pub const fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// How long the last answered keepalive ping took; as exact as the times told by
+    /// Returns the round-trip time of the last answered keepalive ping. It is as exact as the times passed to
     /// [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
@@ -132,7 +132,7 @@ impl Connection {
     }
 }
 
-/// Without payloads: neither those that wait to be written nor those that were received in part.
+/// Omits payloads, both those that wait to be written and those that were received in part.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")

@@ -9,19 +9,19 @@ use zlib_rs::Inflate;
 
 use super::negotiation::Direction;
 
-/// What every compressed message ends with and none carries (RFC 7692 section 7.2.1).
+/// The last bytes of every compressed message, which are not transmitted (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// Whether and how to compress messages: permessage-deflate (RFC 7692).
+/// Settings for the compression of messages: permessage-deflate (RFC 7692).
 ///
-/// Nothing is compressed unless both ends agree. Where an end keeps no context from one message to the
-/// next ('no context takeover'), compressors and inflaters are shared by all connections of one
-/// [`Config`](crate::Config), and an idle connection has none; where it keeps its context, each connection
-/// that has compressed something costs a compressor, about 370 KiB with the largest window, and each that
-/// has received something compressed an inflater, about 46 KiB.
+/// Messages are compressed only if both ends agree. An end with "no context takeover" keeps no context between
+/// messages. Its compressors and inflaters are shared by all connections of one [`Config`](crate::Config), and an
+/// idle connection has none. An end with context takeover needs a compressor for each connection that has compressed
+/// something, about 370 KiB with the largest window, and an inflater for each connection that has received something
+/// compressed, about 46 KiB.
 ///
-/// Do not compress secrets together with what an attacker chooses: the length of the result tells about
-/// the secret, also through TLS. [`set_compression`](crate::Connection::set_compression) switches it off
+/// Do not compress secrets together with data that an attacker chooses: the length of the result reveals information
+/// about the secret, even through TLS. [`set_compression`](crate::Connection::set_compression) disables compression
 /// for single messages.
 ///
 /// ```
@@ -33,27 +33,27 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// How hard to try, from 1 (fast) to 9 (small); 6.
+    /// Compression level from 1 (fast) to 9 (small). Default: 6.
     pub level: u8,
-    /// Messages of fewer bytes are sent as they are; 128.
+    /// Minimum size in bytes of a message that is compressed. Default: 128.
     pub threshold: usize,
-    /// Whether the server's compressor may refer to earlier messages; no. It makes messages that are like
-    /// each other smaller and costs a compressor for each connection of the server. A client prefers a server that
-    /// does not, but also connects to one that does.
+    /// `true` if the server's compressor may refer to earlier messages. This makes similar messages smaller and costs
+    /// a compressor for each connection of the server. A client prefers a server without context takeover, but also
+    /// connects to one with it. Default: `false`.
     pub server_context_takeover: bool,
-    /// Whether the client's compressor may refer to earlier messages; yes. It costs a compressor for each
-    /// connection of the client, and an inflater for each of the server.
+    /// `true` if the client's compressor may refer to earlier messages. This costs a compressor for each connection
+    /// of the client, and an inflater for each connection of the server. Default: `true`.
     pub client_context_takeover: bool,
-    /// The server's window, as a power of two from 9 to 15; 15.
+    /// Size of the server's window as a power of two from 9 to 15. Default: 15.
     pub server_max_window_bits: u8,
-    /// The client's window, as a power of two from 9 to 15; 15.
+    /// Size of the client's window as a power of two from 9 to 15. Default: 15.
     pub client_max_window_bits: u8,
-    /// Whether a compressor with a context is dropped when the connection is idle, which is looked at with
-    /// every keepalive ping; no. The next message then begins without a context.
+    /// `true` if a compressor with a context is dropped when the connection is idle, which is checked with every
+    /// keepalive ping. The next message then begins without a context. Default: `false`.
     pub release_when_idle: bool,
-    /// Maximum ratio of a message's size to its compressed size. Sizes up to 64 KiB pass in any case. The compressed size
-    /// is the sum that the headers of its frames have announced so far. Default: no limit but
-    /// [`max_message_size`](crate::Config::max_message_size).
+    /// Maximum ratio of a message's size to its compressed size, as a defence against decompression bombs. Sizes up
+    /// to 64 KiB are always accepted. The compressed size is the sum that the headers of the frames have announced so
+    /// far. Default: no limit except [`max_message_size`](crate::Config::max_message_size).
     pub max_ratio: Option<u32>,
     pub(super) pool: Pool,
 }
@@ -74,20 +74,20 @@ impl Default for Deflate {
     }
 }
 
-/// Codecs between two messages of connections that keep no context, with their windows.
+/// Pool of codecs, with their windows, for connections that keep no context between messages.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Codecs>>);
 
 #[derive(Default)]
 struct Codecs {
-    /// With their level and window, those used last at the end.
+    /// Compressors with their level and window. The most recently used one is the last.
     compressors: Vec<(u8, u8, Compress)>,
-    /// With the largest window, which serves for all smaller ones.
+    /// Inflaters with the largest window, which also serves all smaller ones.
     inflaters: Vec<Inflate>,
 }
 
 impl Pool {
-    /// How many of each are kept; about as many as threads use at a time.
+    /// Maximum number of pooled codecs of each kind. It is about the number of threads that use them at a time.
     const KEPT: usize = 16;
 
     fn lock(&self) -> MutexGuard<'_, Codecs> {
@@ -102,8 +102,8 @@ impl Pool {
         Some(compressors.remove(at).2)
     }
 
-    /// Keeps a compressor, and drops the least recently used one if the pool is full: peers choose the window sizes, so the
-    /// first ones would otherwise stay for ever.
+    /// Keeps a compressor, and drops the least recently used one if the pool is full. Peers choose the window sizes,
+    /// so without this the first compressors would stay for ever.
     fn keep_compressor(&self, level: u8, bits: u8, codec: Compress) {
         let compressors = &mut self.lock().compressors;
         if compressors.len() >= Self::KEPT {
@@ -130,7 +130,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Two configurations that say the same are equal, whatever they have in stock.
+/// Two equal configurations compare as equal, regardless of the codecs in their pools.
 impl PartialEq for Pool {
     fn eq(&self, _other: &Self) -> bool {
         true
@@ -144,9 +144,9 @@ impl Eq for Pool {}
 pub(crate) struct Compressor {
     direction: Direction,
     settings: Deflate,
-    /// Made for the first message; between messages it is here only if it keeps its context.
+    /// Created for the first message. Between messages it is stored here only if it keeps its context.
     codec: Option<Compress>,
-    /// How many bytes the last message became: the next is likely to be like it.
+    /// Compressed size of the last message in bytes. The next one is likely to be similar.
     last_size: usize,
     enabled: bool,
 }
@@ -160,10 +160,11 @@ impl Compressor {
         self.enabled = enabled;
     }
 
-    /// Whether a message of this length should be compressed.
+    /// Returns `true` if a message of this length should be compressed.
     #[inline]
     pub(crate) fn is_worth(&self, len: usize) -> bool {
-        // An end that agreed to a window that the codec cannot do keeps its word by not compressing.
+        // If an end agreed to a window that the codec does not support, it honours the agreement by sending
+        // uncompressed messages.
         self.enabled && len >= self.settings.threshold && self.direction.window_bits >= 9
     }
 
@@ -171,12 +172,12 @@ impl Compressor {
         self.direction.context_takeover
     }
 
-    /// The parameters that a compressed message depends on, if that is all it depends on.
+    /// Returns the parameters of the compressor if the compressed message depends on nothing else.
     pub(crate) fn shared_parameters(&self) -> Option<(u8, u8)> {
         (!self.keeps_context()).then_some((self.settings.level, self.direction.window_bits))
     }
 
-    /// Compresses a piece of a message; the last piece ends it.
+    /// Compresses a piece of a message. The last piece ends the message.
     pub(crate) fn compress(&mut self, payload: &[u8], last: bool) -> Vec<u8> {
         let (level, bits) = (self.settings.level, self.direction.window_bits);
         let mut codec =
@@ -192,11 +193,11 @@ impl Compressor {
         let mut rest = payload;
         loop {
             let before = codec.total_in();
-            // It only fails for a codec in disorder, which no input brings about.
+            // It fails only if the state of the codec is invalid, which no input can cause.
             let status = codec.compress_vec(rest, &mut out, FlushCompress::Sync);
             let consumed = usize::try_from(codec.total_in().saturating_sub(before)).unwrap_or(rest.len());
             rest = rest.get(consumed..).unwrap_or_default();
-            // The flush is over when it leaves space.
+            // The flush is complete when it leaves space.
             if status.is_err() || (rest.is_empty() && out.len() < out.capacity()) {
                 break;
             }

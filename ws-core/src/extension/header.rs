@@ -11,7 +11,7 @@ use crate::{
 
 const NAME: &str = "Sec-WebSocket-Extensions";
 
-/// One extension that is offered or chosen. Names mean the same in upper and lower case.
+/// One extension that is offered or chosen. Names are case-insensitive.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Extension<'h> {
     pub(super) name: &'h str,
@@ -21,11 +21,11 @@ pub(super) struct Extension<'h> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parameter<'h> {
     pub(super) name: &'h str,
-    /// Without quotation marks.
+    /// Value without quotation marks.
     pub(super) value: Option<Cow<'h, str>>,
 }
 
-/// All extensions in all headers of the name, in order.
+/// Returns all extensions in all headers of the name, in order.
 pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeError> {
     let mut extensions = Vec::new();
     let mut seen = 0;
@@ -47,14 +47,14 @@ pub(super) fn parse(headers: &Headers) -> Result<Vec<Extension<'_>>, HandshakeEr
             }
         }
     }
-    // A field that `get_all` leaves out is not even text.
+    // `get_all` omits fields that are not text.
     if seen != headers.count(NAME) || empty > MAX_EMPTY_ELEMENTS {
         return Err(HandshakeError::InvalidHeader(NAME));
     }
     Ok(extensions)
 }
 
-/// Returns the list as it was sent, for an error; the beginning of a long one.
+/// Returns the list as it was sent, for an error. A long list is cut.
 #[cfg(feature = "deflate")]
 pub(super) fn shown(headers: &Headers) -> Box<str> {
     const MAX_CHARS: usize = 200;
@@ -67,13 +67,13 @@ struct Cursor<'h> {
 }
 
 impl<'h> Cursor<'h> {
-    /// Returns `true` if nothing stands before the next comma or the end.
+    /// Returns `true` if the element before the next comma or the end is empty.
     fn is_at_empty_element(&mut self) -> bool {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
         self.rest.is_empty() || self.rest.starts_with(',')
     }
 
-    /// `extension = extension-token *( ";" extension-param )`
+    /// Parses `extension = extension-token *( ";" extension-param )`.
     fn extension(&mut self) -> Option<Extension<'h>> {
         let name = self.token()?;
         let mut parameters = Vec::new();
@@ -85,7 +85,8 @@ impl<'h> Cursor<'h> {
         Some(Extension { name, parameters })
     }
 
-    /// `token | quoted-string`; "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
+    /// Parses `token | quoted-string`. RFC 6455: "the value after quoted-string unescaping MUST conform to the
+    /// 'token' ABNF".
     fn value(&mut self) -> Option<Cow<'h, str>> {
         let Some(quoted) = self.rest.strip_prefix('"') else { return self.token().map(Cow::Borrowed) };
         let mut value = String::new();
@@ -103,7 +104,7 @@ impl<'h> Cursor<'h> {
         None
     }
 
-    /// The next token; white space around it is skipped.
+    /// Returns the next token, and skips white space around it.
     fn token(&mut self) -> Option<&'h str> {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
         let len = self.rest.bytes().position(|byte| !is_token_byte(byte)).unwrap_or(self.rest.len());

@@ -1,4 +1,4 @@
-//! Inflating of messages (RFC 7692 section 7.2.2).
+//! Decompression of messages (RFC 7692 section 7.2.2).
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
@@ -8,29 +8,29 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 use super::{deflate::Deflate, negotiation::Direction};
 use crate::ProtocolError;
 
-/// The end of each compressed message, which its sender leaves out (RFC 7692 section 7.2.1), and the first byte of a next
-/// block.
+/// The end of each compressed message, which its sender omits (RFC 7692 section 7.2.1), and the first byte of a
+/// following block.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xFF, 0xFF, 0x00];
-/// Length of the tail alone.
+/// Length of the tail without the following byte.
 const TAIL_LEN: u64 = 4;
 /// Number of bytes that are inflated at a time.
 const BLOCK: usize = 16 << 10;
 
-/// Inflates the messages of the other end.
+/// Decompressor of the messages of the other end.
 pub(crate) struct Inflater {
     direction: Direction,
     settings: Deflate,
-    /// Made for the first message; between messages it is here only if it keeps its context.
+    /// Created for the first message. Between messages it is stored here only if it keeps its context.
     codec: Option<Inflate>,
     /// `true` if a byte of the message in progress has arrived.
     is_begun: bool,
     /// Size of the message in progress, in bytes.
     inflated: usize,
-    /// `true` if the latest block was marked as the final one and nothing came after it.
+    /// `true` if the latest block was marked as the final one and no bytes came after it.
     ended: bool,
 }
 
-/// Maximum size of an inflated message, and the error of a larger one.
+/// Maximum size of a decompressed message, and the error for a larger one.
 #[derive(Clone, Copy)]
 struct Bound {
     size: usize,
@@ -38,15 +38,16 @@ struct Bound {
 }
 
 impl Inflater {
-    /// Size up to which no ratio is checked, in bytes.
+    /// Size in bytes up to which the ratio is not checked.
     const RATIO_FREE: u64 = 64 << 10;
 
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
         Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
     }
 
-    /// Inflates a piece of a message and passes the result to `take`, block by block. The last piece ends the message. Its
-    /// size is at most `limit` bytes, and its frames have announced `announced` compressed bytes so far.
+    /// Decompresses a piece of a message and passes the result to `take`, block by block. The last piece ends the
+    /// message. The message size is at most `limit` bytes, and its frames have announced `announced` compressed bytes
+    /// so far.
     pub(crate) fn inflate(
         &mut self,
         piece: &[u8],
@@ -60,8 +61,8 @@ impl Inflater {
         self.is_begun |= !piece.is_empty();
         self.run(&mut codec, piece, bound, &mut take)?;
         if last {
-            // Neither a payload without any byte, which some send for an empty message, nor one that ends with a final
-            // block waits for more.
+            // A payload without any byte, which some peers send for an empty message, is complete. So is a payload
+            // that ends with a final block.
             if self.is_begun && !self.ended && !ends_at_a_block(&mut codec) {
                 return Err(ProtocolError::InvalidCompression);
             }
@@ -76,7 +77,7 @@ impl Inflater {
         Ok(())
     }
 
-    /// A codec without context.
+    /// Returns a codec without context.
     fn make_codec(&self) -> Inflate {
         if self.direction.context_takeover {
             return Inflate::new(false, self.direction.window_bits.clamp(9, 15));
@@ -84,10 +85,10 @@ impl Inflater {
         self.settings.pool.inflater().unwrap_or_else(|| Inflate::new(false, 15))
     }
 
-    /// Returns the smaller of both limits. Both bound the output and are known from frame headers, so that the verdict is the
-    /// same wherever the network cuts.
+    /// Returns the smaller of both limits. Both limits bound the output and depend only on frame headers, so the
+    /// result does not depend on how the network splits the bytes.
     fn bound(&self, limit: usize, announced: u64) -> Bound {
-        // How much more it would be is not known yet.
+        // The full size is not known yet.
         let size = (limit as u64).saturating_add(1);
         let message = Bound { size: limit, error: ProtocolError::MessageTooLarge { size, limit } };
         let Some(ratio) = self.settings.max_ratio else { return message };
@@ -114,7 +115,8 @@ impl Inflater {
             let consumed = progress(before.0, codec.total_in());
             let inflated = block.get(..progress(before.1, codec.total_out())).unwrap_or_default();
             input = input.get(consumed..).unwrap_or_default();
-            // Pass on the output before an error first, so that the verdict is that of a message in single bytes.
+            // Pass on the output before an error first, so that the result is the same as for a message that arrives
+            // in single bytes.
             let fitting = inflated.get(..bound.size.saturating_sub(self.inflated)).unwrap_or(inflated);
             if !fitting.is_empty() {
                 take(fitting)?;
@@ -126,7 +128,7 @@ impl Inflater {
             let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
             if self.ended {
-                // RFC 7692 7.2.3.4: blocks can follow one that is marked as the final one.
+                // RFC 7692 7.2.3.4: blocks can follow a block that is marked as the final one.
                 codec.reset(false);
             } else if input.is_empty() && inflated.len() < block.len() {
                 break;
@@ -138,8 +140,8 @@ impl Inflater {
     }
 }
 
-/// Appends the tail (RFC 7692 section 7.2.2) and returns `true` if a block ends with it: a message that was cut ends
-/// within a block, or within the header of one, and then the tail is taken for something else.
+/// Appends the tail (RFC 7692 section 7.2.2) and returns `true` if a block ends with it. A truncated message ends
+/// within a block or within the header of one, and then the codec interprets the tail as other data.
 fn ends_at_a_block(codec: &mut Inflate) -> bool {
     let before = (codec.total_in(), codec.total_out());
     let status = codec.decompress(&TAIL_AND_MORE, &mut [0], InflateFlush::Block);

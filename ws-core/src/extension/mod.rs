@@ -1,4 +1,4 @@
-//! Extensions (RFC 6455 section 9): permessage-deflate (RFC 7692) and no other.
+//! Extensions (RFC 6455 section 9). The only one is permessage-deflate (RFC 7692).
 
 mod header;
 

@@ -1,4 +1,4 @@
-//! Which parameters of permessage-deflate two ends agree on (RFC 7692 section 7.1).
+//! Negotiation of the permessage-deflate parameters (RFC 7692 section 7.1).
 
 use alloc::{boxed::Box, format, string::String};
 
@@ -11,14 +11,14 @@ use crate::{Config, HandshakeError, Headers, Role};
 
 const NAME: &str = "permessage-deflate";
 
-/// What was agreed on, for the two directions.
+/// The agreed parameters for the two directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
     server: Direction,
     client: Direction,
 }
 
-/// How the messages of one end are compressed.
+/// Compression parameters for the messages of one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Direction {
     pub(super) window_bits: u8,
@@ -42,7 +42,7 @@ struct Parameters {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// In an offer it may stand without a value.
+    /// In an offer, this parameter may have no value.
     client_max_window_bits: Option<Option<u8>>,
 }
 
@@ -92,7 +92,8 @@ fn is_deflate(extension: &Extension<'_>) -> bool {
     extension.name.eq_ignore_ascii_case(NAME)
 }
 
-/// A server's choice among the offers, and the header that tells it: the first that it can live with.
+/// Returns the server's choice among the offers, and the header for it. The server chooses the first offer that it
+/// can accept.
 pub(crate) fn accept(headers: &Headers, config: &Config) -> Result<Option<(Agreed, String)>, HandshakeError> {
     let extensions = header::parse(headers)?;
     let Some(settings) = &config.deflate else { return Ok(None) };
@@ -112,12 +113,12 @@ fn accept_offer(offer: &Parameters, settings: &Deflate) -> Option<(Agreed, Strin
             .min(offer.server_max_window_bits.unwrap_or(15)),
         context_takeover: settings.server_context_takeover && !offer.server_no_context_takeover,
     };
-    // A window of 256 bytes is beyond the codec.
+    // The codec does not support a window of 256 bytes.
     if server.window_bits < 9 {
         return None;
     }
     let client = Direction {
-        // A client that does not say that it can restrict itself cannot be asked to.
+        // The server cannot ask for a smaller window unless the client offers to restrict its own.
         window_bits: match offer.client_max_window_bits {
             None => 15,
             Some(most) => settings.client_max_window_bits.clamp(8, 15).min(most.unwrap_or(15)),
@@ -164,7 +165,7 @@ fn one_offer(settings: &Deflate, wish: &str) -> String {
     offer
 }
 
-/// Holds a server's response against the offer.
+/// Checks a server's response against the offer.
 pub(crate) fn confirm(headers: &Headers, config: &Config) -> Result<Option<Agreed>, HandshakeError> {
     let extensions = header::parse(headers)?;
     let (Some(settings), [chosen]) = (&config.deflate, &extensions[..]) else {
@@ -185,7 +186,7 @@ pub(crate) fn confirm(headers: &Headers, config: &Config) -> Result<Option<Agree
         Some(Some(bits)) => bits,
         Some(None) => return Err(invalid(("client_max_window_bits", "has no value"))),
     };
-    // RFC 7692 7.1.2.1: a server accepts this one by repeating it, as it is or smaller.
+    // RFC 7692 7.1.2.1: a server accepts this parameter by repeating it with the same or a smaller value.
     if server_bits > settings.server_max_window_bits.clamp(8, 15) {
         let problem = match response.server_max_window_bits {
             None => "was demanded and is missing",

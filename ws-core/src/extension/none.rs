@@ -1,11 +1,11 @@
-//! What the rest of the crate sees where no extension is built in.
+//! Substitute for the extension modules when the feature `deflate` is disabled.
 
 use alloc::{string::String, vec::Vec};
 
 use super::header;
 use crate::{Config, HandshakeError, Headers, ProtocolError, Role};
 
-/// Nothing can be agreed on.
+/// An uninhabited type, because nothing can be agreed on.
 pub(crate) enum Agreed {}
 
 impl Agreed {

@@ -4,12 +4,12 @@ use core::{fmt, ops::Deref};
 use super::Opcode;
 use crate::{ProtocolError, excerpt::Excerpt};
 
-/// A frame's header (RFC 6455 section 5.2), everything before its payload.
+/// A frame header (RFC 6455 section 5.2): all bytes before the payload.
 ///
 /// ```
 /// use ws_core::frame::{Header, Opcode};
 ///
-/// // RFC 6455 section 5.7: a single-frame masked text message that says "Hello".
+/// // RFC 6455 section 5.7: a single-frame masked text message with the text "Hello".
 /// let (header, length) = Header::decode(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f])?.unwrap();
 /// assert_eq!(length, 6);
 /// assert_eq!(header.opcode, Opcode::Text);
@@ -20,28 +20,27 @@ use crate::{ProtocolError, excerpt::Excerpt};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Whether this frame ends its message.
+    /// `true` if this frame ends its message.
     pub fin: bool,
-    /// The first reserved bit: a compressed message, where permessage-deflate was negotiated.
+    /// First reserved bit. With permessage-deflate, it marks a compressed message.
     pub rsv1: bool,
-    /// The second reserved bit; no extension known here gives it a meaning.
+    /// Second reserved bit. No supported extension uses it.
     pub rsv2: bool,
-    /// The third reserved bit; no extension known here gives it a meaning.
+    /// Third reserved bit. No supported extension uses it.
     pub rsv3: bool,
-    /// What the frame carries.
+    /// The opcode: the kind of frame.
     pub opcode: Opcode,
-    /// The key that the payload is masked with; present in every frame from a client, absent from a
-    /// server's.
+    /// Masking key of the payload. Every frame from a client has one, and no frame from a server has one.
     pub masking_key: Option<[u8; 4]>,
-    /// The payload's length in bytes, below 2^63.
+    /// Length of the payload in bytes, below 2^63.
     pub payload_len: u64,
 }
 
 impl Header {
-    /// The longest header there is, in bytes: two, eight for the length, four for the masking key.
+    /// Maximum length of a header in bytes: two, eight for the length, four for the masking key.
     pub const MAX_LEN: usize = 14;
 
-    /// The header of an unfragmented, unmasked frame.
+    /// Creates the header of an unfragmented, unmasked frame.
     ///
     /// ```
     /// use ws_core::frame::{Header, Opcode};
@@ -53,14 +52,14 @@ impl Header {
         Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, masking_key: None, payload_len }
     }
 
-    /// Decodes the header at the start of `bytes` and tells how many bytes it takes. `Ok(None)` asks for
-    /// more bytes.
+    /// Decodes the header at the start of `bytes`. Returns the header and its length in bytes, or `Ok(None)` if more
+    /// bytes are needed.
     ///
     /// # Errors
     ///
-    /// As soon as the bytes at hand make it certain: a reserved opcode, a fragmented or overlong control
-    /// frame, a length that is not minimally encoded or has bit 63 set. Reserved bits, masking and sizes
-    /// depend on the connection and are judged there.
+    /// Returns a [`ProtocolError`] as soon as the bytes prove it: for a reserved opcode, a fragmented or overlong
+    /// control frame, or a length that is not minimally encoded or has bit 63 set. Reserved bits, masking and sizes
+    /// depend on the connection, which checks them.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else { return Ok(None) };
@@ -112,8 +111,8 @@ impl Header {
         Ok(Some((header, bytes.len().wrapping_sub(rest.len()))))
     }
 
-    /// Encodes this header with the shortest form of its length. What the fields say is written as they
-    /// say it: a fragmented close is encoded as readily as a legal frame.
+    /// Encodes this header with the shortest form of its length. The fields are written without validation: a
+    /// fragmented Close is encoded just like a legal frame.
     #[must_use]
     #[inline]
     pub fn encode(&self) -> EncodedHeader {
@@ -122,7 +121,7 @@ impl Header {
             | u8::from(self.rsv2) << 5
             | u8::from(self.rsv3) << 4
             | self.opcode as u8;
-        // Put together in a register: a processor waits when it reads as a whole what it has just written
+        // Assemble the header in a register. A processor stalls when it reads a whole word that it has just written
         // byte by byte.
         let (mask_bit, key, key_len) = match self.masking_key {
             None => (0, 0, 0),
@@ -149,10 +148,10 @@ const fn minimal(len: u64, least: u64) -> Result<u64, ProtocolError> {
     if len < least { Err(ProtocolError::NonMinimalLength) } else { Ok(len) }
 }
 
-/// The bytes of an encoded [`Header`]; dereferences to them.
+/// The bytes of an encoded [`Header`]. It dereferences to these bytes.
 #[derive(Clone, Copy)]
 pub struct EncodedHeader {
-    /// Two more than a header can have: a whole register.
+    /// Two bytes more than the longest header, to fill a whole register.
     bytes: [u8; 16],
     len: u8,
 }
@@ -162,7 +161,8 @@ impl EncodedHeader {
     #[inline]
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         let end = out.len().saturating_add(usize::from(self.len));
-        // To copy all and cut is cheaper than to copy a number of bytes that is not known beforehand.
+        // Copying all bytes and truncating is cheaper than copying a number of bytes that is not known at compile
+        // time.
         out.extend_from_slice(&self.bytes);
         out.truncate(end);
     }

@@ -1,9 +1,9 @@
 use alloc::vec::Vec;
 
-/// Masks or unmasks `payload` in place (RFC 6455 section 5.3); the two are the same operation.
+/// Masks or unmasks `payload` in place (RFC 6455 section 5.3). Both are the same operation.
 ///
-/// The first byte of `payload` meets the first byte of `key`. For a payload that comes in pieces, rotate
-/// the key left by the number of bytes that went before.
+/// The first byte of `payload` is combined with the first byte of `key`. If a payload arrives in pieces, rotate the
+/// key left by the number of bytes that came before.
 ///
 /// ```
 /// let mut payload = *b"\x7f\x9f\x4d\x51\x58";
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 /// ```
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
-    /// From this size on it pays to keep vectors from lying across cache lines.
+    /// Minimum size in bytes for which aligning vectors to cache lines is faster.
     const ALIGNED_FROM: usize = 2048;
     if payload.len() < ALIGNED_FROM { mask_in_blocks(payload, key) } else { mask_aligned(payload, key) }
 }
@@ -38,7 +38,7 @@ fn mask_in_blocks(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// The width of the vector registers that every x86-64 and every AArch64 has.
+/// Width in bytes of the vector registers that all x86-64 and AArch64 processors have.
 const BLOCK: usize = 16;
 
 #[inline]
@@ -46,7 +46,7 @@ const fn pattern([a, b, c, d]: [u8; 4]) -> [u8; BLOCK] {
     [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]
 }
 
-/// For a whole block, the compiler makes one vector instruction of this.
+/// For a whole block, the compiler turns this into one vector instruction.
 #[inline]
 fn xor<const N: usize>(mut bytes: [u8; N], pattern: [u8; BLOCK]) -> [u8; N] {
     for (byte, key) in bytes.iter_mut().zip(pattern) {
@@ -55,7 +55,7 @@ fn xor<const N: usize>(mut bytes: [u8; N], pattern: [u8; BLOCK]) -> [u8; N] {
     bytes
 }
 
-/// The key for what follows after `consumed` bytes of a payload.
+/// Returns the key for the bytes after the first `consumed` bytes of a payload.
 #[inline]
 pub(crate) fn rotate_key(mut key: [u8; 4], consumed: usize) -> [u8; 4] {
     key.rotate_left(consumed % 4);
@@ -65,11 +65,11 @@ pub(crate) fn rotate_key(mut key: [u8; 4], consumed: usize) -> [u8; 4] {
 /// Appends a masked copy of `payload`.
 #[inline]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    /// Up to this size, bytes are masked on their way: a processor waits when it reads in blocks what it has
-    /// just written in other blocks.
+    /// Maximum size in bytes of a payload that is masked while it is copied. A processor stalls when it reads in
+    /// blocks the bytes that it has just written in blocks of another size.
     const SHORT: usize = 64;
-    /// A multiple of four, so that every piece starts with the key's first byte, and small enough to be
-    /// masked while it is still in the nearest cache.
+    /// Size in bytes of the pieces. It is a multiple of four, so that every piece starts with the first byte of the
+    /// key, and small enough that a piece is masked while it is still in the nearest cache.
     const PIECE: usize = 4096;
     if payload.len() <= SHORT {
         let pattern = pattern(key);

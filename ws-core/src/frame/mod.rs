@@ -1,6 +1,6 @@
 //! The base framing protocol (RFC 6455 section 5): headers, opcodes, masking.
 //!
-//! A [`Connection`](crate::Connection) does all of this by itself. These parts are public for those who
+//! A [`Connection`](crate::Connection) handles frames by itself. These types are public for applications that
 //! inspect, generate or fuzz frames.
 
 mod header;

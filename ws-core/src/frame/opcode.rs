@@ -1,4 +1,4 @@
-/// What a frame carries (RFC 6455 section 5.2). The reserved values have no representation.
+/// The kind of a frame (RFC 6455 section 5.2). The reserved values have no representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Opcode {
@@ -17,7 +17,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode that the low four bits of a frame's first byte name, or `None` for a reserved one.
+    /// Returns the opcode for the low four bits of a frame's first byte, or `None` for a reserved value.
     ///
     /// ```
     /// use ws_core::frame::Opcode;
@@ -38,7 +38,8 @@ impl Opcode {
         }
     }
 
-    /// Whether this is a close, ping or pong: never fragmented, at most 125 bytes (RFC 6455 section 5.5).
+    /// Returns `true` if this is a Close, ping or pong. Control frames are never fragmented and have at most 125
+    /// bytes of payload (RFC 6455 section 5.5).
     #[must_use]
     #[inline]
     pub const fn is_control(self) -> bool {

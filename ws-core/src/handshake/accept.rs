@@ -3,7 +3,7 @@ use core::any::Any;
 
 use super::{Headers, server::belongs_to_handshake, values::Values};
 
-/// Accepts a request for a WebSocket: with a subprotocol, with headers of the response, and with values for the handler.
+/// Additions of a server to its accepting response: a subprotocol and headers. It also carries values for the handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     pub(super) subprotocol: Option<String>,
@@ -13,21 +13,21 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Adds nothing.
+    /// Creates an empty set of additions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chooses one of the subprotocols that the client offers.
+    /// Selects one of the subprotocols that the client offers.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header to the response, such as a cookie. A header that cannot be sent, or that belongs to
-    /// the handshake itself, makes [`Upgrade::accept`](super::server::Upgrade::accept) fail.
+    /// Adds a header to the response, such as a cookie. [`Upgrade::accept`](super::server::Upgrade::accept) fails if
+    /// the header is invalid or belongs to the handshake itself.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.unsendable |= belongs_to_handshake(name) || !self.headers.push(name, value);
@@ -59,7 +59,7 @@ impl Accept {
         self
     }
 
-    /// Whether a subprotocol was chosen.
+    /// Returns `true` if a subprotocol was selected.
     #[must_use]
     pub const fn has_subprotocol(&self) -> bool {
         self.subprotocol.is_some()

@@ -10,7 +10,7 @@
 //! let (limits, config) = (HandshakeConfig::default(), Arc::new(Config::default()));
 //! let mut handshake = Handshake::new(&request, &limits, config, seed, Timestamp::ZERO)?;
 //! assert!(handshake.transmit().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
-//! // Write that, then give what is read to `handshake.receive`.
+//! // Write the request, then pass the bytes that you read to `handshake.receive`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -31,7 +31,7 @@ use crate::{
     extension,
 };
 
-/// What a client asks for.
+/// A client's request for a WebSocket.
 #[derive(Clone, Debug)]
 pub struct Request {
     url: Url,
@@ -41,18 +41,19 @@ pub struct Request {
 }
 
 impl Request {
-    /// A WebSocket at this address.
+    /// Creates a request for the WebSocket at this URL.
     #[must_use]
     pub fn new(url: Url) -> Self {
         Self { url, headers: Headers::default(), subprotocols: Vec::new(), unsendable: false }
     }
 
-    /// Adds a header. `Host` and `Authorization` replace what follows from the URL. A header that cannot
-    /// be sent, that belongs to the handshake itself, or a second `Host`, `Origin` or `Authorization` makes
-    /// [`Handshake::new`] fail.
+    /// Adds a header. `Host` and `Authorization` replace the values from the URL. [`Handshake::new`] fails if a
+    /// header is invalid, if it belongs to the handshake itself, or if there is a second `Host`, `Origin` or
+    /// `Authorization`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        // RFC 9110 5.3: a sender must not repeat a field that is no list. Servers refuse a second Host (RFC 9112 3.2).
+        // RFC 9110 5.3: a sender must not repeat a field that is not a list. Servers refuse a second Host (RFC 9112
+        // 3.2).
         const SINGLE: [&str; 3] = ["Host", "Origin", "Authorization"];
         let is_single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(name));
         let is_second = is_single && self.headers.contains(name);
@@ -62,14 +63,14 @@ impl Request {
         self
     }
 
-    /// Offers a subprotocol; the one preferred most comes first.
+    /// Offers a subprotocol. Offer the preferred one first.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocols.push(name.into());
         self
     }
 
-    /// The address.
+    /// Returns the URL.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
@@ -112,7 +113,7 @@ impl Request {
     }
 }
 
-/// Sends a request and judges the response.
+/// Sends a request and validates the response.
 pub struct Handshake {
     limits: HandshakeConfig,
     config: Arc<Config>,
@@ -122,38 +123,39 @@ pub struct Handshake {
     now: Timestamp,
     key: String,
     subprotocols: Vec<String>,
-    /// Becomes the connection's.
+    /// It is passed on to the connection.
     entropy: Option<Box<Entropy>>,
     interim_responses: u8,
     refusal: Option<Refusal>,
 }
 
-/// A response other than 101, whose body is still coming.
+/// A response other than 101, before its body has arrived completely.
 struct Refusal {
     response: Response,
     body: Vec<u8>,
-    /// How many bytes of the body to wait for.
+    /// Number of bytes of the body to wait for.
     wanted: usize,
     chunked: bool,
-    /// The first time told after the last bytes had come; `None` until it was told.
+    /// First time that was reported after the last bytes arrived. `None` until then.
     quiet_since: Option<Timestamp>,
 }
 
 impl Handshake {
-    /// Interim responses (1xx) to skip before giving up.
+    /// Maximum number of interim responses (1xx) that are skipped.
     const MAX_INTERIM: u8 = 4;
-    /// The most that is kept of the body of a refusal, in bytes.
+    /// Maximum number of bytes that are kept of the body of a refusal.
     const MAX_BODY: usize = 4096;
-    /// Longest pause in the body of a refusal. The refusal is known already, and a server that keeps the stream open
-    /// without a length never ends the body.
+    /// Maximum pause in the body of a refusal. The refusal is already known, and the body never ends if the server
+    /// keeps the stream open without a length.
     const BODY_PAUSE: Duration = Duration::from_secs(1);
 
-    /// Creates a handshake that begins at `now` and leads to a connection with this `config`. The seed, for the nonce
-    /// and the masking keys, must come from the operating system (RFC 6455 section 10.3).
+    /// Creates a handshake that begins at `now` and opens a connection with this `config`. `seed` is used for the nonce
+    /// and the masking keys, and must come from the operating system (RFC 6455 section 10.3).
     ///
     /// # Errors
     ///
-    /// The request has a header or subprotocol that cannot be sent.
+    /// - Returns [`HandshakeError::UnsendableHeader`] if the request has an invalid header.
+    /// - Returns [`HandshakeError::UnsendableSubprotocol`] if a subprotocol is not a token or is offered twice.
     pub fn new(
         request: &Request,
         limits: &HandshakeConfig,
@@ -180,18 +182,18 @@ impl Handshake {
         })
     }
 
-    /// The bytes to be written.
+    /// Returns the bytes to be written.
     pub fn transmit(&mut self) -> impl Buf + '_ {
         &mut self.queue
     }
 
-    /// Takes received bytes off `input`, up to the end of the response. `None` asks for more; what lies
-    /// behind the response stays in the input and belongs to the connection.
+    /// Takes received bytes off `input`, up to the end of the response. Returns `None` if more bytes are needed.
+    /// Bytes behind the response stay in the input and belong to the connection.
     ///
     /// # Errors
     ///
-    /// The server refused, with [`HandshakeError::Refused`] and its response, or broke the rules of RFC
-    /// 6455 section 4.1.
+    /// Returns [`HandshakeError::Refused`] with the server's response if the server refused, or another
+    /// [`HandshakeError`] if the response violates RFC 6455 section 4.1.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
@@ -211,7 +213,7 @@ impl Handshake {
         self.receive_body(input)
     }
 
-    /// Tells that the server's stream has ended, and gives the error that this means.
+    /// Reports that the server's stream has ended. Returns the resulting error.
     pub fn receive_eof(&mut self) -> HandshakeError {
         match self.refusal.take() {
             Some(refusal) => refusal.into_error(),
@@ -219,13 +221,13 @@ impl Handshake {
         }
     }
 
-    /// Tells the handshake the time.
+    /// Reports the current time.
     ///
     /// # Errors
     ///
-    /// Returns [`HandshakeError::Timeout`] if the server took longer than
-    /// [`open_timeout`](crate::HandshakeConfig::open_timeout), or its refusal if the head of that has come and the body pauses
-    /// for a second.
+    /// - Returns [`HandshakeError::Timeout`] if the server took longer than
+    ///   [`open_timeout`](crate::HandshakeConfig::open_timeout).
+    /// - Returns [`HandshakeError::Refused`] if the head of a refusal has arrived and its body pauses for one second.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         self.now = self.now.max(now);
         if let Some(refusal) = &mut self.refusal {
@@ -241,7 +243,7 @@ impl Handshake {
     }
 
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called. Receiving can make it
-    /// earlier, so ask again before you wait.
+    /// earlier, so call this method again before each wait.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let body = self
@@ -251,7 +253,7 @@ impl Handshake {
         self.deadline.into_iter().chain(body).min()
     }
 
-    /// RFC 6455 4.1, what "the client MUST validate" of the server's response.
+    /// Checks everything that "the client MUST validate" in the server's response (RFC 6455 4.1).
     fn accept(&mut self, headers: Headers) -> Result<(Connection, Response), HandshakeError> {
         if !single(&headers, "Upgrade")?.eq_ignore_ascii_case("websocket") {
             return Err(HandshakeError::InvalidHeader("Upgrade"));
@@ -302,7 +304,7 @@ impl Handshake {
     }
 }
 
-/// Without the request that waits to be written: it may hold cookies and credentials.
+/// Omits the request that waits to be written, because it may contain cookies and credentials.
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = self.refusal.as_ref().map(|refusal| &refusal.response);
@@ -343,7 +345,7 @@ impl Refusal {
     }
 }
 
-/// The payload of a body in chunks (RFC 9112 section 7.1), as far as it is there, and whether that is all.
+/// Returns the payload of a body in chunks (RFC 9112 section 7.1) that has arrived, and `true` if it is complete.
 fn unchunk(mut body: &[u8]) -> (Vec<u8>, bool) {
     let mut payload = Vec::new();
     let mut ended = false;

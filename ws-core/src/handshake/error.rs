@@ -3,92 +3,136 @@ use core::{error::Error, fmt};
 
 use super::Response;
 
-/// Why an opening handshake failed.
+/// The reason why an opening handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is not a head of HTTP/1.x, with the reason.
+    /// The head of the peer's request or response is not valid HTTP/1.x. Contains the reason.
     MalformedHead(&'static str),
-    /// The peer sent a TLS record in place of HTTP: one end uses TLS and the other does not.
+    /// The peer sent a TLS record instead of HTTP: one end uses TLS and the other does not.
     TlsRecord,
-    /// The server answered by another protocol than HTTP.
+    /// The server answered with a protocol other than HTTP.
     NotHttp {
-        /// The first line, or its beginning.
+        /// The first line. A long line is cut.
         beginning: Box<str>,
     },
     /// The first line alone exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     FirstLineTooLong {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The head exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     HeadTooLarge {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// There are more header fields than [`max_headers`](crate::HandshakeConfig::max_headers).
+    /// The head has more header fields than [`max_headers`](crate::HandshakeConfig::max_headers).
     TooManyHeaders {
-        /// The limit.
+        /// The maximum number of fields.
         limit: usize,
     },
-    /// The peer left out this header.
+    /// The peer did not send this header.
     MissingHeader(&'static str),
     /// The peer sent this header more than once.
     DuplicateHeader(&'static str),
-    /// The peer sent this header with a value that it must not have.
+    /// The peer sent this header with an invalid value.
     InvalidHeader(&'static str),
-    /// The handshake was not over after [`open_timeout`](crate::HandshakeConfig::open_timeout).
+    /// The handshake was not complete after [`open_timeout`](crate::HandshakeConfig::open_timeout).
     Timeout,
-    /// The peer's stream ended before the handshake was over.
+    /// The peer's stream ended or was reset before the handshake was complete. A client that sends while the server
+    /// closes receives one or the other, by chance.
     Eof,
-    /// A client asked with another method than GET.
+    /// A client used a method other than GET.
     MethodNotAllowed,
-    /// A client asked for something else than a WebSocket.
+    /// A client made a request that does not ask for a WebSocket.
     NotAnUpgrade,
-    /// A client asked for a WebSocket in HTTP/1.0, which cannot upgrade. The usual cause is a proxy that speaks HTTP/1.0
-    /// to the server.
+    /// A client requested a WebSocket in HTTP/1.0, which cannot upgrade. The usual cause is a proxy that uses
+    /// HTTP/1.0 to the server.
     UpgradeInHttp10,
-    /// A client asked for another version than 13.
+    /// A client requested a WebSocket version other than 13.
     UnsupportedVersion,
     /// A client announced a body with its request.
     UnexpectedBody,
     /// A client sent an `Origin` that [`OriginPolicy`](crate::OriginPolicy) does not allow.
     OriginRefused {
-        /// The origin. Of a long one, the beginning.
+        /// The origin. A long one is cut.
         origin: Box<str>,
-        /// The address that the client asked, as far as it is known: the value of `Host`, and the scheme before it if the
+        /// The address that the client requested: the value of `Host` if there is one, preceded by the scheme if the
         /// policy demands one.
         asked: Box<str>,
     },
-    /// A server answered with something else than 101: this.
+    /// A server answered with a status other than 101. Contains the response.
     Refused(Box<Response>),
-    /// A server chose a subprotocol that it was not offered.
+    /// A server chose a subprotocol that the client did not offer.
     UnofferedSubprotocol,
-    /// A server chose an extension that it was not offered.
+    /// A server chose an extension that the client did not offer.
     UnofferedExtension,
-    /// A server chose permessage-deflate with a parameter that does not fit what was offered, or without one that was
-    /// demanded.
+    /// A server chose permessage-deflate with a parameter that does not match the offer, or without a required
+    /// parameter.
     ExtensionParameter {
-        /// Value of the server's `Sec-WebSocket-Extensions`; of a long one, the beginning.
+        /// Value of the server's `Sec-WebSocket-Extensions`. A long value is cut.
         value: Box<str>,
         /// Name of the parameter.
         parameter: Box<str>,
         /// The problem, such as "is unknown".
         problem: &'static str,
     },
-    /// A server sent one interim response (1xx) after the other.
+    /// A server sent too many interim responses (1xx).
     TooManyInterimResponses,
-    /// The application gave a header that cannot be sent: its name is not a token or belongs to the handshake
-    /// itself, its value holds control characters or is no valid `Host`, or it may be there once and is there twice.
+    /// The application set a header that cannot be sent. Its name is not a token or belongs to the handshake itself,
+    /// its value contains control characters or is not a valid `Host`, or it appears twice and may appear only once.
     UnsendableHeader,
-    /// The application gave a subprotocol that is not a token, or the same one twice.
+    /// The application set a subprotocol that is not a token, or the same one twice.
     UnsendableSubprotocol,
     /// The application accepted a subprotocol that the client did not offer.
     SubprotocolNotOffered,
 }
 
 impl HandshakeError {
-    /// The HTTP status that a server answers this error with.
+    /// Returns `true` if a client that tries again later may succeed without any change:
+    ///
+    /// - [`Timeout`](Self::Timeout),
+    /// - [`Eof`](Self::Eof),
+    /// - [`Refused`](Self::Refused) with the status 500, 502, 503 or 504.
+    ///
+    /// ```
+    /// use ws_core::HandshakeError;
+    ///
+    /// assert!(HandshakeError::Eof.is_transient());
+    /// assert!(!HandshakeError::UnofferedSubprotocol.is_transient());
+    /// ```
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        // Without a wildcard, so that each new error is decided.
+        match self {
+            Self::Timeout | Self::Eof => true,
+            Self::Refused(response) => matches!(response.status(), 500 | 502 | 503 | 504),
+            Self::MalformedHead(_)
+            | Self::TlsRecord
+            | Self::NotHttp { .. }
+            | Self::FirstLineTooLong { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::TooManyHeaders { .. }
+            | Self::MissingHeader(_)
+            | Self::DuplicateHeader(_)
+            | Self::InvalidHeader(_)
+            | Self::MethodNotAllowed
+            | Self::NotAnUpgrade
+            | Self::UpgradeInHttp10
+            | Self::UnsupportedVersion
+            | Self::UnexpectedBody
+            | Self::OriginRefused { .. }
+            | Self::UnofferedSubprotocol
+            | Self::UnofferedExtension
+            | Self::ExtensionParameter { .. }
+            | Self::TooManyInterimResponses
+            | Self::UnsendableHeader
+            | Self::UnsendableSubprotocol
+            | Self::SubprotocolNotOffered => false,
+        }
+    }
+
+    /// Returns the HTTP status with which a server answers this error.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -103,7 +147,7 @@ impl HandshakeError {
         }
     }
 
-    /// The HTTP response that a server answers this error with.
+    /// Returns the HTTP response with which a server answers this error.
     #[must_use]
     pub fn response(&self) -> Response {
         let response = Response::new(self.status());
@@ -122,7 +166,7 @@ impl HandshakeError {
                      forward the headers Upgrade and Connection.\n",
                 )
             }
-            // What went wrong inside the server is for its own log.
+            // Details of internal errors belong in the server's own log.
             _ if self.status() == 500 => response.text("The server failed to answer this request.\n"),
             _ => {
                 let mut text = self.to_string();
@@ -138,25 +182,37 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::MalformedHead(what) => write!(f, "the peer's HTTP head is malformed: {what}"),
             Self::TlsRecord => f.write_str(
-                "the peer speaks TLS where HTTP without TLS was expected: a server with TLS is asked with wss://, and one \
-                 without with ws://",
+                "the peer speaks TLS where HTTP without TLS was expected: connect with wss:// to a server with TLS, and \
+                 with ws:// to one without",
             ),
             Self::NotHttp { beginning } => write!(
                 f,
                 "the server does not speak HTTP, it answered {beginning:?}: the port in the URL is that of another service"
             ),
-            Self::FirstLineTooLong { limit } => {
-                write!(f, "the first line of the peer's HTTP head exceeds the limit of {limit} bytes")
+            Self::FirstLineTooLong { limit } => write!(
+                f,
+                "the first line of the peer's HTTP head exceeds the {limit} bytes that max_head_size allows"
+            ),
+            Self::HeadTooLarge { limit } => {
+                write!(f, "the peer's HTTP head exceeds the {limit} bytes that max_head_size allows")
             }
-            Self::HeadTooLarge { limit } => write!(f, "the peer's HTTP head exceeds the limit of {limit} bytes"),
-            Self::TooManyHeaders { limit } => write!(f, "the peer sent more than {limit} header fields"),
+            Self::TooManyHeaders { limit } => {
+                write!(f, "the peer sent more than the {limit} header fields that max_headers allows")
+            }
             Self::MissingHeader(name) => write!(f, "the peer did not send the header {name}"),
             Self::DuplicateHeader(name) => write!(f, "the peer sent the header {name} more than once"),
             Self::InvalidHeader(name) => write!(f, "the peer sent the header {name} with an invalid value"),
-            Self::Timeout => f.write_str("the peer did not finish the opening handshake in time"),
+            Self::Timeout => {
+                f.write_str("the peer did not finish the opening handshake in time, within open_timeout")
+            }
             Self::Eof => f.write_str("the peer closed the stream during the opening handshake"),
-            Self::MethodNotAllowed => f.write_str("the client's request is not a GET"),
-            Self::NotAnUpgrade => f.write_str("the client did not ask for a WebSocket"),
+            Self::MethodNotAllowed => {
+                f.write_str("the client's request is not a GET, the only method that opens a WebSocket")
+            }
+            Self::NotAnUpgrade => f.write_str(
+                "the client did not ask for a WebSocket: it has to connect with ws:// or wss://, and a proxy in between \
+                 has to forward the headers Upgrade and Connection",
+            ),
             Self::UpgradeInHttp10 => f.write_str(
                 "the client asked for a WebSocket in HTTP/1.0, which cannot upgrade; probably a proxy in between speaks \
                  HTTP/1.0 to this server and has to be set to HTTP/1.1 (nginx: proxy_http_version 1.1)",
@@ -169,23 +225,55 @@ impl fmt::Display for HandshakeError {
                  OriginPolicy::OneOf with this origin; a proxy in between has to forward the browser's Host with its port, \
                  and one that terminates TLS needs OriginPolicy::SameOrigin"
             ),
-            Self::Refused(response) => write!(f, "the server refused the WebSocket and answered {response}"),
+            Self::Refused(response) => fmt_refused(f, response),
             Self::UnofferedSubprotocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),
             Self::ExtensionParameter { value, parameter, problem } => write!(
                 f,
-                "the server chose the extension {value:?}, but the parameter {parameter} {problem}; compression can be \
-                 switched off or asked for with other settings"
+                "the server chose the extension {value:?}, but the parameter {parameter} {problem}: disable compression \
+                 or change the settings of Deflate"
             ),
             Self::TooManyInterimResponses => f.write_str("the server sent too many interim responses"),
             Self::UnsendableHeader => f.write_str(
-                "a header cannot be sent: its name is no token or belongs to the handshake, its value holds control \
-                 characters or is no valid Host, or it may be there once and is there twice",
+                "a header cannot be sent that this application has set: its name is not a token or belongs to the \
+                 handshake, its value contains control characters or is not a valid Host, or it is set twice and may be \
+                 sent once",
             ),
-            Self::UnsendableSubprotocol => f.write_str("a subprotocol cannot be offered: it is no token or there twice"),
-            Self::SubprotocolNotOffered => f.write_str("a subprotocol was accepted that the client did not offer"),
+            Self::UnsendableSubprotocol => f.write_str(
+                "a subprotocol cannot be offered that this application has set: it is not a token, or it is set twice",
+            ),
+            Self::SubprotocolNotOffered => {
+                f.write_str("a subprotocol was accepted by this application that the client did not offer")
+            }
         }
     }
+}
+
+/// Writes the error of a client whose server answered with `response`, and the remedy where the status implies one.
+fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
+    /// Number of characters of a location that are shown.
+    const SHOWN: usize = 200;
+    write!(f, "the server refused the WebSocket and answered {response}")?;
+    let location = response.header_value("Location");
+    let remedy = match (response.status(), location) {
+        (300..=399, Some(location)) => {
+            // A query may hold a token.
+            let shown = location.split(['?', '#']).next().unwrap_or_default();
+            let end = shown.char_indices().nth(SHOWN).map_or(shown.len(), |(end, _)| end);
+            let shown = shown.get(..end).unwrap_or_default();
+            let rest = if shown.len() < location.len() { ".." } else { "" };
+            write!(f, " with the location {shown:?}{rest}")?;
+            ": connect to that address if it is the right one, because redirects are not followed"
+        }
+        (401, _) => ": send credentials that it accepts, such as a header Authorization",
+        (407, _) => ": a proxy in between demands credentials",
+        (403, _) => ": it does not allow this client, or pages of the Origin that was sent",
+        (404 | 410, _) => ": check the host and the path of the URL",
+        (429, _) => ": connect less often",
+        (500 | 502 | 503 | 504, _) => ": try again later",
+        _ => "",
+    };
+    f.write_str(remedy)
 }
 
 impl Error for HandshakeError {}

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::HandshakeConfig;
 
-/// Collects a request's or response's head up to its blank line. Each byte is looked at once, whatever the
-/// pieces that it comes in; limits hold before bytes are kept.
+/// Collects the head of a request or response up to its blank line. Each byte is examined once, regardless of the
+/// pieces in which it arrives. Limits apply before bytes are kept.
 #[derive(Default)]
 pub(super) struct HeadReader {
     bytes: Vec<u8>,
-    /// Up to where lines were looked for.
+    /// Position up to which line ends were searched.
     searched: usize,
     line_start: usize,
     lines: usize,
@@ -23,11 +23,11 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    /// How much is taken at once. Few heads have more bytes.
+    /// Number of bytes that are taken at once. Few heads have more bytes.
     const USUAL: usize = 1024;
 
     /// Creates a reader of a request. RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF)
-    /// received prior to the request-line", which old clients send behind the body of their request before.
+    /// received prior to the request-line". Old clients send one after the body of their previous request.
     pub(super) fn for_request() -> Self {
         Self { skips_empty_line: true, ..Self::default() }
     }
@@ -37,7 +37,7 @@ impl HeadReader {
         Self { is_response: true, ..Self::default() }
     }
 
-    /// Takes bytes off `input` up to the end of the head; `None` asks for more.
+    /// Takes bytes off `input` up to the end of the head. Returns `None` if more bytes are needed.
     pub(super) fn receive(
         &mut self,
         input: &mut &mut [u8],
@@ -62,7 +62,7 @@ impl HeadReader {
             }
             while let Some(end) = self.next_line_end() {
                 if self.line_ended(end, config)? {
-                    // What follows is not the head's.
+                    // The remaining bytes do not belong to the head.
                     let _ = input.split_off_mut(..end.saturating_sub(before));
                     let next = Self { is_response: self.is_response, ..Self::default() };
                     let Self { mut bytes, lines, .. } = mem::replace(self, next);
@@ -75,15 +75,15 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Returns `true` if any byte has come, apart from an empty line that is skipped.
+    /// Returns `true` if any byte has arrived, apart from an empty line that is skipped.
     pub(super) fn has_begun(&self) -> bool {
         self.lines > 0 || self.bytes.len() > self.line_start
     }
 
-    /// Recognises other protocols by the first bytes, as soon as there are enough for the same verdict and text however they
-    /// are cut.
+    /// Recognises other protocols by the first bytes, as soon as there are enough of them for the same result and
+    /// text regardless of how they are split.
     fn judge_beginning(&self) -> Result<(), HandshakeError> {
-        /// Number of bytes after which the text of another protocol is not waited for.
+        /// Number of bytes that are enough for the text of another protocol.
         const ENOUGH: usize = 64;
         let beginning = self.bytes.get(self.line_start..).unwrap_or_default();
         // RFC 8446 5.1: an alert or a handshake message. The major version is 3 in all versions of TLS.
@@ -94,10 +94,10 @@ impl HeadReader {
         self.foreign_protocol().filter(|_| is_enough).map_or(Ok(()), Err)
     }
 
-    /// Returns the error of a response that does not begin as one of HTTP does.
+    /// Returns the error for a response that does not begin like HTTP.
     pub(super) fn foreign_protocol(&self) -> Option<HandshakeError> {
         const HTTP: &[u8] = b"HTTP/";
-        /// Number of bytes that are kept.
+        /// Maximum number of bytes that are kept.
         const KEPT: usize = 64;
         let begun = self.bytes.get(..HTTP.len()).unwrap_or(&self.bytes);
         let is_http = HTTP.get(..begun.len()).is_some_and(|http| http.eq_ignore_ascii_case(begun));
@@ -110,7 +110,7 @@ impl HeadReader {
         Some(HandshakeError::NotHttp { beginning: beginning.into_owned().into_boxed_str() })
     }
 
-    /// Where the next line ends, behind its line feed.
+    /// Returns the end of the next line, including its line feed.
     fn next_line_end(&mut self) -> Option<usize> {
         let found = find_line_feed(self.bytes.get(self.searched..)?);
         let end = found.map(|at| self.searched.saturating_add(at).saturating_add(1));
@@ -118,10 +118,10 @@ impl HeadReader {
         end
     }
 
-    /// Judges the line that ends there, and tells whether it is the blank one.
+    /// Validates the line that ends at `end`. Returns `true` if it is the blank line.
     fn line_ended(&mut self, end: usize, config: &HandshakeConfig) -> Result<bool, HandshakeError> {
-        // RFC 9112 2.2 lets a recipient accept a bare LF; two that disagree about it can be played against
-        // each other.
+        // RFC 9112 2.2 lets a recipient accept a bare LF. An attacker can exploit two recipients that disagree about
+        // it.
         let line = self.bytes.get(self.line_start..end).and_then(|line| line.strip_suffix(b"\r\n"));
         let Some(line) = line else {
             return Err(HandshakeError::MalformedHead("a line does not end in CR LF"));
@@ -146,7 +146,7 @@ impl HeadReader {
     }
 }
 
-/// Sizes alone: the bytes may hold cookies and credentials.
+/// Shows sizes only, because the bytes may contain cookies and credentials.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes in {} lines", self.bytes.len(), self.lines)
@@ -156,7 +156,7 @@ impl fmt::Debug for HeadReader {
 /// A head with its blank line.
 pub(super) struct Head {
     bytes: Vec<u8>,
-    /// How many lines it has: the first one and the fields.
+    /// Number of lines: the first one and the fields.
     lines: usize,
 }
 
@@ -199,14 +199,15 @@ pub(super) fn parse_response(head: Head) -> Result<(u16, Headers), HandshakeErro
     Ok((status, Headers::received(head, fields)))
 }
 
-/// Returns the minor version of a status line and writes 1 in its place, because the parser takes 0 and 1 only. RFC
+/// Returns the minor version of a status line and replaces it with 1, because the parser accepts only 0 and 1. RFC
 /// 9110 section 2.5: a recipient processes a message of a higher minor version as if it were of its own.
 fn take_minor_version(head: &mut [u8]) -> Option<u8> {
     let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', digit @ b'0'..=b'9', ..] = head else { return None };
     Some(mem::replace(digit, b'1').saturating_sub(b'0'))
 }
 
-/// Where the first line feed is, looked for in blocks, which the compiler makes vector instructions of.
+/// Returns the position of the first line feed. The search works in blocks, for which the compiler uses vector
+/// instructions.
 fn find_line_feed(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 16;
     let (blocks, _) = bytes.as_chunks::<BLOCK>();
@@ -227,7 +228,7 @@ fn ranges(head: &[u8], fields: &[httparse::Header<'_>]) -> Vec<Field> {
         .collect()
 }
 
-/// Where `part`, a slice of `head`, lies in it.
+/// Returns the position of `part`, a slice of `head`, in `head`.
 fn range_in(head: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(head.as_ptr().addr());
     start..start.saturating_add(part.len())

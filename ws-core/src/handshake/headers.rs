@@ -3,7 +3,7 @@ use core::{fmt, ops::Range, str};
 
 use crate::excerpt::Excerpt;
 
-/// The header fields of a request or response, in order. Names are compared without regard to case.
+/// The header fields of a request or response, in order. Names are case-insensitive.
 ///
 /// ```
 /// use ws_core::Headers;
@@ -15,7 +15,7 @@ use crate::excerpt::Excerpt;
 /// ```
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// Where names and values lie, in a received head with everything around them.
+    /// Buffer that contains the names and values. For a received head, it is the whole head.
     bytes: Vec<u8>,
     fields: Vec<Field>,
 }
@@ -31,8 +31,8 @@ impl Headers {
         Self { bytes: head, fields }
     }
 
-    /// Appends a field and tells whether it could: the name has to be a token, and the value must not
-    /// hold control characters (RFC 9110 section 5).
+    /// Appends a field. Returns `false` if the field is invalid: the name has to be a token, and the value must not
+    /// contain control characters (RFC 9110 section 5).
     pub fn push(&mut self, name: &str, value: &str) -> bool {
         let valid =
             is_token(name) && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F));
@@ -44,30 +44,30 @@ impl Headers {
         valid
     }
 
-    /// The value of the first field of this name. `None` also if the value is not UTF-8; see
-    /// [`iter`](Self::iter) for such.
+    /// Returns the value of the first field of this name. Returns `None` if the field is missing, or if its value
+    /// is not UTF-8. Use [`iter`](Self::iter) for values that are not UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_all(name).next()
     }
 
-    /// The values of all fields of this name, without those that are not UTF-8.
+    /// Returns the values of all fields of this name, except those that are not UTF-8.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).filter_map(|value| str::from_utf8(value).ok())
     }
 
-    /// All fields in order, as name and value.
+    /// Returns all fields in order, as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|field| (self.text(&field.name), self.slice(&field.value)))
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether there are no fields.
+    /// Returns `true` if there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
@@ -78,7 +78,7 @@ impl Headers {
         self.fields.iter().filter(is_named).map(|field| self.slice(&field.value))
     }
 
-    /// How many fields of this name there are.
+    /// Returns the number of fields of this name.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.values(name).count()
     }
@@ -87,10 +87,10 @@ impl Headers {
         self.values(name).next().is_some()
     }
 
-    /// Whether the comma-separated lists in the fields of this name hold `token`.
+    /// Returns `true` if the comma-separated lists in the fields of this name contain `token`.
     pub(super) fn list_contains(&self, name: &str, token: &str) -> bool {
         self.values(name).any(|value| {
-            // Most have one item.
+            // Most lists have one item.
             value.eq_ignore_ascii_case(token.as_bytes())
                 || value
                     .split(|&byte| byte == b',')
@@ -110,7 +110,7 @@ impl Headers {
         }
     }
 
-    /// A part of the received head.
+    /// Returns a part of the received head.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         str::from_utf8(self.slice(range)).unwrap_or_default()
     }
@@ -126,7 +126,8 @@ impl Headers {
     }
 }
 
-/// Names with the beginnings of their values; without those that look like secrets, which have no place in a log.
+/// Shows names and the beginnings of their values. Fields that look like secrets are omitted, because secrets do not
+/// belong in a log.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -137,7 +138,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Returns `true` if the value of this header is a credential, as far as its name shows.
+/// Returns `true` if the name of this header indicates that its value is a credential.
 fn is_secret(name: &str) -> bool {
     const PARTS: [&str; 8] =
         ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "x-auth"];
@@ -153,11 +154,11 @@ impl PartialEq for Headers {
 
 impl Eq for Headers {}
 
-/// Number of empty elements that a list may have over all of its fields. RFC 9110 section 5.6.1.2: "a recipient
+/// Maximum number of empty elements in a list, counted over all of its fields. RFC 9110 section 5.6.1.2: "a recipient
 /// MUST parse and ignore a reasonable number of empty list elements".
 pub(crate) const MAX_EMPTY_ELEMENTS: usize = 16;
 
-/// RFC 9110 section 5.6.2.
+/// Returns `true` for a `token` of RFC 9110 section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
@@ -167,7 +168,7 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// Writes `name: value` lines.
+/// Writes a `name: value` line.
 pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

@@ -2,8 +2,8 @@
 
 use core::net::Ipv6Addr;
 
-/// Returns `true` if this is a host that is not empty, perhaps with a port: `uri-host [ ":" port ]` (RFC 9110 section
-/// 7.2, RFC 3986 section 3.2.2). A user before the host is none of it (RFC 9110 section 4.2.4).
+/// Returns `true` for a non-empty host with an optional port: `uri-host [ ":" port ]` (RFC 9110 section 7.2, RFC 3986
+/// section 3.2.2). A user before the host is not allowed (RFC 9110 section 4.2.4).
 pub(super) fn is_host(text: &str) -> bool {
     let (is_valid, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -19,7 +19,7 @@ pub(super) fn is_host(text: &str) -> bool {
     is_valid && port.strip_prefix(':').unwrap_or(port).bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `IP-literal` without its brackets: an IPv6 address, or one of a version to come.
+/// Returns `true` for an `IP-literal` without its brackets: an IPv6 address, or one of a future version.
 fn is_ip_literal(address: &str) -> bool {
     let future = address.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.'));
     match future {
@@ -33,7 +33,7 @@ fn is_ip_literal(address: &str) -> bool {
     }
 }
 
-/// `reg-name` that is not empty; IPv4 addresses are such, too.
+/// Returns `true` for a non-empty `reg-name`. IPv4 addresses match it too.
 fn is_reg_name(name: &str) -> bool {
     let mut parts = name.split('%');
     let is_plain = |part: &str| part.bytes().all(is_unreserved_or_sub_delim);

@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455 section 4) and the little of HTTP/1.1 that it needs.
+//! The opening handshake (RFC 6455 section 4) and the part of HTTP/1.1 that it needs.
 
 mod accept;
 pub mod client;
@@ -25,13 +25,13 @@ use sha1::{Digest, Sha1};
 
 use self::server::{Accept, Request};
 
-/// The value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
+/// Returns the value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 pub(crate) fn accept_value(key: &str) -> [u8; 28] {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let mut value = [0; 28];
-    // It cannot fail: this is the length of 20 bytes in base64.
+    // It cannot fail, because the buffer has the length of 20 bytes in base64.
     let _ = STANDARD.encode_slice(hash.finalize(), &mut value);
     value
 }

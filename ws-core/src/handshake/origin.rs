@@ -4,7 +4,8 @@ use super::{HandshakeError, Headers};
 use crate::{OriginPolicy, Scheme};
 
 impl OriginPolicy {
-    /// Checks whether a request with these headers, which came by this scheme as far as it is known, may open a WebSocket.
+    /// Checks that a request with these headers may open a WebSocket. `scheme` is the scheme of the request, if the
+    /// driver has set it.
     pub(super) fn check(&self, headers: &Headers, scheme: Option<Scheme>) -> Result<(), HandshakeError> {
         let mut origins = headers.values("Origin");
         let Some(origin) = origins.next() else { return Ok(()) };
@@ -22,12 +23,12 @@ impl OriginPolicy {
         if allowed { Ok(()) } else { Err(refused(origin, host, scheme)) }
     }
 
-    /// Returns the scheme that pages must have come by, where there is such a rule.
+    /// Returns the scheme that pages must use, if there is such a rule.
     const fn scheme(&self, of_request: Option<Scheme>) -> Option<Scheme> {
         match (self, of_request) {
             (Self::SameOrigin(scheme), _) => Some(*scheme),
-            // Without TLS here, there may be a proxy that terminates it. No page that came by TLS is weaker than this
-            // connection.
+            // If this connection has no TLS, a proxy may terminate it. A page that was loaded over TLS is never less
+            // trustworthy than this connection.
             (Self::SameHost, Some(Scheme::Https)) => Some(Scheme::Https),
             _ => None,
         }
@@ -56,7 +57,7 @@ impl Scheme {
 
 #[cold]
 fn refused(origin: &str, host: &str, scheme: Option<Scheme>) -> HandshakeError {
-    /// Number of characters that are kept.
+    /// Maximum number of characters that are kept.
     const KEPT: usize = 100;
     let cut = |text: &str| text.chars().take(KEPT).collect::<String>();
     let asked = match scheme {
@@ -66,7 +67,7 @@ fn refused(origin: &str, host: &str, scheme: Option<Scheme>) -> HandshakeError {
     HandshakeError::OriginRefused { origin: cut(origin).into_boxed_str(), asked: asked.into_boxed_str() }
 }
 
-/// Compares serialised origins (RFC 6454 section 6.2), forgiving a trailing slash and a default port.
+/// Compares serialised origins (RFC 6454 section 6.2). Ignores a trailing slash and a default port.
 fn same_origin(a: &str, b: &str) -> bool {
     match (a.split_once("://"), b.split_once("://")) {
         (Some((a_scheme, a_host)), Some((b_scheme, b_host))) => {
@@ -77,7 +78,7 @@ fn same_origin(a: &str, b: &str) -> bool {
     }
 }
 
-/// Returns `true` if a page of this origin was served by the host that is asked now, by one of the schemes of the web.
+/// Returns `true` if a page of this origin was served by the requested host, with one of the web schemes.
 fn same_host(origin: &str, host: &str, scheme: Option<Scheme>) -> bool {
     let Some((name, origin_host)) = origin.split_once("://") else { return false };
     let Some(of_origin) = Scheme::of_origin(name) else { return false };
@@ -93,7 +94,7 @@ fn is_same_authority(a: &str, b: &str, default_port: Option<&str>) -> bool {
     a.eq_ignore_ascii_case(b) && a_port == b_port
 }
 
-/// Returns the host and the port behind it. The port may be empty (RFC 3986 section 3.2.3), which is none.
+/// Returns the host and the port after it. An empty port (RFC 3986 section 3.2.3) counts as no port.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port))

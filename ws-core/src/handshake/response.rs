@@ -6,8 +6,8 @@ use bytes::{Buf as _, Bytes};
 use super::{Headers, headers::write_field};
 use crate::{Transmit, excerpt::Excerpt};
 
-/// An HTTP response: what a server answers instead of opening a WebSocket, or what a client got so
-/// answered.
+/// An HTTP response. A server sends it instead of opening a WebSocket, and a client receives it when a server
+/// refuses.
 ///
 /// ```
 /// use ws_core::Response;
@@ -20,16 +20,16 @@ use crate::{Transmit, excerpt::Excerpt};
 pub struct Response {
     status: u16,
     headers: Headers,
-    /// Shared by all clones.
+    /// The body, shared by all clones.
     body: Bytes,
-    /// Whether a header was given that cannot be sent.
+    /// `true` if an invalid header was set.
     unsendable: bool,
 }
 
 impl Response {
-    /// Creates an empty response with this status, such as 404. A status that is no final answer (RFC 9110 section 15:
-    /// below 200, or of more than three digits) becomes 500: an interim response would leave the client waiting, and
-    /// only [`Upgrade::accept`](crate::server::Upgrade::accept) sends a 101.
+    /// Creates an empty response with this status, such as 404. A status that is not a final one (RFC 9110 section
+    /// 15: below 200, or with more than three digits) becomes 500. An interim response would leave the client
+    /// waiting, and only [`Upgrade::accept`](crate::server::Upgrade::accept) sends a 101.
     #[must_use]
     pub fn new(status: u16) -> Self {
         let unsendable = !matches!(status, 200..=999);
@@ -37,17 +37,17 @@ impl Response {
         Self { status, headers: Headers::default(), body: Bytes::new(), unsendable }
     }
 
-    /// Adds a header. `Connection` and `Content-Length` are sent by themselves. A header that cannot be
-    /// sent (a name that is no token, control characters in a value, or one of those two) turns the
-    /// response into a 500 when it is sent.
+    /// Adds a header. The headers `Connection` and `Content-Length` are added automatically. An invalid header (a
+    /// name that is not a token, control characters in a value, or one of those two headers) turns the response into
+    /// a 500 when it is sent.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.unsendable |= frames_the_response(name) || !self.headers.push(name, value);
         self
     }
 
-    /// Sets the body. Clones of the response share it: a page that is built once and cloned for each request is in memory
-    /// once, however many clients read it.
+    /// Sets the body. Clones of the response share the body: a page that is built once and cloned for each request is
+    /// in memory once, regardless of the number of clients that read it.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Bytes::from(body.into());
@@ -66,32 +66,32 @@ impl Response {
         self.header("Content-Type", "text/html; charset=utf-8").body(page.into())
     }
 
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// The header fields.
+    /// Returns the header fields.
     #[must_use]
     pub const fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// The value of the first header of this name.
+    /// Returns the value of the first header of this name.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers.get(name)
     }
 
-    /// The body; of one that a server sent instead of a WebSocket, the first 4 KiB.
+    /// Returns the body. Of a response that a server sent instead of a WebSocket, it is the first 4 KiB.
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
     }
 
-    /// The bytes of this response. Write them and close. A request at hand knows better, see
-    /// [`respond`](crate::server::Request::respond): an answer to HEAD has no body.
+    /// Returns the bytes of this response. Write them and close the stream. If the request is available, use
+    /// [`respond`](crate::server::Request::respond) instead, which omits the body in an answer to HEAD.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut encoded = self.encode(true);
@@ -104,19 +104,19 @@ impl Response {
         Self { status, headers, body: Bytes::new(), unsendable: false }
     }
 
-    /// Returns the bytes to be written, without the body for an answer to HEAD.
+    /// Returns the bytes to write, without the body for an answer to HEAD.
     pub(super) fn encode(&self, with_body: bool) -> Transmit {
-        /// A body that is not larger, in bytes, is copied behind the head, so that one write takes both.
+        /// Maximum size in bytes of a body that is copied behind the head, so that one write sends both.
         const COPIED: usize = 4096;
 
-        // One that was received may be a 101.
+        // A received response may be a 101.
         if self.unsendable || self.status < 200 {
             return Self::new(500).text("The server failed to answer this request.\n").encode(with_body);
         }
         let mut out = Vec::new();
         let status_line = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         out.extend_from_slice(status_line.as_bytes());
-        // One that was received has fields about its own stream.
+        // A received response has fields about its own stream.
         for (name, value) in self.headers.iter().filter(|(name, _)| !frames_the_response(name)) {
             write_field(&mut out, name, value);
         }
@@ -125,12 +125,12 @@ impl Response {
         if self.status == 426 && !upgrades {
             write_field(&mut out, "Upgrade", b"websocket");
         }
-        // What follows on this stream was sent in the hope of a WebSocket; it must not be taken for a request. RFC 9110
+        // Bytes that follow on this stream were sent for a WebSocket, and must not be parsed as a request. RFC 9110
         // 7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
         let options: &[u8] = if upgrades || self.status == 426 { b"close, Upgrade" } else { b"close" };
         write_field(&mut out, "Connection", options);
         let body = match self.status {
-            // RFC 9110 8.6 and 15.4.5: there is no content, and no length of it.
+            // RFC 9110 8.6 and 15.4.5: the response has no content and no `Content-Length`.
             204 | 304 => None,
             // RFC 9110 15.3.6: "a server MUST NOT generate content in a 205 response".
             205 => Some(Bytes::new()),
@@ -158,7 +158,7 @@ fn frames_the_response(name: &str) -> bool {
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// The status, and the beginning of the body if that is text, as one line.
+/// Shows the status, and the beginning of the body if it is text, as one line.
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 120;
@@ -176,7 +176,7 @@ impl fmt::Display for Response {
     }
 }
 
-/// Status, headers without secrets, and the beginning of the body.
+/// Shows the status, the headers without secrets, and the beginning of the body.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
@@ -187,7 +187,8 @@ impl fmt::Debug for Response {
     }
 }
 
-/// What the status means (RFC 9110 section 15); informative, so that an unknown one needs none.
+/// Returns the reason phrase of the status (RFC 9110 section 15). It is informative, so it may be empty for an
+/// unknown status.
 const fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -42,7 +42,7 @@ use crate::{
     connection::Opening, excerpt::Excerpt, extension,
 };
 
-/// Collects a client's request.
+/// Receives a client's request.
 #[derive(Debug)]
 pub struct Handshake {
     config: HandshakeConfig,
@@ -58,22 +58,22 @@ impl Handshake {
         Self { config: config.clone(), head: HeadReader::for_request(), deadline }
     }
 
-    /// Takes received bytes off `input`, up to the end of the request's head. `None` asks for more; what
-    /// lies behind the head stays in the input and belongs to the connection.
+    /// Takes received bytes off `input`, up to the end of the request's head. Returns `None` if more bytes are
+    /// needed. Bytes behind the head stay in the input and belong to the connection.
     ///
     /// # Errors
     ///
-    /// What came is not a request or exceeds the limits. Answer with [`HandshakeError::response`] and
-    /// close.
+    /// Returns a [`HandshakeError`] if the bytes are not a request or exceed the limits. Answer with
+    /// [`HandshakeError::response`] and close the stream.
     pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Request>, HandshakeError> {
         self.head.receive(input, &self.config)?.map(Request::parse).transpose()
     }
 
-    /// Tells the time.
+    /// Reports the current time.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::Timeout`] when the client took too long.
+    /// Returns [`HandshakeError::Timeout`] if the client took too long.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             Err(HandshakeError::Timeout)
@@ -82,20 +82,20 @@ impl Handshake {
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has to be called.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Timestamp> {
         self.deadline
     }
 
-    /// Whether any byte of a request has come. A stream that ends before is no error.
+    /// Returns `true` if any byte of a request has arrived. If the stream ends earlier, that is not an error.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.head.has_begun()
     }
 }
 
-/// A client's HTTP request, be it for a WebSocket or for something else.
+/// An HTTP request from a client, for a WebSocket or for another resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     headers: Headers,
@@ -133,19 +133,19 @@ impl Request {
         Ok(Self { headers, method, target, path, minor_version, parameters, peer_addr, scheme, values })
     }
 
-    /// The method, such as `GET`.
+    /// Returns the method, such as `GET`.
     #[must_use]
     pub fn method(&self) -> &str {
         self.headers.text(&self.method)
     }
 
-    /// The request target as it was sent: path and query.
+    /// Returns the request target unchanged: path and query.
     #[must_use]
     pub fn target(&self) -> &str {
         self.headers.text(&self.target)
     }
 
-    /// The path, as it was sent: percent-encoded.
+    /// Returns the path unchanged: percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {
         match self.headers.text(&self.path) {
@@ -154,14 +154,14 @@ impl Request {
         }
     }
 
-    /// What follows the question mark, if there is one.
+    /// Returns the text after the question mark, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.target().split_once('?').map(|(_, query)| query)
     }
 
-    /// What fills a name in the pattern of the route that a [`Site`] found, percent-decoded: for
-    /// `/rooms/:room` that of `room`.
+    /// Returns the percent-decoded value of a parameter in the pattern of the route that a [`Site`] found. For
+    /// example, `room` is a parameter of `/rooms/:room`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name)
@@ -173,37 +173,37 @@ impl Request {
         self.values.get()
     }
 
-    /// The client's address, as far as the driver told by [`set_peer_addr`](Self::set_peer_addr).
+    /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer_addr
     }
 
-    /// Tells from where the request came.
+    /// Sets the client's address.
     pub const fn set_peer_addr(&mut self, address: Option<SocketAddr>) {
         self.peer_addr = address;
     }
 
-    /// Records the scheme by which the request came: [`Scheme::Https`] over TLS. Then
-    /// [`OriginPolicy::SameHost`] refuses pages that came without TLS.
+    /// Sets the scheme of the request: [`Scheme::Https`] over TLS. With `Https`, [`OriginPolicy::SameHost`] refuses
+    /// pages that were loaded without TLS.
     pub const fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = Some(scheme);
     }
 
-    /// Returns all header fields. If the request target is a whole address, `Host` is the host of that address (RFC 9112
+    /// Returns all header fields. If the request target is an absolute URI, `Host` is the host of that URI (RFC 9112
     /// section 3.2.2).
     #[must_use]
     pub const fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// The value of the first header of this name.
+    /// Returns the value of the first header of this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)
     }
 
-    /// Returns the subprotocols that the client offers, those that it prefers first.
+    /// Returns the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.subprotocol_elements().filter(|name| !name.is_empty())
     }
@@ -216,7 +216,7 @@ impl Request {
         supported.into_iter().find_map(find)
     }
 
-    /// The elements of the list of subprotocols, empty ones included.
+    /// Returns the elements of the list of subprotocols, including empty ones.
     fn subprotocol_elements(&self) -> impl Iterator<Item = &str> {
         self.headers
             .get_all("Sec-WebSocket-Protocol")
@@ -224,7 +224,7 @@ impl Request {
             .map(|name| name.trim_matches([' ', '\t']))
     }
 
-    /// RFC 6455 4.1: the offered subprotocols are tokens, each once; RFC 9110 5.6.1.2: a few elements may be empty.
+    /// RFC 6455 4.1: the offered subprotocols are tokens, each once. RFC 9110 5.6.1.2: a few elements may be empty.
     fn offers_subprotocols_legally(&self) -> bool {
         let is_text = |value| core::str::from_utf8(value).is_ok();
         let empty = self.subprotocol_elements().filter(|name| name.is_empty()).count();
@@ -233,18 +233,19 @@ impl Request {
             && are_subprotocols(self.subprotocols())
     }
 
-    /// Whether the client asks for a WebSocket, rightly or wrongly. What else it may ask for, such as a
-    /// page, can be answered with [`respond`](Self::respond).
+    /// Returns `true` if the client requests a WebSocket, even if the request is invalid. Other requests, such as for
+    /// a page, can be answered with [`respond`](Self::respond).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
         self.headers.list_contains("Upgrade", "websocket") || self.headers.contains("Sec-WebSocket-Key")
     }
 
-    /// Holds the request against the rules of RFC 6455 section 4.2.1 and against the policy for origins.
+    /// Checks the request against RFC 6455 section 4.2.1 and the origin policy.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. Answer with [`HandshakeError::response`] and close.
+    /// Returns the [`HandshakeError`] for an invalid or refused request. Answer with [`HandshakeError::response`] and
+    /// close the stream.
     pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
         // RFC 9110 7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
         if self.minor_version == 0 && self.is_upgrade() {
@@ -259,7 +260,7 @@ impl Request {
         if !self.headers.list_contains("Connection", "Upgrade") {
             return Err(HandshakeError::InvalidHeader("Connection"));
         }
-        // A body would be read as frames here and as something else elsewhere.
+        // Other software could interpret a body differently from this library, which would read it as frames.
         let announces_body = |value: &[u8]| value != b"0";
         if self.headers.contains("Transfer-Encoding")
             || self.headers.values("Content-Length").any(announces_body)
@@ -282,8 +283,8 @@ impl Request {
         Ok(Upgrade { request: self, key })
     }
 
-    /// Returns the bytes of an ordinary HTTP response to this request. Write them and close. A large body is not copied:
-    /// it is shared with `response`.
+    /// Returns the bytes of an ordinary HTTP response to this request. Write them and close the stream. A large body
+    /// is not copied: it is shared with `response`.
     #[must_use]
     pub fn respond(&self, response: &Response) -> Transmit {
         response.encode(self.method() != "HEAD")
@@ -301,7 +302,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A request for a WebSocket that obeys the rules: nothing is left but to accept it.
+/// A valid request for a WebSocket, which can be accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Upgrade<'r> {
     request: &'r Request,
@@ -309,7 +310,7 @@ pub struct Upgrade<'r> {
 }
 
 impl<'r> Upgrade<'r> {
-    /// The first of these subprotocols that the client offers too.
+    /// Returns the first of these subprotocols that the client offers too.
     ///
     /// ```
     /// # use ws_core::server::Upgrade;
@@ -325,7 +326,9 @@ impl<'r> Upgrade<'r> {
     ///
     /// # Errors
     ///
-    /// The application accepted a subprotocol that was not offered, or added a header that cannot be sent.
+    /// - Returns [`HandshakeError::SubprotocolNotOffered`] if the application selected a subprotocol that the client
+    ///   did not offer.
+    /// - Returns [`HandshakeError::UnsendableHeader`] if the application added an invalid header.
     pub fn accept(
         &self,
         accept: &Accept,
@@ -380,7 +383,7 @@ impl Request {
     }
 }
 
-/// Whether this header is written by the handshake and nobody else.
+/// Returns `true` if only the handshake itself may write this header.
 pub(super) fn belongs_to_handshake(name: &str) -> bool {
     const OWN: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
     let is_prefix =
@@ -388,13 +391,13 @@ pub(super) fn belongs_to_handshake(name: &str) -> bool {
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
 }
 
-/// Whether these are tokens and all different (RFC 6455 section 4.1).
+/// Returns `true` if these are tokens and all different (RFC 6455 section 4.1).
 pub(super) fn are_subprotocols<'s>(names: impl IntoIterator<Item = &'s str>) -> bool {
     let mut seen = BTreeSet::new();
     names.into_iter().all(|name| is_token(name) && seen.insert(name))
 }
 
-/// The value of a header that must be there once.
+/// Returns the value of a header that must appear exactly once.
 pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, HandshakeError> {
     let mut values = headers.values(name);
     let value = values.next().ok_or(HandshakeError::MissingHeader(name))?;

@@ -18,7 +18,7 @@ pub struct SiteBuilder<H> {
     pages: Routes<Box<Page>>,
     config: Config,
     origin: OriginPolicy,
-    /// The first route that could not be added.
+    /// The error of the first route that could not be added.
     error: Option<RouteError>,
 }
 
@@ -29,7 +29,7 @@ impl<H> Default for SiteBuilder<H> {
 }
 
 impl<H> SiteBuilder<H> {
-    /// Creates a builder of a site that serves nothing.
+    /// Creates a builder without routes.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -41,35 +41,35 @@ impl<H> SiteBuilder<H> {
         }
     }
 
-    /// Serves WebSockets on a path; see [`Routes`] for its form. A path that is malformed or there twice is an error of
-    /// [`build`](Self::build).
+    /// Serves WebSockets on a path. See [`Routes`] for the syntax of paths. [`build`](Self::build) returns the error of a
+    /// malformed or duplicate path.
     pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
         let added = self.routes.insert(path, (terms, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
 
-    /// Answers ordinary requests (GET and HEAD) for a path, which may be one that serves WebSockets too.
+    /// Answers ordinary requests (GET and HEAD) for a path. The path may serve WebSockets too.
     pub fn page(&mut self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) {
         let added = self.pages.insert(path, Box::new(page));
         self.error = self.error.take().or_else(|| added.err());
     }
 
-    /// Returns the configuration that all routes start from, to be changed.
+    /// Returns the configuration that all routes are derived from, for changes.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// Sets the pages that may connect to routes without a [policy](Terms::origin) of their own. Default:
+    /// Sets the origin policy of routes that do not have [their own](Terms::origin). Default:
     /// [`OriginPolicy::SameHost`].
     pub fn origin(&mut self, policy: OriginPolicy) {
         self.origin = policy;
     }
 
-    /// Builds the site, with the configuration of each route.
+    /// Builds the site and computes the configuration of each route.
     ///
     /// # Errors
     ///
-    /// Returns the error of the first route or page that is malformed or there twice.
+    /// Returns the [`RouteError`] of the first route or page that is malformed or duplicate.
     pub fn build(self) -> Result<Site<H>, RouteError> {
         let Self { routes, pages, config, origin, error } = self;
         if let Some(error) = error {
@@ -86,14 +86,14 @@ impl<H> fmt::Debug for SiteBuilder<H> {
     }
 }
 
-/// What a server serves: handlers for WebSockets and pages beside them, by path.
+/// The routes of a server: handlers for WebSockets and pages, by path.
 ///
-/// It decides and does no I/O, so that servers of any kind can share it. `H` is whatever the server runs
-/// for an open connection.
+/// It makes decisions and does no I/O, so that servers of any kind can share it. `H` is the type of the handler that
+/// the server runs for an open connection.
 ///
-/// A request is answered in two steps. [`answer`](Self::answer) finds the route and holds the request against the rules
-/// of RFC 6455 and the policy for origins. [`RouteMatch::accept`] opens the connection. Between them is the place for a
-/// check of the application, which may take its time.
+/// A request is answered in two steps. [`answer`](Self::answer) finds the route and checks the request against RFC 6455
+/// and the origin policy. [`RouteMatch::accept`] opens the connection. A check of the application runs between the two
+/// steps, for any length of time.
 ///
 /// ```
 /// use bytes::Buf as _;
@@ -149,26 +149,27 @@ impl<H> Route<H> {
 /// A request that opens no WebSocket.
 #[derive(Debug)]
 pub struct Refusal<'s> {
-    /// The bytes to write, after which to close: a page, or the reason why the request is refused.
+    /// The bytes to write before the stream is closed: a page, or an error.
     pub response: Transmit,
-    /// The configuration that holds for the response: that of the route, or of the site where no route matched. Its
-    /// `close_timeout` and `write_timeout` say how long to wait for the client.
+    /// The configuration for the response: that of the route, or that of the site if no route matched. Its
+    /// `close_timeout` and `write_timeout` limit the wait for the client.
     pub config: &'s Config,
 }
 
 impl<H> Site<H> {
-    /// Returns the configuration that all routes start from.
+    /// Returns the configuration that all routes are derived from.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Finds the route of a request for a WebSocket, holds the request against the rules, and fills in its parameters.
+    /// Finds the route of a request for a WebSocket, validates the request, and sets its parameters.
     /// [`RouteMatch::accept`] then opens the connection.
     ///
     /// # Errors
     ///
-    /// Returns the response to any other request: a page, or the reason why the request is refused.
+    /// Returns the [`Refusal`] of a request that opens no connection: a page, or an error. Write its response and close the
+    /// stream.
     pub fn answer(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
         if !request.is_upgrade() {
             let response = self.show(request);
@@ -218,8 +219,8 @@ impl<H> fmt::Debug for Site<H> {
     }
 }
 
-/// The route of a request for a WebSocket that obeys the rules: nothing is left but to accept it, or to refuse it with
-/// a response of the application.
+/// The route of a valid request for a WebSocket. The application can accept the request, or refuse it with a response of
+/// its own.
 pub struct RouteMatch<'s, H> {
     route: &'s Route<H>,
     accept_value: AcceptValue,
@@ -238,14 +239,14 @@ impl<'s, H> RouteMatch<'s, H> {
         &self.route.config
     }
 
-    /// Opens the connection, whose response then waits in it, and moves the [values](Accept::with) of `accept` to the
-    /// request. `request` is the one that [`Site::answer`] has matched. If `accept` has no subprotocol, the route
-    /// chooses one.
+    /// Opens the connection and moves the [values](Accept::with) of `accept` to the request. The response waits in the
+    /// connection. `request` is the request that [`Site::answer`] has matched. If `accept` has no subprotocol, the route
+    /// selects one.
     ///
     /// # Errors
     ///
-    /// Returns the bytes to write, after which to close: 500 if `accept` has a subprotocol that the client does not
-    /// offer or a header that cannot be sent, 400 if the list of extensions that the client offers is malformed.
+    /// Returns the bytes to write before the stream is closed. The status is 500 if `accept` has a subprotocol that the
+    /// client does not offer or a header that cannot be sent, and 400 if the client's list of extensions is malformed.
     pub fn accept(
         &self,
         request: &mut Request,
@@ -280,7 +281,7 @@ impl<H> fmt::Debug for RouteMatch<'_, H> {
     }
 }
 
-/// The terms of a route: its subprotocols, its policy for origins, and its changes to the configuration.
+/// The conditions for opening a WebSocket on a route, and its configuration.
 #[derive(Clone, Default)]
 pub struct Terms {
     changes: Vec<Arc<Change>>,
@@ -289,21 +290,21 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The subprotocols that are served, those preferred first: the first that a client offers is chosen.
+    /// Sets the supported subprotocols in order of preference. The first one that the client offers is selected.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Changes the configuration for this route alone.
+    /// Changes the configuration for this route only.
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.changes.push(Arc::new(change));
         self
     }
 
-    /// Sets the pages that may connect. Default: that of [the site](SiteBuilder::origin).
+    /// Sets the origin policy. Default: the policy of [the site](SiteBuilder::origin).
     #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.origin = Some(policy);

@@ -2,18 +2,18 @@ use core::ops::Range;
 
 use super::host::is_host;
 
-/// Where the parts of a request target lie in the head.
+/// Positions of the parts of a request target in the head.
 pub(super) struct TargetParts {
-    /// Host and port, if the target is a whole address.
+    /// Host and port, if the target is an absolute URI.
     pub(super) authority: Option<Range<usize>>,
     pub(super) path: Range<usize>,
 }
 
 impl TargetParts {
-    /// Takes apart a target of origin form or absolute form (RFC 9112 section 3.2) that begins at `start`.
+    /// Parses a target in origin form or absolute form (RFC 9112 section 3.2) that begins at `start`.
     pub(super) fn parse(target: &str, start: usize) -> Result<Self, &'static str> {
         const NO_PATH: &str = "the request target is no path";
-        // RFC 9112 3.2: no form has one.
+        // RFC 9112 3.2: no form has a fragment.
         if target.contains('#') {
             return Err("the request target has a fragment");
         }
@@ -25,7 +25,7 @@ impl TargetParts {
                 target.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).ok_or(NO_PATH)?;
             let begin = scheme.len().saturating_add(3);
             let len = rest.find(['/', '?']).unwrap_or(rest.len());
-            // RFC 9110 4.2.1 and 4.2.4: an empty host is invalid, a user before it an error.
+            // RFC 9110 4.2.1 and 4.2.4: an empty host is invalid, and a user before the host is an error.
             if !rest.get(..len).is_some_and(is_host) {
                 return Err("the host of the request target is missing or invalid");
             }
@@ -38,7 +38,7 @@ impl TargetParts {
     }
 }
 
-/// RFC 3986 section 3.1.
+/// Returns `true` for a `scheme` of RFC 3986 section 3.1.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))

@@ -10,8 +10,8 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 
 use crate::excerpt::Excerpt;
 
-/// What a path or query cannot hold as it is; percent signs stay, so that what is escaped already is not
-/// escaped again.
+/// Characters that are escaped in a path or query. The percent sign is not among them, so that text that is already
+/// escaped is not escaped again.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -27,8 +27,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
 /// Characters that are escaped in the zone of an IPv6 address (RFC 6874 section 2).
 const ZONE_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The address of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3). `http://` and `https://` mean the same, as
-/// in the `WebSocket` of browsers.
+/// The URL of a WebSocket: a `ws://` or `wss://` URI (RFC 6455 section 3). `http://` and `https://` are accepted as
+/// synonyms, as in the `WebSocket` API of browsers.
 ///
 /// ```
 /// use ws_core::Url;
@@ -42,7 +42,7 @@ const ZONE_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remo
 /// let url: Url = "ws://[::1]:9001".parse()?;
 /// assert_eq!((url.host(), url.port(), url.target()), ("::1", 9001, "/"));
 ///
-/// let url: Url = "https://[fe80::1%25eth0]/".parse()?; // an address of one link
+/// let url: Url = "https://[fe80::1%25eth0]/".parse()?; // a link-local address
 /// assert_eq!((url.host(), url.server_name()), ("fe80::1%eth0", "fe80::1"));
 /// assert_eq!(url.to_string(), "wss://[fe80::1%25eth0]/");
 /// # Ok::<(), ws_core::UrlError>(())
@@ -57,44 +57,44 @@ pub struct Url {
 }
 
 impl Url {
-    /// Returns `true` for `wss://`: TLS below the WebSocket.
+    /// Returns `true` for `wss://`, which uses TLS.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// Returns the host to connect to: a name in lower case, or an IP address without brackets. Behind the `%` of an IPv6
-    /// address is its zone, such as the network interface, as name resolution of the operating system takes it.
+    /// Returns the host to connect to: a name in lower case, or an IP address without brackets. An IPv6 address can
+    /// have a zone after a `%`, such as the network interface, in the form that the operating system resolves.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the host without the zone of an IPv6 address, which has a meaning on this machine alone (RFC 6874 section
-    /// 4): the name that the server's certificate is valid for.
+    /// Returns the host without the zone of an IPv6 address, which has a meaning on the local machine only (RFC 6874
+    /// section 4). The server's TLS certificate has to be valid for this name.
     #[must_use]
     pub fn server_name(&self) -> &str {
         self.host.split_once('%').map_or(&self.host, |(address, _)| address)
     }
 
-    /// Returns the port; by default 80 for `ws://` and 443 for `wss://`.
+    /// Returns the port. Default: 80 for `ws://` and 443 for `wss://`.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Returns path and query as the request sends them: beginning with a slash, escaped where necessary.
+    /// Returns the path and query for the request. They begin with a slash and are escaped where necessary.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The value of an `Authorization` header made from the user and password in the URL.
+    /// Returns the value of an `Authorization` header for the user and password in the URL.
     pub(super) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
 
-    /// The host, and the port if it is not the default one, as the `Host` header wants it.
+    /// Returns the host for the `Host` header, with the port if it is not the default one.
     pub(super) fn authority(&self) -> String {
         self.with_port(self.server_name())
     }
@@ -143,7 +143,7 @@ impl FromStr for Url {
             host,
             port: port.unwrap_or_else(|| default_port(secure)),
             target: format!("{slash}{}", utf8_percent_encode(tail, ESCAPED)),
-            // Neither a user nor a password is no reason to authenticate.
+            // An empty user with an empty password does not request authentication.
             authorization: user.filter(|user| !matches!(*user, "" | ":")).map(basic),
         })
     }
@@ -157,7 +157,7 @@ impl TryFrom<&str> for Url {
     }
 }
 
-/// The URL without user and password.
+/// Shows the URL without user and password.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
@@ -216,7 +216,7 @@ fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     }
 }
 
-/// RFC 6874 section 2: `"%25" ZoneID`, of which the first percent sign is gone.
+/// Parses `"%25" ZoneID` (RFC 6874 section 2), after the first percent sign.
 fn parse_zone(escaped: &str) -> Option<String> {
     let escaped = escaped.strip_prefix("25")?;
     let is_written = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
@@ -226,7 +226,7 @@ fn parse_zone(escaped: &str) -> Option<String> {
     is_valid.then(|| zone.into_owned())
 }
 
-/// Basic authentication (RFC 7617).
+/// Returns the value of an `Authorization` header for basic authentication (RFC 7617).
 fn basic(user_and_password: &str) -> String {
     let (user, password) = user_and_password.split_once(':').unwrap_or((user_and_password, ""));
     let mut credentials = percent_decode_str(user).collect::<Vec<u8>>();
@@ -235,7 +235,7 @@ fn basic(user_and_password: &str) -> String {
     format!("Basic {}", STANDARD.encode(credentials))
 }
 
-/// Why a text is not the address of a WebSocket.
+/// The reason why a text is not a WebSocket URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -245,9 +245,9 @@ pub enum UrlError {
     Host,
     /// The port is not a number from 1 to 65535.
     Port,
-    /// It has a fragment (`#...`), which means nothing to a WebSocket.
+    /// It has a fragment (`#...`), which has no meaning for a WebSocket.
     Fragment,
-    /// It holds a control character, such as a line break.
+    /// It contains a control character, such as a line break.
     ControlCharacter,
 }
 

@@ -1,4 +1,4 @@
-//! What a fuzzer makes of its bytes.
+//! Implementations of `Arbitrary`, which create values from the bytes of a fuzzer.
 
 use core::time::Duration;
 
@@ -24,7 +24,7 @@ impl<'a> Arbitrary<'a> for Opcode {
     }
 }
 
-/// Legal by itself: a control frame is whole and short, a length below 2^63.
+/// Creates a valid header: a control frame is unfragmented and short, and a length is below 2^63.
 impl<'a> Arbitrary<'a> for Header {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
         let opcode: Opcode = bytes.arbitrary()?;
@@ -44,7 +44,7 @@ impl<'a> Arbitrary<'a> for Header {
     }
 }
 
-/// Legal or not; without a key, which [`Frame::encode_for`] gives where one has to be.
+/// Creates a valid or invalid frame without a key. [`Frame::encode_for`] adds a key if one is required.
 impl<'a> Arbitrary<'a> for Frame {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
         let first: u8 = bytes.arbitrary()?;
@@ -74,7 +74,7 @@ impl<'a> Arbitrary<'a> for Chunk<'static> {
     }
 }
 
-/// Any code, also one that must not be sent.
+/// Creates any code, including codes that must not be sent.
 impl<'a> Arbitrary<'a> for CloseCode {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
         let usual = [1000, 1001, 1007, 1011, 3000, 4999, 999, 1005, 1015];
@@ -82,7 +82,7 @@ impl<'a> Arbitrary<'a> for CloseCode {
     }
 }
 
-/// As a peer may send it: with a legal code and a short reason.
+/// Creates a Close that a peer may send: with a valid code and a short reason.
 impl<'a> Arbitrary<'a> for CloseFrame<'static> {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
         let code: CloseCode = bytes.arbitrary()?;
@@ -105,7 +105,7 @@ impl<'a> Arbitrary<'a> for Ending {
     }
 }
 
-/// A request, or a response to that of [`Head::request`], with lines left out, repeated, spoiled and added.
+/// Creates a request, or a response to that of [`Head::request`], with lines removed, repeated, corrupted and added.
 impl<'a> Arbitrary<'a> for Head {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
         let request = Self::request();

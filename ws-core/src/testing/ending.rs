@@ -3,14 +3,14 @@ use core::{fmt, time::Duration};
 use super::{Frame, Pair, receive};
 use crate::{CloseCode, Connection, Role, excerpt::Excerpt};
 
-/// Something that ends a connection, or happens to it while it ends. A sequence of these is a way to close.
+/// An event that ends a connection, or that occurs while it ends. A sequence of these is a way to close.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
 /// use ws_core::{CloseCode, Config, Role, testing::{Ending, Pair}};
 ///
 /// let mut pair = Pair::open(Arc::new(Config::default()));
-/// // Both ends close at once, and what each has said is on its way when they do.
+/// // Both ends close at once, while their messages are in transit.
 /// for role in [Role::Client, Role::Server] {
 ///     pair.end(role).connection.send("last words").unwrap();
 ///     Ending::Close(CloseCode::GOING_AWAY, "bye".into()).apply(&mut pair, role);
@@ -21,20 +21,20 @@ use crate::{CloseCode, Connection, Role, excerpt::Excerpt};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The application closes; what the connection refuses is ignored.
+    /// The application closes the connection. An error of the call is ignored.
     Close(CloseCode, String),
-    /// The application fails the connection; what it refuses is ignored.
+    /// The application fails the connection. An error of the call is ignored.
     Fail(CloseCode, String),
     /// The peer's stream ends.
     Eof,
-    /// Time passes, and this end is told.
+    /// Time passes, and is reported to this end.
     Wait(Duration),
-    /// A frame comes, as if the peer had sent it.
+    /// A frame arrives, as if the peer had sent it.
     Receive(Frame),
 }
 
 impl Ending {
-    /// Lets it happen at one end of a pair.
+    /// Applies the event to one end of a pair.
     pub fn apply(&self, pair: &mut Pair, role: Role) {
         match self {
             Self::Wait(time) => {
@@ -45,7 +45,7 @@ impl Ending {
         }
     }
 
-    /// Lets it happen to a connection; [`Wait`](Self::Wait) is for its driver.
+    /// Applies the event to a connection. [`Wait`](Self::Wait) has no effect here, because it concerns the driver.
     pub fn apply_to(&self, connection: &mut Connection) {
         match self {
             Self::Close(code, reason) => drop(connection.close(*code, reason)),

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{excerpt::Excerpt, handshake::accept_value};
 
-/// The head of a request or response, line by line, which may be anything.
+/// The head of a request or response, line by line. It may be invalid in any way.
 ///
 /// ```
 /// use ws_core::{HandshakeConfig, HandshakeError, OriginPolicy, Timestamp, server, testing::Head};
@@ -19,7 +19,7 @@ use crate::{excerpt::Excerpt, handshake::accept_value};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Head(Vec<Vec<u8>>);
 
-/// The first line, and the number of all.
+/// Shows the first line and the number of lines.
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = self.0.first().map(|line| Excerpt(line));
@@ -28,12 +28,12 @@ impl fmt::Debug for Head {
 }
 
 impl Head {
-    /// A head of these lines, without their line ends.
+    /// Creates a head of these lines. The lines do not include their line ends.
     pub fn new<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
         Self(lines.into_iter().map(|line| line.as_ref().to_vec()).collect())
     }
 
-    /// A request for a WebSocket that obeys every rule; its key is that of RFC 6455 section 1.3.
+    /// Creates a valid request for a WebSocket. Its key is that of RFC 6455 section 1.3.
     #[must_use]
     pub fn request() -> Self {
         Self::new([
@@ -46,11 +46,11 @@ impl Head {
         ])
     }
 
-    /// A response that opens the WebSocket which this request asks for.
+    /// Creates the response that accepts this request.
     ///
     /// # Panics
     ///
-    /// The request has no line with a `Sec-WebSocket-Key`.
+    /// Panics if the request has no line with a `Sec-WebSocket-Key`.
     #[must_use]
     pub fn response_to(request: &[u8]) -> Self {
         let request = String::from_utf8_lossy(request);
@@ -64,31 +64,31 @@ impl Head {
         ])
     }
 
-    /// What a client with this nonce gives as its key.
+    /// Returns the `Sec-WebSocket-Key` of a client with this nonce.
     #[must_use]
     pub fn key(nonce: [u8; 16]) -> String {
         STANDARD.encode(nonce)
     }
 
-    /// The same with another first line.
+    /// Replaces the first line.
     #[must_use]
     pub fn first_line(mut self, line: impl AsRef<[u8]>) -> Self {
         self.0[0] = line.as_ref().to_vec();
         self
     }
 
-    /// The same with one more line.
+    /// Appends a line.
     #[must_use]
     pub fn with(mut self, line: impl AsRef<[u8]>) -> Self {
         self.0.push(line.as_ref().to_vec());
         self
     }
 
-    /// The same without the fields of this name.
+    /// Removes all fields of this name.
     ///
     /// # Panics
     ///
-    /// There are none.
+    /// Panics if the head has no such fields.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         let prefix = format!("{name}:");
@@ -98,24 +98,24 @@ impl Head {
         self
     }
 
-    /// The same with this value of a field instead of the one that it has.
+    /// Replaces the value of a field.
     ///
     /// # Panics
     ///
-    /// There is no such field.
+    /// Panics if the head has no such field.
     #[must_use]
     pub fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let line = [name.as_bytes(), b": ", value.as_ref()].concat();
         self.without(name).with(line)
     }
 
-    /// The bytes on the wire, with the blank line.
+    /// Returns the bytes on the wire, with the blank line.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         [&self.0.join(&b"\r\n"[..]), &b"\r\n\r\n"[..]].concat()
     }
 
-    /// The lines, without their line ends.
+    /// Returns the lines without their line ends.
     #[must_use]
     pub fn into_lines(self) -> Vec<Vec<u8>> {
         self.0

@@ -3,57 +3,58 @@ use std::collections::VecDeque;
 
 use crate::Timestamp;
 
-/// One direction of a [`Pair`](super::Pair)'s network: from one end to the other. By default it is perfect: it accepts
-/// all bytes, and they arrive at once and as they were written.
+/// One direction of the network of a [`Pair`](super::Pair), from one end to the other. By default it is perfect: it
+/// accepts all bytes, and they arrive at once and in the same pieces as they were written.
 #[derive(Default)]
 pub struct Link {
     delay: Duration,
-    /// Bytes per second.
+    /// Bandwidth in bytes per second.
     bandwidth: Option<u64>,
-    /// Number of bytes that it holds before it refuses more.
+    /// Number of bytes that the link holds before it refuses more.
     capacity: Option<usize>,
-    /// When the last byte that was written has left.
+    /// Time at which the last written byte has left.
     busy_until: Timestamp,
     pieces: Option<Box<dyn Iterator<Item = usize> + Send>>,
     loss: Option<(u64, Loss)>,
-    /// How many bytes have arrived.
+    /// Number of bytes that have arrived.
     delivered: u64,
     under_way: VecDeque<(Timestamp, Vec<u8>)>,
-    /// When the sender's end of the stream arrives, if it has ended.
+    /// Time at which the end of the sender's stream arrives, if it has ended.
     pub(super) ends_at: Option<Timestamp>,
-    /// Whether the receiver was told so.
+    /// `true` if the end of the stream was reported to the receiver.
     pub(super) end_told: bool,
 }
 
-/// How a connection is lost.
+/// The way in which a connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// Both ends are told that the stream has ended.
+    /// The end of the stream is reported to both ends.
     Reset,
-    /// Nobody is told anything.
+    /// No end receives a report.
     Silence,
 }
 
 impl Link {
-    /// How long bytes that are written from now on are on their way.
+    /// Sets the transit time of bytes that are written from now on.
     pub fn delay(&mut self, delay: Duration) -> &mut Self {
         self.delay = delay;
         self
     }
 
-    /// Limits how many bytes per second pass. Zero counts as one.
+    /// Limits the bandwidth, in bytes per second. Zero counts as one.
     pub fn bandwidth(&mut self, bytes_per_second: u64) -> &mut Self {
         self.bandwidth = Some(bytes_per_second.max(1));
         self
     }
 
-    /// Limits how many bytes the link holds, like the buffers of sockets. It refuses more until some were read.
+    /// Limits the number of bytes that the link holds, like the buffers of sockets. A full link refuses more bytes
+    /// until some are read.
     pub fn capacity(&mut self, bytes: usize) -> &mut Self {
         self.capacity = Some(bytes);
         self
     }
 
-    /// Holds back everything that has not arrived until `until`.
+    /// Delays all bytes that have not arrived until `until`.
     pub fn pause_until(&mut self, until: Timestamp) -> &mut Self {
         self.busy_until = self.busy_until.max(until);
         for (arrival, _) in &mut self.under_way {
@@ -63,14 +64,14 @@ impl Link {
         self
     }
 
-    /// Returns how many bytes the link accepts now.
+    /// Returns the number of bytes that the link accepts now.
     #[must_use]
     pub fn room(&self) -> usize {
         self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.under_way()))
     }
 
-    /// Cuts what arrives into reads of these sizes; zero counts as one. When the sizes are used up, it is not cut
-    /// any more: `[1].into_iter().cycle()` never is.
+    /// Splits arriving bytes into reads of these sizes. A size of zero counts as one. When the sizes are used up,
+    /// splitting ends. `[1].into_iter().cycle()` never ends.
     pub fn pieces<I>(&mut self, sizes: I) -> &mut Self
     where
         I: IntoIterator<Item = usize>,
@@ -80,39 +81,39 @@ impl Link {
         self
     }
 
-    /// When so many bytes have arrived by this link, the connection is lost, both ways: what is under way is gone,
-    /// and both ends are told that the stream has ended.
+    /// Loses the connection in both directions once this number of bytes has arrived by this link. Bytes in transit
+    /// are dropped, and the end of the stream is reported to both ends.
     pub fn reset_after(&mut self, bytes: u64) -> &mut Self {
         self.loss = Some((bytes, Loss::Reset));
         self
     }
 
-    /// When so many bytes have arrived by this link, nothing arrives any more, not even the end of the stream, and
-    /// nobody is told. The other direction goes on.
+    /// Stops this link silently once this number of bytes has arrived by it. After that no more bytes arrive, not
+    /// even the end of the stream, and neither end receives a report. The other direction continues to work.
     pub fn silence_after(&mut self, bytes: u64) -> &mut Self {
         self.loss = Some((bytes, Loss::Silence));
         self
     }
 
-    /// How many bytes have arrived by this link.
+    /// Returns the number of bytes that have arrived by this link.
     #[must_use]
     pub const fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// How many bytes are under way.
+    /// Returns the number of bytes in transit.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Whether and how the connection has been lost.
+    /// Returns the way in which the connection was lost, if it was.
     pub(super) fn lost(&self) -> Option<Loss> {
         self.loss.filter(|(bytes, _)| self.delivered >= *bytes).map(|(_, loss)| loss)
     }
 
     pub(super) fn push(&mut self, now: Timestamp, bytes: &[u8]) {
-        /// With limited bandwidth, bytes arrive in segments of at most this size.
+        /// Maximum size in bytes of the segments in which bytes arrive if the bandwidth is limited.
         const SEGMENT: usize = 1460;
         let segment = self.bandwidth.map_or(usize::MAX, |_| SEGMENT);
         for piece in bytes.chunks(segment) {
@@ -124,7 +125,7 @@ impl Link {
         }
     }
 
-    /// The sender's stream ends behind what is under way.
+    /// Ends the sender's stream behind the bytes in transit.
     pub(super) fn end(&mut self, now: Timestamp) {
         self.ends_at = Some(self.arrival(now));
     }
@@ -133,7 +134,7 @@ impl Link {
         self.under_way.clear();
     }
 
-    /// The next read of at most `most` bytes, if anything has arrived.
+    /// Returns the next read of at most `most` bytes, if bytes have arrived.
     pub(super) fn read(&mut self, now: Timestamp, most: usize) -> Option<Vec<u8>> {
         let until_loss = self.loss.map_or(u64::MAX, |(bytes, _)| bytes.saturating_sub(self.delivered));
         let most = most.min(usize::try_from(until_loss).unwrap_or(usize::MAX));
@@ -157,12 +158,12 @@ impl Link {
         Some(read)
     }
 
-    /// Whether the end of the stream has arrived, and everything before it.
+    /// Returns `true` if the end of the stream and all bytes before it have arrived.
     pub(super) fn has_ended(&self, now: Timestamp) -> bool {
         self.under_way.is_empty() && self.ends_at.is_some_and(|at| at <= now)
     }
 
-    /// When something arrives that has not yet.
+    /// Returns the time of the next arrival.
     pub(super) fn next_arrival(&self, now: Timestamp) -> Option<Timestamp> {
         if self.lost().is_some() {
             return None;
@@ -172,7 +173,8 @@ impl Link {
         bytes.into_iter().chain(end).min()
     }
 
-    /// Nothing overtakes anything, should the delay become shorter.
+    /// Returns the arrival time of bytes that are written now. Bytes never overtake each other, even if the delay
+    /// becomes shorter.
     fn arrival(&self, now: Timestamp) -> Timestamp {
         let last = self.under_way.back().map_or(Timestamp::ZERO, |(at, _)| *at);
         last.max(self.busy_until.max(now) + self.delay)

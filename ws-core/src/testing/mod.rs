@@ -1,20 +1,21 @@
-//! For tests of what is built on this crate: no sockets, no threads, no waiting.
+//! A test kit for protocols on top of this crate, without sockets, threads or real waiting time.
 //!
-//! - A [`Pair`] joins two connections, a client's and a server's, by a network that you command: how long bytes
-//!   are on their way, how they are cut, whether and where the connection is lost. Its clock is virtual.
-//! - A [`Peer`] plays the other end of one connection by hand: it sends frames that a well-behaved peer never
-//!   would, and says what it expects.
-//! - [`strategies`] make frames, messages, heads of handshakes, whole streams and ways to close for `proptest`; the
+//! - A [`Pair`] connects a client and a server by a simulated network. You control the delay of bytes, the boundaries
+//!   at which they are split, and the loss of the connection. Its clock is virtual.
+//! - A [`Peer`] plays the other end of one connection by hand. It sends frames that a correct peer never sends, and
+//!   checks the frames that it receives.
+//! - [`strategies`] create frames, messages, heads of handshakes, whole streams and ways to close for `proptest`. The
 //!   same types implement `Arbitrary` for fuzzers that use `arbitrary`.
-//! - [`wire`] and [`reference`](mod@reference) are a second opinion about RFC 6455, which shares nothing with the core.
+//! - [`wire`] and [`reference`](mod@reference) are an independent implementation of RFC 6455, which shares no code
+//!   with the core.
 //!
-//! A protocol of your own is tested by asking a pair for events until nothing is on its way any more:
+//! To test your own protocol, request events from a pair until no more bytes are in transit:
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use ws_core::{Config, Event, Message, Role, testing::Pair};
 //!
-//! /// The server's side of the protocol: it adds up whatever numbers it is sent.
+//! /// The server's side of the protocol: it adds the numbers that it receives.
 //! fn answer(total: &mut u64, message: &Message<'_>) -> String {
 //!     match message.as_text().and_then(|text| text.parse::<u64>().ok()) {
 //!         Some(number) => {
@@ -42,9 +43,10 @@
 //! assert_eq!(Duration::from(pair.now()), Duration::from_millis(40));
 //! ```
 //!
-//! The example `testing_a_protocol` does so for requests and responses with numbers and deadlines.
+//! The example `testing_a_protocol` does this for requests and responses with numbers and deadlines.
 //!
-//! Everything here panics where a test would: when it is told nonsense, or when what was expected does not come.
+//! The functions of this module panic when a test would fail: for invalid arguments, or when the expected input does
+//! not arrive.
 
 #![allow(
     clippy::indexing_slicing,
@@ -83,10 +85,10 @@ use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Time
 /// Both ends.
 pub const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
-/// The seed of a client whose keys do not matter: in a test they should be the same every time.
+/// The seed for clients in tests. It is fixed, so that tests are reproducible.
 pub const SEED: [u8; 32] = [7; 32];
 
-/// The end across the wire.
+/// Returns the role of the other end.
 #[must_use]
 pub const fn other(role: Role) -> Role {
     match role {
@@ -95,7 +97,7 @@ pub const fn other(role: Role) -> Role {
     }
 }
 
-/// A connection that was opened at [`Timestamp::ZERO`]; a client's with [`SEED`].
+/// Creates a connection that was opened at [`Timestamp::ZERO`]. A client uses [`SEED`].
 #[must_use]
 pub fn connect(role: Role, config: Arc<Config>) -> Connection {
     match role {
@@ -104,12 +106,12 @@ pub fn connect(role: Role, config: Arc<Config>) -> Connection {
     }
 }
 
-/// What came out of giving bytes to a connection.
+/// The result of passing bytes to a connection.
 #[derive(Clone, PartialEq)]
 pub struct Received {
     /// The events, in order.
     pub events: Vec<Event<'static>>,
-    /// The rule that was broken, if one was.
+    /// The protocol error, if there was one.
     pub error: Option<ProtocolError>,
 }
 
@@ -120,16 +122,16 @@ impl fmt::Debug for Received {
     }
 }
 
-/// Gives all bytes at once.
+/// Passes all bytes to the connection at once.
 pub fn receive(connection: &mut Connection, bytes: &[u8]) -> Received {
     receive_pieces(connection, bytes, &[usize::MAX])
 }
 
-/// Gives the bytes in pieces of these sizes, over and over.
+/// Passes the bytes to the connection in pieces of these sizes, used in a cycle.
 ///
 /// # Panics
 ///
-/// The connection asks for more input without having taken all.
+/// Panics if the connection asks for more input before it has taken all bytes.
 pub fn receive_pieces(connection: &mut Connection, bytes: &[u8], sizes: &[usize]) -> Received {
     let mut events = Vec::new();
     for piece in pieces(bytes, sizes) {
@@ -147,7 +149,7 @@ pub fn receive_pieces(connection: &mut Connection, bytes: &[u8], sizes: &[usize]
     Received { events, error: None }
 }
 
-/// Cuts bytes into pieces of these sizes, over and over; none is empty.
+/// Splits bytes into non-empty pieces of these sizes, used in a cycle.
 #[must_use]
 pub fn pieces<'b>(bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
     let mut rest = bytes;
@@ -162,12 +164,12 @@ pub fn pieces<'b>(bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
     pieces
 }
 
-/// Puts the chunks of [`Delivery::Chunks`](crate::Delivery::Chunks) together to messages, each standing where its
-/// last chunk did; a message without its end is left out.
+/// Assembles the chunks of [`Delivery::Chunks`](crate::Delivery::Chunks) into messages. Each message takes the
+/// position of its last chunk. An incomplete message is omitted.
 ///
 /// # Panics
 ///
-/// A chunk that is not the last is empty, or a message has chunks of two kinds.
+/// Panics if a chunk that is not the last one is empty, or if a message has chunks of two kinds.
 #[must_use]
 pub fn assembled(events: Vec<Event<'static>>) -> Vec<Event<'static>> {
     let mut assembled = Vec::new();
@@ -195,7 +197,7 @@ pub fn assembled(events: Vec<Event<'static>>) -> Vec<Event<'static>> {
     assembled
 }
 
-/// Writes everything that waits.
+/// Writes and returns all waiting output.
 pub fn written(connection: &mut Connection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while connection.wants_write() {

@@ -9,12 +9,12 @@ use crate::{
     Transmit, client, server,
 };
 
-/// A client and a server joined by a network in memory, under a virtual clock.
+/// A client and a server, connected by a network in memory with a virtual clock.
 ///
-/// Each end is driven as the rules of [`Connection`] demand. There are three ways to let things happen, to
-/// be mixed at will: [`next_event`](Self::next_event) for a test that answers, [`settle`](Self::settle) and
-/// [`wait`](Self::wait) for one that looks at the result, and single steps ([`write`](Self::write),
-/// [`read`](Self::read), [`tell_time`](Self::tell_time)) for one that plays scheduler itself.
+/// Each end is driven by the rules of [`Connection`]. There are three ways to proceed, which can be mixed. A test
+/// that answers uses [`next_event`](Self::next_event). A test that checks the result uses [`settle`](Self::settle)
+/// and [`wait`](Self::wait). A test that controls the schedule uses single steps: [`write`](Self::write),
+/// [`read`](Self::read) and [`tell_time`](Self::tell_time).
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -25,7 +25,7 @@ use crate::{
 /// pair.settle();
 /// assert_eq!(pair.end(Role::Server).take_events(), [Event::Message(Message::from("Are you there?"))]);
 ///
-/// // From here on, nothing that the server says arrives; the client's keepalive notices.
+/// // From here on, no bytes from the server arrive. The keepalive of the client detects this.
 /// pair.link(Role::Server).silence_after(0);
 /// pair.wait(Duration::from_secs(60));
 /// assert_eq!(pair.client().closure().unwrap().cause, Cause::Timeout(Timeout::Keepalive));
@@ -37,11 +37,11 @@ pub struct Pair {
     now: Timestamp,
 }
 
-/// One end of a [`Pair`]: a connection, and what has come to it and from it.
+/// One end of a [`Pair`]: a connection, its received events and its output.
 pub struct End {
     /// The connection itself.
     pub connection: Connection,
-    /// What carries to the other end.
+    /// The link to the other end.
     link: Link,
     events: VecDeque<Event<'static>>,
     error: Option<ProtocolError>,
@@ -52,24 +52,24 @@ pub struct End {
 
 /// Constructors.
 impl Pair {
-    /// Two ends of the same configuration, with no handshake before.
+    /// Creates two ends with the same configuration, without an opening handshake.
     #[must_use]
     pub fn open(config: Arc<Config>) -> Self {
         Self::new(connect(Role::Client, config.clone()), connect(Role::Server, config))
     }
 
-    /// These two ends.
+    /// Creates a pair of these two ends.
     ///
     /// # Panics
     ///
-    /// Their roles are others.
+    /// Panics if the roles of the connections are not client and server, in this order.
     #[must_use]
     pub fn new(client: Connection, server: Connection) -> Self {
         assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
         Self { client: End::new(client), server: End::new(server), now: Timestamp::ZERO }
     }
 
-    /// Two ends after their opening handshake, with what they agreed on: a subprotocol, compression.
+    /// Creates two ends by an opening handshake, with its results such as the subprotocol and compression.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Pair {
     ///
     /// # Errors
     ///
-    /// What either end finds wrong.
+    /// Returns the [`HandshakeError`](crate::HandshakeError) of the end that fails.
     pub fn shake_hands(
         request: &client::Request,
         accept: &server::Accept,
@@ -105,19 +105,19 @@ impl Pair {
     }
 }
 
-/// The parts.
+/// Access to the parts.
 impl Pair {
-    /// The client's connection.
+    /// Returns the client's connection.
     pub const fn client(&mut self) -> &mut Connection {
         &mut self.client.connection
     }
 
-    /// The server's connection.
+    /// Returns the server's connection.
     pub const fn server(&mut self) -> &mut Connection {
         &mut self.server.connection
     }
 
-    /// The end of this role.
+    /// Returns the end of this role.
     pub const fn end(&mut self, role: Role) -> &mut End {
         match role {
             Role::Client => &mut self.client,
@@ -125,29 +125,29 @@ impl Pair {
         }
     }
 
-    /// What carries the bytes that this end writes.
+    /// Returns the link that carries the output of this end.
     pub const fn link(&mut self, from: Role) -> &mut Link {
         &mut self.end(from).link
     }
 
-    /// The client's connection and the server's, without the network between them.
+    /// Returns the client's connection and the server's, without the network between them.
     #[must_use]
     pub fn into_connections(self) -> (Connection, Connection) {
         (self.client.connection, self.server.connection)
     }
 
-    /// The time, by the virtual clock, which began at [`Timestamp::ZERO`].
+    /// Returns the time of the virtual clock, which started at [`Timestamp::ZERO`].
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 }
 
-/// Whatever happens by itself.
+/// Automatic progress.
 impl Pair {
-    /// The next event at either end, in the order of arrival: bytes are moved, and the clock with them, until
-    /// there is one. `None` when nothing is under way any more and nothing waits to be written; then only time
-    /// could bring more, see [`wait`](Self::wait).
+    /// Returns the next event at either end, in the order of arrival. Moves bytes and advances the clock until there
+    /// is an event. Returns `None` when no bytes are in transit and no output waits. After that only time can cause
+    /// events. See [`wait`](Self::wait).
     pub fn next_event(&mut self) -> Option<(Role, Event<'static>)> {
         loop {
             for role in ROLES {
@@ -161,14 +161,14 @@ impl Pair {
         }
     }
 
-    /// Moves bytes, and the clock as far as they need it, until nothing moves any more. Without delays no time
-    /// passes. Where bytes are always under way, because keepalive pings need longer than their interval, it does not
-    /// end: use [`wait`](Self::wait) there.
+    /// Moves bytes until no more bytes move, and advances the clock only when they require it. Without delays no time
+    /// passes. If bytes are always in transit, because keepalive pings take longer than their interval, this method
+    /// does not return. Use [`wait`](Self::wait) in that case.
     pub fn settle(&mut self) {
         while self.step() {}
     }
 
-    /// Lets time pass: everything that happens by then happens, at its time.
+    /// Advances the clock by `time`. All events until then occur at their own time.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -182,25 +182,26 @@ impl Pair {
         while self.move_bytes() {}
     }
 
-    /// When one of the ends wants to be told the time.
+    /// Returns the next time at which one of the ends has to receive the time.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Timestamp> {
         let ends = [&self.client, &self.server];
         ends.into_iter().filter_map(|end| end.connection.poll_timeout()).min()
     }
 
-    /// Does what can be done now, or else goes to the time when more can be. Tells whether anything happened.
+    /// Carries out all steps that are possible now, or otherwise advances the clock to the next possible step.
+    /// Returns `true` if a step was carried out.
     fn step(&mut self) -> bool {
         if self.move_bytes() {
             return true;
         }
         let Some(arrival) = self.next_arrival() else { return false };
-        // A deadline on the way is met in time.
+        // A deadline before the arrival is handled at its own time.
         self.now = self.next_timeout().map_or(arrival, |due| due.min(arrival)).max(self.now);
         true
     }
 
-    /// Reads, tells the time and writes at both ends. Tells whether any byte moved.
+    /// Reads, reports the time and writes at both ends. Returns `true` if any byte moved.
     fn move_bytes(&mut self) -> bool {
         let mut moved = false;
         for role in ROLES {
@@ -219,39 +220,39 @@ impl Pair {
 
 /// Single steps.
 impl Pair {
-    /// Sets the clock; the ends learn of it by [`tell_time`](Self::tell_time) or whatever happens next.
+    /// Sets the clock. The next event or [`tell_time`](Self::tell_time) reports the new time to the ends.
     pub const fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Tells the time to this end.
+    /// Reports the time to this end.
     pub fn tell_time(&mut self, role: Role) {
         let now = self.now;
         self.end(role).connection.handle_timeout(now);
     }
 
-    /// Takes the output of this end into the buffer of its driver. It is in flight until [`write`](Self::write) has
+    /// Moves the output of this end into the buffer of its driver. It is in flight until [`write`](Self::write) has
     /// written it.
     pub fn take(&mut self, role: Role) {
         let End { connection, taken, .. } = self.end(role);
         connection.take_transmit(taken);
     }
 
-    /// Breaks the transport for what this end writes: everything that was not written is dropped.
+    /// Breaks the transport for the output of this end. All output that is not written is dropped.
     pub fn discard(&mut self, role: Role) {
         let End { connection, taken, .. } = self.end(role);
         taken.advance(usize::MAX);
         connection.discard_output();
     }
 
-    /// Writes at most `most` bytes of the output of this end, as far as the link accepts them: those that were
-    /// [taken](Self::take) first. Shuts the stream down when the connection asks for it. Returns `true` if anything
-    /// happened.
+    /// Writes at most `most` bytes of the output of this end, limited by the room in the link. Bytes that were
+    /// [taken](Self::take) are written first. Shuts down the stream when the connection requests it. Returns `true`
+    /// if anything was written or shut down.
     pub fn write(&mut self, role: Role, most: usize) -> bool {
         let now = self.now;
         let End { connection, link, output, taken, .. } = self.end(role);
         if connection.is_finished() {
-            // The transport is gone, and its buffer with it.
+            // The transport and its buffer no longer exist.
             taken.advance(usize::MAX);
         }
         let most = most.min(link.room());
@@ -272,14 +273,15 @@ impl Pair {
         !bytes.is_empty() || ends
     }
 
-    /// Ends the stream of this end without a Close, behind what was written: a half-close. It can still receive.
+    /// Ends the stream of this end without a Close, behind the written output: a half-close. This end can still
+    /// receive.
     pub fn half_close(&mut self, role: Role) {
         let now = self.now;
         self.end(role).link.end(now);
     }
 
-    /// Lets at most `most` bytes that have arrived be read, and then perhaps the end of the stream. Tells
-    /// whether anything happened.
+    /// Reads at most `most` bytes that have arrived, and then the end of the stream if it has arrived. Returns `true`
+    /// if anything was read.
     pub fn read(&mut self, role: Role, most: usize) -> bool {
         let now = self.now;
         let (to, link) = self.arriving(role);
@@ -307,7 +309,7 @@ impl Pair {
         ends || left < most || received_kept
     }
 
-    /// The end of this role, and the link that carries to it.
+    /// Returns the end of this role, and the link that carries bytes to it.
     const fn arriving(&mut self, role: Role) -> (&mut End, &mut Link) {
         match role {
             Role::Client => (&mut self.client, &mut self.server.link),
@@ -315,7 +317,7 @@ impl Pair {
         }
     }
 
-    /// The link to this end is lost. Tells whether anybody learned of it just now.
+    /// Loses the link to this end. Returns `true` if this reports the loss to an end.
     fn lose(&mut self, role: Role, loss: Loss) -> bool {
         let mut told = false;
         if loss == Loss::Reset {
@@ -363,23 +365,23 @@ impl End {
         keeps
     }
 
-    /// The events that have come and were not taken, oldest first.
+    /// Returns the events that were received and not taken, oldest first.
     pub fn events(&mut self) -> &[Event<'static>] {
         self.events.make_contiguous()
     }
 
-    /// Takes them.
+    /// Takes and returns the received events.
     pub fn take_events(&mut self) -> Vec<Event<'static>> {
         self.events.drain(..).collect()
     }
 
-    /// The rule that the other end has broken, if it has.
+    /// Returns the protocol error of the other end, if there was one.
     #[must_use]
     pub const fn error(&self) -> Option<ProtocolError> {
         self.error
     }
 
-    /// All bytes that this end has written; [`wire::frames`](super::wire::frames) takes them apart.
+    /// Returns all bytes that this end has written. [`wire::frames`](super::wire::frames) parses them.
     #[must_use]
     pub fn output(&self) -> &[u8] {
         &self.output

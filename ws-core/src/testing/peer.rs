@@ -4,8 +4,8 @@ use std::sync::Arc;
 use super::{Frame, connect, receive, wire, written};
 use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::Beginning};
 
-/// The other end of a connection, played by hand: it says what a test tells it to say, legal or not, and the test
-/// says what it expects to hear.
+/// The other end of a connection, controlled by hand. It sends any frames that a test requests, valid or not, and
+/// checks the frames that the test expects from the connection.
 ///
 /// ```
 /// use ws_core::{Config, Event, Message, Role, testing::{Frame, Peer}};
@@ -23,12 +23,12 @@ use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::
 /// assert!(server.connection.is_finished());
 /// ```
 pub struct Peer {
-    /// The connection whose peer this is.
+    /// The connection to this peer.
     pub connection: Connection,
     now: Timestamp,
     events: Vec<Event<'static>>,
     error: Option<ProtocolError>,
-    /// What the connection has said and nobody has expected yet.
+    /// Output of the connection that no call has expected yet.
     heard: Vec<u8>,
 }
 
@@ -45,19 +45,20 @@ impl fmt::Debug for Peer {
 }
 
 impl Peer {
-    /// The peer of this connection.
+    /// Creates the peer of this connection.
     #[must_use]
     pub const fn new(connection: Connection) -> Self {
         Self { connection, now: Timestamp::ZERO, events: Vec::new(), error: None, heard: Vec::new() }
     }
 
-    /// The peer of a connection of this role, which was opened without a handshake.
+    /// Creates the peer of a connection of this role, which was opened without a handshake.
     #[must_use]
     pub fn of(role: Role, config: Config) -> Self {
         Self::new(connect(role, Arc::new(config)))
     }
 
-    /// Sends a frame, masked if the connection is a server's, unless it brings its own key.
+    /// Sends a frame. A frame with its own key is masked with that key. Other frames are masked if the connection is
+    /// a server.
     pub fn send(&mut self, frame: impl AsRef<Frame>) -> &mut Self {
         let frame = frame.as_ref();
         let bytes = match frame.key {
@@ -76,7 +77,7 @@ impl Peer {
         self
     }
 
-    /// Lets time pass; the connection is woken whenever it wants to be.
+    /// Advances the clock, and reports the time to the connection at each of its deadlines.
     pub fn wait(&mut self, time: Duration) -> &mut Self {
         let end = self.now + time;
         while let Some(due) = self.connection.poll_timeout().filter(|due| *due <= end) {
@@ -95,11 +96,11 @@ impl Peer {
         self
     }
 
-    /// Expects this frame next, whatever its key.
+    /// Expects this frame next, with any key.
     ///
     /// # Panics
     ///
-    /// Another one comes, or none.
+    /// Panics if another frame arrives, or none.
     #[track_caller]
     pub fn expect(&mut self, frame: impl AsRef<Frame>) -> &mut Self {
         let mut expected = frame.as_ref().clone();
@@ -111,11 +112,11 @@ impl Peer {
         self
     }
 
-    /// Expects a Close with this code next, whatever its reason.
+    /// Expects a Close with this code next, with any reason.
     ///
     /// # Panics
     ///
-    /// Something else comes, or nothing.
+    /// Panics if other output arrives, or none.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> &mut Self {
         let heard = self.next_frame().unwrap_or_else(|| panic!("expected a Close, and nothing came"));
@@ -124,11 +125,11 @@ impl Peer {
         self
     }
 
-    /// Expects that nothing has come that was not expected.
+    /// Expects that no output is left.
     ///
     /// # Panics
     ///
-    /// Something has.
+    /// Panics if there is output.
     #[track_caller]
     pub fn expect_nothing(&mut self) -> &mut Self {
         self.hear();
@@ -136,11 +137,11 @@ impl Peer {
         self
     }
 
-    /// Expects these bytes next: the response of a server's opening handshake, say.
+    /// Expects these bytes next, such as the response in a server's opening handshake.
     ///
     /// # Panics
     ///
-    /// Others come, or too few.
+    /// Panics if other bytes arrive, or too few.
     #[track_caller]
     pub fn expect_bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.hear();
@@ -150,7 +151,7 @@ impl Peer {
         self
     }
 
-    /// The next frame that the connection has sent.
+    /// Returns the next frame that the connection has sent.
     pub fn next_frame(&mut self) -> Option<Frame> {
         self.hear();
         let (frame, rest) = wire::split_frame(&self.heard)?;
@@ -158,18 +159,18 @@ impl Peer {
         Some(frame)
     }
 
-    /// The events that the connection's application saw since they were taken last.
+    /// Returns the events that the connection has returned since the last call.
     pub fn take_events(&mut self) -> Vec<Event<'static>> {
         std::mem::take(&mut self.events)
     }
 
-    /// The rule that the connection says was broken.
+    /// Returns the protocol error that the connection has reported, if any.
     #[must_use]
     pub const fn error(&self) -> Option<ProtocolError> {
         self.error
     }
 
-    /// The time, by the virtual clock.
+    /// Returns the time of the virtual clock.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now

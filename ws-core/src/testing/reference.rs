@@ -1,12 +1,12 @@
-//! What a stream means, by a decoder written straight from RFC 6455 section 5: it has the whole stream before
-//! it, copies as it likes, keeps no state and knows nothing of the core's insides.
+//! A reference decoder of streams, written directly from RFC 6455 section 5. It has the whole stream at once, copies
+//! freely, keeps no state and does not depend on the internals of the core.
 
 use std::{borrow::Cow, str::from_utf8};
 
 use crate::{CloseCode, CloseFrame, Config, Delivery, Event, Message, Role};
 
-/// The events of a stream, and the code of the Close that answers the first broken rule, if one is. Extensions
-/// are unknown here.
+/// Returns the events of a stream, and the code of the Close that answers the first protocol error, if there is one.
+/// Extensions are not supported here.
 ///
 /// ```
 /// use ws_core::{Config, Event, Message, Role, testing::reference::decode};
@@ -28,11 +28,11 @@ struct Header {
     opcode: u8,
     len: u64,
     key: Option<[u8; 4]>,
-    /// Where the payload begins.
+    /// Position of the payload.
     end: usize,
 }
 
-/// 5.2: the base framing protocol. `None` if the stream ends too early to tell.
+/// Parses a header (5.2, the base framing protocol). Returns `None` if the stream ends before the header does.
 fn header(bytes: &[u8]) -> Result<Option<Header>, u16> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     let (fin, opcode) = (first >= 0x80, first % 16);
@@ -77,7 +77,7 @@ fn frames(
     // Opcode, payload and number of frames of the message in progress.
     let mut message: Option<(u8, Vec<u8>, usize)> = None;
     while let Some(header) = header(rest)? {
-        // 5.2: "MUST be 0 unless an extension is negotiated"; 5.1: a client masks all, a server nothing.
+        // 5.2: "MUST be 0 unless an extension is negotiated". 5.1: a client masks all frames, a server masks none.
         if header.rsv != 0 || header.key.is_some() != (receiver == Role::Server) {
             return Err(1002);
         }
@@ -95,7 +95,7 @@ fn frames(
             match header.opcode {
                 8 => {
                     events.push(Event::Close(close(&payload)?));
-                    // 5.5.1: nothing comes after a Close.
+                    // 5.5.1: no frames follow a Close.
                     return Ok(());
                 }
                 9 => events.push(Event::Ping(Cow::Owned(payload))),
@@ -120,7 +120,7 @@ fn frames(
             return Err(1008);
         }
         bytes.extend(payload);
-        // 8.1. An error without a length is a character that the end of the bytes cuts.
+        // 8.1. An error without a length is a character that is incomplete at the end of the bytes.
         let text = from_utf8(&bytes);
         if kind == 1 && text.is_err_and(|error| error.error_len().is_some()) {
             return Err(1007);
@@ -139,7 +139,7 @@ fn frames(
     Ok(())
 }
 
-/// 5.5.1 and 7.4: the body of a Close.
+/// Parses the body of a Close (5.5.1 and 7.4).
 fn close(payload: &[u8]) -> Result<Option<CloseFrame<'static>>, u16> {
     match payload {
         [] => Ok(None),

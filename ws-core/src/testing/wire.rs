@@ -1,5 +1,5 @@
-//! Frames, legal or not, written and read by hand after RFC 6455 section 5.2. Nothing here is shared with
-//! [`frame`](crate::frame), so that a mistake in one encoder cannot cancel out one in its decoder.
+//! Frames, valid or not, encoded and decoded by hand from RFC 6455 section 5.2. This module shares no code with
+//! [`frame`](crate::frame), so that a mistake in one encoder cannot hide one in its decoder.
 
 use std::fmt;
 
@@ -18,27 +18,27 @@ pub const PING: u8 = 0x9;
 /// The opcode of a pong.
 pub const PONG: u8 = 0xA;
 
-/// A frame, legal or not; its payload is never masked here.
+/// A frame, valid or not. Its payload is never masked here.
 ///
 /// ```
 /// use ws_core::{Role, testing::Frame};
 ///
 /// assert_eq!(Frame::text("Hello").encode(), b"\x81\x05Hello");
 /// let forbidden = Frame::ping("too long".repeat(100)).unfinished().reserved(0b100);
-/// // What a client sends to a server is masked.
+/// // Frames from a client to a server are masked.
 /// assert_eq!(forbidden.encode_for(Role::Server)[..2], [0x49, 0x80 | 126]);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Whether it ends its message.
+    /// `true` if the frame ends its message.
     pub fin: bool,
     /// RSV1 to RSV3 as the bits 4, 2 and 1.
     pub rsv: u8,
-    /// What it is, four bits.
+    /// The opcode, four bits.
     pub opcode: u8,
-    /// What its payload is masked with on the wire.
+    /// Masking key of the payload on the wire.
     pub key: Option<[u8; 4]>,
-    /// What it carries, in the clear.
+    /// The unmasked payload.
     pub payload: Vec<u8>,
 }
 
@@ -55,43 +55,43 @@ impl fmt::Debug for Frame {
 }
 
 impl Frame {
-    /// A whole frame, not masked, with no reserved bit.
+    /// Creates an unfragmented, unmasked frame without reserved bits.
     #[must_use]
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self { fin: true, rsv: 0, opcode, key: None, payload: payload.into() }
     }
 
-    /// A text message, or its first frame.
+    /// Creates a text message, or its first frame.
     #[must_use]
     pub fn text(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(TEXT, payload)
     }
 
-    /// A binary message, or its first frame.
+    /// Creates a binary message, or its first frame.
     #[must_use]
     pub fn binary(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(BINARY, payload)
     }
 
-    /// A fragment that is not the first; it ends the message.
+    /// Creates the last fragment of a message.
     #[must_use]
     pub fn continuation(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(CONTINUATION, payload)
     }
 
-    /// A ping.
+    /// Creates a ping.
     #[must_use]
     pub fn ping(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(PING, payload)
     }
 
-    /// A pong.
+    /// Creates a pong.
     #[must_use]
     pub fn pong(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(PONG, payload)
     }
 
-    /// A Close with a code and a reason.
+    /// Creates a Close with a code and a reason.
     #[must_use]
     pub fn close(code: u16, reason: &str) -> Self {
         let mut payload = code.to_be_bytes().to_vec();
@@ -99,28 +99,28 @@ impl Frame {
         Self::new(CLOSE, payload)
     }
 
-    /// The same frame as a fragment that another one follows.
+    /// Clears the FIN bit, so that further fragments have to follow.
     #[must_use]
     pub fn unfinished(mut self) -> Self {
         self.fin = false;
         self
     }
 
-    /// The same with these reserved bits, RSV1 to RSV3 as 4, 2 and 1.
+    /// Sets these reserved bits, RSV1 to RSV3 as 4, 2 and 1.
     #[must_use]
     pub fn reserved(mut self, rsv: u8) -> Self {
         self.rsv = rsv;
         self
     }
 
-    /// The same, masked with this key on the wire.
+    /// Sets the masking key that is used on the wire.
     #[must_use]
     pub fn masked(mut self, key: [u8; 4]) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// The bytes on the wire.
+    /// Returns the bytes on the wire.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = header(self.fin, self.rsv, self.opcode, self.key, self.payload.len() as u64);
@@ -128,7 +128,7 @@ impl Frame {
         bytes
     }
 
-    /// The bytes that a peer of an endpoint of this role sends: masked if the receiver is a server.
+    /// Returns the bytes that a peer of an endpoint of this role sends. They are masked if the receiver is a server.
     #[must_use]
     pub fn encode_for(&self, receiver: Role) -> Vec<u8> {
         let key = (receiver == Role::Server).then_some([0x37, 0xfa, 0x21, 0x3d]);
@@ -142,7 +142,7 @@ impl AsRef<Self> for Frame {
     }
 }
 
-/// The bytes of a frame's header, with the shortest form of its length.
+/// Returns the bytes of a frame header, with the shortest form of its length.
 #[must_use]
 pub fn header(fin: bool, rsv: u8, opcode: u8, key: Option<[u8; 4]>, len: u64) -> Vec<u8> {
     let mut bytes = vec![u8::from(fin) << 7 | rsv << 4 | opcode];
@@ -160,30 +160,30 @@ pub fn header(fin: bool, rsv: u8, opcode: u8, key: Option<[u8; 4]>, len: u64) ->
     bytes
 }
 
-/// The header of a frame to an endpoint of this role, which need not be followed by its payload.
+/// Returns the header of a frame to an endpoint of this role. The payload does not have to follow.
 #[must_use]
 pub fn header_for(receiver: Role, fin: bool, opcode: u8, len: u64) -> Vec<u8> {
     header(fin, 0, opcode, (receiver == Role::Server).then_some([1, 2, 3, 4]), len)
 }
 
-/// RFC 6455 5.3, byte by byte.
+/// Masks a payload byte by byte (RFC 6455 5.3).
 #[must_use]
 pub fn mask(payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     let key = key.unwrap_or_default();
     payload.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
 }
 
-/// Frames back to back, as a peer of an endpoint of this role sends them.
+/// Returns consecutive frames as a peer of an endpoint of this role sends them.
 #[must_use]
 pub fn stream<'f>(receiver: Role, frames: impl IntoIterator<Item = &'f Frame>) -> Vec<u8> {
     frames.into_iter().flat_map(|frame| frame.encode_for(receiver)).collect()
 }
 
-/// Takes a stream of whole frames apart; for what a connection has sent.
+/// Parses a stream of whole frames, such as the output of a connection.
 ///
 /// # Panics
 ///
-/// The last frame is cut.
+/// Panics if the last frame is truncated.
 #[must_use]
 pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
@@ -195,7 +195,7 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// The first frame of a stream and what follows it, if it is whole.
+/// Returns the first frame of a stream and the bytes after it, if the frame is complete.
 #[must_use]
 pub fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let &[first, second, ..] = bytes else { return None };

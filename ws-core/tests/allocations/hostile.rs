@@ -1,4 +1,5 @@
-//! What a peer can make a connection keep: what it sent, never what it claims.
+//! Memory that a peer can make a connection keep: in proportion to the bytes that it sent, and not to the sizes that
+//! it announced.
 
 use allocation_counter::measure;
 use bytes::Buf;
@@ -25,7 +26,7 @@ fn a_message_in_one_byte_fragments_costs_at_most_twice_its_payload_and_4_kib() {
                 assert!(kept(info) <= 2 * len + 4096, "{len} bytes: {info:?}");
                 // Growing by doubling moves each byte about once: the work is linear.
                 assert!(info.bytes_total as usize <= 5 * len + 4096, "{len} bytes: {info:?}");
-                // While it grows, the old and the new place may both be there.
+                // While it grows, the old and the new block may both exist.
                 assert!(info.bytes_max as usize <= 3 * len + 4096, "{len} bytes: {info:?}");
                 let mut end = frame(role, Opcode::Continuation, true, b"");
                 let mut input = &mut end[..];
@@ -148,7 +149,7 @@ fn a_flood_of_pings_whose_answers_nobody_reads_stays_small() {
                 while let Some(event) = connection.receive(&mut input).unwrap() {
                     assert!(matches!(event, Event::Ping(_)));
                 }
-                // The socket takes nothing.
+                // The socket accepts nothing.
                 assert!(connection.transmit().has_remaining());
             }
         });

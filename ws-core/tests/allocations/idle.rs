@@ -1,4 +1,4 @@
-//! What a connection costs that does nothing.
+//! Memory of idle connections.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use ws_core::{
 
 use crate::{ROLES, config, connect, echo, frame, kept, write};
 
-/// Both ends of an opening handshake, as a driver would do it.
+/// Carries out an opening handshake as a driver does. Returns both ends.
 fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
     let mut asking = client::Handshake::new(
         request,
@@ -32,7 +32,7 @@ fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, 
     (client, server)
 }
 
-/// The heap that an idle connection may cost, in bytes.
+/// Maximum heap memory of an idle connection in bytes.
 const IDLE: usize = 1024;
 
 #[test]
@@ -46,12 +46,12 @@ fn an_idle_connection_costs_at_most_1_kib_of_heap() {
             idle = Some(if role == Role::Client { client } else { server });
         });
         assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
-        // With the connection itself, wherever the driver keeps it.
+        // Includes the connection itself, which the driver stores.
         assert!(kept(info) + size_of::<Connection>() <= IDLE + 512, "{}", size_of::<Connection>());
     }
 }
 
-/// Everything that makes a connection need memory, one after the other.
+/// Sends and receives everything that makes a connection need memory.
 fn traffic(connection: &mut Connection) {
     let role = connection.role();
     let big = vec![b'x'; 300_000];
@@ -68,7 +68,7 @@ fn traffic(connection: &mut Connection) {
             echo(connection, &mut piece);
         }
         write(connection);
-        // Half of it written, pongs waiting behind.
+        // Half of it is written, and pongs wait behind it.
         connection.send(vec![4; 50_000]).unwrap();
         connection.send(&[5; 3000]).unwrap();
         for _ in 0..100 {

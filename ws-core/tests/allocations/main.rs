@@ -1,6 +1,5 @@
-//! What connections cost in memory: nothing per message, little when idle, and never what a peer merely
-//! claims. Counted by an allocator that counts for each thread alone, so that tests do not disturb each
-//! other.
+//! Memory of connections: none per message, little when idle, and never in proportion to a size that a peer only
+//! announces. The allocator counts for each thread separately, so that tests do not disturb each other.
 
 mod hostile;
 mod idle;
@@ -31,7 +30,7 @@ fn connect(role: Role, config: &Arc<Config>) -> Connection {
     }
 }
 
-/// A header to an endpoint of this role.
+/// Returns a header to an endpoint of this role.
 fn header(receiver: Role, opcode: Opcode, fin: bool, len: u64) -> Vec<u8> {
     let masking_key = (receiver == Role::Server).then_some(KEY);
     Header { fin, masking_key, ..Header::new(opcode, len) }.encode().to_vec()
@@ -47,8 +46,8 @@ fn frame(receiver: Role, opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Gives everything in `bytes`, which is unmasked in place, and sends back each message. Allocates nothing by
-/// itself, and gives the number of messages.
+/// Passes all of `bytes` to the connection, unmasks them in place, and sends back each message. Allocates nothing by
+/// itself, and returns the number of messages.
 fn echo(connection: &mut Connection, mut bytes: &mut [u8]) -> usize {
     let mut count = 0;
     while let Some(event) = connection.receive(&mut bytes).unwrap() {
@@ -60,7 +59,7 @@ fn echo(connection: &mut Connection, mut bytes: &mut [u8]) -> usize {
     count
 }
 
-/// Writes everything into nowhere.
+/// Takes and drops all output.
 fn write(connection: &mut Connection) {
     let mut buffer = connection.transmit();
     while buffer.has_remaining() {
@@ -69,7 +68,7 @@ fn write(connection: &mut Connection) {
     }
 }
 
-/// What stays allocated, in bytes.
+/// Returns the number of bytes that are still allocated.
 fn kept(info: AllocationInfo) -> usize {
     usize::try_from(info.bytes_current).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What messages cost: nothing that stays, and nothing at all once a connection has warmed up.
+//! Allocations per message: none that stay, and none at all once a connection has warmed up.
 
 use allocation_counter::measure;
 use bytes::Buf;

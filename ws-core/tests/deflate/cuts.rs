@@ -1,4 +1,4 @@
-//! Where the network cuts a compressed message has no meaning; where it ends has.
+//! The boundaries at which the network splits a compressed message have no meaning, but its end has.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use ws_core::{
 
 use super::{compressing, masked, receive, server_for_offer};
 
-/// A compressed payload.
+/// Returns a compressed payload.
 fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut codec = Compress::new(Compression::new(level), false);
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 64);
@@ -22,7 +22,7 @@ fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
     out
 }
 
-/// Bytes that do not become smaller.
+/// Returns incompressible bytes.
 fn noise(len: usize) -> Vec<u8> {
     let step = |state: &mut u64| {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -31,7 +31,7 @@ fn noise(len: usize) -> Vec<u8> {
     std::iter::repeat_with(|| ()).scan(7, |state, ()| step(state)).take(len).collect()
 }
 
-/// What a server makes of a message in pieces of these sizes.
+/// Returns the messages or the error that a server receives from a message in pieces of these sizes.
 fn received(
     config: &Arc<Config>,
     frames: &[u8],
@@ -44,7 +44,7 @@ fn received(
 
 #[test]
 fn a_ratio_within_the_guard_is_accepted_however_the_message_is_cut() {
-    // Far beyond the guard in the beginning, and a quarter of it as a whole.
+    // The ratio is far above the limit at the beginning, and a quarter of it in total.
     let message = [vec![0; 200_000], noise(65_000)].concat();
     let payload = deflated(&message, 6);
     let ratio = message.len() as f64 / payload.len() as f64;
@@ -93,7 +93,7 @@ fn a_message_that_is_cut_anywhere_inside_a_block_is_refused() {
         let (mut server, _) = server_for_offer("permessage-deflate", &compressing(|_, _| {}));
         let frame = masked(Opcode::Text, true, true, &payload);
         let message = Message::from(std::str::from_utf8(&text).unwrap());
-        // Twice: the look at the end must not cost the context that the second message may refer to.
+        // Twice, because the check at the end must not lose the context to which the second message may refer.
         for _ in 0..2 {
             assert_eq!(receive(&mut server, &frame, 1).unwrap(), [Event::Message(message.clone())]);
         }
@@ -103,7 +103,7 @@ fn a_message_that_is_cut_anywhere_inside_a_block_is_refused() {
 #[test]
 fn a_message_that_ends_with_whole_blocks_is_whole_in_all_their_kinds() {
     for (payload, text) in [
-        // Stored, fixed and empty blocks; a final one that is empty and lost its last four bytes as well.
+        // Stored, fixed and empty blocks, and a final block that is empty and also lost its last four bytes.
         (&[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00][..], "Hello"),
         (&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], "Hello"),
         (&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], "Hello"),
@@ -123,14 +123,14 @@ fn a_message_that_ends_with_whole_blocks_is_whole_in_all_their_kinds() {
             }
         }
     }
-    // RFC 7692 7.2.1: a message ends with an empty stored block, of which one byte is left at least.
+    // RFC 7692 7.2.1: a message ends with an empty stored block, of which at least one byte is left.
     let without =
         masked(Opcode::Text, true, true, &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
     let (mut server, _) = server_for_offer("permessage-deflate", &compressing(|_, _| {}));
     assert_eq!(receive(&mut server, &without, 1), Err(ProtocolError::InvalidCompression));
 }
 
-/// Parts of a message that compress well, not at all, or are no text.
+/// Creates parts of a message that compress well, that do not compress, or that are not text.
 fn parts() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         (0..100_000_usize).prop_map(|len| vec![b'a'; len]),
@@ -143,7 +143,7 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    // Invariant: with every option of compression, messages and error do not depend on how the input is cut.
+    // Invariant: with every option of compression, messages and error do not depend on how the input is split.
     #[test]
     fn any_cutting_of_compressed_messages_shows_the_same(
         messages in vec((parts(), any::<bool>(), any::<prop::sample::Index>(), 1..10_u32), 1..3),

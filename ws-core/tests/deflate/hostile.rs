@@ -1,4 +1,4 @@
-//! Bombs, garbage, and what has no meaning.
+//! Decompression bombs, invalid data, and data without a meaning.
 
 use allocation_counter::measure;
 use flate2::{Compress, Compression, FlushCompress};
@@ -7,7 +7,7 @@ use ws_core::{CloseCode, Delivery, Event, Message, ProtocolError, frame::Opcode}
 
 use super::{compressing, masked, receive, server_for_offer};
 
-/// Zeros, so many, as a compressed payload.
+/// Returns this number of zeros as a compressed payload.
 fn zeros(len: usize) -> Vec<u8> {
     let mut codec = Compress::new(Compression::best(), false);
     let mut out = Vec::with_capacity(len / 500 + 64);
@@ -21,7 +21,7 @@ fn zeros(len: usize) -> Vec<u8> {
     out
 }
 
-/// A compressed payload of one block that is followed by others.
+/// Returns a compressed payload of one block that is followed by others.
 fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut codec = Compress::new(Compression::best(), false);
     let mut out = Vec::with_capacity(bytes.len() + 64);
@@ -34,7 +34,7 @@ fn a_bomb_ends_with_1009_and_never_takes_more_than_twice_the_limit() {
     const LIMIT: usize = 1 << 20;
     let payload = zeros(64 << 20);
     assert!(payload.len() < 80 << 10, "{} bytes", payload.len());
-    // Once whole, once as a stream whose end never comes.
+    // Once as a whole message, once as a stream without an end.
     for fin in [true, false] {
         let config = compressing(|config, _| config.max_message_size = LIMIT);
         let (mut server, _) = server_for_offer("permessage-deflate", &config);
@@ -108,11 +108,12 @@ fn a_message_that_ends_with_a_final_block_is_whole() {
 #[test]
 fn corrupt_and_truncated_data_end_with_1007() {
     for payload in [
-        // A reserved type of block; a stored block whose length is wrong; one that promises more.
+        // A reserved type of block, a stored block with a wrong length, and a block that announces more bytes than
+        // follow.
         &[0x07][..],
         &[0x00, 0x05, 0x00, 0x00, 0x00],
         &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48],
-        // "Hello" cut short.
+        // "Hello", truncated.
         &[0xf2, 0x48],
     ] {
         for piece in [1, usize::MAX] {
@@ -162,7 +163,7 @@ fn the_bit_of_compression_is_refused_where_it_has_no_meaning() {
 fn an_idle_connection_that_keeps_no_context_has_no_codec() {
     let config = compressing(|_, deflate| deflate.client_context_takeover = false);
     let message = masked(Opcode::Binary, true, true, &zeros(10_000));
-    // The first connection makes the codecs that the others share.
+    // The first connection creates the codecs that the others share.
     let (mut first, _) = server_for_offer("permessage-deflate", &config);
     receive(&mut first, &message, usize::MAX).unwrap();
     first.send("a".repeat(10_000)).unwrap();
@@ -182,7 +183,8 @@ fn an_idle_connection_that_keeps_no_context_has_no_codec() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-    // Any bytes are a message or an error, the same however they are cut, and never a loop or a panic.
+    // Any bytes are a message or an error, the same regardless of how they are split, and never cause a loop or a
+    // panic.
     #[test]
     fn any_bytes_are_a_message_or_an_error(
         payload in prop::collection::vec(any::<u8>(), 0..200),
@@ -204,12 +206,12 @@ fn what_a_compressed_message_is_refused_for_does_not_depend_on_cuts() {
     const TOO_LARGE: ProtocolError = ProtocolError::MessageTooLarge { size: 101, limit: 100 };
     let reserved = [0x07];
     for (payload, expected) in [
-        // No text, and then no DEFLATE either.
+        // Invalid text, followed by invalid DEFLATE data.
         ([&deflated(b"\xff")[..], &reserved].concat(), ProtocolError::InvalidUtf8),
-        // No text, and then too much of it; the other way round.
+        // Invalid text that then becomes too large, and the reverse.
         (deflated(&[0xFF; 300]), ProtocolError::InvalidUtf8),
         (deflated(&[&[b'a'; 100][..], &[0xFF; 10]].concat()), TOO_LARGE),
-        // Too much, and then no DEFLATE.
+        // Too much data, followed by invalid DEFLATE data.
         ([&deflated(&[b'a'; 300])[..], &reserved].concat(), TOO_LARGE),
     ] {
         for piece in [1, 7, usize::MAX] {

@@ -16,7 +16,7 @@ use ws_core::{
     testing::drained as drain,
 };
 
-/// A configuration that compresses, changed at will.
+/// Creates a configuration with compression, and applies a change to it.
 fn compressing(change: impl FnOnce(&mut Config, &mut Deflate)) -> Arc<Config> {
     let mut config = Config::default();
     let mut deflate = Deflate::default();
@@ -26,7 +26,7 @@ fn compressing(change: impl FnOnce(&mut Config, &mut Deflate)) -> Arc<Config> {
     Arc::new(config)
 }
 
-/// Both ends after their opening handshake, and the value of `Sec-WebSocket-Extensions` in the response.
+/// Returns both ends after their opening handshake, and the value of `Sec-WebSocket-Extensions` in the response.
 fn open(
     client: &Arc<Config>,
     server: &Arc<Config>,
@@ -46,7 +46,7 @@ fn open(
     Ok((connected, accepted, extension))
 }
 
-/// The server's end of a connection whose client offered this.
+/// Returns the server's end of a connection whose client made this offer.
 fn server_for_offer(offer: &str, config: &Arc<Config>) -> (Connection, Option<String>) {
     let mut request = format!(
         "GET / HTTP/1.1\r\nHost: host\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -63,7 +63,7 @@ fn server_for_offer(offer: &str, config: &Arc<Config>) -> (Connection, Option<St
     (connection, response.map(str::to_owned))
 }
 
-/// All events in these bytes, given in pieces of this size.
+/// Returns all events in these bytes, passed in pieces of this size.
 fn receive(
     connection: &mut Connection,
     bytes: &[u8],
@@ -80,7 +80,7 @@ fn receive(
     Ok(events)
 }
 
-/// A masked frame from a client, with RSV1 as said.
+/// Returns a masked frame from a client, with this RSV1 bit.
 fn masked(opcode: Opcode, fin: bool, rsv1: bool, payload: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xfa, 0x21, 0x3d];
     let header = Header { fin, rsv1, masking_key: Some(key), ..Header::new(opcode, payload.len() as u64) };

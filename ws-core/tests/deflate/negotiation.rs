@@ -1,4 +1,4 @@
-//! What two ends agree on (RFC 7692 section 7.1).
+//! Negotiation between two ends (RFC 7692 section 7.1).
 
 use proptest::prelude::*;
 use ws_core::{
@@ -26,7 +26,7 @@ fn an_offer_is_answered_with_what_it_allows_and_the_server_wants() {
         (&config, "permessage-deflate; server_max_window_bits=15", Some("; server_max_window_bits=15")),
         (&config, "permessage-deflate; server_no_context_takeover", Some("; server_no_context_takeover")),
         (&config, "permessage-deflate; client_no_context_takeover", Some("; client_no_context_takeover")),
-        // The window that the codec cannot do, and everything that is not as it should be.
+        // The window that the codec does not support, and all invalid offers.
         (&config, "permessage-deflate; server_max_window_bits=8", None),
         (&config, "permessage-deflate; server_max_window_bits", None),
         (&config, "permessage-deflate; server_max_window_bits=16", None),
@@ -38,7 +38,7 @@ fn an_offer_is_answered_with_what_it_allows_and_the_server_wants() {
         (&config, "permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
         (&config, "permessage-deflate; unknown", None),
         (&config, "x-webkit-deflate-frame", None),
-        // The first offer that will do.
+        // The first acceptable offer.
         (
             &config,
             "foo; bar=1, permessage-deflate; unknown, permessage-deflate; server_max_window_bits=12",
@@ -77,7 +77,7 @@ fn a_server_that_does_not_compress_answers_no_offer() {
     assert_eq!((connection.is_compressed(), answered), (false, None));
 }
 
-/// What a client with this configuration makes of this response.
+/// Returns the result of a client with this configuration for this response.
 fn client_for_response(
     response: &str,
     config: &std::sync::Arc<Config>,
@@ -96,7 +96,7 @@ fn client_for_response(
     Ok(connection)
 }
 
-/// What a client with this configuration offers.
+/// Returns the offer of a client with this configuration.
 fn offer_of(config: &std::sync::Arc<Config>) -> String {
     let request = client::Request::new("ws://host/".parse().unwrap());
     let mut handshake = client::Handshake::new(
@@ -215,7 +215,7 @@ fn a_client_takes_only_answers_to_what_it_offered() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
-    // Any two configurations agree on something that both can do: what either sends, the other reads.
+    // Any two configurations agree on parameters that both ends support: each end can read the messages of the other.
     #[test]
     fn any_two_configurations_agree_and_understand_each_other(
         bits in prop::array::uniform4(9_u8..=15),

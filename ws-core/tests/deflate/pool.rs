@@ -5,7 +5,7 @@ use ws_core::{Chunk, Connection, frame::Opcode};
 
 use super::{compressing, drain, masked, receive, server_for_offer};
 
-/// Servers for as many clients as the pool has places, and more.
+/// Creates servers for more clients than the pool has places.
 fn servers(offer: &str, config: &std::sync::Arc<ws_core::Config>) -> Vec<Connection> {
     (0..20).map(|_| server_for_offer(offer, config).0).collect()
 }
@@ -14,7 +14,7 @@ fn servers(offer: &str, config: &std::sync::Arc<ws_core::Config>) -> Vec<Connect
 fn compressors_of_the_first_window_sizes_do_not_fill_the_pool() {
     let config = compressing(|_, _| {});
     let mut first = servers("permessage-deflate; server_max_window_bits=9", &config);
-    // All at a time, so that each needs one of its own.
+    // All at the same time, so that each needs a codec of its own.
     for chunk in [Chunk::new("begun "), Chunk::last("and ended")] {
         for server in &mut first {
             server.send_chunk(chunk.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What goes in comes out, whatever the parameters, fragments and pieces; and the RFC's own examples.
+//! Messages arrive unchanged with all parameters, fragments and pieces. The examples of the RFC are included.
 
 use proptest::prelude::*;
 use ws_core::{Chunk, Delivery, Event, Message, PreparedMessage, frame::Opcode};
@@ -8,7 +8,7 @@ use super::{compressing, drain, masked, open, receive, server_for_offer};
 #[test]
 fn the_examples_of_the_rfc_mean_hello() {
     let hello = [Event::Message(Message::from("Hello"))];
-    // RFC 7692 7.2.3.1 to 7.2.3.5; each connection keeps its context, of which 7.2.3.2 makes use.
+    // RFC 7692 7.2.3.1 to 7.2.3.5. Each connection keeps its context, which 7.2.3.2 uses.
     for payloads in [
         &[&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..], &[0xf2, 0x00, 0x11, 0x00, 0x00]][..],
         &[&[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]],
@@ -111,7 +111,7 @@ fn dropping_an_idle_compressor_is_not_noticed_by_the_peer() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
-    // Chunks of any sizes, in any delivery and any pieces, are the message that was cut into them.
+    // Chunks of any sizes, in any delivery and any pieces, result in the original message.
     #[test]
     fn messages_survive_any_fragments_and_pieces(
         text in "([a-c]{1,40}|\\PC{1,20}){0,60}",

@@ -18,7 +18,7 @@ use crate::{
 fn start(broadcast: bool, send_buffer: Option<usize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     if let Some(size) = send_buffer {
-        // Connections inherit it.
+        // Connections inherit this option.
         sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
     }
     let address = listener.local_addr().unwrap();

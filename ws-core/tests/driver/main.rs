@@ -1,5 +1,5 @@
-//! Two programs over real sockets, against peers of every kind: the driver on the front page of the crate, here, and the
-//! event loop, in `loops`.
+//! Two programs over real sockets, against peers of all kinds. The driver in the crate documentation is tested here,
+//! and the event loop in `loops`.
 
 #[path = "../../examples/driver.rs"]
 #[allow(dead_code, reason = "its `main` is for the command line")]
@@ -23,7 +23,7 @@ use ws_core::{
 
 use self::peer::{Server, answers, masked, read_to_end, request};
 
-/// Longer than any test should take: only a driver that hangs takes so long.
+/// Longer than any test takes. Only a driver that hangs reaches this limit.
 const LONG: Duration = Duration::from_secs(30);
 
 fn millis(millis: u64) -> Duration {
@@ -77,7 +77,7 @@ fn messages_and_a_close_in_one_write_are_all_answered_through_small_buffers() {
     let mut messages: Vec<_> = (0..50).map(|number: u8| Frame::binary(vec![number; 1000])).collect();
     messages.push(Frame::close(1000, ""));
     client.write_all(&masked(&messages)).unwrap();
-    // It reads as soon as the first answer waits, and not before.
+    // It starts to read when the first answer waits, and not before.
     peer::wait_until_readable(&client);
     assert!(answers(&read_to_end(&mut client)) == messages);
     drop(client);
@@ -103,7 +103,7 @@ fn a_silent_peer_is_declared_dead_within_interval_plus_timeout() {
     let client = server.connect(None);
     assert_eq!(cause(server.closure()), Some(Cause::Timeout(Timeout::Keepalive)));
     let took = began.elapsed();
-    // A busy machine may be late. It is never early.
+    // A busy machine may be late, but it is never early.
     assert!(took >= millis(250) && took < millis(1000), "{took:?}");
     drop(client);
 }
@@ -160,7 +160,7 @@ fn a_closing_peer_that_never_reads_is_dropped_after_the_close_timeout() {
     );
     let mut client = server.connect(Some(8 << 10));
     let began = Instant::now();
-    // The answer is larger than the buffers of both sockets, and not so large that receiving pauses before the Close.
+    // The answer is larger than the buffers of both sockets, but not so large that receiving pauses before the Close.
     client.write_all(&masked([&Frame::binary(vec![7; 60_000]), &Frame::close(1000, "")])).unwrap();
     assert_eq!(server.closure().map(|closure| closure.code), Some(CloseCode::NORMAL_CLOSURE));
     assert!(began.elapsed() >= millis(200), "the close timeout is waited for");
@@ -173,7 +173,7 @@ fn a_hostile_peer_reads_the_close_and_is_never_reset() {
     for round in 0..50 {
         let server = Server::start(|_| {}, None);
         let mut client = server.connect(None);
-        // A reserved opcode, and junk behind it.
+        // A reserved opcode, followed by garbage.
         let stream = [masked([&Frame::new(11, "")]), vec![0xFF; 300_000]].concat();
         client.write_all(&stream).unwrap_or_else(|error| panic!("round {round}: {error}"));
         let received = answers(&read_to_end(&mut client));

@@ -1,4 +1,4 @@
-//! A server that runs the program, and the socket of a client that a test plays by hand.
+//! A server that runs the program, and the socket of a client that a test controls by hand.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,14 +19,14 @@ use ws_core::{
 
 use crate::{LONG, driver};
 
-/// The program, serving one client.
+/// The program, which serves one client.
 pub(crate) struct Server {
     address: SocketAddr,
     thread: JoinHandle<io::Result<Option<Closure>>>,
 }
 
 impl Server {
-    /// Starts it with a changed configuration, and perhaps a send buffer of so many bytes.
+    /// Starts the program with a changed configuration, and optionally with a send buffer of this size in bytes.
     pub(crate) fn start(change: impl FnOnce(&mut Config), send_buffer: Option<usize>) -> Self {
         let mut config = Config::default();
         change(&mut config);
@@ -43,7 +43,7 @@ impl Server {
     fn serve(limits: HandshakeConfig, config: Config, send_buffer: Option<usize>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         if let Some(size) = send_buffer {
-            // Connections inherit it.
+            // Connections inherit this option.
             sockopt::set_socket_send_buffer_size(&listener, size).unwrap();
         }
         let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ impl Server {
         Self { address, thread }
     }
 
-    /// Connects without an opening handshake, perhaps with a receive buffer of so many bytes.
+    /// Connects without an opening handshake, optionally with a receive buffer of this size in bytes.
     pub(crate) fn connect_raw(&self, receive_buffer: Option<usize>) -> TcpStream {
         connect_raw(self.address, receive_buffer)
     }
@@ -64,7 +64,7 @@ impl Server {
         open(self.address, receive_buffer)
     }
 
-    /// Waits until the thread of the connection has returned, and returns how the connection ended.
+    /// Waits until the thread of the connection has returned, and returns the record of the connection's end.
     pub(crate) fn closure(self) -> Option<Closure> {
         self.thread.join().unwrap().unwrap()
     }
@@ -73,7 +73,7 @@ impl Server {
 fn connect_raw(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
     let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     if let Some(size) = receive_buffer {
-        // The window of the connection is chosen when it is made.
+        // The window of the connection is chosen when the connection is established.
         sockopt::set_socket_recv_buffer_size(&client, size).unwrap();
     }
     connect(&client, &address).unwrap();
@@ -96,17 +96,17 @@ pub(crate) fn open(address: SocketAddr, receive_buffer: Option<usize>) -> TcpStr
     client
 }
 
-/// A request that opens a WebSocket.
+/// Returns a request that opens a WebSocket.
 pub(crate) fn request() -> String {
     String::from_utf8(Head::request().bytes()).unwrap()
 }
 
-/// Frames as a client sends them.
+/// Returns frames as a client sends them.
 pub(crate) fn masked<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Vec<u8> {
     wire::stream(Role::Server, frames)
 }
 
-/// Frames that a server sent, without its keepalive pings.
+/// Returns the frames that a server sent, without its keepalive pings.
 pub(crate) fn answers(bytes: &[u8]) -> Vec<Frame> {
     wire::frames(bytes).into_iter().filter(|frame| frame.opcode != wire::PING).collect()
 }
@@ -118,7 +118,7 @@ pub(crate) fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// Reads the next frame. What comes behind it stays in `received`.
+/// Reads the next frame. The bytes behind it stay in `received`.
 pub(crate) fn next_frame(client: &mut TcpStream, received: &mut Vec<u8>) -> Frame {
     let mut piece = [0; 1000];
     loop {
@@ -132,7 +132,7 @@ pub(crate) fn next_frame(client: &mut TcpStream, received: &mut Vec<u8>) -> Fram
     }
 }
 
-/// Waits until the server has written something.
+/// Waits until the server has written bytes.
 pub(crate) fn wait_until_readable(client: &TcpStream) {
     let mut sockets = [PollFd::new(client, PollFlags::IN)];
     assert_eq!(poll(&mut sockets, None).unwrap(), 1);

@@ -1,7 +1,7 @@
-//! Work that grows with the input and no faster, whatever the pieces in which the input comes: the number of
-//! bytes that are allocated, which are those that are copied when something grows, is counted at a size and
-//! at four and sixteen times that size. What allocates nothing has nothing to grow. Counted for each thread
-//! alone. `tests/linear_work.sh` counts instructions in the same way.
+//! The work grows linearly with the input, regardless of the pieces in which the input arrives. The tests count the
+//! allocated bytes, which are the bytes that are copied when a buffer grows, at a size and at four and sixteen times
+//! that size. Code that allocates nothing has no buffer that could grow. The counters are separate for each thread.
+//! `tests/linear_work.sh` counts instructions in the same way.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use ws_core::{
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-/// In pieces of these sizes; the last is all at once.
+/// Sizes of the pieces. The last one is the whole input.
 const PIECES: [usize; 5] = [1, 2, 7, 1000, usize::MAX];
 
-/// What is counted.
+/// The counters.
 #[derive(Clone, Copy, Debug)]
 struct Work {
-    /// How many bytes were allocated in all.
+    /// Total number of allocated bytes.
     bytes: u64,
-    /// How often.
+    /// Number of allocations.
     allocations: u64,
-    /// The most bytes that were allocated at once.
+    /// Maximum number of bytes that were allocated at the same time.
     most: u64,
 }
 
-/// Counts what happens while something takes this input piece by piece.
+/// Counts while `take` takes this input piece by piece.
 fn work(mut input: Vec<u8>, piece: usize, mut take: impl FnMut(&mut &mut [u8])) -> Work {
     let len = input.len();
     let info = measure(|| {
@@ -40,12 +40,12 @@ fn work(mut input: Vec<u8>, piece: usize, mut take: impl FnMut(&mut &mut [u8])) 
     Work { bytes: info.bytes_total, allocations: info.count_total, most: info.bytes_max }
 }
 
-/// Asserts that what is done for inputs of one, four and sixteen times a size grows as they do. What grows by
-/// doubling costs between two and five bytes for each byte, by how far the last doubling is behind: hence the
-/// factor. Work that grew with the square of the input would be sixteen times beyond it in the end.
+/// Asserts that the work for inputs of one, four and sixteen times a size is proportional to them. A buffer that
+/// grows by doubling costs between two and five bytes for each byte, depending on the position of the last doubling.
+/// This is the reason for the factor. Quadratic work would exceed it sixteenfold in the end.
 fn assert_linear(what: &str, size: usize, work: impl Fn(usize) -> Work) {
     const PHASE: f64 = 2.5;
-    // Blocks that have nothing to do with the size.
+    // Blocks whose size does not depend on the input.
     const FREE: u64 = 512;
     let once = work(size);
     for times in [4, 16] {
@@ -80,7 +80,7 @@ fn connection(role: Role, delivery: Delivery) -> Connection {
     }
 }
 
-/// A frame to an endpoint of this role.
+/// Returns a frame to an endpoint of this role.
 fn frame(receiver: Role, opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
     let masking_key = (receiver == Role::Server).then_some(KEY);
     let header = Header { fin, masking_key, ..Header::new(opcode, payload.len() as u64) };
@@ -93,7 +93,7 @@ fn frame(receiver: Role, opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A message in fragments of this size.
+/// Returns a message in fragments of this size.
 fn fragments(receiver: Role, opcode: Opcode, payload: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let count = payload.len().div_ceil(size);
@@ -104,14 +104,14 @@ fn fragments(receiver: Role, opcode: Opcode, payload: &[u8], size: usize) -> Vec
     bytes
 }
 
-/// As many bytes of text in characters of one, two, three and four bytes.
+/// Returns text of this size in bytes, with characters of one, two, three and four bytes.
 fn text(len: usize) -> Vec<u8> {
     let mut text = "aü€😀".repeat(len / 10).into_bytes();
     text.resize(len, b'x');
     text
 }
 
-/// Lets a connection receive this, and counts.
+/// Passes this input to a connection, and counts.
 fn receive(role: Role, delivery: Delivery, input: Vec<u8>, piece: usize) -> Work {
     let mut connection = connection(role, delivery);
     work(input, piece, |input| while connection.receive(input).expect("no broken rule").is_some() {})
@@ -193,7 +193,7 @@ fn small_messages_and_pings_cost_the_same_for_each_however_many_come() {
                     let work = work(one.repeat(size), piece, |input| {
                         while connection.receive(input).expect("no broken rule").is_some() {}
                     });
-                    // One that is cut has to be put together, and is given away.
+                    // A message that is cut has to be assembled, and its memory belongs to the application.
                     assert!(work.allocations <= 4 * size as u64 + 16, "{opcode:?}: {work:?}");
                     assert!(work.most <= 16 << 10, "{opcode:?}: {work:?}");
                     work
@@ -205,7 +205,7 @@ fn small_messages_and_pings_cost_the_same_for_each_however_many_come() {
     }
 }
 
-/// A head of this size, in one field or in many.
+/// Returns a head of this size, with one field or with many.
 fn head(first_line: &str, field: &str, size: usize) -> Vec<u8> {
     let mut head = format!("{first_line}\r\nHost: x\r\n").into_bytes();
     while head.len() < size {
@@ -249,7 +249,7 @@ fn the_end_of_a_head_costs_as_much_as_the_head() {
     }
 }
 
-/// What `tests/linear_work.sh` counts the instructions of.
+/// The scenario whose instructions `tests/linear_work.sh` counts.
 #[test]
 #[ignore = "tests/linear_work.sh runs it below valgrind"]
 fn one_scenario_of_one_size() {

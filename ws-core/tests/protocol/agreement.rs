@@ -1,5 +1,4 @@
-//! Any client and any server: both open the same connection, or both fail; and nothing that either receives
-//! makes a handshake panic.
+//! Any client and any server either open the same connection or both fail. No received input makes a handshake panic.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::support::{
     pieces, strategies, written,
 };
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Clone, Debug)]
 struct Client {
     url: String,
@@ -23,7 +22,7 @@ struct Client {
     seed: [u8; 32],
 }
 
-/// What a server allows.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 struct Server {
     supported: Vec<String>,
@@ -74,7 +73,7 @@ fn server() -> impl Strategy<Value = Server> {
     )
 }
 
-/// Starts the client's handshake, if what it wants can be asked at all.
+/// Starts the client's handshake, if its request can be sent.
 fn begin(client: &Client) -> Result<client::Handshake, HandshakeError> {
     let request = client::Request::new(client.url.parse().unwrap());
     let request = client.subprotocols.iter().fold(request, |request, name| request.subprotocol(name));
@@ -88,7 +87,7 @@ fn begin(client: &Client) -> Result<client::Handshake, HandshakeError> {
     )
 }
 
-/// The server's answer, and its connection if it accepts.
+/// Returns the server's answer, and its connection if it accepts.
 fn answer(server: &Server, request: &[u8], sizes: &[usize]) -> (Result<Connection, HandshakeError>, Vec<u8>) {
     let mut limits = HandshakeConfig::default();
     limits.max_head_size = server.max_head_size;
@@ -115,7 +114,7 @@ fn answer(server: &Server, request: &[u8], sizes: &[usize]) -> (Result<Connectio
     }
 }
 
-/// Gives a client these bytes in pieces, and then the end of the stream.
+/// Passes these bytes to a client in pieces, and then the end of the stream.
 fn conclude(
     handshake: &mut client::Handshake,
     bytes: &[u8],
@@ -133,7 +132,7 @@ fn conclude(
 proptest! {
     #![proptest_config(cases(600))]
 
-    // Invariant: both ends open the same connection, with the same subprotocol, or both fail for one reason.
+    // Invariant: both ends open the same connection, with the same subprotocol, or both fail for the same reason.
     #[test]
     fn any_client_and_any_server_agree_or_both_fail(
         client in client(),
@@ -141,7 +140,7 @@ proptest! {
         sizes in [strategies::cuts(), strategies::cuts()],
     ) {
         let Ok(mut handshake) = begin(&client) else {
-            // What cannot be sent is never sent.
+            // A request that cannot be sent is never sent.
             return Ok(());
         };
         let request = drained(&mut handshake.transmit());
@@ -165,7 +164,7 @@ proptest! {
     }
 }
 
-/// Bytes that are nearly a head: its lines doubled, dropped and swapped, its bytes changed.
+/// Creates bytes that are nearly a head: lines are doubled, dropped and swapped, and bytes are changed.
 fn nearly(head: fn() -> Head) -> impl Strategy<Value = Vec<u8>> {
     let odd = prop::sample::select(vec![
         "\r\n",
@@ -209,7 +208,7 @@ fn refusing() -> Head {
     Head::new(["HTTP/1.1 403 Forbidden", "Content-Length: 10", "X-Why: because", "Content-Type: text/plain"])
 }
 
-/// What a server makes of any bytes, told as text.
+/// Returns the result of a server for any bytes, as text.
 fn server_verdict(bytes: &[u8], sizes: &[usize]) -> String {
     let config = Arc::new(Config::default());
     match ask(&HandshakeConfig::default(), bytes, sizes) {
@@ -226,7 +225,7 @@ fn server_verdict(bytes: &[u8], sizes: &[usize]) -> String {
     }
 }
 
-/// What a client makes of any bytes, told as text.
+/// Returns the result of a client for any bytes, as text.
 fn client_verdict(bytes: &[u8], sizes: &[usize]) -> String {
     match conclude(&mut start(&client_request()), bytes, sizes) {
         Ok(connection) => format!("{:?}", connection.subprotocol()),
@@ -237,7 +236,7 @@ fn client_verdict(bytes: &[u8], sizes: &[usize]) -> String {
 proptest! {
     #![proptest_config(cases(1500))]
 
-    // Invariant: a server does not panic, and says the same however the bytes are cut.
+    // Invariant: a server does not panic, and its result does not depend on how the bytes are split.
     #[test]
     fn whatever_a_server_receives_it_says_the_same_however_it_is_cut(
         bytes in prop_oneof![5 => nearly(Head::request), 1 => vec(any::<u8>(), 0..100)],
@@ -248,7 +247,7 @@ proptest! {
         prop_assert_eq!(server_verdict(&bytes, &[1]), whole);
     }
 
-    // Invariant: a client does not panic, and says the same however the bytes are cut.
+    // Invariant: a client does not panic, and its result does not depend on how the bytes are split.
     #[test]
     fn whatever_a_client_receives_it_says_the_same_however_it_is_cut(
         bytes in prop_oneof![

@@ -1,4 +1,4 @@
-//! Any order of calls is legal: nothing panics, and what is promised of a connection holds after each call.
+//! Any order of calls is legal: no call panics, and the invariants of a connection hold after each call.
 
 use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
@@ -13,12 +13,12 @@ use crate::support::{
     wire::{self, PONG},
 };
 
-/// A call, or a few that belong together.
+/// One call, or several calls that belong together.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Receive(Vec<u8>, Vec<usize>),
     Eof,
-    /// So many milliseconds pass; or, before the epoch of the last call, none.
+    /// Reports that this number of milliseconds has passed.
     Tell(u64),
     Send(Message<'static>),
     SendPrepared(usize),
@@ -27,20 +27,20 @@ pub(crate) enum Call {
     Pong(usize),
     Close(u16, usize),
     Fail(u16, usize),
-    /// Answers: never refused for lack of room.
+    /// Answers. An answer is never refused for lack of room.
     Reply(Message<'static>),
     Write(usize),
-    /// Takes the output. It is in flight until it was written.
+    /// Takes the output. It is in flight until it is written.
     Take,
-    /// Writes so many of the bytes that were taken.
+    /// Writes this number of the bytes that were taken.
     WriteTaken(usize),
-    /// The transport accepts no more.
+    /// The transport accepts no more bytes.
     Discard,
-    /// A transport that buffers has accepted bytes.
+    /// A buffering transport has accepted bytes.
     Progress,
     /// Gives up the message that is being sent in chunks.
     Abort,
-    /// The deadlines of output alone.
+    /// Reports the time for the deadlines of output only.
     TellOutput(u64),
     Release,
 }
@@ -97,7 +97,7 @@ fn any_config() -> impl Strategy<Value = Config> {
         })
 }
 
-/// What was true before a call.
+/// The state before a call.
 struct Before {
     state: State,
     closure: Option<Closure>,
@@ -106,7 +106,7 @@ struct Before {
     output: usize,
 }
 
-/// A connection, and what is remembered of it from outside.
+/// A connection, and the record of its behaviour.
 struct Watched {
     connection: Connection,
     now: Duration,
@@ -114,7 +114,7 @@ struct Watched {
     /// Output that was taken and not written.
     driver: Transmit,
     output: Vec<u8>,
-    /// Whether the connection has dropped output that was not written.
+    /// `true` if the connection has dropped output that was not written.
     is_cut: bool,
 }
 
@@ -138,7 +138,7 @@ impl Watched {
             Call::Receive(bytes, sizes) => {
                 let received = receive_pieces(connection, bytes, sizes);
                 if let Some(error) = self.error {
-                    // The error stays: every further call returns it.
+                    // The error is permanent: every further call returns it.
                     assert_eq!(received.events, []);
                     assert!(bytes.is_empty() || received.error == self.error);
                     assert_eq!(connection.receive(&mut &mut [][..]), Err(error));
@@ -148,7 +148,7 @@ impl Watched {
             Call::Eof => connection.receive_eof(),
             Call::Tell(pause) => {
                 self.now += Duration::from_millis(*pause);
-                // Told again, the same time has nothing more to say: a driver does not spin.
+                // Reporting the same time again has no effect, so a driver does not spin.
                 for ahead in [false, true] {
                     connection.handle_timeout(self.now.into());
                     let due =
@@ -167,7 +167,7 @@ impl Watched {
             Call::Close(code, len) => connection.close(CloseCode::new(*code), &reason[..*len])?,
             Call::Fail(code, len) => connection.fail(CloseCode::new(*code), &reason[..*len])?,
             Call::Write(most) => {
-                // What was taken goes first.
+                // The bytes that were taken are written first.
                 if self.driver.has_remaining() {
                     return Ok(());
                 }
@@ -205,7 +205,7 @@ impl Watched {
         }
     }
 
-    /// What holds after every call.
+    /// Checks the invariants that hold after every call.
     fn check(&self, call: &Call, before: &Before, refused: bool) {
         let connection = &self.connection;
         let closure = connection.closure();
@@ -227,7 +227,7 @@ impl Watched {
         assert_eq!(account, connection.buffered() as u64, "{call:?}");
     }
 
-    /// What holds of all that was ever written: legal frames, one Close at most, and behind it nothing but pongs (RFC 6455
+    /// Checks the invariants of the whole output: valid frames, at most one Close, and only pongs after it (RFC 6455
     /// 5.5.2).
     fn check_output(mut self) {
         self.output.extend(self.driver.copy_to_bytes(self.driver.remaining()));
@@ -257,9 +257,9 @@ impl Watched {
 proptest! {
     #![proptest_config(cases(250))]
 
-    // Invariant: whatever is called in whatever order, nothing panics, errors stay, ends are final, refused
-    // calls change nothing, deadlines lie ahead, and the output is legal with at most one Close, and at
-    // most pongs behind it.
+    // Invariant: with any calls in any order, no call panics, errors are permanent, ends are final, refused calls
+    // change nothing, deadlines lie in the future, and the output is valid with at most one Close and only pongs
+    // after it.
     #[test]
     fn whatever_is_called_in_any_order_the_promises_hold(
         (role, calls) in strategies::role().prop_flat_map(|role| (Just(role), vec(any_call(role), 1..40))),
@@ -271,7 +271,7 @@ proptest! {
             let refused = watched.apply(call).is_err();
             watched.check(call, &before, refused);
             if watched.output.len() + watched.connection.buffered() < before.output + before.buffered {
-                // The connection has given its output up.
+                // The connection has given up its output.
                 watched.driver.advance(usize::MAX);
                 watched.is_cut = true;
             }
@@ -279,8 +279,8 @@ proptest! {
         watched.check_output();
     }
 
-    // Invariant: once a connection is closing, its deadlines end it, whatever else is called: one for each phase, and
-    // one second more for each 256 bytes that wait.
+    // Invariant: once a connection is closing, its deadlines end it, regardless of other calls: one deadline for each
+    // phase, and one second more for each 256 bytes that wait.
     #[test]
     fn whatever_is_called_a_closing_connection_is_finished_in_bounded_time(
         (role, calls, more) in strategies::role().prop_flat_map(|role| {
@@ -295,19 +295,19 @@ proptest! {
             let _ = watched.apply(call);
         }
         if watched.connection.state() == State::Open {
-            // The end of the stream waits behind input that is kept, and that waits for replies to be written.
+            // The end of the stream waits behind kept input, which waits for replies to be written.
             watched.connection.discard_output();
         }
         prop_assert_ne!(watched.connection.state(), State::Open);
         watched.connection.handle_timeout(watched.now.into());
         let waiting = watched.connection.buffered();
         for call in &more {
-            // Time passes only as the connection asks.
+            // Time passes only when the connection requests it.
             if !matches!(call, Call::Tell(_) | Call::TellOutput(_)) {
                 let _ = watched.apply(call);
             }
         }
-        // Pongs may have joined the bytes that wait.
+        // Pongs may have been added to the waiting bytes.
         let waiting = watched.connection.buffered().max(waiting);
         let ends = watched.now + 3 * close_timeout + Duration::from_secs(waiting.div_ceil(256) as u64 + 1);
         while let Some(due) = watched.connection.poll_timeout() {

@@ -8,7 +8,7 @@ use crate::support::{
     written,
 };
 
-/// A connection whose write buffer is full, perhaps after the first chunk of a message.
+/// Returns a connection whose write buffer is full, optionally after the first chunk of a message.
 fn full(role: Role, begun: bool) -> Connection {
     let mut connection = open_with(role, |config| config.write_buffer_size = 100);
     if begun {
@@ -127,7 +127,7 @@ fn a_message_of_more_chunks_than_the_fragment_limit_arrives_in_chunks() {
     });
     let (mut len, mut last) = (0, false);
     for number in 0..3200_u32 {
-        // 200 MB in chunks of 64 KiB would take as many. The size does not matter here.
+        // 200 MB in chunks of 64 KiB would have as many chunks. The size does not matter here.
         let payload = vec![7_u8; 64];
         sender.send_chunk(Chunk { payload: payload.into(), last: number == 3199 }).unwrap();
         let received = crate::support::receive(&mut receiver, &written(&mut sender));

@@ -1,14 +1,14 @@
-//! What a client makes of a server that says no: status, headers, and a little of the body (RFC 9112
-//! sections 6 and 7).
+//! A client whose request is refused by the server: status, headers, and a part of the body (RFC 9112 sections 6 and
+//! 7).
 
 use ws_core::{HandshakeError, Response};
 
 use crate::support::http::{Head, answered, client_request, opening};
 
-/// Cuts of the input under which everything has to be the same.
+/// Splits of the input that must all have the same result.
 const CUTS: [&[usize]; 4] = [&[usize::MAX], &[1], &[2, 3], &[1000]];
 
-/// The refusal that these bytes, and then the end of the stream, amount to.
+/// Returns the refusal that these bytes represent when the end of the stream follows.
 fn refusal(bytes: &[u8]) -> Response {
     let results = CUTS.map(|sizes| match answered(&client_request(), bytes, sizes) {
         Err(HandshakeError::Refused(response)) => *response,
@@ -25,7 +25,7 @@ fn refusal_with(status: &str, headers: &[&str], body: &[u8]) -> Response {
     refusal(&[&head.bytes(), body].concat())
 }
 
-/// After how many bytes a client knows the refusal without waiting for the end of the stream.
+/// Returns the number of bytes after which a client returns the refusal without waiting for the end of the stream.
 fn bytes_needed(bytes: &[u8]) -> Option<usize> {
     let mut handshake = crate::support::http::start(&client_request());
     bytes.iter().position(|byte| handshake.receive(&mut &mut [*byte][..]).is_err()).map(|at| at + 1)
@@ -73,7 +73,7 @@ fn a_body_in_chunks_is_put_together() {
         (b"5\r\nHello\r\n7\r\n, world\r\n0\r\n\r\n", b"Hello, world"),
         (b"A;ext=1\r\n0123456789\r\n00\r\n\r\n", b"0123456789"),
         (b"a\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", b"0123456789"),
-        // What is there when the stream ends early.
+        // The part of the body that has arrived when the stream ends early.
         (b"5\r\nHel", b"Hel"),
         (b"5\r\nHello", b"Hello"),
         (b"5\r\nHello\r\n", b"Hello"),
@@ -90,7 +90,7 @@ fn a_body_in_chunks_is_put_together() {
 
 #[test]
 fn a_chunk_that_looks_like_the_end_is_not_the_end() {
-    // Cut right behind what looks like the last chunk, the body must not be taken for complete.
+    // If the input is split directly after bytes that look like the last chunk, the body must not count as complete.
     for (body, expected) in [
         (&b"a\r\n12340\r\n\r\nx\r\n5\r\nHello\r\n0\r\n\r\n"[..], &b"12340\r\n\r\nxHello"[..]),
         (b"10\r\n\r\n0123456789abcd\r\n0\r\n\r\n", b"\r\n0123456789abcd"),
@@ -144,7 +144,7 @@ fn any_status_but_101_refuses() {
 
 #[test]
 fn a_refusal_keeps_its_status_in_every_version_of_http_1() {
-    // RFC 9110 2.5. Load balancers answer in HTTP/1.0 while no server is there.
+    // RFC 9110 2.5. Load balancers answer in HTTP/1.0 while no server is available.
     for version in ["HTTP/1.0", "HTTP/1.1", "HTTP/1.2", "HTTP/1.9"] {
         for status in [302, 401, 503] {
             let head = Head::new([format!("{version} {status} Some Phrase"), "X-Why: because".to_owned()]);
@@ -184,9 +184,70 @@ fn a_refusal_is_told_in_one_line_without_control_characters() {
         let response = refusal_with("503 Evil\tphrase", &headers, body);
         assert_eq!(response.to_string(), said);
         let error = HandshakeError::Refused(Box::new(response));
-        assert_eq!(error.to_string(), format!("the server refused the WebSocket and answered {said}"));
+        let sentence = format!("the server refused the WebSocket and answered {said}: try again later");
+        assert_eq!(error.to_string(), sentence);
         assert!(!error.to_string().contains(char::is_control));
     }
     let long = refusal_with("500 x", &[], "ü".repeat(1000).as_bytes());
     assert!(long.to_string().chars().count() < 200);
+}
+
+#[test]
+fn a_redirect_names_its_location_without_the_query() {
+    let long = format!("Location: https://example.com/{}", "x".repeat(5000));
+    for (header, shown) in [
+        ("Location: https://example.com/login", "with the location \"https://example.com/login\": connect"),
+        ("Location: /chat?token=hush#top", "with the location \"/chat\"..: connect"),
+        (&long, "xxx\"..: connect"),
+        ("X-Other: 1", "answered 302 Found"),
+    ] {
+        let error = HandshakeError::Refused(Box::new(refusal_with("302 Found", &[header], b"")));
+        let text = error.to_string();
+        assert!(text.contains(shown) && text.len() < 500, "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn a_client_may_try_again_after_timeouts_early_ends_and_failures_of_the_server() {
+    for status in 200..600 {
+        let response = refusal_with(&format!("{status} x"), &["Content-Length: 0"], b"");
+        let error = HandshakeError::Refused(Box::new(response));
+        assert_eq!(error.is_transient(), matches!(status, 500 | 502 | 503 | 504), "{error}");
+    }
+    let lasting = [
+        HandshakeError::MalformedHead(""),
+        HandshakeError::TlsRecord,
+        HandshakeError::NotHttp { beginning: "SSH-2.0".into() },
+        HandshakeError::FirstLineTooLong { limit: 1 },
+        HandshakeError::HeadTooLarge { limit: 1 },
+        HandshakeError::TooManyHeaders { limit: 1 },
+        HandshakeError::MissingHeader("Host"),
+        HandshakeError::DuplicateHeader("Host"),
+        HandshakeError::InvalidHeader("Host"),
+        HandshakeError::MethodNotAllowed,
+        HandshakeError::NotAnUpgrade,
+        HandshakeError::UpgradeInHttp10,
+        HandshakeError::UnsupportedVersion,
+        HandshakeError::UnexpectedBody,
+        HandshakeError::OriginRefused { origin: "http://a".into(), asked: "b".into() },
+        HandshakeError::UnofferedSubprotocol,
+        HandshakeError::UnofferedExtension,
+        HandshakeError::ExtensionParameter {
+            value: "v".into(),
+            parameter: "p".into(),
+            problem: "is unknown",
+        },
+        HandshakeError::TooManyInterimResponses,
+        HandshakeError::UnsendableHeader,
+        HandshakeError::UnsendableSubprotocol,
+        HandshakeError::SubprotocolNotOffered,
+    ];
+    for (errors, expected) in
+        [(&lasting[..], false), (&[HandshakeError::Timeout, HandshakeError::Eof][..], true)]
+    {
+        for error in errors {
+            assert_eq!(error.is_transient(), expected, "{error:?}");
+        }
+    }
 }

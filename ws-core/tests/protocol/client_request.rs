@@ -1,4 +1,4 @@
-//! What a client asks: its request byte for byte, and what an application may add (RFC 6455 section 4.1).
+//! The request of a client, byte for byte, and the additions of an application (RFC 6455 section 4.1).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Just enough base64 to look into a nonce; written for this purpose and nothing else.
+/// A minimal base64 decoder to inspect a nonce, for this purpose only.
 mod base64_decode {
     pub(super) fn decode(text: &str) -> Vec<u8> {
         const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -38,7 +38,7 @@ fn with_seed(seed: [u8; 32]) -> String {
     String::from_utf8(drained(&mut handshake.transmit())).unwrap()
 }
 
-/// What is wrong with a request.
+/// Returns the error of a request.
 fn error_of(request: &client::Request) -> HandshakeError {
     let config = Arc::new(Config::default());
     client::Handshake::new(request, &HandshakeConfig::default(), config, SEED, Timestamp::ZERO)
@@ -87,7 +87,7 @@ fn the_target_begins_with_a_slash_and_is_escaped() {
     ] {
         let request = encoded(&request_to(url));
         assert_eq!(request.split("\r\n").next(), Some(line), "{url}");
-        // Whatever it is, our own server understands it.
+        // Our own server understands every such request.
         let (received, _) = ask(&limits(|_| {}), request.as_bytes(), &[usize::MAX]).unwrap().unwrap();
         assert!(received.path().starts_with('/'));
     }
@@ -265,8 +265,8 @@ fn the_zone_of_an_address_is_not_sent() {
 
 #[test]
 fn a_backslash_before_the_path_is_refused() {
-    // RFC 3986 has no backslash in an authority. WHATWG's parser ends the host at it, so that the two would
-    // connect to different hosts: what a check of one let pass, the other must not reach.
+    // RFC 3986 has no backslash in an authority. WHATWG's parser ends the host at it, so the two parsers would
+    // connect to different hosts. An attacker could bypass a check by one parser and reach the host of the other.
     for url in ["ws://host\\@evil/", "ws://host\\evil/", "ws://user\\:pw@evil/", "ws://host:80\\@evil/"] {
         assert!(url.parse::<Url>().is_err(), "{url}");
     }

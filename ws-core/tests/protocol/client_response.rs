@@ -1,4 +1,4 @@
-//! What a client accepts as an answer (RFC 6455 section 4.1), from servers that are strange or hostile.
+//! Responses that a client accepts (RFC 6455 section 4.1), from unusual or hostile servers.
 
 use std::sync::Arc;
 

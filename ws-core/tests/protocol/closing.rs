@@ -12,7 +12,7 @@ use crate::support::{
 
 const NORMAL: CloseCode = CloseCode::NORMAL_CLOSURE;
 
-/// What a Close may carry: RFC 6455 7.4.1, 7.4.2 and the registry that it opened.
+/// Returns `true` if a Close may carry this code: RFC 6455 7.4.1, 7.4.2 and the registry that it established.
 fn is_legal(code: u16) -> bool {
     let defined = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
     defined.contains(&code) || (3000..5000).contains(&code)
@@ -138,7 +138,7 @@ fn closes_that_cross_are_one_clean_end_and_neither_is_answered() {
         assert_eq!(hear(&mut connection, &[Frame::close(1001, "theirs")]), [closed(1001, "theirs")]);
         assert_eq!(sent(&mut connection), [Frame::close(1000, "mine")]);
         let closure = connection.closure().unwrap();
-        // RFC 6455 7.1.5: the code of the connection is the one received.
+        // RFC 6455 7.1.5: the code of the connection is the received one.
         assert_eq!((closure.code, &closure.reason[..]), (CloseCode::GOING_AWAY, "theirs"));
         assert_eq!((closure.clean, closure.initiator, closure.cause), (true, Side::Local, Cause::Close));
     }
@@ -203,11 +203,11 @@ fn a_ping_glued_before_a_close_is_answered_before_the_echo() {
     }
 }
 
-/// A connection whose latest ping has to wait, because pongs before it and other bytes wait unwritten.
+/// Returns a connection whose latest pong has to wait, because earlier pongs and other bytes are not written yet.
 fn with_a_pong_that_waits(role: Role) -> ws_core::Connection {
     let mut connection = open(role);
     hear(&mut connection, &[Frame::ping("first")]);
-    // The transmit buffer is looked at, as by a write that would block, and nothing is taken.
+    // The transmit buffer is inspected, as by a write that would block, and no bytes are taken.
     assert!(bytes::Buf::has_remaining(&connection.transmit()));
     connection.send(&[0; 5000]).unwrap();
     hear(&mut connection, &[Frame::ping("second")]);
@@ -226,7 +226,7 @@ fn a_pong_that_waited_goes_before_the_close() {
         for end in ends {
             let mut connection = with_a_pong_that_waits(role);
             end(&mut connection);
-            // Its ping came before the Close was queued.
+            // Its ping arrived before the Close was queued.
             let frames = sent(&mut connection);
             let places: Vec<_> = frames.iter().map(|frame| frame.opcode).collect();
             assert_eq!(

@@ -1,5 +1,5 @@
-//! Pings that cross this end's own Close. RFC 6455 5.5.2: a ping is answered "unless it already received a Close frame".
-//! 5.5.1 forbids only "any more data frames" after a Close, and a pong is none.
+//! Pings that cross this end's own Close. RFC 6455 5.5.2: a ping is answered "unless it already received a Close
+//! frame". 5.5.1 forbids only "any more data frames" after a Close, and a pong is a control frame.
 
 use bytes::Buf;
 use ws_core::{Cause, CloseCode, Connection, Event, Role, State, Timeout};
@@ -8,7 +8,7 @@ use crate::support::{
     ROLES, at, at_millis, closed, error_of, hear, open, ping, pong, sent, text, wire::Frame, written,
 };
 
-/// A connection that has written its Close.
+/// Returns a connection that has written its Close.
 fn with_close_written(role: Role) -> Connection {
     let mut connection = open(role);
     connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
@@ -71,7 +71,7 @@ fn a_pong_behind_our_close_is_written_before_the_connection_ends() {
 fn a_pong_that_waits_behind_others_is_written_before_the_connection_ends() {
     for role in ROLES {
         let mut connection = with_close_written(role);
-        // A flood of pings, of which the last has to wait.
+        // A flood of pings. The last one has to wait.
         for number in 0..200_u8 {
             hear(&mut connection, &[Frame::ping([number; 100])]);
         }

@@ -1,4 +1,4 @@
-//! Deadlines other than the keepalive's, under virtual time: stalled messages, closing, opening.
+//! All deadlines except that of keepalive, under virtual time: stalled messages, closing, opening.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::support::{
     written,
 };
 
-/// Messages may stall for 30 s; no pings.
+/// Returns a connection with a stall timeout of 30 s and without pings.
 fn open(role: Role) -> Connection {
     open_with(role, |config| config.keepalive = None)
 }
 
-/// Beginnings that more has to follow.
+/// Returns beginnings that have to be continued.
 fn beginnings(role: Role) -> Vec<(&'static str, Vec<u8>)> {
     let whole = Frame::text("Hello").encode_for(role);
     let ping = Frame::ping("Hello").encode_for(role);
@@ -86,7 +86,7 @@ fn without_a_stall_timeout_a_message_may_pause_for_ever() {
     }
 }
 
-/// A connection that does not read, because replies wait to be written, and that was told a beginning.
+/// Returns a connection that has received a beginning and does not read, because replies wait to be written.
 fn backpressured(role: Role, beginning: &[u8]) -> Connection {
     let mut connection = open_with(role, |config| {
         config.keepalive = None;
@@ -115,7 +115,7 @@ fn a_message_does_not_stall_while_this_end_does_not_read() {
 fn after_this_end_did_not_read_the_peer_has_the_whole_stall_timeout_again() {
     for role in ROLES {
         let mut connection = backpressured(role, &Frame::text("begun").unfinished().encode_for(role));
-        // The socket takes bytes again: the driver wakes, tells the time, and writes.
+        // The socket accepts bytes again: the driver wakes, reports the time, and writes.
         connection.handle_timeout(at(1000));
         written(&mut connection);
         assert!(connection.wants_read());
@@ -132,11 +132,11 @@ fn a_peer_that_does_not_answer_a_close_is_waited_for_as_long_as_configured() {
         let mut connection = open(role);
         connection.handle_timeout(at(100));
         connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-        // The connection wants to know the time from which it counts.
+        // The connection needs the time from which the deadline counts.
         assert!(connection.poll_timeout().is_some_and(|due| due <= at(105)));
         connection.handle_timeout(at(100));
         written(&mut connection);
-        // The wait for the peer's Close begins when this end's was written.
+        // The wait for the peer's Close begins when this end's Close is written.
         assert_eq!(connection.poll_timeout(), Some(at(100)));
         connection.handle_timeout(at(100));
         assert_eq!(connection.poll_timeout(), Some(at(105)));

@@ -1,4 +1,4 @@
-//! `Debug` output is for logs: no secrets, no megabytes, and no payload as a list of numbers.
+//! `Debug` output is suitable for logs: no secrets, no megabytes, and no payload as a list of numbers.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -9,9 +9,9 @@ use ws_core::{
 
 use crate::support::{SEED, http::Head, open, receive, wire::Frame};
 
-/// What must show nowhere.
+/// A secret that must not appear anywhere.
 const SECRET: &str = "hush4711";
-/// Headers that carry it.
+/// Headers that contain the secret.
 const SECRETS: [(&str, &str); 7] = [
     ("Authorization", "Bearer hush4711"),
     ("Proxy-Authorization", "Basic hush4711"),
@@ -22,7 +22,7 @@ const SECRETS: [(&str, &str); 7] = [
     ("X-Client-Secret", "hush4711"),
 ];
 
-/// As [`assert_fit_for_a_log`], in a few hundred characters: a line among many.
+/// Works as [`assert_fit_for_a_log`], with a limit of a few hundred characters, for one line among many.
 fn assert_short(what: &str, value: &dyn Debug) {
     assert_fit_for_a_log(what, value);
     let shown = format!("{value:?}");
@@ -34,7 +34,7 @@ fn assert_fit_for_a_log(what: &str, value: &dyn Debug) {
         assert!(!shown.contains(SECRET), "{what} tells a secret: {shown}");
         assert!(shown.len() <= 4096, "{what} has {} bytes: {}", shown.len(), &shown[..200]);
         let spaced = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        // What lies between commas, without brackets.
+        // The text between commas, without brackets.
         let parts =
             spaced.split(", ").filter_map(|part| part.rsplit(['[', '(']).next()?.split([']', ')']).next());
         let are_numbers: Vec<_> =
@@ -163,7 +163,7 @@ fn the_end_of_a_connection_is_shown_in_a_line() {
     assert_fit_for_a_log("a closure", &closure);
 }
 
-/// Payloads that wait to be written, in all the ways that there are, and messages that have begun.
+/// Returns a connection with waiting payloads of all kinds, and with messages in progress.
 fn busy(role: ws_core::Role) -> ws_core::Connection {
     let mut connection = ws_core::testing::connect(
         role,

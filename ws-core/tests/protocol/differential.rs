@@ -1,4 +1,4 @@
-//! The core against the reference decoder: the same events and the same verdict for any stream.
+//! Differential tests of the core against the reference decoder: the same events and the same result for any stream.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use ws_core::{Config, Role};
 
 use crate::support::{cases, connect, receive, reference, strategies, wire::frames};
 
-/// Whether the core and the reference agree about a stream.
+/// Checks that the core and the reference agree about a stream.
 fn compare(receiver: Role, limits: Config, stream: &[u8]) -> Result<(), TestCaseError> {
     let (events, code) = reference::decode(stream, receiver, &limits);
     let mut connection = connect(receiver, &Arc::new(limits));
     let received = receive(&mut connection, stream);
     prop_assert_eq!(&received.events, &events);
     prop_assert_eq!(received.error.map(|error| error.close_code().get()), code);
-    // RFC 6455 7.1.7: what broke a rule is answered with a Close that says so.
+    // RFC 6455 7.1.7: a protocol error is answered with a Close that contains its code.
     if let Some(code) = code {
         let output = frames(&crate::support::written(&mut connection));
         let close = output.last().map(|frame| frame.payload[..2].to_vec());
@@ -32,7 +32,7 @@ proptest! {
         compare(role, Config::default(), &stream)?;
     }
 
-    // Invariant: the same holds whatever the limits.
+    // Invariant: the same holds for all limits.
     #[test]
     fn every_stream_means_the_same_under_any_limits(
         (role, stream) in strategies::role_and_stream(),
@@ -45,7 +45,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(3000))]
 
-    // Invariant: short noise, which is mostly headers, means to the core what it means to the reference.
+    // Invariant: for short noise, which is mostly headers, the core and the reference have the same result.
     #[test]
     fn noise_means_what_the_reference_says(
         role in strategies::role(),

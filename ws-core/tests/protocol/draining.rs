@@ -1,4 +1,4 @@
-//! The phases of closing: flushing, waiting for the peer's Close, and draining what the peer still sends.
+//! The phases of closing: flushing, waiting for the peer's Close, and draining the input that the peer still sends.
 
 use bytes::Buf;
 use ws_core::{Cause, CloseCode, Connection, Role, State, Timeout, Transmit};
@@ -9,12 +9,12 @@ use crate::support::{
     written,
 };
 
-/// A connection without keepalive.
+/// Returns a connection without keepalive.
 fn quiet(role: Role) -> Connection {
     open_with(role, |config| config.keepalive = None)
 }
 
-/// Writes up to `count` bytes, as far as the transport accepts them.
+/// Writes up to `count` bytes, limited by the queued output.
 fn write(connection: &mut Connection, count: usize) {
     let mut output = connection.transmit();
     let count = count.min(output.remaining());
@@ -40,7 +40,7 @@ fn while_closing_each_accepted_byte_starts_the_close_timeout_again() {
                 connection.handle_timeout(at(4 * turn));
                 assert!(!connection.is_finished());
                 match buffers {
-                    // Encrypted bytes were written. Which messages they contain is reported at their end.
+                    // Encrypted bytes were written. The messages that they contain are reported at their end.
                     true => connection.note_progress(),
                     false => write(&mut connection, 1),
                 }
@@ -93,7 +93,7 @@ fn the_wait_for_the_peers_close_is_not_extended_by_anything_accepted() {
 fn a_failed_end_shuts_its_direction_down_and_drops_what_still_comes() {
     for role in ROLES {
         let mut connection = quiet(role);
-        // A reserved opcode, and 300 kB that nothing needs.
+        // A reserved opcode, and 300 kB of useless data.
         let stream = [Frame::new(11, "").encode_for(role), vec![0xFF; 300_000]].concat();
         let error = receive(&mut connection, &stream[..100_000]).error;
         assert!(error.is_some());
@@ -125,7 +125,7 @@ fn draining_has_a_deadline_of_its_own() {
         assert_eq!(connection.poll_timeout(), Some(at(8)), "a new phase has begun");
         connection.handle_timeout(at(8));
         assert_eq!(connection.poll_timeout(), Some(at(13)));
-        // What the peer still sends does not extend it.
+        // Further input from the peer does not extend it.
         for millis in (8000..13_000).step_by(500) {
             assert_eq!(events(&mut connection, &[0xFF; 100]), []);
             connection.handle_timeout(at_millis(millis));
@@ -199,7 +199,7 @@ fn a_broken_transport_drops_the_output_and_the_peer_is_still_heard() {
         connection.discard_output();
         assert_eq!((connection.buffered(), connection.wants_write()), (0, false));
         assert!(connection.wants_read() && !connection.is_finished());
-        // A report that comes late changes nothing.
+        // A late report changes nothing.
         connection.written(output.remaining());
         assert_eq!(hear(&mut connection, &[Frame::text("a"), Frame::ping("b")]).len(), 2);
         assert_eq!(hear(&mut connection, &[Frame::close(1001, "bye")]).len(), 1);

@@ -1,5 +1,5 @@
-//! What drivers have that know better than to let a connection queue: frames that are written from where they
-//! lie, memory that is lent.
+//! Methods for drivers that bypass the queue of a connection: frames that are written from the application's memory,
+//! and borrowed memory.
 
 use bytes::{Buf, Bytes};
 use proptest::prelude::*;
@@ -7,14 +7,14 @@ use ws_core::{Chunk, CloseCode, Connection, Message, PreparedMessage, Role, Tran
 
 use crate::support::{cases, open, written};
 
-/// The bytes that `send` would queue.
+/// Returns the bytes that `send` would queue.
 fn queued(message: &Message<'_>) -> Vec<u8> {
     let mut connection = open(Role::Server);
     connection.send(message.as_borrowed()).unwrap();
     written(&mut connection)
 }
 
-/// Connections that cannot let a driver write a message ahead of what they have to say.
+/// Returns connections that cannot let a driver write a message ahead of their own output.
 fn busy() -> Vec<(&'static str, Connection)> {
     let made = |prepare: fn(&mut Connection)| {
         let mut connection = open(Role::Server);

@@ -1,4 +1,4 @@
-//! How connections end, seen from one end: state, closure and who waits for whom (RFC 6455 section 7.1).
+//! The end of a connection as seen from one end: state, closure and the order of waiting (RFC 6455 section 7.1).
 
 use ws_core::{
     Cause, CloseCode, Closure, Connection, Keepalive, ProtocolError, Role, Side, State, Timeout, Timestamp,
@@ -8,7 +8,7 @@ use crate::support::{ROLES, at, error_of, events, hear, open, open_with, secs, s
 
 const NORMAL: CloseCode = CloseCode::NORMAL_CLOSURE;
 
-/// Something that is done to a connection, and how to call it.
+/// An action on a connection, and its name.
 type Named = (&'static str, fn(&mut Connection));
 
 fn states(connection: &Connection) -> (State, bool, bool) {
@@ -19,8 +19,8 @@ const OPEN: (State, bool, bool) = (State::Open, false, false);
 const CLOSING: (State, bool, bool) = (State::Closing, false, true);
 const CLOSED: (State, bool, bool) = (State::Closed, true, true);
 
-/// Asserts that nothing is left to say: this end shuts its direction down, drops what still comes, and is finished at
-/// the end of the stream.
+/// Asserts that no output is left: this end shuts down its direction, drops further input, and is finished at the end
+/// of the stream.
 fn drains(connection: &mut Connection) {
     assert_eq!(states(connection), CLOSING);
     assert!(connection.wants_shutdown() && connection.wants_read() && !connection.wants_write());
@@ -62,7 +62,7 @@ fn a_client_waits_for_the_server_to_close_the_stream() {
     assert_eq!(states(&client), CLOSED);
     assert!(client.closure().unwrap().clean);
 
-    // A server that closes the stream before it reads the echo has it written all the same.
+    // If a server closes the stream before it reads the echo, the echo is still written.
     let mut client = open(Role::Client);
     hear(&mut client, &[Frame::close(1000, "")]);
     client.receive_eof();
@@ -216,7 +216,7 @@ fn a_closure_is_final_once_the_connection_is_finished() {
     }
 }
 
-/// Asserts what a connection says of its end.
+/// Asserts the closure of a connection.
 fn assert_closure(
     connection: &Connection,
     code: u16,
@@ -258,7 +258,7 @@ fn a_broken_rule_says_which() {
         assert_eq!(error_of(&mut connection, &[Frame::continuation("")]), Some(error));
         let reason = "continuation without a message in progress";
         let said = "failed by this end because the peer sent a continuation without a message in progress, \
-                    RFC 6455 section 5.4, code 1002 protocol error \
+                    see RFC 6455 section 5.4, code 1002 protocol error \
                     (continuation without a message in progress)";
         assert_closure(&connection, 1002, reason, false, Side::Local, Cause::Protocol(error), said);
     }
@@ -292,8 +292,8 @@ fn every_missed_deadline_has_its_sentence() {
         written(&mut connection);
         connection.handle_timeout(Timestamp::ZERO);
         connection.handle_timeout(at(5));
-        let said =
-            "given up: the peer did not finish the closing handshake in time, code 1006 abnormal closure";
+        let said = "given up: the peer did not finish the closing handshake within close_timeout, \
+                    code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Close), said);
 
         let mut connection = open_with(role, |config| config.keepalive = None);
@@ -303,21 +303,23 @@ fn every_missed_deadline_has_its_sentence() {
         let closure = connection.closure().unwrap();
         assert_eq!((closure.code.get(), closure.clean, closure.initiator), (1008, false, Side::Local));
         assert_eq!(closure.cause, Cause::Timeout(Timeout::Stall));
-        let said = "given up: the peer began a message and did not go on with it, code 1008 policy violation";
+        let said = "given up: the peer began a message and sent no more of it within stall_timeout, \
+                    code 1008 policy violation";
         assert!(closure.to_string().starts_with(said), "{closure}");
 
         let keepalive = Keepalive { interval: secs(1), timeout: secs(1), max_missed: 1 };
         let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
         connection.handle_timeout(at(1));
         connection.handle_timeout(at(2));
-        let said = "given up: the peer answers no pings, code 1006 abnormal closure";
+        let said = "given up: the peer did not answer the pings of keepalive in time, \
+                    code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Keepalive), said);
 
         let mut connection = open_with(role, |config| config.keepalive = None);
         connection.send("unread").unwrap();
         connection.handle_timeout(at(1));
         connection.handle_timeout(at(31));
-        let said = "given up: the peer did not read what was sent to it within the write timeout, \
+        let said = "given up: the peer did not read what was sent to it within write_timeout, \
                     code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Write), said);
     }

@@ -1,4 +1,4 @@
-//! Every rule that a peer can break: what it is called, which Close answers it, and that it stays.
+//! All protocol errors: the name of each error, the Close that answers it, and its permanence.
 
 use ws_core::{CloseCode, Config, Connection, ProtocolError, Role};
 
@@ -7,10 +7,10 @@ use crate::support::{
     wire::{CLOSE, Frame, header_for},
 };
 
-/// A rule, how to break it, and what is said of that.
+/// A rule, a way to violate it, and the resulting error.
 struct Rule {
     error: ProtocolError,
-    /// What an endpoint of this role receives.
+    /// Input of an endpoint of this role.
     bytes: fn(Role) -> Vec<u8>,
     code: u16,
     section: &'static str,
@@ -28,8 +28,12 @@ fn rules(role: Role) -> Vec<Rule> {
         Role::Client => ProtocolError::MaskedFrame,
     };
     let mask_sentence = match role {
-        Role::Server => "the peer sent a frame from a client not masked, RFC 6455 section 5.1",
-        Role::Client => "the peer sent a frame from a server masked, RFC 6455 section 5.1",
+        Role::Server => {
+            "the peer sent a frame without a mask, which a client has to use, see RFC 6455 section 5.1"
+        }
+        Role::Client => {
+            "the peer sent a frame with a mask, which a server must not use, see RFC 6455 section 5.1"
+        }
     };
     let rule = |error, code, section, sentence, bytes| Rule { error, bytes, code, section, sentence };
     vec![
@@ -37,42 +41,42 @@ fn rules(role: Role) -> Vec<Rule> {
             ProtocolError::ReservedBits,
             1002,
             "5.2",
-            "the peer sent a reserved bit set without an extension, RFC 6455 section 5.2",
+            "the peer sent a frame with a reserved bit set that no extension uses, see RFC 6455 section 5.2",
             |role| Frame::text("a").reserved(4).encode_for(role),
         ),
         rule(
             ProtocolError::ReservedOpcode(11),
             1002,
             "5.2",
-            "the peer sent a reserved opcode 0xb, RFC 6455 section 5.2",
+            "the peer sent a frame with a reserved opcode (0xb), see RFC 6455 section 5.2",
             |role| Frame::new(11, "").encode_for(role),
         ),
         rule(
             ProtocolError::FragmentedControlFrame,
             1002,
             "5.5",
-            "the peer sent a fragmented control frame, RFC 6455 section 5.5",
+            "the peer sent a fragmented control frame, see RFC 6455 section 5.5",
             |role| Frame::ping("").unfinished().encode_for(role),
         ),
         rule(
             ProtocolError::ControlFrameTooLong,
             1002,
             "5.5",
-            "the peer sent a control frame longer than 125 bytes, RFC 6455 section 5.5",
+            "the peer sent a control frame longer than 125 bytes, see RFC 6455 section 5.5",
             |role| Frame::ping([0; 126]).encode_for(role),
         ),
         rule(
             ProtocolError::NonMinimalLength,
             1002,
             "5.2",
-            "the peer sent a payload length not in its shortest form, RFC 6455 section 5.2",
+            "the peer sent a frame whose payload length is not in its shortest form, see RFC 6455 section 5.2",
             |_| vec![0x81, 0xFE, 0, 125],
         ),
         rule(
             ProtocolError::LengthOverflow,
             1002,
             "5.2",
-            "the peer sent a payload length with bit 63 set, RFC 6455 section 5.2",
+            "the peer sent a frame whose payload length has bit 63 set, see RFC 6455 section 5.2",
             |_| vec![0x81, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0],
         ),
         rule(mask_error, 1002, "5.1", mask_sentence, masked_wrongly),
@@ -80,56 +84,57 @@ fn rules(role: Role) -> Vec<Rule> {
             ProtocolError::UnexpectedContinuation,
             1002,
             "5.4",
-            "the peer sent a continuation without a message in progress, RFC 6455 section 5.4",
+            "the peer sent a continuation without a message in progress, see RFC 6455 section 5.4",
             |role| Frame::continuation("a").encode_for(role),
         ),
         rule(
             ProtocolError::InterruptedMessage,
             1002,
             "5.4",
-            "the peer sent a new message before the previous one ended, RFC 6455 section 5.4",
+            "the peer sent a new message before the previous one ended, see RFC 6455 section 5.4",
             |role| Frame::text("a").unfinished().encode_for(role).repeat(2),
         ),
         rule(
             ProtocolError::InvalidUtf8,
             1007,
             "8.1",
-            "the peer sent a text not valid UTF-8, RFC 6455 section 8.1",
+            "the peer sent a text message that is not valid UTF-8, see RFC 6455 section 8.1",
             |role| Frame::text([0xFF]).encode_for(role),
         ),
         rule(
             ProtocolError::ClosePayloadTooShort,
             1002,
             "5.5.1",
-            "the peer sent a Close with a body of one byte, RFC 6455 section 5.5.1",
+            "the peer sent a Close with a payload of one byte, see RFC 6455 section 5.5.1",
             |role| Frame::new(CLOSE, [3]).encode_for(role),
         ),
         rule(
             ProtocolError::InvalidCloseCode(CloseCode::new(1005)),
             1002,
             "7.4",
-            "the peer sent a Close with a code that must not be sent (1005), RFC 6455 section 7.4",
+            "the peer sent a Close with a code that must not be sent (1005), see RFC 6455 section 7.4",
             |role| Frame::close(1005, "").encode_for(role),
         ),
         rule(
             ProtocolError::InvalidCloseReason,
             1007,
             "5.5.1",
-            "the peer sent a reason in Close not valid UTF-8, RFC 6455 section 5.5.1",
+            "the peer sent a Close with a reason that is not valid UTF-8, see RFC 6455 section 5.5.1",
             |role| Frame::new(CLOSE, [3, 0xE8, 0xFF]).encode_for(role),
         ),
         rule(
             ProtocolError::FrameTooLarge { size: 1001, limit: 1000 },
             1009,
             "10.4",
-            "the peer sent a frame too large (1001 bytes, the limit is 1000), RFC 6455 section 10.4",
+            "the peer sent a frame too large (1001 bytes, max_frame_size allows 1000), see RFC 6455 section 10.4",
             |role| header_for(role, true, 2, 1001),
         ),
         rule(
             ProtocolError::MessageTooLarge { size: 1600, limit: 1500 },
             1009,
             "10.4",
-            "the peer sent a message too large (1600 bytes, the limit is 1500), RFC 6455 section 10.4",
+            "the peer sent a message too large (1600 bytes, max_message_size or the free memory allows 1500), see RFC 6455 \
+             section 10.4",
             |role| {
                 let first = Frame::binary([0; 800]).unfinished().encode_for(role);
                 [first, header_for(role, true, 0, 800)].concat()
@@ -139,7 +144,7 @@ fn rules(role: Role) -> Vec<Rule> {
             ProtocolError::TooManyFragments { limit: 3 },
             1008,
             "10.4",
-            "the peer sent a message in too many fragments (the limit is 3), RFC 6455 section 10.4",
+            "the peer sent a message in too many fragments (max_fragments allows 3), see RFC 6455 section 10.4",
             |role| {
                 let first = Frame::text("").unfinished().encode_for(role);
                 [first, Frame::continuation("").unfinished().encode_for(role).repeat(3)].concat()

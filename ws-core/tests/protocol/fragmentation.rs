@@ -54,7 +54,7 @@ fn control_frames_between_fragments_are_handed_out_at_once_and_in_order() {
         ];
         let expected = [ping(b"1"), pong(b"2"), ping(b""), text("abc"), ping(b"3")];
         assert_eq!(hear(&mut open(role), &frames), expected);
-        // Before the message has ended, its middle is known to nobody but the control frames are.
+        // Before the message has ended, control frames are delivered but no part of the message is.
         assert_eq!(hear(&mut open(role), &frames[..3]), expected[..1]);
     }
 }

@@ -52,7 +52,7 @@ fn the_examples_of_section_5_7_are_sent() {
     server.send(&payload).unwrap();
     assert_eq!(written(&mut server), [&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0], &payload[..]].concat());
 
-    // The examples' key cannot be chosen, so the masked frames are taken apart.
+    // The key of the examples cannot be chosen, so the masked frames are parsed.
     let mut client = open(Role::Client);
     client.send("Hello").unwrap();
     events(&mut client, b"\x89\x05Hello");
@@ -73,7 +73,7 @@ fn a_client_takes_a_fresh_key_for_every_frame() {
     let mut keys: Vec<_> = wire::frames(&written(&mut client)).iter().map(|frame| frame.key).collect();
     keys.sort_unstable();
     keys.dedup();
-    // Two of 1,000 random keys are equal once in 8,600 times; the seed here is fixed.
+    // Two of 1,000 random keys are equal once in 8,600 times. The seed here is fixed.
     assert!(keys.len() >= 999 && !keys.contains(&None) && !keys.contains(&Some([0; 4])));
 }
 
@@ -103,7 +103,7 @@ fn legal_header() -> impl Strategy<Value = Header> {
 proptest! {
     #![proptest_config(cases(2000))]
 
-    // Invariant: decode(encode(h)) == h, whatever follows; every proper prefix asks for more.
+    // Invariant: decode(encode(h)) == h for any following bytes, and every proper prefix asks for more.
     #[test]
     fn a_header_survives_encoding_and_decoding(header in legal_header(), behind in vec(any::<u8>(), 0..10)) {
         let encoded = header.encode();
@@ -124,7 +124,7 @@ proptest! {
         prop_assert!(bytes.len() <= Header::MAX_LEN);
     }
 
-    // Invariant: what is decoded is encoded to the same bytes; so no two encodings mean the same.
+    // Invariant: a decoded header encodes to the same bytes. So no two encodings have the same meaning.
     #[test]
     fn a_header_has_one_encoding(bytes in vec(any::<u8>(), 0..20)) {
         if let Ok(Some((header, len))) = Header::decode(&bytes) {
@@ -136,7 +136,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(500))]
 
-    // Invariant: masking is the naive loop of RFC 6455 5.3.
+    // Invariant: masking equals the simple loop of RFC 6455 5.3.
     #[test]
     fn masking_is_the_naive_loop(
         mut payload in vec(any::<u8>(), 0..3000),
@@ -151,7 +151,8 @@ proptest! {
         prop_assert_eq!(&payload[..start], &before[..]);
     }
 
-    // Invariant: masking twice is nothing, and masking in two pieces with the key rotated is masking.
+    // Invariant: masking twice restores the payload, and masking in two pieces with a rotated key equals masking at
+    // once.
     #[test]
     fn masking_is_its_own_inverse_and_can_be_split(
         payload in vec(any::<u8>(), 0..300),

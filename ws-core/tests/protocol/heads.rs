@@ -1,4 +1,5 @@
-//! The verdicts of `heads.txt`, whole, byte by byte, and with the next bytes of the stream behind.
+//! The expected results in `heads.txt`, for each head as a whole, byte by byte, and followed by the next bytes of the
+//! stream.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,7 +9,7 @@ use crate::support::{http::ask, limits};
 
 const CASES: &str = include_str!("heads.txt");
 
-/// The bytes that an escaped head stands for.
+/// Returns the bytes of an escaped head.
 fn unescaped(head: &str) -> Vec<u8> {
     let head = head.replace("{ws}", "{u}{k}").replace("{h}", "Host: a.example\\r\\n");
     let head = head
@@ -34,7 +35,7 @@ fn unescaped(head: &str) -> Vec<u8> {
     bytes
 }
 
-/// What a server makes of these bytes in pieces of these sizes.
+/// Returns the result of a server for these bytes in pieces of these sizes.
 fn verdict(config: &Arc<Config>, bytes: &[u8], sizes: &[usize]) -> String {
     let request = match ask(&limits(|_| {}), bytes, sizes) {
         Ok(None) => return "more".to_owned(),

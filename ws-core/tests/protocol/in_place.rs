@@ -1,4 +1,4 @@
-//! Large messages that are read to where they are put together.
+//! Large messages that are read directly into the memory where they are assembled.
 
 use proptest::prelude::*;
 use ws_core::{CloseCode, Connection, Delivery, Event, Message, Role};
@@ -8,15 +8,15 @@ use crate::support::{
     wire::{self, Frame},
 };
 
-/// What came of reading a stream.
+/// Result of reading a stream.
 #[derive(Debug, Default)]
 struct Received {
     events: Vec<Event<'static>>,
-    /// How many bytes were read in place.
+    /// Number of bytes that were read in place.
     in_place: usize,
 }
 
-/// Reads a stream as a driver does that reads in place what it can, at most so many bytes at a time.
+/// Reads a stream like a driver that reads in place if possible, at most `most` bytes at a time.
 fn read(connection: &mut Connection, mut stream: &[u8], most: usize) -> Received {
     let mut received = Received::default();
     while !stream.is_empty() {
@@ -41,7 +41,7 @@ fn read(connection: &mut Connection, mut stream: &[u8], most: usize) -> Received
     received
 }
 
-/// How many bytes of payload a message has.
+/// Returns the payload size of a message in bytes.
 fn size(event: &Event<'_>) -> usize {
     if let Event::Message(message) = event { message.len() } else { 0 }
 }
@@ -50,7 +50,7 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
 
-/// A message in one or two frames, maybe with a ping between them.
+/// Creates a message in one or two frames, optionally with a ping between them.
 fn message() -> impl Strategy<Value = Vec<Frame>> {
     let len = prop_oneof![0..200_usize, 60_000..70_000_usize, 200_000..400_000_usize];
     (len, 0.0..1.0_f64, 0..4_u8).prop_map(|(len, cut, kind)| {
@@ -92,7 +92,7 @@ fn most_of_a_large_binary_message_is_read_in_place() {
     }
 }
 
-/// A server that has received a binary message of so many bytes in pieces.
+/// Returns a server that has received a binary message of this length in pieces.
 fn proven(len: usize) -> Connection {
     let mut connection = open(Role::Server);
     let mut stream = Frame::binary(bytes(len)).encode_for(Role::Server);
@@ -102,7 +102,7 @@ fn proven(len: usize) -> Connection {
     connection
 }
 
-/// How much memory there is for the payload of a binary message that claims so many bytes.
+/// Returns the memory that is allocated for the payload of a binary message that announces this number of bytes.
 fn room_for(connection: &mut Connection, claimed: u64) -> Option<usize> {
     let mut header = [&[0x82, 0xFF][..], &claimed.to_be_bytes(), &[0; 4]].concat();
     assert_eq!(connection.receive(&mut &mut header[..]), Ok(None));
@@ -138,7 +138,7 @@ fn nothing_else_is_read_in_place() {
     }
 }
 
-/// A server that has received the first 100,000 bytes of a binary message of 1 MiB.
+/// Returns a server that has received the first 100,000 bytes of a binary message of 1 MiB.
 fn begun() -> (Connection, Vec<u8>) {
     let mut connection = open(Role::Server);
     let mut stream = Frame::binary(bytes(1 << 20)).encode_for(Role::Server);

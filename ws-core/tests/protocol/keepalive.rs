@@ -1,4 +1,4 @@
-//! Keepalive pings, and what their silence means, under virtual time.
+//! Keepalive pings, and the detection of silent peers, under virtual time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{
     wire::{Frame, PING},
 };
 
-/// Pings every 10 s, each to be answered within 4 s.
+/// Pings every 10 s, each with a timeout of 4 s.
 const KEEPALIVE: Keepalive =
     Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4), max_missed: 1 };
 
@@ -21,13 +21,13 @@ fn open(role: ws_core::Role, keepalive: Keepalive) -> Connection {
     })
 }
 
-/// Tells the time and gives the payload of the one ping that goes out because of it.
+/// Reports the time, and returns the payload of the ping that is sent because of it.
 fn ping_at(connection: &mut Connection, now: Timestamp) -> Vec<u8> {
     connection.handle_timeout(now);
     let frames = sent(connection);
     assert_eq!(frames.len(), 1, "one ping at {now}: {frames:?}");
     assert_eq!(frames[0].opcode, PING);
-    // The deadline of the ping begins when it was written.
+    // The deadline of the ping begins when it is written.
     assert_eq!(connection.poll_timeout(), Some(now));
     connection.handle_timeout(now);
     frames[0].payload.clone()
@@ -50,7 +50,7 @@ fn a_ping_goes_out_every_interval_and_its_answer_is_the_latency() {
             assert!(!connection.wants_write());
             let payload = ping_at(&mut connection, at(10 * round));
             assert_eq!(connection.poll_timeout(), Some(at(10 * round + 4)));
-            // The answer is the core's own affair.
+            // The connection handles the answer internally.
             assert_eq!(hear(&mut connection, &[Frame::pong(payload.clone())]), []);
             connection.handle_timeout(at_millis(10_000 * round + 37 * round));
             assert_eq!(connection.latency(), Some(Duration::from_millis(37 * round)));
@@ -118,7 +118,7 @@ fn what_was_received_together_with_the_deadline_counts() {
     for role in ROLES {
         let mut connection = open(role, KEEPALIVE);
         let payload = ping_at(&mut connection, at(10));
-        // The driver was away for an hour; then it reads first and tells the time afterwards.
+        // The driver was away for an hour. It reads first and reports the time afterwards.
         hear(&mut connection, &[Frame::pong(payload)]);
         connection.handle_timeout(at(3610));
         assert!(!is_dead(&connection));
@@ -164,7 +164,7 @@ fn late_answers_to_keepalive_pings_are_not_shown_either() {
         let mut connection = open(role, Keepalive { max_missed: 3, ..KEEPALIVE });
         let first = ping_at(&mut connection, at(10));
         ping_at(&mut connection, at(14));
-        // The documentation of `Event::Pong`: 'Answers to keepalive pings are not shown'.
+        // The documentation of `Event::Pong`: answers to keepalive pings are not returned.
         assert_eq!(hear(&mut connection, &[Frame::pong(first)]), []);
 
         let mut connection = open(role, KEEPALIVE);
@@ -288,7 +288,7 @@ fn keepalive() -> impl Strategy<Value = Keepalive> {
 proptest! {
     #![proptest_config(cases(500))]
 
-    // Invariant: a peer that falls silent at any moment is noticed within interval + timeout * max_missed.
+    // Invariant: a peer that falls silent at any moment is detected within interval + timeout * max_missed.
     #[test]
     fn a_vanished_peer_is_noticed_in_the_promised_time(
         role in strategies::role(),
@@ -299,7 +299,7 @@ proptest! {
         let mut now = Duration::ZERO;
         let mut last_ping = None;
         for (answers, pause) in signs_of_life {
-            // Time passes, with every deadline kept, and then the peer is heard.
+            // Time passes, all deadlines are reported, and then input from the peer arrives.
             let next = now + Duration::from_millis(pause);
             while let Some(due) = connection.poll_timeout().filter(|due| Duration::from(*due) <= next) {
                 connection.handle_timeout(due);
@@ -320,7 +320,7 @@ proptest! {
             sent(&mut connection);
         }
         prop_assert!(is_dead(&connection));
-        // The documentation of `Keepalive`; neither time is shorter than a millisecond.
+        // The documentation of `Keepalive`. Neither time is shorter than a millisecond.
         let at_least = |time: Duration| time.max(Duration::from_millis(1));
         let (interval, timeout) = (at_least(keepalive.interval), at_least(keepalive.timeout));
         let allowed = interval + timeout * keepalive.max_missed.max(1);

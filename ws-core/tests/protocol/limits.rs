@@ -1,4 +1,4 @@
-//! Limits are exact, and hold before a byte of the payload is taken (RFC 6455 section 10.4).
+//! Limits are exact, and apply before a byte of the payload is taken (RFC 6455 section 10.4).
 
 use proptest::prelude::*;
 use ws_core::{Config, Connection, Delivery, Event, HandshakeConfig, ProtocolError, Role, State};
@@ -8,7 +8,7 @@ use crate::support::{
     wire::{self, Frame},
 };
 
-/// A connection per role and way of delivery.
+/// Returns a connection for each role and kind of delivery.
 fn each(change: impl Fn(&mut Config)) -> impl Iterator<Item = Connection> {
     let deliveries = [Delivery::Messages, Delivery::Chunks];
     ROLES.into_iter().flat_map(move |role| deliveries.map(|delivery| (role, delivery))).map(
@@ -21,7 +21,7 @@ fn each(change: impl Fn(&mut Config)) -> impl Iterator<Item = Connection> {
     )
 }
 
-/// The error that a header alone causes.
+/// Returns the error that a header alone causes.
 fn error_of_header(connection: &mut Connection, fin: bool, opcode: u8, len: u64) -> Option<ProtocolError> {
     let header = wire::header_for(connection.role(), fin, opcode, len);
     receive(connection, &header).error
@@ -56,7 +56,7 @@ fn the_sizes_of_fragments_add_up_to_the_limit_and_not_beyond_from_the_header() {
                     &mut connection,
                     &[Frame::continuation(vec![2; rest]).unfinished(), Frame::continuation("")],
                 );
-                // The next message begins at nothing again.
+                // The size of the next message starts at zero.
                 hear(&mut connection, &[Frame::binary(vec![1; first]).unfinished()]);
                 let error = error_of_header(&mut connection, true, wire::CONTINUATION, rest as u64 + 1);
                 assert_eq!(error, Some(ProtocolError::MessageTooLarge { size: limit as u64 + 1, limit }));
@@ -147,12 +147,12 @@ fn without_limits_the_longest_frame_that_there_is_may_be_announced() {
 fn sums_of_sizes_near_the_largest_do_not_wrap() {
     const LONGEST: u64 = (1 << 63) - 1;
     for first in [1, 1000] {
-        // No limit at all.
+        // No limit.
         for mut connection in each(|config| config.max_message_size = usize::MAX) {
             hear(&mut connection, &[Frame::binary(vec![0; first]).unfinished()]);
             assert_eq!(error_of_header(&mut connection, true, wire::CONTINUATION, LONGEST), None);
         }
-        // A limit that a sum in 63 bits would get around.
+        // A limit that a sum in 63 bits would bypass.
         for limit in [usize::MAX >> 1, (usize::MAX >> 1) - 1, 1 << 20, 0xFFFF_FFFF.min(usize::MAX - 1), first]
         {
             for mut connection in each(|config| config.max_message_size = limit) {
@@ -167,7 +167,8 @@ fn sums_of_sizes_near_the_largest_do_not_wrap() {
 
 #[test]
 fn two_fragments_that_claim_2_to_the_62_each_are_neither_refused_nor_waited_for_with_memory() {
-    // The second header can only be seen behind the first payload, so each claims it in its own connection.
+    // The second header becomes visible only behind the first payload, so each size is announced in its own
+    // connection.
     for mut connection in each(|config| config.max_message_size = usize::MAX) {
         assert_eq!(error_of_header(&mut connection, false, wire::BINARY, 1 << 62), None);
     }
@@ -180,7 +181,7 @@ fn two_fragments_that_claim_2_to_the_62_each_are_neither_refused_nor_waited_for_
 
 #[test]
 fn a_pong_between_fragments_does_not_change_their_sum() {
-    // gorilla CVE-2020-27813 and its regression: a control frame between two claims.
+    // gorilla CVE-2020-27813 and its regression: a control frame between two announcements.
     for mut connection in each(|config| config.max_message_size = 10) {
         hear(&mut connection, &[Frame::binary(vec![0; 6]).unfinished(), Frame::pong(vec![0; 100])]);
         let error = error_of_header(&mut connection, true, wire::CONTINUATION, 5);
@@ -214,8 +215,8 @@ fn the_defaults_are_those_of_the_documentation() {
 proptest! {
     #![proptest_config(cases(300))]
 
-    // Invariant: a message of n bytes in any fragments passes under the limit n, and fails under n - 1 with
-    // 1009 after exactly the bytes up to the header that goes beyond.
+    // Invariant: a message of n bytes in any fragments passes under the limit n, and fails under n - 1 with 1009
+    // directly after the header that exceeds the limit.
     #[test]
     fn size_limits_are_exact_for_any_fragmentation(
         role in strategies::role(),

@@ -1,5 +1,5 @@
-//! The promises of ws-core, as one program: tables after the sections of RFC 6455, and properties that
-//! hold for whatever a peer sends, however the network cuts it and in whatever order the calls come.
+//! Tests of the behaviour of ws-core, as one program: tables ordered by the sections of RFC 6455, and properties that
+//! hold for any input from a peer, any split of it by the network and any order of calls.
 
 mod agreement;
 mod any_order;

@@ -1,4 +1,4 @@
-//! Two ends over networks of every kind, under virtual time: slow, late, cut, pausing, and refusing bytes.
+//! Two ends over networks of all kinds, under virtual time: slow, delayed, splitting, pausing, and refusing bytes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,26 +13,26 @@ use crate::support::{
 /// One direction of a network.
 #[derive(Clone, Debug)]
 struct Network {
-    /// Bytes per second.
+    /// Bandwidth in bytes per second.
     bandwidth: u64,
     delay: Duration,
     cuts: Vec<usize>,
 }
 
 impl Network {
-    /// Returns how many bytes the direction holds: two seconds of its bandwidth, and what is under way during its delay
-    /// and the time until room is noticed.
+    /// Returns the number of bytes that this direction holds: two seconds of its bandwidth, and the bytes in transit
+    /// during its delay and the time until new room is noticed.
     ///
     /// Like a socket with `TCP_NOTSENT_LOWAT`, it must not hold more than the peer reads within the keepalive timeout
-    /// of 20 seconds. A ping counts as written when the network has accepted it. Then at most 4 seconds of bytes lie
-    /// before it, and the answer is there in time: 4 s, delays of 1 s each way, a pause of 3 s on either side, and 2 s
-    /// for a segment that is being sent on the way back at 1 KiB/s make 14 s.
+    /// of 20 seconds. A ping counts as written when the network has accepted it. At most 4 seconds of bytes lie
+    /// before it then, and the answer arrives in time: 4 s, delays of 1 s each way, a pause of 3 s on either side,
+    /// and 2 s for a segment that is being sent on the way back at 1 KiB/s make 14 s.
     fn capacity(&self) -> usize {
         let per_second = self.bandwidth as usize;
         2 * per_second + 2 * per_second * self.delay.as_millis() as usize / 1000
     }
 
-    /// Returns the time that so many bytes need at most, without pauses.
+    /// Returns the maximum time for this number of bytes, without pauses.
     fn time(&self, bytes: usize) -> Duration {
         secs(bytes as u64 / self.bandwidth + 1) + self.delay
     }
@@ -46,14 +46,14 @@ fn network() -> impl Strategy<Value = Network> {
     })
 }
 
-/// Something that happens at one end, or to what it sends.
+/// An event at one end, or on its outgoing link.
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),
     Ping,
     /// The driver takes the output into its own buffer.
     Take,
-    /// Nothing arrives for so many milliseconds.
+    /// No bytes arrive for this number of milliseconds.
     Pause(u64),
     Wait(u64),
 }
@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How the connection is closed.
+/// The way in which the connection is closed.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Close(Role),
@@ -77,10 +77,10 @@ enum End {
     Both,
 }
 
-/// Two ends, of which each answers every binary message with a short text.
+/// Two ends. Each answers every binary message with a short text.
 struct Conversation {
     pair: Pair,
-    /// What each end has sent, the client's first.
+    /// Messages that each end has sent, the client's first.
     sent: [Vec<Message<'static>>; 2],
     received: [Vec<Event<'static>>; 2],
 }
@@ -96,7 +96,7 @@ impl Conversation {
         Self { pair, sent: Default::default(), received: Default::default() }
     }
 
-    /// Lets time pass. Both ends answer what they receive.
+    /// Advances the clock. Both ends answer received messages.
     fn wait(&mut self, time: Duration) {
         let end = self.pair.now() + time;
         while self.pair.now() < end {
@@ -129,7 +129,7 @@ impl Conversation {
                 let pause = Duration::from_millis(*millis);
                 let until = self.pair.now() + pause;
                 self.pair.link(role).pause_until(until);
-                // Pauses that follow each other at once would be one that is longer than the timeouts.
+                // Consecutive pauses would act as one pause that is longer than the timeouts.
                 self.wait(pause + secs(20));
             }
             Step::Wait(millis) => self.wait(Duration::from_millis(*millis)),
@@ -162,8 +162,8 @@ impl Conversation {
     }
 }
 
-/// Keepalive and write timeout are the defaults. The close timeout has to suit the network: an end that has closed waits
-/// so long for all that the other end has queued before its own Close.
+/// Creates a configuration with the default keepalive and write timeout. The close timeout has to match the network:
+/// an end that has closed waits this long for all output that the other end has queued before its own Close.
 fn patient(slowest: Duration) -> Arc<Config> {
     config(|config| {
         config.write_buffer_size = usize::MAX;
@@ -174,9 +174,9 @@ fn patient(slowest: Duration) -> Arc<Config> {
 proptest! {
     #![proptest_config(cases(60))]
 
-    // Invariant: over any network, whatever is sent and however it closes, a peer that reads and answers is never
-    // declared dead, and all that was queued before the closing handshake arrives, followed by exactly one Close
-    // and at most pongs behind it.
+    // Invariant: over any network, with any messages and any way to close, a peer that reads and answers is never
+    // declared dead. All output that was queued before the closing handshake arrives, followed by exactly one Close
+    // and only pongs after it.
     #[test]
     fn a_peer_that_reads_and_answers_gets_everything_and_is_never_declared_dead(
         networks in (network(), network()),
@@ -211,12 +211,12 @@ proptest! {
     }
 }
 
-/// What a network does with the bytes for a peer that has vanished.
+/// Behaviour of a network towards a peer that has vanished.
 #[derive(Clone, Copy, Debug)]
 enum Behind {
-    /// The operating system's buffer has room for all of them.
+    /// The operating system's buffer has room for all bytes.
     Accepts,
-    /// It is full after so many.
+    /// The buffer is full after this number of bytes.
     Refuses(usize),
 }
 
@@ -224,7 +224,7 @@ proptest! {
     #![proptest_config(cases(30))]
 
     // Invariant: a peer that vanishes is declared dead within interval plus timeout, also while this end sends to it
-    // without pause, whether the network goes on accepting bytes or refuses them at some time.
+    // continuously. This holds if the network continues to accept bytes, and if it refuses them at some time.
     #[test]
     fn a_peer_that_vanishes_during_a_broadcast_is_declared_dead_in_time(
         role in strategies::role(),
@@ -235,7 +235,7 @@ proptest! {
     ) {
         let mut pair = Pair::open(config(|config| config.write_timeout = None));
         let message = vec![7; size];
-        // Until it vanishes, the peer reads all that it is sent and answers pings.
+        // Until it vanishes, the peer reads all its input and answers pings.
         let cuts = network.cuts.clone().into_iter().cycle();
         pair.link(role).delay(network.delay).pieces(cuts);
         let mut now = Duration::ZERO;
@@ -250,7 +250,7 @@ proptest! {
         if let Behind::Refuses(bytes) = behind {
             pair.link(role).capacity(under_way + bytes);
         }
-        // From here on only this end does anything.
+        // From here on only this end is active.
         let vanished = pair.now();
         let mut next_message = vanished;
         while !pair.end(role).connection.is_finished() {

@@ -1,4 +1,4 @@
-//! Peers that speak another protocol than HTTP are told apart by their first bytes, however these are cut.
+//! Peers that use a protocol other than HTTP are recognized by their first bytes, regardless of how these are split.
 
 use ws_core::HandshakeError;
 
@@ -10,7 +10,7 @@ use crate::support::{
 
 const CUTS: [&[usize]; 4] = [&[usize::MAX], &[1], &[2, 3], &[63, 1]];
 
-/// What a client makes of these bytes, which the end of the stream follows.
+/// Returns the error of a client for these bytes, followed by the end of the stream.
 fn error_of(bytes: &[u8]) -> HandshakeError {
     let errors = CUTS.map(|sizes| answered(&client_request(), bytes, sizes).map(drop).unwrap_err());
     for error in &errors {

@@ -1,4 +1,4 @@
-//! Two endpoints together: whatever both do, they end.
+//! Two endpoints together: they end after any actions of both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use ws_core::{CloseCode, Config, Connection, Event, Message, Role, State, Timest
 
 use crate::support::{Pair, ROLES, cases, config, other, secs, strategies};
 
-/// What happens at one end, or on the wire to it.
+/// An event at one end, or on its incoming link.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Send(usize),
@@ -35,10 +35,10 @@ fn steps() -> impl Strategy<Value = Vec<(Role, Step)>> {
     vec((strategies::role(), step()), 0..40)
 }
 
-/// Does a step; the time is told after it, as a driver would.
+/// Carries out a step, and then reports the time, as a driver does.
 fn apply(pair: &mut Pair, role: Role, step: Step) {
     let connection = &mut pair.end(role).connection;
-    // What is refused, because the buffer is full or the connection closing, is no concern here.
+    // Refusals, because the buffer is full or the connection is closing, do not matter here.
     let _ = match step {
         Step::Send(len) => connection.send(vec![0x42; len]),
         Step::Ping(len) => connection.ping(&vec![0x42; usize::from(len)]),
@@ -79,8 +79,8 @@ fn patient() -> Arc<Config> {
 proptest! {
     #![proptest_config(cases(400))]
 
-    // Invariant: an end that begins to close is finished within the close timeout, whether the peer reads,
-    // writes, closes or has vanished.
+    // Invariant: an end that begins to close is finished within the close timeout, if the peer reads, writes, closes
+    // or has vanished.
     #[test]
     fn closing_always_ends_in_time_whatever_the_peer_does(
         steps in steps(),
@@ -112,8 +112,8 @@ proptest! {
         prop_assert!(pair.now() <= began + secs(5));
     }
 
-    // Invariant: if both ends live and obey, both finish at once, without any timeout, and neither finds that
-    // the other broke a rule.
+    // Invariant: if both ends are alive and follow the protocol, both finish at once, without any timeout, and
+    // neither reports a protocol error.
     #[test]
     fn two_living_ends_finish_without_waiting(
         steps in steps(),
@@ -135,7 +135,7 @@ proptest! {
         }
     }
 
-    // Invariant: all that was sent before a clean close has arrived when both ends are finished.
+    // Invariant: all messages that were sent before a clean close have arrived when both ends are finished.
     #[test]
     fn nothing_sent_before_a_clean_close_is_lost(
         lens in vec((strategies::role(), strategies::len()), 0..10),
@@ -163,7 +163,7 @@ proptest! {
         }
     }
 
-    // Invariant: the same configuration, seed and steps make the same bytes and the same events.
+    // Invariant: the same configuration, seed and steps produce the same bytes and the same events.
     #[test]
     fn a_conversation_is_determined_by_its_seed_and_its_steps(steps in steps(), seed: [u8; 32]) {
         let run = || {

@@ -1,4 +1,4 @@
-//! Pings are answered, the latest one always, and a flood of them costs nothing (RFC 6455 section 5.5.3).
+//! Pings are answered, the latest one always, and a flood of pings costs no memory (RFC 6455 section 5.5.3).
 
 use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
@@ -50,7 +50,7 @@ fn each_of_two_pings_is_answered_when_the_first_answer_is_written_before_the_sec
     }
 }
 
-/// The most that answers to pings may hold.
+/// Maximum number of bytes that answers to pings may hold.
 const BOUND: usize = 8 << 10;
 
 #[test]
@@ -60,7 +60,7 @@ fn a_flood_of_pings_that_nobody_writes_answers_to_stays_small_and_its_last_is_an
         for number in 0..20_000_u32 {
             let payload = [&number.to_be_bytes()[..], &[0; 121]].concat();
             receive(&mut connection, &Frame::ping(payload).encode_for(role));
-            // A driver whose socket takes nothing.
+            // A driver whose socket accepts nothing.
             assert!(connection.transmit().remaining() <= BOUND);
         }
         let pongs = sent(&mut connection);
@@ -102,7 +102,7 @@ fn a_pong_that_is_written_makes_room_for_the_next_behind_much_unwritten_data() {
     }
 }
 
-/// A step of a peer that pings and of a driver that writes now and then.
+/// A step of a peer that sends pings, or of a driver that writes occasionally.
 #[derive(Clone, Debug)]
 enum Step {
     Ping(u8),
@@ -139,7 +139,7 @@ proptest! {
         for (number, step) in steps.iter().enumerate() {
             match *step {
                 Step::Ping(len) => {
-                    // The number makes each ping another.
+                    // The number makes each ping unique.
                     let payload = [&[number as u8], &vec![0; usize::from(len)][..]].concat();
                     hear(&mut connection, &[Frame::ping(payload.clone())]);
                     pings.push(payload);

@@ -1,4 +1,4 @@
-//! Progress of output: how a peer that reads slowly is told from one that does not read, under virtual time.
+//! Progress of output: the distinction between a slow peer and one that does not read, under virtual time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{
     written,
 };
 
-/// Pings every 10 s, each to be answered within 4 s. No other deadlines.
+/// Returns a connection with pings every 10 s, each with a timeout of 4 s, and with no other deadlines.
 fn pinging(role: Role) -> Connection {
     open_with(role, |config| {
         let (interval, timeout) = (secs(10), secs(4));
@@ -22,12 +22,12 @@ fn pinging(role: Role) -> Connection {
     })
 }
 
-/// A connection without keepalive.
+/// Returns a connection without keepalive.
 fn quiet(role: Role) -> Connection {
     open_with(role, |config| config.keepalive = None)
 }
 
-/// Writes up to `count` bytes, as far as the transport accepts them.
+/// Writes up to `count` bytes, limited by the queued output.
 fn write(connection: &mut Connection, count: usize) {
     let mut output = connection.transmit();
     let count = count.min(output.remaining());
@@ -44,7 +44,7 @@ const STUCK: Option<Cause> = Some(Cause::Timeout(Timeout::Write));
 #[test]
 fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {
     for role in ROLES {
-        // Every default: keepalive after 20 s, dead 20 s later.
+        // All defaults: keepalive after 20 s, dead 20 s later.
         let mut connection = open_with(role, |_| {});
         connection.send(vec![7; 1 << 20]).unwrap();
         let (mut output, mut arrived) = (Transmit::default(), Vec::new());
@@ -69,7 +69,7 @@ fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {
     }
 }
 
-/// Lets 60 s pass in which this end sends something every 20 ms and the peer says nothing.
+/// Lets 60 s pass in which this end sends a message every 20 ms and the peer sends nothing.
 fn broadcast(connection: &mut Connection, accepts: impl Fn(u64) -> usize) -> Option<u64> {
     for tick in 0..3000 {
         let _ = connection.send("a broadcast message");
@@ -103,7 +103,7 @@ fn a_transport_that_refuses_at_some_time_does_not_hide_a_dead_peer() {
 #[test]
 fn bytes_that_are_accepted_after_a_refusal_are_a_sign_of_life() {
     for role in ROLES {
-        // Every second the peer reads a little. The backlog grows, and the ping waits in it.
+        // The peer reads a little every second. The backlog grows, and the ping waits in it.
         assert_eq!(broadcast(&mut pinging(role), |tick| if tick % 50 == 0 { 100 } else { 0 }), None);
     }
 }
@@ -198,7 +198,7 @@ fn the_write_timeout_starts_again_with_each_accepted_byte_in_any_order_of_writin
                 }
                 assert_eq!(connection.state(), State::Open, "{turn}, {writes_first}");
             }
-            // What was written after the time was told is seen when it is told next.
+            // Bytes that are written after a report of the time are noticed at the next report.
             let last = at(29 * 19 + 29);
             connection.handle_timeout(last);
             connection.handle_timeout(last + secs(30));
@@ -212,7 +212,7 @@ fn a_connection_that_is_not_told_the_time_while_idle_is_not_judged_by_that() {
     for role in ROLES {
         let mut connection = quiet(role);
         connection.handle_timeout(at(0));
-        // An hour later, something is sent. The deadline of an hour ago does not count.
+        // An hour later, a message is sent. The deadline of an hour ago does not count.
         connection.send("news").unwrap();
         connection.handle_timeout(at(3600));
         assert_eq!(connection.state(), State::Open);
@@ -237,7 +237,7 @@ fn while_replies_pause_receiving_silence_proves_nothing() {
         assert_eq!(cause(&connection), DEAD);
         assert!(!paused.wants_read());
         assert_eq!(cause(&paused), None);
-        // When this end reads again, the ping that waited has its whole time, and the peer's messages count.
+        // When this end reads again, the waiting ping has its whole timeout, and the peer's messages count.
         assert!(sent(&mut paused).iter().any(|frame| frame.opcode == PING));
         paused.handle_timeout(at(1000));
         paused.handle_timeout(at_millis(1_003_999));
@@ -252,7 +252,7 @@ fn own_messages_that_wait_do_not_keep_a_living_peer_from_being_heard() {
     for role in ROLES {
         let mut connection = open_with(role, |config| config.write_timeout = None);
         connection.send(vec![0; 64 << 10]).unwrap();
-        // The peer reads nothing and sends something every second.
+        // The peer reads nothing and sends a message every second.
         for second in 0..600 {
             connection.handle_timeout(at(second));
             assert!(connection.wants_read());
@@ -269,11 +269,11 @@ fn writing_makes_the_next_deadline_earlier_and_it_is_asked_for_afterwards() {
         connection.handle_timeout(at(10));
         assert_eq!(connection.poll_timeout(), Some(at(14)), "the ping waits");
         sent(&mut connection);
-        // The deadline of the ping starts now, so the connection has to be told the time.
+        // The deadline of the ping starts now, so the connection needs the current time.
         assert_eq!(connection.poll_timeout(), Some(at(10)));
         connection.handle_timeout(at(12));
         assert_eq!(connection.poll_timeout(), Some(at(16)));
-        // As do the pause of what waits, and the wait for the peer's Close.
+        // The same applies to the pause of waiting output, and to the wait for the peer's Close.
         connection.send("ab").unwrap();
         write(&mut connection, 1);
         assert_eq!(connection.poll_timeout(), Some(at(12)));
@@ -307,7 +307,8 @@ fn after_a_pause_the_peer_has_the_whole_stall_timeout_in_any_order_of_writing_an
 }
 #[test]
 fn a_peer_that_vanishes_right_after_a_sign_of_life_is_noticed_in_time() {
-    // The timeout is longer than the interval, and the last byte comes together with the news that the ping was written.
+    // The timeout is longer than the interval, and the last byte arrives together with the report that the ping was
+    // written.
     let keepalive = Keepalive { interval: secs(1), timeout: secs(10), max_missed: 1 };
     for role in ROLES {
         let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
@@ -331,7 +332,7 @@ fn the_deadline_of_a_ping_starts_when_its_last_byte_was_written() {
     for role in ROLES {
         let mut connection = pinging(role);
         connection.send(vec![0; 200_000]).unwrap();
-        // The transport refuses some, and accepts more every second.
+        // The transport refuses some bytes, and accepts more every second.
         for second in 0..50 {
             connection.handle_timeout(at(second));
             write(&mut connection, 2000);

@@ -23,7 +23,7 @@ fn open(role: Role) -> Connection {
     })
 }
 
-/// A connection that has paused receiving.
+/// Returns a connection that has paused receiving.
 fn paused(role: Role) -> Connection {
     let mut connection = open(role);
     connection.reply(vec![0; MARK]).unwrap();
@@ -31,7 +31,7 @@ fn paused(role: Role) -> Connection {
     connection
 }
 
-/// Receives what the connection keeps, until it asks for more.
+/// Receives the kept input, until the connection asks for more.
 fn kept(connection: &mut Connection) -> Vec<Event<'static>> {
     let mut events = Vec::new();
     for _ in 0..100 {
@@ -217,7 +217,7 @@ fn a_large_message_is_not_read_in_place_while_receiving_is_paused() {
     assert_eq!(server.receive_in_place(|_| ()), None);
     assert_eq!(events(&mut server, &frame[100_000..150_000]), []);
     written(&mut server);
-    // What is kept comes first.
+    // Kept input comes first.
     assert_eq!(server.receive_in_place(|_| ()), None);
     assert_eq!(kept(&mut server), []);
     assert_eq!(server.receive_in_place(|_| ()), Some(()));
@@ -250,8 +250,8 @@ fn a_message_that_was_read_in_place_comes_before_the_end_of_the_stream() {
     }
 }
 
-/// Every event of a stream, each message answered by itself, while the transport accepts `accepts` bytes after each
-/// read. Returns the events and the largest number of unwritten bytes.
+/// Returns all events of a stream and the largest number of unwritten bytes. Each message is answered with itself,
+/// and the transport accepts `accepts` bytes after each read.
 fn converse(
     connection: &mut Connection,
     stream: &[u8],
@@ -288,9 +288,9 @@ fn converse(
 proptest! {
     #![proptest_config(cases(200))]
 
-    // Invariant: however the input is cut and however little the transport accepts at a time, the events are those of a
-    // connection that never pauses, in the same order, and the unwritten bytes stay below the mark plus one reply and
-    // the pongs of what was read.
+    // Invariant: regardless of how the input is split and how little the transport accepts at a time, the events are
+    // those of a connection that never pauses, in the same order. The unwritten bytes stay below the mark plus one
+    // reply and the pongs for the received pings.
     #[test]
     fn pausing_loses_and_reorders_nothing_and_bounds_the_output(
         (role, stream) in strategies::role().prop_flat_map(|role| (Just(role), strategies::any_stream(role))),
@@ -314,7 +314,7 @@ proptest! {
             _ => 0,
         }).max().unwrap_or(0);
         prop_assert_eq!(assembled(received), assembled(expected.events));
-        // Frame headers, a Close, and pongs, which are bounded apart.
+        // Frame headers, a Close, and pongs, which have a separate limit.
         let control = 4096 + 3 * 139;
         prop_assert!(most <= MARK + largest + 14 + control, "{most} bytes");
     }

@@ -1,4 +1,4 @@
-//! What one end sends is what the other receives.
+//! Messages that one end sends are received by the other.
 
 use std::sync::Arc;
 
@@ -123,12 +123,12 @@ fn a_received_message_can_be_sent_back_from_the_input() {
     }
 }
 
-/// A message and how it is sent.
+/// A message and the way in which it is sent.
 #[derive(Clone, Debug)]
 enum Sending {
     Whole(Message<'static>),
     Prepared(Message<'static>),
-    /// In chunks of these sizes, and with this many pings between.
+    /// In chunks of these sizes, and with this number of pings between them.
     Chunks(Message<'static>, Vec<usize>, usize),
 }
 
@@ -147,7 +147,7 @@ fn sending() -> impl Strategy<Value = Sending> {
     ]
 }
 
-/// The chunks of a message; of text, cut between characters.
+/// Returns the chunks of a message. Text is split between characters.
 fn chunks<'m>(message: &'m Message<'_>, sizes: &[usize]) -> Vec<Message<'m>> {
     match message {
         Message::Binary(bytes) => pieces(bytes, sizes).into_iter().map(Message::from).collect(),
@@ -168,7 +168,7 @@ fn chunks<'m>(message: &'m Message<'_>, sizes: &[usize]) -> Vec<Message<'m>> {
     }
 }
 
-/// Sends it, and gives the message that shall arrive.
+/// Sends the message, and returns the message that has to arrive.
 fn apply(connection: &mut Connection, sending: &Sending) -> Message<'static> {
     match sending {
         Sending::Whole(message) => {
@@ -194,7 +194,7 @@ fn apply(connection: &mut Connection, sending: &Sending) -> Message<'static> {
 proptest! {
     #![proptest_config(cases(150))]
 
-    // Invariant: all messages arrive, in order and unchanged, however they are sent, keyed and cut.
+    // Invariant: all messages arrive, in order and unchanged, regardless of how they are sent, masked and split.
     #[test]
     fn messages_arrive_however_they_are_sent_and_cut(
         sender in strategies::role(),
@@ -216,7 +216,7 @@ proptest! {
         prop_assert_eq!(messages, expected.into_iter().map(Event::Message).collect::<Vec<_>>());
     }
 
-    // Invariant: the same seed, calls and times make the same bytes.
+    // Invariant: the same seed, calls and times produce the same bytes.
     #[test]
     fn a_connection_is_determined_by_its_seed_its_inputs_and_its_times(
         (role, stream) in strategies::role_and_stream(),
@@ -247,7 +247,7 @@ proptest! {
         prop_assert!(run() == run());
     }
 
-    // Invariant: two different seeds make different keys, and nothing else different.
+    // Invariant: two different seeds produce different keys, and no other difference.
     #[test]
     fn the_seed_decides_the_keys_and_nothing_else(seeds: [[u8; 32]; 2], sendings in vec(sending(), 1..4)) {
         prop_assume!(seeds[0] != seeds[1]);
@@ -260,7 +260,7 @@ proptest! {
         for (mut a, mut b) in first.into_iter().zip(second) {
             let (a_key, b_key) = (a.key.take(), b.key.take());
             prop_assert!(a_key.is_some() && b_key.is_some());
-            // Once in 2^32 they agree.
+            // They are equal once in 2^32 cases.
             prop_assert_ne!(a_key, b_key);
             prop_assert_eq!(a, b);
         }

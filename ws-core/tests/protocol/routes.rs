@@ -1,4 +1,4 @@
-//! Patterns of paths: what they match, what fills their names, and what looking for them costs.
+//! Routes: the paths that patterns match, the values of their parameters, and the cost of a lookup.
 
 use allocation_counter::measure;
 use ws_core::{RouteError, Routes};
@@ -11,7 +11,7 @@ fn routes(patterns: &[&'static str]) -> Routes<&'static str> {
     routes
 }
 
-/// The pattern that a path takes, and the values of its parameters.
+/// Returns the pattern that matches a path, and the values of its parameters.
 fn found<'r>(routes: &Routes<&'r str>, path: &str) -> Option<(&'r str, Vec<String>)> {
     let (pattern, parameters) = routes.find(path)?;
     Some((pattern, parameters.iter().map(|(_, value)| value.to_owned()).collect()))
@@ -30,7 +30,7 @@ fn no_name_is_filled_with_nothing() {
         ("/rooms/%20", "/rooms/:room", &[" "]),
         ("/files/a", "/files/*path", &["a"]),
         ("/files//", "/files/*path", &["/"]),
-        // A wildcard without a name matches the rest, whatever it is.
+        // An unnamed wildcard matches any rest.
         ("/any/", "/any/*", &[""]),
         ("/any/a/b", "/any/*", &["a/b"]),
     ] {
@@ -57,7 +57,7 @@ fn routes_that_match_the_same_paths_are_refused_whatever_their_names() {
     }
 }
 
-/// The most bytes that looking for a path takes at once.
+/// Returns the maximum number of bytes that a lookup of a path allocates.
 fn cost(routes: &Routes<&str>, path: &str) -> u64 {
     measure(|| drop(routes.find(path))).bytes_max
 }

@@ -1,4 +1,4 @@
-//! What an application asks for and cannot have is refused, and changes nothing.
+//! A call that a connection cannot carry out is refused, and changes nothing.
 
 use ws_core::{Chunk, CloseCode, CloseFrame, Config, Connection, Message, PreparedMessage, Role, SendError};
 
@@ -8,10 +8,10 @@ use crate::support::{
     written,
 };
 
-/// Something that is done to a connection, and how to call it.
+/// An action on a connection, and its name.
 type Named<T> = (&'static str, fn(&mut Connection) -> T);
 
-/// Every way to send.
+/// All methods that send.
 const WAYS: [Named<Result<(), SendError>>; 7] = [
     ("send", |connection| connection.send("m")),
     ("send owned", |connection| connection.send(vec![0; 10_000])),
@@ -22,7 +22,7 @@ const WAYS: [Named<Result<(), SendError>>; 7] = [
     ("pong", |connection| connection.pong(b"m")),
 ];
 
-/// Asserts that `refused` fails so and that the connection afterwards does what it would have done before.
+/// Asserts that `refused` fails in this way, and that the connection afterwards behaves as before.
 fn refuses(
     mut connection: Connection,
     error: SendError,
@@ -65,7 +65,7 @@ fn nothing_is_sent_while_the_write_buffer_is_full_and_everything_again_once_it_i
         for (way, send) in WAYS {
             let full = || {
                 let mut connection = open_with(role, |config| config.write_buffer_size = 100);
-                // The message that crosses the mark still fits.
+                // The message that crosses the limit still fits.
                 connection.send(&[0; 5000]).unwrap();
                 assert!(connection.wants_read(), "own messages do not keep this end from reading");
                 connection
@@ -195,21 +195,35 @@ fn refused_calls_leave_a_connection_that_works() {
 #[test]
 fn every_error_says_what_to_do() {
     for (error, sentence) in [
-        (SendError::Closed, "cannot send: the connection is closing or closed"),
-        (SendError::BufferFull, "cannot send now: the write buffer is full; write it out first"),
+        (
+            SendError::Closed,
+            "cannot send: the connection is closing or closed, and another message needs a new connection",
+        ),
+        (
+            SendError::BufferFull,
+            "cannot send now: the peer reads too slowly, and write_buffer_size is reached; send again when the queued \
+             bytes are written",
+        ),
         (
             SendError::MessageInProgress,
-            "cannot begin a message: end the one that is being sent in chunks first",
+            "cannot begin a message: another one is being sent in chunks; send its last chunk first, or abort it",
         ),
-        (SendError::WrongKind, "cannot mix text and binary chunks in one message"),
-        (SendError::ControlPayloadTooLong(126), "cannot send a ping or pong with 126 bytes: 125 is the most"),
+        (
+            SendError::WrongKind,
+            "cannot mix text and binary chunks in one message: send all of its chunks as the same kind",
+        ),
+        (
+            SendError::ControlPayloadTooLong(126),
+            "cannot send a ping or pong with 126 bytes: the maximum is 125 bytes",
+        ),
         (
             SendError::InvalidCloseCode(CloseCode::new(1005)),
             "cannot close with code 1005: use 1000 to 1003, 1007 to 1014 or 3000 to 4999",
         ),
         (
             SendError::CloseReasonTooLong(200),
-            "cannot close with a reason of 200 bytes: 123 is the most; CloseFrame::truncate_reason cuts it",
+            "cannot close with a reason of 200 bytes: the maximum is 123 bytes, and CloseFrame::truncate_reason cuts \
+             a longer one",
         ),
     ] {
         assert_eq!(error.to_string(), sentence);

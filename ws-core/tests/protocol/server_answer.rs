@@ -1,5 +1,5 @@
-//! What a server answers: the 101 and what an application may add to it, or an ordinary response
-//! (RFC 6455 section 4.2.2, RFC 9112).
+//! Answers of a server: the 101 and the additions of an application, or an ordinary response (RFC 6455 section 4.2.2,
+//! RFC 9112).
 
 use ws_core::{
     Connection, HandshakeError, OriginPolicy, Response, Role, State, Timestamp, server::Accept,
@@ -21,7 +21,7 @@ fn accept_with(head: &Head, accept: &Accept) -> Result<Connection, HandshakeErro
     serve_with(&config(|_| {}), &OriginPolicy::default(), &head.bytes(), accept)
 }
 
-/// The 101 to a request.
+/// Returns the 101 response to a request.
 fn response(head: &Head, accept: &Accept) -> String {
     let mut connection = accept_with(head, accept).unwrap();
     String::from_utf8(written(&mut connection)).unwrap()
@@ -131,7 +131,7 @@ pub(crate) const UNSENDABLE: [(&str, &str); 17] = [
 #[test]
 fn a_header_that_would_break_the_response_cannot_be_added() {
     for (name, value) in UNSENDABLE {
-        // A good header beside it makes it no better.
+        // A valid header beside it does not help.
         let accept = Accept::new().header(name, value).header("X-Good", "good");
         let error = accept_with(&Head::request(), &accept).unwrap_err();
         assert_eq!((error.status(), &error), (500, &HandshakeError::UnsendableHeader), "{name:?}: {value:?}");
@@ -210,7 +210,7 @@ fn nothing_but_the_origin_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
     }
 }
 
-/// The answer to a request by this method.
+/// Returns the answer to a request with this method.
 fn respond(method: &str, response: &Response) -> String {
     let head = Head::request().first_line(format!("{method} /page HTTP/1.1"));
     let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
@@ -257,7 +257,7 @@ fn a_response_with_a_header_that_cannot_be_sent_is_a_500() {
 
 #[test]
 fn a_426_names_the_upgrade_in_connection_beside_close() {
-    // RFC 9110 15.5.22 and 7.8: whoever sends Upgrade, or has to, names it in Connection.
+    // RFC 9110 15.5.22 and 7.8: a sender of Upgrade must also list it in Connection.
     for response in [
         HandshakeError::NotAnUpgrade.response(),
         HandshakeError::UnsupportedVersion.response(),

@@ -1,4 +1,4 @@
-//! The request's head: strict HTTP/1.1 and exact limits, whatever pieces it comes in (RFC 9112).
+//! The head of a request: strict HTTP/1.1 and exact limits, regardless of the pieces in which it arrives (RFC 9112).
 
 use ws_core::{HandshakeConfig, HandshakeError, OriginPolicy, testing::drained};
 
@@ -14,7 +14,7 @@ pub(crate) fn assert_malformed(what: &str, head: &Head) {
     assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{what}");
 }
 
-/// Asserts the same of bytes that are not lines ended by CR LF; however they are cut.
+/// Asserts the same for bytes that are not lines ended by CR LF, regardless of how they are split.
 fn assert_malformed_bytes(what: &str, bytes: &[u8]) {
     for sizes in [&[usize::MAX][..], &[1], &[5]] {
         let error = ask(&limits(|_| {}), bytes, sizes).expect_err(what);
@@ -31,7 +31,7 @@ fn a_bare_line_feed_or_carriage_return_ends_no_line() {
     for end in ends {
         let mut bare_lf = text.clone().into_bytes();
         bare_lf.remove(end);
-        // The blank line's own CR may be missing, too.
+        // The CR of the blank line may be missing, too.
         assert_malformed_bytes("bare LF", &bare_lf);
         let mut bare_cr = text.clone().into_bytes();
         bare_cr.remove(end + 1);
@@ -108,7 +108,7 @@ fn a_request_is_http_1_1_or_1_0() {
 
 #[test]
 fn a_page_may_be_asked_for_in_http_1_0_without_a_host() {
-    // RFC 9112 3.2 and 2.3. Load balancers check the health of a server so.
+    // RFC 9112 3.2 and 2.3. Load balancers use such requests for health checks.
     for lines in [&["GET /health HTTP/1.0"][..], &["GET /health HTTP/1.0", "Host: example.com"]] {
         let (request, _) = ask(&limits(|_| {}), &Head::new(lines).bytes(), &[1]).unwrap().unwrap();
         assert!(!request.is_upgrade() && request.path() == "/health");
@@ -123,7 +123,7 @@ fn a_page_may_be_asked_for_in_http_1_0_without_a_host() {
 #[test]
 fn an_upgrade_in_http_1_0_is_refused_with_the_cure_for_the_proxy() {
     let old = Head::request().first_line("GET /chat HTTP/1.0");
-    // A proxy that knows nothing of WebSockets forwards the key alone.
+    // A proxy without support for WebSocket forwards only the key.
     for head in [old.clone(), old.clone().without("Host"), old.without("Upgrade").set("Connection", "close")]
     {
         let (error, response) = refused(&head);
@@ -174,7 +174,7 @@ fn one_empty_line_before_a_request_is_skipped() {
     assert!(!handshake.has_begun(), "an empty line is no part of a request");
 }
 
-/// The first error, or the number of bytes that were given without one.
+/// Returns the first error, or the number of bytes that were passed without an error.
 fn bytes_until_error(limits: &HandshakeConfig, bytes: &[u8]) -> Result<usize, (HandshakeError, usize)> {
     let mut handshake = ws_core::server::Handshake::new(limits, ws_core::Timestamp::ZERO);
     for (given, byte) in bytes.iter().enumerate() {
@@ -190,7 +190,7 @@ fn a_head_of_the_largest_size_passes_and_one_byte_more_is_refused_with_431() {
     for sizes in [&[usize::MAX][..], &[1], &[1000]] {
         assert!(ask(&limit(head.len()), &head, sizes).unwrap().is_some());
         assert!(ask(&limit(usize::MAX), &head, sizes).unwrap().is_some());
-        // What lies behind the head does not count.
+        // Bytes behind the head do not count.
         assert!(ask(&limit(head.len()), &[&head[..], &[0; 5000]].concat(), sizes).unwrap().is_some());
         let error = ask(&limit(head.len() - 1), &head, sizes).unwrap_err();
         assert_eq!(error, HandshakeError::HeadTooLarge { limit: head.len() - 1 });
@@ -234,7 +234,7 @@ fn as_many_headers_as_allowed_pass_and_one_more_is_refused_with_431() {
 
 #[test]
 fn a_request_of_128_header_fields_is_accepted_by_default() {
-    // Proxies, cookies and tracing add fields. Other servers take 100 to 128 of them.
+    // Proxies, cookies and tracing add fields. Other servers accept 100 to 128 of them.
     let pad = |count: usize| {
         (5..count).fold(Head::request(), |head, number| head.with(format!("X-Field-{number}: value")))
     };

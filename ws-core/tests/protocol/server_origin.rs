@@ -1,4 +1,4 @@
-//! Pages that may open a WebSocket (RFC 6455 section 10.2): `Origin`, `Host`, scheme and port.
+//! Origin check: the pages that may open a WebSocket (RFC 6455 section 10.2): `Origin`, `Host`, scheme and port.
 
 use ws_core::{HandshakeError, OriginPolicy, Scheme, server::Accept};
 
@@ -8,7 +8,7 @@ use crate::support::{
     limits,
 };
 
-/// Whether a request with these headers passes a policy.
+/// Checks a request with these headers against a policy.
 fn passes(policy: &OriginPolicy, host: &str, origins: &[&[u8]]) -> Result<(), HandshakeError> {
     let lines = origins.iter().map(|origin| [b"Origin: ", *origin].concat());
     let head = lines.fold(Head::request().set("Host", host), Head::with);

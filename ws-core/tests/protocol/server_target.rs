@@ -1,4 +1,4 @@
-//! What a request asks for and of which host (RFC 9112 section 3.2).
+//! The target and the host of a request (RFC 9112 section 3.2).
 
 use ws_core::HandshakeError;
 
@@ -42,7 +42,7 @@ fn a_target_has_no_fragment() {
 
 #[test]
 fn the_host_of_a_whole_address_is_there_and_valid() {
-    // RFC 9110 4.2.1: an empty host is invalid; 4.2.4: a user before it is an error.
+    // RFC 9110 4.2.1: an empty host is invalid. RFC 9110 4.2.4: a user before the host is an error.
     for target in [
         "http:///chat",
         "http://",
@@ -73,7 +73,7 @@ fn the_host_of_a_whole_address_replaces_the_header_and_the_origin_is_judged_by_i
     assert!(serve(&head("HTTP/1.1").with("Origin: http://one.example:8080")).is_ok());
     let (error, _) = refused(&head("HTTP/1.1").with("Origin: http://two.example"));
     assert!(matches!(error, HandshakeError::OriginRefused { .. }), "{error:?}");
-    // The header has to obey its own rules all the same.
+    // The header still has to be valid.
     let (error, _) = refused(&head("HTTP/1.1").without("Host"));
     assert_eq!(error, HandshakeError::MissingHeader("Host"));
     let (error, _) = refused(&head("HTTP/1.1").set("Host", "a b"));
@@ -115,7 +115,7 @@ fn a_host_that_is_empty_or_no_host_is_refused() {
     }
 }
 
-/// The error of a head that is no request at all, and the answer to it.
+/// Returns the error of a head that is not a valid request, and the answer to it.
 fn refused_by_parser(head: &Head) -> (HandshakeError, String) {
     let error = ask(&limits(|_| {}), &head.bytes(), &[3]).unwrap_err();
     let response = String::from_utf8(error.response().to_bytes()).unwrap();

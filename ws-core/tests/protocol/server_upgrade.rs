@@ -1,4 +1,4 @@
-//! What a request for a WebSocket must say (RFC 6455 section 4.2.1), and whose pages may send it.
+//! Requirements for a WebSocket request (RFC 6455 section 4.2.1), and the pages that may send it.
 
 use ws_core::{HandshakeError, OriginPolicy};
 
@@ -95,7 +95,7 @@ fn the_version_is_exactly_13() {
     ] {
         let head = Head::request().set("Sec-WebSocket-Version", value);
         let response = assert_refused(&head, 426, &HandshakeError::UnsupportedVersion);
-        // RFC 6455 4.4: the versions that would do.
+        // RFC 6455 4.4: the supported versions.
         assert!(response.contains("\r\nSec-WebSocket-Version: 13\r\n"));
     }
     assert_refused(
@@ -153,7 +153,7 @@ fn the_key_is_16_bytes_in_base64() {
 fn subprotocols(head: &Head) -> Vec<String> {
     let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
     let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
-    // Of two that are supported, the server's order decides.
+    // If several are supported, the server's order decides.
     let offered: Vec<_> = request.subprotocols().map(str::to_owned).collect();
     for name in &offered {
         assert_eq!(upgrade.choose_subprotocol([&name[..]]), Some(&name[..]));
@@ -236,7 +236,7 @@ fn subprotocols_in_bytes_that_are_no_text_are_refused_too() {
 
 #[test]
 fn only_spaces_and_tabs_surround_the_elements_of_a_list() {
-    // RFC 9110 5.6.3: optional whitespace is SP and HTAB, not what Unicode calls white.
+    // RFC 9110 5.6.3: optional whitespace is SP and HTAB, not all whitespace of Unicode.
     let error = HandshakeError::InvalidHeader("Sec-WebSocket-Protocol");
     for list in ["chat\u{a0}", "\u{2003}chat", "a, chat\u{85}"] {
         assert_refused(&Head::request().with(format!("Sec-WebSocket-Protocol: {list}")), 400, &error);

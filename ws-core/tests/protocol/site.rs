@@ -1,4 +1,4 @@
-//! What a server answers by path: which route opens a connection, on which terms, and what else there is.
+//! Routing of a server: the routes that open a connection, their conditions, and the other answers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ws_core::{
 
 use crate::support::{http::Head, written};
 
-/// A request for this path.
+/// Returns a request for this path.
 fn request(head: &Head) -> Request {
     let mut handshake = Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     handshake.receive(&mut &mut head.bytes()[..]).unwrap().expect("a whole request")
@@ -42,12 +42,12 @@ fn text(mut response: Transmit) -> String {
     String::from_utf8(drained(&mut response)).unwrap()
 }
 
-/// The handler and the connection of a request that is accepted.
+/// Returns the handler and the connection of an accepted request.
 fn opened(site: &Site<&'static str>, request: &mut Request) -> (&'static str, Connection) {
     accepted(site, request, Accept::new()).expect("an open connection")
 }
 
-/// What a request that opens no connection is answered with.
+/// Returns the answer to a request that opens no connection.
 fn answered(site: &Site<&'static str>, mut request: Request) -> String {
     text(site.answer(&mut request).expect_err("a response").response)
 }

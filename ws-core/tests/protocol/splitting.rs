@@ -1,4 +1,4 @@
-//! Where the network cuts the bytes has no meaning, in either direction.
+//! The boundaries at which the network splits the bytes have no meaning, in either direction.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::{
     written,
 };
 
-/// All that can be seen of a connection that was given a stream in pieces of these sizes.
+/// Returns all observable results of a connection that received a stream in pieces of these sizes.
 fn seen(
     role: Role,
     config: &Config,
@@ -30,7 +30,7 @@ fn seen(
 proptest! {
     #![proptest_config(cases(600))]
 
-    // Invariant: events, error, closure and output do not depend on how the input is cut.
+    // Invariant: events, error, closure and output do not depend on how the input is split.
     #[test]
     fn any_cutting_of_the_input_shows_the_same(
         (role, stream) in strategies::role_and_stream(),
@@ -42,14 +42,15 @@ proptest! {
         prop_assert_eq!(&seen(role, &limits, &stream, &[1]), &whole);
     }
 
-    // Invariant: a message's chunks are the message, end with exactly one last, and mix with no other's.
+    // Invariant: the chunks of a message are its content, end with exactly one last chunk, and do not mix with those
+    // of other messages.
     #[test]
     fn chunks_put_together_are_the_messages(
         (role, stream) in strategies::role_and_stream(),
         mut limits in strategies::limits(),
         sizes in strategies::cuts(),
     ) {
-        // The number of fragments is limited only where messages are assembled.
+        // The number of fragments is limited only if messages are assembled.
         limits.max_fragments = usize::MAX;
         let (events, error, closure, output) = seen(role, &limits, &stream, &[usize::MAX]);
         limits.delivery = Delivery::Chunks;
@@ -60,7 +61,7 @@ proptest! {
         }
     }
 
-    // Invariant: bytes of a frame that stay behind in a piece do not depend on the pieces before it.
+    // Invariant: bytes of a frame that remain in a piece do not depend on the pieces before it.
     #[test]
     fn a_cut_in_two_at_any_place_shows_the_same(
         role in strategies::role(),
@@ -120,7 +121,7 @@ fn an_empty_message_is_one_empty_last_chunk() {
     }
 }
 
-/// Something to be sent; the sizes are chosen around those from which payloads are queued by reference.
+/// An action that sends. The sizes are around the limits from which payloads are queued by reference.
 #[derive(Clone, Debug)]
 enum Sending {
     Owned(usize),
@@ -133,9 +134,9 @@ enum Sending {
 
 impl Sending {
     fn apply(&self, connection: &mut Connection, number: usize) {
-        // Every payload differs from every other, so that a mix-up shows.
+        // Each payload is unique, so that a mix-up is detected.
         let bytes = |len: usize| (0..len).map(|i| (i * 31 + number * 7) as u8).collect::<Vec<u8>>();
-        // Between chunks, whole messages are refused: that is the same for all who are compared.
+        // Between chunks, whole messages are refused. That is the same in all compared runs.
         let _ = match self {
             Self::Owned(len) => connection.send(bytes(*len)),
             Self::Borrowed(len) => connection.send(bytes(*len).as_slice()),
@@ -162,7 +163,7 @@ fn sending() -> impl Strategy<Value = Sending> {
     ]
 }
 
-/// Writes at most `most` bytes of the slices that a vectored write would get.
+/// Writes at most `most` bytes of the slices that a vectored write receives.
 #[cfg(feature = "std")]
 fn write_vectored(connection: &mut Connection, slots: usize, most: usize) -> Vec<u8> {
     let mut buffer = connection.transmit();
@@ -231,7 +232,7 @@ proptest! {
         prop_assert!(by_driver == bytes, "take_transmit");
     }
 
-    // Invariant: giving memory back between any two writes changes no byte.
+    // Invariant: releasing memory between any two writes changes no byte.
     #[test]
     fn releasing_memory_loses_no_byte(
         role in strategies::role(),

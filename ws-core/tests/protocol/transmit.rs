@@ -1,4 +1,4 @@
-//! The queue of bytes to be written, against a plain vector, and the accounts of a connection.
+//! The queue of bytes to be written, compared with a plain vector, and the accounts of a connection.
 
 use std::io::Write as _;
 
@@ -8,14 +8,14 @@ use ws_core::{Connection, Message, Role, Transmit};
 
 use crate::support::{ROLES, cases, drained, open_with, strategies};
 
-/// What a program can do with a [`Transmit`].
+/// An operation on a [`Transmit`].
 #[derive(Clone, Debug)]
 enum Step {
     Extend(usize),
     Push(usize),
     Write(usize),
     Advance(usize),
-    /// Moves the bytes to the other queue, perhaps onto others.
+    /// Moves the bytes to the other queue, which may not be empty.
     Drain,
     /// Swaps the two queues.
     Swap,
@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A queue and the vector that it has to be equal to.
+/// A queue and the vector that it has to equal.
 #[derive(Default)]
 struct Pair {
     queue: Transmit,
@@ -59,7 +59,7 @@ impl Pair {
 proptest! {
     #![proptest_config(cases(100))]
 
-    // Invariant: a queue has the bytes that were appended and not read, in order, whatever is done to it.
+    // Invariant: after any operations, a queue contains the bytes that were appended and not read, in order.
     #[test]
     fn a_queue_of_output_is_a_vector_of_bytes(steps in vec(step(), 0..60)) {
         let (mut one, mut other) = (Pair::default(), Pair::default());
@@ -131,8 +131,8 @@ fn open(role: Role) -> Connection {
 proptest! {
     #![proptest_config(cases(100))]
 
-    // Invariant: in whatever way the output is written, its bytes are the same, and the accounts of queued, unwritten
-    // and written bytes agree after each call.
+    // Invariant: with every way to write, the output has the same bytes, and the accounts of queued, unwritten and
+    // written bytes agree after each call.
     #[test]
     fn every_way_to_write_yields_the_same_bytes_and_accounts(
         role in strategies::role(),
@@ -197,7 +197,7 @@ fn taking_stops_when_nothing_is_taken_and_at_the_limit() {
         assert_eq!(connection.take_with(usize::MAX, |_| 0), 0);
         assert_eq!(connection.take_with(0, |_| panic!("nothing may be taken")), 0);
         assert_eq!(connection.take_with(10, |piece| piece.len()), 10);
-        // More than there was is what there was.
+        // A larger number than that of the offered bytes counts as all of them.
         assert_eq!(connection.take_with(20, |_| usize::MAX), 20);
         assert_eq!(connection.take_with(usize::MAX, |piece| piece.len()), all - 30);
         assert_eq!((connection.buffered(), connection.wants_write()), (all, false));

@@ -1,4 +1,4 @@
-//! Text is UTF-8, and what is not is refused as early as that is certain (RFC 6455 section 8.1).
+//! Text is UTF-8, and invalid text is refused as early as possible (RFC 6455 section 8.1).
 
 use std::str::from_utf8;
 
@@ -10,7 +10,7 @@ use crate::support::{
     wire::{self, Frame},
 };
 
-/// Whether something could follow that makes these bytes UTF-8.
+/// Returns `true` if a continuation can make these bytes UTF-8.
 fn can_become_text(bytes: &[u8]) -> bool {
     from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
@@ -34,7 +34,7 @@ proptest! {
             let Ok((completed, more)) = decoded else { return Ok(()) };
             text.extend(completed);
             text.push_str(more);
-            // Nothing but a begun character is held back.
+            // Only the beginning of a character is kept.
             prop_assert_eq!(decoder.is_complete(), text.len() == end);
             prop_assert_eq!(text.as_bytes(), &bytes[..text.len()]);
             prop_assert!(end - text.len() < 4);
@@ -42,7 +42,8 @@ proptest! {
         prop_assert_eq!(decoder.is_complete(), from_utf8(&bytes).is_ok());
     }
 
-    // Invariant: a text message is delivered if and only if it is UTF-8, however it is fragmented and cut.
+    // Invariant: a text message is delivered if and only if it is UTF-8, regardless of how it is fragmented and
+    // split.
     #[test]
     fn a_message_is_text_exactly_if_it_is_utf8(
         role in strategies::role(),
@@ -82,7 +83,7 @@ const VALID: [&[u8]; 14] = [
     b"\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5",
 ];
 
-/// Each with the number of bytes after which it is certain.
+/// Each entry with the number of bytes after which it is certainly invalid.
 const INVALID: [(&[u8], usize); 24] = [
     // Continuation bytes without a beginning.
     (b"\x80", 1),
@@ -108,7 +109,7 @@ const INVALID: [(&[u8], usize); 24] = [
     // Bytes that UTF-8 does not use.
     (b"\xFE", 1),
     (b"\xFF", 1),
-    // Characters that something else interrupts.
+    // Interrupted characters.
     (b"\xC3a", 2),
     (b"\xE2\x82a", 3),
     (b"\xF0\x9F\x98a", 4),
@@ -116,7 +117,7 @@ const INVALID: [(&[u8], usize); 24] = [
     (b"\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5\xED\xA0\x80edited", 13),
 ];
 
-/// The payload as one frame, and as every pair of fragments.
+/// Returns the payload as one frame, and as all pairs of fragments.
 fn all_fragmentations(payload: &[u8]) -> Vec<Vec<Frame>> {
     let mut all = vec![vec![Frame::text(payload)]];
     for cut in 0..=payload.len() {
@@ -165,7 +166,7 @@ fn invalid_text_is_refused_at_the_first_byte_that_makes_it_certain() {
         for delivery in [Delivery::Messages, Delivery::Chunks] {
             for (payload, certain) in INVALID {
                 let mut connection = open_with(role, |config| config.delivery = delivery);
-                // The frame announces more than ever comes: the verdict does not wait for it.
+                // The frame announces more bytes than arrive. The error does not wait for them.
                 let header =
                     wire::header(true, 0, wire::TEXT, (role == Role::Server).then_some([0; 4]), 100_000);
                 assert_eq!(receive(&mut connection, &header).error, None);
@@ -197,7 +198,7 @@ fn text_that_ends_inside_a_character_is_refused_at_the_end_of_the_message_and_no
 
 #[test]
 fn long_text_is_checked_to_its_last_byte() {
-    // From 64 bytes on another validator is at work.
+    // From 64 bytes on another validator is used.
     for len in [63, 64, 65, 127, 128, 1000] {
         for place in [0, 1, 31, 32, 33, len / 2, len - 2, len - 1] {
             let mut payload = vec![b'a'; len];

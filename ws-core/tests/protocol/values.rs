@@ -1,4 +1,4 @@
-//! What plain values say of themselves and turn into.
+//! Conversions and text output of plain values.
 
 use std::time::Duration;
 

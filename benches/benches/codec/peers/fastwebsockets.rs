@@ -1,4 +1,4 @@
-//! `fastwebsockets`, without the collector of fragments, which these messages do not need.
+//! `fastwebsockets` without its fragment collector, which these messages do not need.
 
 use std::hint::black_box;
 

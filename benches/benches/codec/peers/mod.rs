@@ -1,4 +1,4 @@
-//! Other libraries behind one trait, each as its documentation has one use it, over an in-memory stream.
+//! Other libraries behind one trait, each used over an in-memory stream as its documentation recommends.
 
 mod fastwebsockets;
 mod nexus_web;
@@ -17,26 +17,26 @@ use crate::support::{Group, Shape, Wire, per_message};
 trait Peer {
     const NAME: &'static str;
 
-    /// What is handed over to be sent. To send it again costs no more than it has to: a reference count
-    /// where the library owns messages, nothing where it borrows them.
+    /// The message type for sending. A repeated send costs as little as the library permits: a reference count if the
+    /// library owns messages, nothing if it borrows them.
     type Message;
 
-    /// A connection that is open.
+    /// Creates an open connection.
     fn new(role: Role, wire: Wire) -> Self;
 
     fn message(shape: &Shape) -> Self::Message;
 
-    /// Receives that many messages, text as what is known to be UTF-8.
+    /// Receives `count` messages. Text is received as valid UTF-8.
     fn receive(&mut self, count: usize);
 
-    /// Sends the message that many times. Each is written before the next one is sent.
+    /// Sends the message `count` times. Each is written before the next one is sent.
     fn send(&mut self, message: &Self::Message, count: usize);
 
-    /// Sends back that many messages. Each is written before the next one is received.
+    /// Echoes `count` messages. Each is written before the next one is received.
     fn echo(&mut self, count: usize);
 }
 
-/// Calls a function for each peer.
+/// Calls a function for each library.
 macro_rules! for_each_peer {
     ($function:ident($($argument:expr),+)) => {
         $function::<tungstenite::Tungstenite>($($argument),+);

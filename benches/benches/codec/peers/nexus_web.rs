@@ -1,4 +1,4 @@
-//! `nexus-web`, its reader and writer without sockets.
+//! The reader and the writer of `nexus-web`, without sockets.
 
 use std::hint::black_box;
 
@@ -25,8 +25,8 @@ impl Peer for NexusWeb {
             Role::Client => nexus_web::ws::Role::Client,
             Role::Server => nexus_web::ws::Role::Server,
         };
-        // What one read brings fits, as in the buffer of `core-copied`. A frame that comes in several reads is
-        // copied once more, and version 0.8 gives its text as `&str` without a check that it is UTF-8.
+        // The buffer holds the bytes of one read, as in `core-copied`. A frame that arrives in several reads is
+        // copied once more, and version 0.8 returns its text as `&str` without a UTF-8 check.
         let reader = FrameReader::builder().buffer_capacity(wire.len().max(1));
         let (reader, writer) = pair_with(role, reader);
         Self { wire, reader, writer, output: vec![0; 2 << 20] }

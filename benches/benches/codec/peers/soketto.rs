@@ -1,5 +1,5 @@
-//! `soketto`, with buffers around the stream as in its examples. It gives text as bytes, which its user then
-//! checks to be UTF-8.
+//! `soketto`, with buffers around the stream as in its examples. It returns text as bytes, and its caller then checks
+//! the UTF-8.
 
 use std::{
     hint::black_box,
@@ -95,7 +95,7 @@ impl Peer for Soketto {
     }
 }
 
-/// The wire by the traits of the `futures` crates.
+/// The in-memory stream with the traits of the `futures` crate.
 struct FuturesWire(Wire);
 
 impl AsyncRead for FuturesWire {

@@ -21,7 +21,7 @@ impl Peer for Yawc {
             Role::Client => yawc::Role::Client,
             Role::Server => yawc::Role::Server,
         };
-        // By default it takes less than 1 MiB, and does not check text.
+        // The defaults limit messages to less than 1 MiB and do not validate text.
         let options = Options::default().with_limits(64 << 20, 64 << 20).with_utf8();
         Self(WebSocket::from_stream(wire, role, options).unwrap())
     }

@@ -32,7 +32,7 @@ async fn accept(
     clients: Option<Clients<Message>>,
 ) -> Result<Response<Empty<Bytes>>, Error> {
     let (response, upgraded) = upgrade(&mut request)?;
-    // Unconstrained by tokio's budget, as in its own echo server.
+    // Without tokio's cooperative budget, as in its own echo server.
     tokio::spawn(unconstrained(async move {
         let mut ws = upgraded.await?;
         ws.set_max_message_size(LIMIT);
@@ -66,7 +66,7 @@ async fn chat(ws: Ws, clients: Clients<Message>) -> Result<(), Error> {
         Ok::<_, Error>(())
     }));
     let mut reader = FragmentCollectorRead::new(reader);
-    // Pongs and the answer to a close take the client's queue too.
+    // Pongs and the reply to a close also pass through the client's queue.
     let mut answer = |frame: Frame<'_>| {
         clients.send(key, (frame.opcode, Bytes::copy_from_slice(&frame.payload)));
         std::future::ready(Ok::<_, Error>(()))

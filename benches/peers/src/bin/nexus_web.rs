@@ -1,9 +1,9 @@
 //! `nexus-web`, blocking, a thread for each connection: `nexus_web [--listen ADDR] [--feed]`
 //!
-//! By default its `Client`, which is its server too. With `--feed` its reader and writer without sockets,
-//! which leave open when to write: all that a read brought is answered in one write.
+//! By default it uses `Client`, which is also the type for servers. With `--feed` it uses the reader and the writer
+//! without sockets, where the caller decides when to write: all replies to one read are written together.
 //!
-//! Version 0.8 does not check that text is UTF-8 if its frame comes in several reads.
+//! Version 0.8 does not validate the UTF-8 of a text frame that arrives in several reads.
 
 use std::{io::Write as _, net::TcpStream};
 
@@ -18,9 +18,9 @@ fn main() -> Result<(), Error> {
 
 fn sending(stream: TcpStream) -> Result<(), Error> {
     let builder = ClientBuilder::new().max_frame_size(LIMIT as u64).max_message_size(LIMIT);
-    // It panics over a message that does not fit.
+    // It panics on a message that does not fit.
     let mut ws = builder.write_buffer_capacity(LIMIT + 64).accept(stream)?;
-    // What is received borrows from that which sends, and has to be copied.
+    // A received message borrows from the sending half and has to be copied.
     while let Some(message) = ws.recv()?.map(Message::into_owned) {
         match message {
             OwnedMessage::Text(text) => ws.send_text(&text)?,
@@ -34,7 +34,7 @@ fn sending(stream: TcpStream) -> Result<(), Error> {
 }
 
 fn feeding(mut stream: TcpStream) -> Result<(), Error> {
-    // A client sends nothing before it has the response, so that nothing is lost with what is dropped here.
+    // A client sends no messages before it has the response, so no bytes are lost with the dropped buffer.
     drop(ClientBuilder::new().accept(&stream)?);
     let reader = FrameReader::builder().max_frame_size(LIMIT as u64).max_message_size(LIMIT);
     let (mut reader, mut writer) = (reader.role(Role::Server).build(), FrameWriter::new(Role::Server));

@@ -1,4 +1,4 @@
-//! The floor for a blocking server: echoes bytes, a thread for each connection, and knows no protocol.
+//! The lower bound for a blocking server: echoes bytes without a protocol, with a thread for each connection.
 
 use std::io::{self, Read as _, Write as _};
 

@@ -1,5 +1,5 @@
-//! The floor under all of them: one thread and one epoll echo bytes, or broadcast units of a fixed size,
-//! and know no protocol.
+//! The lower bound for all servers: one thread and one epoll echo bytes, or broadcast units of a fixed size, without
+//! a protocol.
 //!
 //! `raw_epoll [--listen ADDR] [--broadcast --unit BYTES]`
 
@@ -16,7 +16,7 @@ use rustix::{
 };
 use ws_bench_peers::{Error, Options};
 
-/// Marks the events of the listener; those of clients have the client's index.
+/// Token of the listener's events. Events of clients carry the client's index.
 const LISTENER: EventData = EventData::new_u64(u64::MAX);
 
 fn main() -> Result<(), Error> {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
     let mut events = Vec::with_capacity(1024);
     loop {
         events.clear();
-        // Whoever traces it interrupts it.
+        // A tracer interrupts the wait.
         retry_on_intr(|| epoll::wait(&server.epoll, spare_capacity(&mut events), None))?;
         for &Event { flags, data } in &events {
             if data == LISTENER {
@@ -48,19 +48,19 @@ fn main() -> Result<(), Error> {
 struct Server {
     epoll: OwnedFd,
     listener: TcpListener,
-    /// The size of a message if it broadcasts.
+    /// Size of a message in bytes when broadcasting.
     unit: Option<usize>,
     clients: Vec<Option<Client>>,
-    /// What a read fills, whoever is read from.
+    /// The read buffer of all clients.
     buffer: Vec<u8>,
 }
 
 struct Client {
     index: usize,
     stream: TcpStream,
-    /// The beginning of a unit whose rest has not come.
+    /// The start of an incomplete unit.
     partial: Vec<u8>,
-    /// What the socket did not take.
+    /// Bytes that the socket has not accepted yet.
     left: Vec<u8>,
 }
 
@@ -79,7 +79,7 @@ impl Server {
         Ok(())
     }
 
-    /// Does one read and one write at most for each message; `None` if that client is gone.
+    /// Performs at most one read and one write per message. Returns `None` if the client is gone.
     fn handle(&mut self, index: usize, flags: EventFlags) -> Option<()> {
         let Self { epoll, clients, buffer, unit, .. } = self;
         let client = clients[index].as_mut()?;
@@ -89,7 +89,7 @@ impl Server {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return Some(());
         }
-        // A client that does not read its echoes is not read from, so that what is left stays small.
+        // Stop reading from a client that does not read its echoes, which bounds the unwritten bytes.
         if unit.is_none() && !client.left.is_empty() {
             return (!flags.intersects(EventFlags::HUP | EventFlags::ERR)).then_some(());
         }
@@ -118,7 +118,7 @@ impl Server {
 }
 
 impl Client {
-    /// Writes `bytes`, and waits for `interest` if some are left over.
+    /// Writes `bytes`, and registers `interest` if some are left over.
     fn write(&mut self, epoll: &OwnedFd, bytes: &[u8], interest: EventFlags) -> Option<()> {
         if !self.left.is_empty() {
             self.left.extend(bytes);
@@ -142,7 +142,7 @@ impl Client {
     }
 }
 
-/// How much a socket took; `None` if it failed.
+/// Returns the number of bytes that the socket accepted, or `None` if it failed.
 fn taken(written: std::io::Result<usize>) -> Option<usize> {
     match written {
         Ok(written) => Some(written),

@@ -1,5 +1,5 @@
-//! The floor for an async server: echoes bytes, a task for each connection on one thread, and knows no
-//! protocol.
+//! The lower bound for an async server: echoes bytes without a protocol, with a task for each connection on one
+//! thread.
 
 use std::io;
 

@@ -6,7 +6,7 @@ use ws_bench_peers::{Error, LIMIT, Options, echo, on_tokio};
 fn main() -> Result<(), Error> {
     let options = Options::parse(&["feed"])?;
     let feed = options.feed;
-    // Without pings and timeouts of its own, as the others have none.
+    // Disable its pings and timeouts, because the other servers have none.
     let config = Config::builder().auto_ping(false).idle_timeout(0);
     let config = config.max_message_size(LIMIT).max_frame_size(LIMIT).build();
     let server = WebSocketServer::<Http1>::new(config);

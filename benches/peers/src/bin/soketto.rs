@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
 }
 
 async fn echo(stream: TcpStream, feed: bool) -> Result<(), Error> {
-    // Buffered as in its examples: otherwise header and payload are written apart.
+    // Buffered as in its examples. Otherwise it writes header and payload separately.
     let mut server = Server::new(BufReader::new(BufWriter::new(stream.compat())));
     let key = server.receive_request().await?.key();
     server.send_response(&Response::Accept { key, protocol: None }).await?;

@@ -25,7 +25,7 @@ fn is_data(message: &Message) -> bool {
     message.is_text() || message.is_binary()
 }
 
-/// As in the usual chat examples, except that all that waits in a queue is written together.
+/// Broadcasts as the usual chat examples do, except that all queued messages are written together.
 async fn chat(ws: WebSocketStream<TcpStream>, clients: Clients<Message>) -> Result<(), Error> {
     let (mut sink, mut stream) = ws.split();
     let (key, mut queue) = clients.join();

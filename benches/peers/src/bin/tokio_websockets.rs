@@ -9,10 +9,11 @@ fn main() -> Result<(), Error> {
     let options = Options::parse(&["feed"])?;
     let feed = options.feed;
     Ok(on_tokio(&options, |stream| {
-        // Its own echo server has it not divide messages into frames either.
+        // Do not fragment messages, as in its own echo server.
         let mut config = Config::default().frame_size(usize::MAX);
         if feed {
-            // Rather than 8 KiB, so that the replies to a burst of larger messages go together too.
+            // More than the default of 8 KiB, so that the replies to a burst of larger messages are written together
+            // too.
             config = config.flush_threshold(64 << 10);
         }
         async move {
@@ -28,8 +29,8 @@ fn is_data(message: &Message) -> bool {
     message.is_text() || message.is_binary()
 }
 
-/// It flushes before it looks for a message, so that all that are there have to be taken before the first
-/// is fed.
+/// Echoes all messages of a read together. The library flushes before it reads, so this function takes all available
+/// messages before it feeds the first reply.
 async fn feeding(ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
     let mut ws = ws.ready_chunks(64);
     while let Some(messages) = ws.next().await {

@@ -1,6 +1,6 @@
-//! `tungstenite`, blocking: a thread for each connection, each echo is sent by itself.
+//! `tungstenite`, blocking: a thread for each connection, and each echo is written separately.
 //!
-//! It cannot tell whether a message is there without waiting for one, so there is no `--feed`.
+//! It has no call that checks for a message without waiting, so there is no `--feed`.
 
 use tungstenite::protocol::WebSocketConfig;
 use ws_bench_peers::{Error, LIMIT, Options, on_threads};

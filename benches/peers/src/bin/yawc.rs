@@ -16,15 +16,15 @@ fn main() -> Result<(), Error> {
 }
 
 async fn upgrade(request: Request<Incoming>, feed: bool) -> yawc::Result<yawc::HttpResponse> {
-    // The first limit is one that a payload must stay below. Text is not validated unless asked for.
+    // Payloads must be smaller than the first limit. Text is validated only on request.
     let mut options = yawc::Options::default().with_limits(LIMIT + 1, LIMIT + 1).with_utf8();
     if feed {
-        // As in its own benchmark.
+        // The same setting as in its own benchmark.
         options = options.with_read_buffer_capacity(128 << 10).with_backpressure_boundary(64 << 10);
     }
     let (response, upgraded) = WebSocket::<HttpStream>::upgrade_with_options(request, options)?;
     tokio::spawn(async move {
-        // The stream ends when the connection fails, without an error.
+        // When the connection fails, the stream ends without an error.
         let ws = upgraded.await?.map(Ok::<_, WebSocketError>);
         echo(ws, feed, |frame| matches!(frame.opcode(), OpCode::Text | OpCode::Binary)).await
     });

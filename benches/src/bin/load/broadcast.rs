@@ -1,4 +1,4 @@
-//! Messages of one that reach all.
+//! Broadcast: one connection sends, and all receive.
 
 use std::time::{Duration, Instant};
 
@@ -51,8 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Sends until everybody has got something, and then waits until nothing comes any more: a server may take
-/// a connection among the subscribers a little after it has answered the handshake.
+/// Sends until each connection has received a message, and then waits until no more arrive. A server may add a
+/// connection to its subscribers a little after it has answered the handshake.
 fn subscribe(swarm: &mut Swarm) -> Result<()> {
     const QUIET: Duration = Duration::from_millis(100);
     let mut deaf = vec![true; swarm.len()];

@@ -1,4 +1,4 @@
-//! Messages that come back.
+//! Echo: each message comes back to its sender.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         })?;
     }
     let reading = meter.stop()?;
-    // Nothing may be lost on the way.
+    // No reply may be lost.
     while flights.iter().any(|flight| flight.messages > 0) {
         turn(&mut swarm, &mut flights, |_, _| Then::Wait)?;
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is under way on a connection.
+/// The batch in flight on a connection.
 #[derive(Clone, Copy)]
 struct Flight {
     since: Instant,

@@ -1,4 +1,4 @@
-//! Connections that are opened and closed.
+//! Handshakes: connections are opened and closed.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -22,7 +22,7 @@ use crate::{
     options::Options,
 };
 
-/// What browsers ask for. Only here: messages are expected uncompressed.
+/// The extension that browsers offer. Only this mode offers it: the other modes expect uncompressed messages.
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let attempt = &mut attempts[slot];
             if attempt.answered(target, &request)? {
                 meter.count(1, attempt.since.elapsed());
-                // To drop the old one resets it, and takes it out of the epoll too.
+                // Dropping the old connection resets it and removes it from the epoll.
                 attempts[slot] = Attempt::start(target, &request, slot, &epoll)?;
             }
         }
@@ -62,8 +62,8 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// Sends the request. Connecting on one machine takes no time, because the kernel accepts by itself as
-    /// long as fewer wait than the server's backlog.
+    /// Connects and sends the request. Connecting on one machine takes no time, because the kernel accepts on its own
+    /// until the server's backlog is full.
     fn start(target: &Target, request: &[u8], slot: usize, epoll: &OwnedFd) -> Result<Self> {
         let since = Instant::now();
         let mut stream = target.connect()?;
@@ -73,8 +73,8 @@ impl Attempt {
         Ok(Self { stream, since, head: Vec::new() })
     }
 
-    /// Whether the server has done its part. Without a protocol the request comes back: were there no
-    /// answer, nobody would know that the server has got as far as to accept.
+    /// Returns `true` if the server has done its part. Without a protocol it sends the request back: only a reply
+    /// proves that the server has accepted the connection.
     fn answered(&mut self, target: &Target, request: &[u8]) -> Result<bool> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {

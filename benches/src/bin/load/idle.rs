@@ -1,4 +1,4 @@
-//! Connections that do nothing.
+//! Idle connections.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,7 +17,7 @@ use crate::{
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let exchange = Exchange::echo(&options.target, options.kind, options.payload);
-    // What the first connections cost once is not theirs.
+    // Exclude the one-time costs of the first connections.
     let warm = open(options, &exchange, 32)?;
     let before = Usage::of(options.pid)?;
     let streams = open(options, &exchange, options.connections)?;
@@ -61,7 +61,7 @@ impl Usage {
     }
 }
 
-/// Connections each of which has been used once.
+/// Opens connections and uses each once.
 fn open(options: &Options, exchange: &Exchange, number: usize) -> Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(number);
     for index in 0..number {

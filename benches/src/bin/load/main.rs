@@ -1,16 +1,16 @@
-//! Loads a server and tells what that costs it.
+//! A load generator that measures the cost for the server.
 //!
 //! `load --pid PID --url ws://127.0.0.1:PORT/ [--mode echo|broadcast|handshake|idle] [--connections N]
 //! [--payload BYTES] [--depth N] [--text ascii|mixed] [--seconds S] [--json]`
 //!
-//! - `echo` keeps `depth` messages in flight on each connection: the next are sent when the last have come
-//!   back whole. They are binary without `--text`.
-//! - `broadcast` lets one of the connections send, and every one has to get it.
-//! - `handshake` opens and closes connections, so many at a time.
-//! - `idle` opens connections, uses each once, and tells the server's memory.
+//! - `echo` keeps `depth` messages in flight on each connection: the next batch is sent when the last one has come
+//!   back completely. Messages are binary without `--text`.
+//! - `broadcast` sends on one connection, and all connections have to receive each message.
+//! - `handshake` opens and closes connections, `--connections` at a time.
+//! - `idle` opens connections, uses each once, and reports the memory of the server.
 //!
-//! With a `tcp://` URL there is no protocol, just the same bytes. It uses no WebSocket library: frames are
-//! masked once before the start, and every byte of every reply is compared.
+//! With a `tcp://` URL the same bytes are sent without a protocol. The generator uses no WebSocket library: it masks
+//! the frames before the start, and compares every byte of every reply.
 
 use std::{error::Error, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! Counting over a time, after a warm-up.
+//! Counts messages over a period, after a warm-up.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::{
     process::{self, Memory},
 };
 
-/// Counts what happens after a fifth of the time has passed in warming up.
+/// Counters that start after a warm-up of a fifth of the time.
 pub(crate) struct Meter<'o> {
     options: &'o Options,
     started: Instant,
     since: Option<Since>,
-    /// With the warm-up.
+    /// End of the period, including the warm-up.
     total: u64,
-    /// In nanoseconds, to three digits, which takes a quarter of a megabyte whatever is recorded.
+    /// Latencies in nanoseconds to three digits. They take a quarter of a megabyte, independent of their number.
     latencies: Histogram<u64>,
 }
 
@@ -35,7 +35,7 @@ impl<'o> Meter<'o> {
         Ok(Self { options, started: Instant::now(), since: None, total: 0, latencies })
     }
 
-    /// Whether there is time left.
+    /// Returns `true` while time is left.
     pub(crate) fn runs(&mut self) -> Result<bool> {
         let now = Instant::now();
         if let Some(since) = &self.since {
@@ -48,7 +48,7 @@ impl<'o> Meter<'o> {
         Ok(true)
     }
 
-    /// So many arrived, so long after they were sent.
+    /// Records a number of arrived messages and their latency.
     pub(crate) fn count(&mut self, number: usize, latency: Duration) {
         self.total += number as u64;
         if self.since.is_some() {
@@ -56,10 +56,10 @@ impl<'o> Meter<'o> {
         }
     }
 
-    /// What happened since the warm-up; to be called when the time is over, before anything else is done.
+    /// Returns the counts since the warm-up. Call it at once when the time is over.
     pub(crate) fn stop(self) -> Result<Reading<'o>> {
         let Self { options, since, total, latencies, .. } = self;
-        let since = since.ok_or("the server was slower to begin than the warm-up is long")?;
+        let since = since.ok_or("the server took longer to start than the warm-up lasts")?;
         let wall = since.at.elapsed();
         let cpu = process::cpu_time(options.pid)?.saturating_sub(since.cpu);
         let waited = process::waiting_time()?.saturating_sub(since.waiting);
@@ -72,12 +72,12 @@ impl<'o> Meter<'o> {
     }
 }
 
-/// What a meter showed in the end.
+/// The final counts of a meter.
 pub(crate) struct Reading<'o> {
     options: &'o Options,
     wall: Duration,
     cpu: Duration,
-    /// Of the generator, for its processor: it tells how much else goes on.
+    /// Time that the generator waited for its processor. It shows the load by other programs.
     waited: Duration,
     counted: u64,
     total: u64,

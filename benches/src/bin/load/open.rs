@@ -1,4 +1,4 @@
-//! Opening connections.
+//! Opens connections.
 
 use std::{
     error::Error,
@@ -11,17 +11,17 @@ use rustix::net::sockopt::set_socket_linger;
 
 use crate::Result;
 
-/// How long to wait for something that is due.
+/// Timeout for each expected answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The answer to the key that every request carries, RFC 6455, section 1.3.
+/// The accept value for the key of all requests (RFC 6455, section 1.3).
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// What a URL says.
+/// The parts of a URL.
 pub(crate) struct Target {
     address: SocketAddr,
     path: String,
-    /// No protocol above TCP.
+    /// `true` for raw TCP without a protocol.
     pub(crate) raw: bool,
 }
 
@@ -38,7 +38,7 @@ impl Target {
         Ok(Self { address, path: format!("/{path}"), raw })
     }
 
-    /// A connection that is ready for messages.
+    /// Opens a connection that is ready for messages.
     pub(crate) fn open(&self) -> Result<TcpStream> {
         let mut stream = self.connect()?;
         if self.raw {
@@ -56,8 +56,8 @@ impl Target {
         Ok(stream)
     }
 
-    /// A connection that will be reset in the end: no port of this side is kept waiting, however many are
-    /// opened, and the server knows at once.
+    /// Opens a connection that is reset when it is dropped. So no local port stays in `TIME_WAIT`, and the server
+    /// notices the end at once.
     pub(crate) fn connect(&self) -> Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE)
             .map_err(|error| format!("{}: {error}", self.address))?;
@@ -68,7 +68,7 @@ impl Target {
         Ok(stream)
     }
 
-    /// What a browser sends, and more lines.
+    /// Returns a browser's request with additional header lines.
     pub(crate) fn request(&self, more: &str) -> Vec<u8> {
         let Self { address, path, .. } = self;
         format!(
@@ -89,7 +89,7 @@ impl Target {
         .into_bytes()
     }
 
-    /// Whether this is the whole of a response that opens.
+    /// Returns `true` if the bytes are a complete response that accepts the WebSocket.
     pub(crate) fn opened(&self, head: &[u8]) -> Result<bool> {
         let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
             return Ok(false);
@@ -108,7 +108,7 @@ impl Target {
     }
 }
 
-/// Says what a time limit on a blocking socket comes to.
+/// Translates the error of a blocking socket's timeout.
 pub(crate) fn overdue(error: io::Error) -> Box<dyn Error> {
     match error.kind() {
         ErrorKind::WouldBlock => format!("no answer came for {PATIENCE:?}").into(),

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line options.
 
 use crate::{open::Target, wire::Kind};
 
@@ -76,7 +76,7 @@ impl Mode {
         }
     }
 
-    /// What is counted.
+    /// Returns the name of the counted unit.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Echo => "message",

@@ -1,4 +1,4 @@
-//! What the system knows of the server.
+//! CPU time and memory of the server as the system reports them.
 
 use std::{
     collections::BTreeMap,
@@ -14,26 +14,25 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Result;
 
-/// The user and system time of a process so far.
+/// Returns the user and system time of a process so far.
 ///
-/// Its CPU clock counts nanoseconds, with those of threads that have ended. `/proc/PID/stat` counts them in
-/// ticks of 10 ms, `schedstat` of each thread forgets those that have ended, and a control group would
-/// have to be made for each server. A thread that runs meanwhile is counted up to the last tick of the
-/// scheduler, a few milliseconds in each measurement at worst.
+/// The CPU clock of a process counts nanoseconds and includes threads that have ended. `/proc/PID/stat` counts ticks
+/// of 10 ms, `schedstat` excludes ended threads, and control groups need one group per server. The clock counts a
+/// running thread only up to the last tick of the scheduler, an error of at most a few milliseconds per measurement.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let gone = |error| format!("process {pid}: {error}");
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?)).map_err(gone)?;
     Ok(Duration::from(clock_gettime(clock).map_err(gone)?))
 }
 
-/// How long this process has waited so far for others to leave it a processor, with one thread.
+/// Returns the time that this single-threaded process has waited for a processor.
 pub(crate) fn waiting_time() -> Result<Duration> {
     let schedstat = fs::read_to_string("/proc/self/schedstat")?;
     let nanos = schedstat.split_whitespace().nth(1).ok_or("no waiting time in schedstat")?;
     Ok(Duration::from_nanos(nanos.parse()?))
 }
 
-/// In bytes.
+/// Memory of a process in bytes.
 pub(crate) struct Memory {
     pub(crate) resident: usize,
     pub(crate) peak: usize,
@@ -51,10 +50,10 @@ impl Memory {
     }
 }
 
-/// How much of the resident memory is stacks of threads; `None` where one may not look.
+/// Returns the resident memory of thread stacks in bytes, or `None` without the permission to read it.
 ///
-/// The mappings are not named after what they are for. A stack is what the stack pointer of a thread points
-/// into, and that is told for those that wait in the kernel.
+/// Mappings have no names that show their purpose. A mapping is a stack if the stack pointer of a thread points into
+/// it. The kernel reports stack pointers of threads in system calls.
 pub(crate) fn stacks(pid: u32) -> Option<usize> {
     let mappings = mappings(&fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?);
     let mut found = BTreeMap::new();
@@ -68,7 +67,8 @@ pub(crate) fn stacks(pid: u32) -> Option<usize> {
     Some(found.values().sum())
 }
 
-/// `nr arg0 .. arg5 sp pc` for a thread in a system call, `running` otherwise.
+/// Returns the stack pointer of a thread in a system call. The file contains `nr arg0 .. arg5 sp pc` for such a
+/// thread, and `running` otherwise.
 fn stack_pointer(task: &std::path::Path) -> Option<u64> {
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
@@ -87,7 +87,7 @@ struct Mapping {
     resident: usize,
 }
 
-/// By their first address.
+/// Mappings by their first address.
 fn mappings(smaps: &str) -> BTreeMap<u64, Mapping> {
     let mut mappings = BTreeMap::new();
     let mut last = None;
@@ -109,7 +109,7 @@ fn mappings(smaps: &str) -> BTreeMap<u64, Mapping> {
     mappings
 }
 
-/// As many descriptors as this process may have, for as many connections.
+/// Raises the limit of file descriptors to its maximum, for many connections.
 pub(crate) fn allow_descriptors() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
@@ -144,7 +144,7 @@ mod tests {
             std::hint::black_box(deep);
         });
         ready.recv().unwrap();
-        // Where a process may not look at its own threads there is nothing to be seen.
+        // Skip the check if the process may not read the data of its own threads.
         if let (Some(before), Some(after)) = (before, stacks(process::id())) {
             assert!(after >= before + (128 << 10), "{before} {after}");
         }

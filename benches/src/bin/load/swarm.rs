@@ -1,4 +1,4 @@
-//! Many connections on one epoll, all of which send the same and expect the same.
+//! Many connections on one epoll, which all send and expect the same bytes.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -29,11 +29,11 @@ pub(crate) struct Swarm {
 
 struct Peer {
     stream: TcpStream,
-    /// How much of the reply in progress has come.
+    /// Received bytes of the current reply.
     matched: usize,
-    /// How much of the batch has not left.
+    /// Bytes of the batch that are not written yet.
     unwritten: usize,
-    /// Whether its socket is watched for room.
+    /// `true` while the epoll watches the socket for writability.
     blocked: bool,
 }
 
@@ -54,16 +54,16 @@ impl Swarm {
         self.peers.len()
     }
 
-    /// Begins to send the batch on a connection that has nothing else to send. The rest leaves in
-    /// [`Self::turn`] when there is room.
+    /// Starts to send the batch on a connection that has nothing else to send. [`Self::turn`] writes the rest when
+    /// the socket is writable.
     pub(crate) fn send(&mut self, index: usize) -> Result<()> {
         let peer = &mut self.peers[index];
         peer.unwritten = self.batch.len();
         peer.write(index, &self.batch, &self.epoll)
     }
 
-    /// Waits for something to happen; says of each connection how many replies have come whole. Gives false
-    /// if nothing happens for so long.
+    /// Waits for events and calls a function for each connection with the number of complete replies. Returns `false`
+    /// if no event occurs within the timeout.
     pub(crate) fn turn(
         &mut self,
         patience: Duration,
@@ -79,7 +79,7 @@ impl Swarm {
         for event in &self.events {
             let index = event.data.u64() as usize;
             let peer = &mut self.peers[index];
-            // Reading goes before writing: a server that echoes before it has read everything waits for us.
+            // Read before writing: a server that echoes before it has read everything waits for us to read.
             let replies = peer.read(&mut self.buffer, &self.reply).map_err(|error| about(index, &*error))?;
             if peer.unwritten > 0 {
                 peer.write(index, &self.batch, &self.epoll)?;
@@ -92,7 +92,7 @@ impl Swarm {
         Ok(true)
     }
 
-    /// Where the connections stand, for an error.
+    /// Returns the state of the connections for an error message.
     pub(crate) fn state(&self) -> String {
         let begun = self.peers.iter().filter(|peer| peer.matched > 0).count();
         let unwritten = self.peers.iter().filter(|peer| peer.unwritten > 0).count();
@@ -100,14 +100,14 @@ impl Swarm {
     }
 }
 
-/// What to do with a connection whose replies came.
+/// The next step of a connection after its replies have arrived.
 pub(crate) enum Then {
     Send,
     Wait,
 }
 
 impl Peer {
-    /// Reads once; level-triggered events tell if there is more.
+    /// Reads once. A level-triggered event follows if more bytes are available.
     fn read(&mut self, buffer: &mut [u8], reply: &[u8]) -> Result<usize> {
         match self.stream.read(buffer) {
             Ok(0) => Err("the server closed".into()),
@@ -117,7 +117,7 @@ impl Peer {
         }
     }
 
-    /// Writes what the socket takes, and has it watched for room as long as something is left.
+    /// Writes as much as the socket accepts, and watches it for writability while bytes are left.
     fn write(&mut self, index: usize, batch: &[u8], epoll: &OwnedFd) -> Result<()> {
         while self.unwritten > 0 {
             match self.stream.write(&batch[batch.len() - self.unwritten..]) {

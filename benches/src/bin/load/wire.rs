@@ -1,4 +1,4 @@
-//! The bytes of messages.
+//! The bytes of messages on the wire.
 
 use crate::open::Target;
 
@@ -9,7 +9,7 @@ pub(crate) enum Kind {
     Mixed,
 }
 
-/// What is sent for each message, and what has to come back.
+/// The bytes of a message and of the expected reply.
 pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,
     pub(crate) reply: Vec<u8>,
@@ -37,7 +37,7 @@ impl Kind {
         match self {
             Self::Binary => (0..len).map(|at| (at % 251) as u8).collect(),
             Self::Ascii => text("{\"id\":17,\"name\":\"value\",\"list\":[1,2,3]} ", len),
-            // One, two, three and four bytes a character.
+            // Characters of one, two, three and four bytes.
             Self::Mixed => {
                 text("Grüße aus Köln, 世界你好, Привет мир, καλημέρα, 🌍🚀, and some plain words; ", len)
             }
@@ -45,7 +45,7 @@ impl Kind {
     }
 }
 
-/// A phrase over and over; what remains after its last whole character is full stops.
+/// Repeats a phrase. Full stops fill the space after the last complete character.
 fn text(phrase: &str, len: usize) -> Vec<u8> {
     let mut text = phrase.repeat(len / phrase.len());
     let rest = (0..=len - text.len()).rev().find_map(|len| phrase.get(..len)).unwrap_or_default();
@@ -55,7 +55,7 @@ fn text(phrase: &str, len: usize) -> Vec<u8> {
 }
 
 impl Exchange {
-    /// A masked frame and the same without a mask. Without a protocol the masked bytes come back as they are.
+    /// Returns a masked frame and the same frame unmasked. Without a protocol the masked bytes come back unchanged.
     pub(crate) fn echo(target: &Target, kind: Kind, len: usize) -> Self {
         let payload = kind.payload(len);
         let request = masked(kind, &payload);
@@ -63,8 +63,8 @@ impl Exchange {
         Self { request, reply }
     }
 
-    /// The same, but without a protocol the bytes are those that a server would send, because there are
-    /// many more of these.
+    /// Returns the frames for a broadcast. Without a protocol the bytes are those of a server's frame, because
+    /// deliveries are far more frequent than sends.
     pub(crate) fn broadcast(target: &Target, kind: Kind, len: usize) -> Self {
         let payload = kind.payload(len);
         let reply = plain(kind, &payload);
@@ -95,8 +95,8 @@ fn header(kind: Kind, len: usize, mask: u8) -> Vec<u8> {
     }
 }
 
-/// Compares what came with what must come, over and over, and counts the whole replies. `matched` is how
-/// much of the reply in progress had come before.
+/// Compares received bytes with the expected bytes, which repeat, and returns the number of complete replies.
+/// `matched` is the number of bytes of the current reply that arrived before.
 pub(crate) fn check(mut received: &[u8], reply: &[u8], matched: &mut usize) -> crate::Result<usize> {
     let mut whole = 0;
     while !received.is_empty() {

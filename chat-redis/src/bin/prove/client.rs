@@ -1,4 +1,4 @@
-//! A client of the chat that writes down what it hears, and comes back when its connection is lost.
+//! A chat client that records all messages that it receives, and reconnects when its connection is lost.
 
 use std::{
     collections::BTreeSet,
@@ -14,51 +14,51 @@ use ws_smol::{CloseCode, Error, Message, WebSocket};
 pub(crate) struct Client {
     pub(crate) nick: String,
     seen: Arc<Mutex<Seen>>,
-    says: channel::Sender<String>,
+    outgoing: channel::Sender<String>,
     _task: Task<()>,
 }
 
-/// What a client has seen so far.
+/// The messages that a client has received so far.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// What was said: in which place, by whom, what.
+    /// Messages: position, sender and text.
     pub(crate) lines: Vec<(Id, String, String)>,
     pub(crate) people: BTreeSet<String>,
-    /// Who left, as the events say.
+    /// Names from the events about leaving members.
     pub(crate) left: Vec<String>,
-    /// The reasons of refusals.
+    /// Reasons of refusals.
     pub(crate) refused: Vec<String>,
-    /// How its connections ended.
+    /// Close codes of the connections that have ended.
     pub(crate) ends: Vec<Option<u16>>,
-    /// By how many connections it took part.
+    /// Number of connections on which the client has joined.
     pub(crate) welcomes: usize,
-    /// Whether a server told that something was missed.
+    /// `true` if a server reported missed messages.
     pub(crate) missed: bool,
     last: Option<Id>,
 }
 
-/// Who takes part, and where.
+/// The identity of a client and the servers that it connects to.
 pub(crate) struct Who<'a> {
     pub(crate) nick: &'a str,
     pub(crate) key: &'a str,
     pub(crate) url: &'a str,
-    /// Where to go when the connection is lost; nowhere without.
+    /// The URL for reconnecting. Without it the client does not reconnect.
     pub(crate) then: Option<&'a str>,
 }
 
 impl Client {
     pub(crate) fn new(who: &Who<'_>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (says, says_) = channel::unbounded();
+        let (outgoing, to_send) = channel::unbounded();
         let (nick, key, url) = (who.nick.to_owned(), who.key.to_owned(), who.url.to_owned());
-        let visitor = Visitor { nick, key, seen: seen.clone(), says: says_ };
+        let visitor = Visitor { nick, key, seen: seen.clone(), to_send };
         let task = smol::spawn(visitor.run(url, who.then.map(str::to_owned)));
-        Self { nick: who.nick.to_owned(), seen, says, _task: task }
+        Self { nick: who.nick.to_owned(), seen, outgoing, _task: task }
     }
 
-    /// Says something as soon as it takes part.
+    /// Sends a message as soon as the client has joined.
     pub(crate) fn say(&self, text: String) {
-        let _ = self.says.try_send(text); // it is unbounded, and its task runs as long as the client is here
+        let _ = self.outgoing.try_send(text); // cannot fail: it is unbounded, and the client owns the receiving task
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -70,10 +70,10 @@ struct Visitor {
     nick: String,
     key: String,
     seen: Arc<Mutex<Seen>>,
-    says: channel::Receiver<String>,
+    to_send: channel::Receiver<String>,
 }
 
-/// What comes next, from either side.
+/// The next event: a message to send, or a received message.
 enum Next {
     Say(Result<String, channel::RecvError>),
     Received(Result<Option<Message<'static>>, Error>),
@@ -81,7 +81,7 @@ enum Next {
 
 impl Visitor {
     async fn run(self, mut url: String, then: Option<String>) {
-        // It has the chat clients' way to wait.
+        // Use the reconnect delays of the chat clients.
         let mut pace = Visit::new(&self.nick);
         loop {
             if let Ok(mut ws) = ws_smol::connect(&url).await {
@@ -101,7 +101,7 @@ impl Visitor {
         }
     }
 
-    /// Takes part until the connection ends; by which code.
+    /// Joins and talks until the connection ends. Returns the close code.
     async fn talk(&self, ws: &mut WebSocket) -> Option<u16> {
         let join = json!({ "type": "join", "nick": self.nick, "key": self.key, "after": self.seen().last });
         let mut welcome = false;
@@ -109,7 +109,7 @@ impl Visitor {
         loop {
             let say = async {
                 match welcome {
-                    true => Next::Say(self.says.recv().await),
+                    true => Next::Say(self.to_send.recv().await),
                     false => future::pending().await,
                 }
             };
@@ -117,7 +117,7 @@ impl Visitor {
                 Next::Say(Ok(text)) => {
                     ws.send(json!({ "type": "say", "text": text }).to_string()).await.ok()?;
                 }
-                Next::Received(Ok(Some(Message::Text(text)))) => welcome |= self.seen().hear(&text),
+                Next::Received(Ok(Some(Message::Text(text)))) => welcome |= self.seen().record(&text),
                 Next::Received(Ok(Some(Message::Binary(_)))) => {}
                 Next::Say(Err(_)) => {
                     let _ = ws.close(CloseCode::NORMAL_CLOSURE, "").await;
@@ -136,8 +136,8 @@ impl Visitor {
 }
 
 impl Seen {
-    /// Writes down what a server said; tells whether that was that the client takes part.
-    fn hear(&mut self, text: &str) -> bool {
+    /// Records a message from a server. Returns `true` if it is the welcome.
+    fn record(&mut self, text: &str) -> bool {
         let message: Value = serde_json::from_str(text).expect("servers speak JSON");
         let string = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
         let people = || {
@@ -155,7 +155,7 @@ impl Seen {
             Some("refused") => self.refused.push(string("reason")),
             Some("event") => {
                 let id = string("id").parse::<Id>().expect("events have ids");
-                // What has been seen comes again where this node is behind the one before.
+                // An event repeats if this node is behind the node of the connection before.
                 if self.last.is_some_and(|last| id <= last) {
                     return false;
                 }
@@ -176,7 +176,8 @@ impl Seen {
     }
 }
 
-/// Waits for something that happens in other processes, of which nothing tells but looking; at most so long.
+/// Waits until `is_so` returns `true`, at most for `patience`. It polls, because the condition depends on other
+/// processes that send no notification.
 pub(crate) async fn until(
     what: &str,
     patience: Duration,

@@ -1,5 +1,5 @@
-//! Shows over three nodes, a proxy and Redis, all started by `prove.sh`, what the README promises; prints
-//! figures, and fails if anything does not hold.
+//! Checks the guarantees of the README with three nodes, a proxy and Redis, all started by `prove.sh`. Prints
+//! figures, and fails if a guarantee does not hold.
 //!
 //! `prove PROXY REDIS-URL REDIS-PID NODE NODE-PID NODE NODE-PID NODE NODE-PID`, with addresses such as
 //! `127.0.0.1:9001`.
@@ -25,12 +25,12 @@ use client::{Client, Who, until};
 
 type Proof = Result<(), Box<dyn Error>>;
 
-/// How long anything may take on a machine that does other things too.
+/// Timeout for each step, with a margin for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long what asks for no more than Redis and two nodes may take.
+/// Timeout for steps that involve only Redis and two nodes.
 const SOON: Duration = Duration::from_secs(5);
-/// The time between two messages of one client that keeps talking: about as many come while others are away
-/// as a busy room has, and fewer than the nodes keep.
+/// Time between two messages of a client that keeps talking. During an absence it sends about as many messages as a
+/// busy room has, and fewer than the nodes keep.
 const PACE: Duration = Duration::from_millis(25);
 
 fn main() {
@@ -43,7 +43,7 @@ fn main() {
 async fn run() -> Proof {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
     let [proxy, redis, redis_pid, node1, pid1, node2, pid2, node3, pid3] = &arguments[..] else {
-        return Err("start this by prove.sh".into());
+        return Err("start this program with chat-redis/prove.sh".into());
     };
     let url = |address: &String| format!("ws://{address}/lobby");
     let nodes = [(node1, pid1), (node2, pid2), (node3, pid3)];
@@ -57,22 +57,22 @@ async fn run() -> Proof {
         said: Cell::new(0),
         refused: Cell::new(0),
     };
-    setting.everybody_hears_everything().await?;
+    setting.all_clients_receive_all_messages().await?;
     setting.a_node_is_killed().await?;
     setting.redis_goes_away_and_comes_back().await?;
     setting.too_much_is_refused().await?;
     setting.names_are_unique().await?;
     setting.origins_are_checked().await?;
-    setting.a_node_sleeps().await?;
-    setting.redis_forgets().await?;
+    setting.a_node_is_paused().await?;
+    setting.redis_loses_its_data().await?;
     setting.a_node_stops().await?;
     let deliveries = setting.clients.iter().map(|client| client.seen().lines.len()).sum::<usize>();
-    println!("in all: {} messages, {deliveries} deliveries", setting.said.get());
+    println!("total: {} messages, {deliveries} deliveries", setting.said.get());
     Ok(())
 }
 
 fn pid(number: &str) -> Result<Pid, Box<dyn Error>> {
-    Ok(Pid::from_raw(number.parse()?).ok_or("0 is no process")?)
+    Ok(Pid::from_raw(number.parse()?).ok_or("0 is not a process id")?)
 }
 
 struct Setting {
@@ -81,11 +81,11 @@ struct Setting {
     redis_pid: Pid,
     nodes: Vec<String>,
     pids: Vec<Pid>,
-    /// All who are in the lobby and shall hear everything.
+    /// The clients in the lobby. They must receive all messages.
     clients: Vec<Client>,
-    /// How much was said there.
+    /// Number of messages sent to the lobby.
     said: Cell<usize>,
-    /// How much was refused.
+    /// Number of messages that were refused.
     refused: Cell<usize>,
 }
 
@@ -94,8 +94,8 @@ impl Setting {
     const PROXIED: usize = 9;
     const EACH: usize = 50;
 
-    /// Every message that is posted on any node reaches every client on all nodes, in one order.
-    async fn everybody_hears_everything(&mut self) -> Proof {
+    /// Checks that a message sent through any node reaches every client on all nodes, in one order.
+    async fn all_clients_receive_all_messages(&mut self) -> Proof {
         for number in 0..Self::DIRECT + Self::PROXIED {
             let is_direct = number < Self::DIRECT;
             let url = if is_direct { &self.nodes[number % 3] } else { &self.proxy };
@@ -104,7 +104,7 @@ impl Setting {
             let then = Some(&*self.proxy);
             self.clients.push(Client::new(&Who { nick: &nick, key: &key, url, then }));
         }
-        self.people_agree("everybody is here", &[]).await?;
+        self.people_agree("all clients have joined", &[]).await?;
 
         let begin = Instant::now();
         for number in 0..Self::EACH {
@@ -112,7 +112,7 @@ impl Setting {
                 self.say(client, number);
             }
         }
-        self.all_is_heard().await?;
+        self.all_are_delivered().await?;
         let time = begin.elapsed();
         let (messages, clients) = (self.said.get(), self.clients.len());
         println!(
@@ -122,41 +122,42 @@ impl Setting {
         Ok(())
     }
 
-    /// When a node dies, its clients come back by the proxy and miss nothing; who does not come back has left.
+    /// Checks the death of a node: its clients reconnect through the proxy and miss no message. A client that does
+    /// not reconnect has left.
     async fn a_node_is_killed(&self) -> Proof {
         let ghost = Client::new(&Who { nick: "ghost", key: "boo", url: &self.nodes[0], then: None });
-        self.people_agree("the ghost is here", &["ghost"]).await?;
+        self.people_agree("the ghost has joined", &["ghost"]).await?;
         let welcomes = || self.clients.iter().map(|client| client.seen().welcomes).sum::<usize>();
         let ends = || self.clients.iter().map(|client| client.seen().ends.len()).sum::<usize>();
         let (welcomed, ended) = (welcomes(), ends());
 
         let begin = Instant::now();
         kill_process(self.pids[0], Signal::KILL)?;
-        let recovered = until("the clients of the killed node are back", PATIENCE, || {
+        let recovered = until("the clients of the killed node have reconnected", PATIENCE, || {
             ends() > ended && welcomes() - welcomed == ends() - ended && ghost.seen().ends.len() == 1
         });
         let (recovery, posted) = self.talk_while(recovered).await?;
-        self.all_is_heard().await?;
+        self.all_are_delivered().await?;
         println!(
-            "a node was killed: {} clients came back in {recovery:.2?}; {posted} messages meanwhile, none missed",
+            "a node was killed: {} clients reconnected in {recovery:.2?}; {posted} messages meanwhile, none missed",
             welcomes() - welcomed
         );
 
         self.people_agree("the ghost has left", &[]).await?;
         let gone = begin.elapsed();
         let times = |client: &Client| client.seen().left.iter().filter(|nick| *nick == "ghost").count();
-        // Who was away when it happened has it from the list of people.
+        // A client that was disconnected at that moment learns it from the list of members instead.
         if let Some(client) = self.clients.iter().find(|client| times(client) > 1) {
             return Err(format!("{} saw the ghost leave {} times", client.nick, times(client)).into());
         }
         if times(&self.clients[1]) != 1 {
             return Err("a client that stayed did not see the ghost leave".into());
         }
-        println!("who did not come back left once, on all nodes, {gone:.2?} after the kill");
+        println!("the client that did not reconnect left once, on all nodes, {gone:.2?} after the kill");
         Ok(())
     }
 
-    /// Whatever becomes of the connections to Redis, nothing is lost or comes twice.
+    /// Checks that failures of the connections to Redis neither lose nor duplicate messages.
     async fn redis_goes_away_and_comes_back(&self) -> Proof {
         let begin = Instant::now();
         let kills = async {
@@ -166,17 +167,17 @@ impl Setting {
                 kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
                 let killed: usize = kill.query_async(&mut connection).await?;
                 if killed == 0 {
-                    return Err("no connection to Redis was there to be killed".to_owned().into());
+                    return Err("there was no connection to Redis to kill".to_owned().into());
                 }
-                // Long enough for the nodes to come back before the next blow.
+                // Long enough for the nodes to reconnect before the next kill.
                 Timer::after(Duration::from_millis(400)).await;
             }
             Ok::<_, Box<dyn Error>>(())
         };
         let ((), posted) = self.talk_while(kills).await?;
-        let time = self.all_is_heard().await?;
+        let time = self.all_are_delivered().await?;
         println!(
-            "connections to Redis killed 5 times in {:.2?}: {posted} messages meanwhile, all heard {time:.2?} after the last",
+            "connections to Redis killed 5 times in {:.2?}: {posted} messages meanwhile, all delivered {time:.2?} after the last",
             begin.elapsed()
         );
 
@@ -188,12 +189,15 @@ impl Setting {
             Ok::<_, Box<dyn Error>>(())
         };
         let ((), posted) = self.talk_while(stop).await?;
-        let time = self.all_is_heard().await?;
-        println!("Redis stopped for {outage:?}: {posted} messages meanwhile, all heard {time:.2?} after");
+        let time = self.all_are_delivered().await?;
+        println!(
+            "Redis stopped for {outage:?}: {posted} messages meanwhile, all delivered {time:.2?} after it continued"
+        );
         Ok(())
     }
 
-    /// What exceeds the queue while Redis is away is refused, and all else is heard.
+    /// Checks that, while Redis is unreachable, messages beyond the capacity of the queue are refused and all others
+    /// are delivered.
     async fn too_much_is_refused(&self) -> Proof {
         const FLOOD: usize = 1500;
         kill_process(self.redis_pid, Signal::STOP)?;
@@ -201,78 +205,84 @@ impl Setting {
         let before = self.said.get();
         (0..FLOOD).for_each(|number| self.say(client, number));
         let refused = || client.seen().refused.iter().filter(|reason| *reason == "unavailable").count();
-        let first = until("something is refused", PATIENCE, || refused() > 0).await;
+        let first = until("a message is refused", PATIENCE, || refused() > 0).await;
         kill_process(self.redis_pid, Signal::CONT)?;
         first?;
-        let heard = || client.seen().lines.len() - before;
-        until("each message is heard or refused", PATIENCE, || heard() + refused() == FLOOD).await?;
-        self.said.set(before + heard());
+        let delivered = || client.seen().lines.len() - before;
+        until("each message is delivered or refused", PATIENCE, || delivered() + refused() == FLOOD).await?;
+        self.said.set(before + delivered());
         self.refused.set(refused());
-        self.all_is_heard().await?;
-        println!("of {FLOOD} messages while Redis was stopped {} were refused, {} heard", refused(), heard());
+        self.all_are_delivered().await?;
+        println!(
+            "of {FLOOD} messages while Redis was stopped, {} were refused and {} delivered",
+            refused(),
+            delivered()
+        );
         Ok(())
     }
 
-    /// A name is one person's on all nodes, who can take it along.
+    /// Checks that a name belongs to one client on all nodes, and that the client can move to another node with it.
     async fn names_are_unique(&self) -> Proof {
         let rooms = [1, 2].map(|node| self.nodes[node].replace("lobby", "garden"));
-        let who = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
-        let first = who("Ann", "secret", 0);
-        until("Ann takes part", SOON, || first.seen().welcomes == 1).await?;
-        let other = who("ANN", "guess", 1);
+        let join = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
+        let first = join("Ann", "secret", 0);
+        until("Ann has joined", SOON, || first.seen().welcomes == 1).await?;
+        let other = join("ANN", "guess", 1);
         until("another Ann is refused", SOON, || other.seen().refused == ["nick_taken"]).await?;
-        let keyless = who("ann", "", 1);
-        until("an Ann without key is refused", SOON, || keyless.seen().refused == ["nick_taken"]).await?;
-        let second = who("Ann", "secret", 1);
+        let keyless = join("ann", "", 1);
+        until("an Ann without a key is refused", SOON, || keyless.seen().refused == ["nick_taken"]).await?;
+        let second = join("Ann", "secret", 1);
         let time = until("Ann moves to another node", SOON, || second.seen().welcomes == 1).await?;
         until("her old connection is closed", SOON, || first.seen().ends == [Some(4000)]).await?;
         first.say("I am not here".into());
         second.say("I am here".into());
-        until("she is heard", SOON, || second.seen().lines.len() == 1).await?;
+        until("her message is delivered", SOON, || second.seen().lines.len() == 1).await?;
         if !second.seen().left.is_empty() || self.clients[1].seen().people.contains("ann") {
-            return Err("Ann's move was seen as a departure, or in another room".into());
+            return Err("Ann's move was reported as a departure, or in another room".into());
         }
         println!("a name taken on one node was refused on another; its owner moved within {time:.2?}");
         Ok(())
     }
 
-    /// A node that was away for so long that it was believed dead takes its people back.
-    async fn a_node_sleeps(&self) -> Proof {
+    /// Checks that a node restores its members after a pause in which the others considered it dead.
+    async fn a_node_is_paused(&self) -> Proof {
         let begin = Instant::now();
         kill_process(self.pids[2], Signal::STOP)?;
         let missing = || !self.clients[1].seen().people.contains(&fold(&self.clients[2].nick));
-        let missed = until("the people of a node that sleeps have left", PATIENCE, missing).await;
+        let missed = until("the members on the paused node have left", PATIENCE, missing).await;
         let slept = begin.elapsed();
         kill_process(self.pids[2], Signal::CONT)?;
         missed?;
-        let time = self.people_agree("the people of the node that slept are back", &[]).await?;
+        let time = self.people_agree("the members on the paused node are back", &[]).await?;
         self.clients.iter().for_each(|client| self.say(client, 0));
-        self.all_is_heard().await?;
-        println!("a node slept for {slept:.2?}: its people had left, and were back {time:.2?} after");
+        self.all_are_delivered().await?;
+        println!(
+            "a node was paused for {slept:.2?}: its members had left, and were back {time:.2?} after it continued"
+        );
         Ok(())
     }
 
-    /// When Redis loses all it had, the nodes tell it who is where.
-    async fn redis_forgets(&self) -> Proof {
+    /// Checks that the nodes restore the members when Redis loses its data.
+    async fn redis_loses_its_data(&self) -> Proof {
         let mut connection = self.connect_to_redis().await?;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
         let people = redis::cmd("HLEN").arg("{ws-chat}:people").take();
         let begin = Instant::now();
         while people.query_async::<usize>(&mut connection).await? < self.clients.len() {
             if begin.elapsed() > PATIENCE {
-                return Err("the nodes did not tell Redis again who is where".into());
+                return Err("the nodes did not restore the members in Redis".into());
             }
             Timer::after(PACE).await;
         }
         let time = begin.elapsed();
-        self.people_agree("all see each other again", &[]).await?;
+        self.people_agree("all clients see all members again", &[]).await?;
         self.clients.iter().for_each(|client| self.say(client, 0));
-        self.all_is_heard().await?;
-        println!("Redis forgot everything: it knew who was where again after {time:.2?}");
+        self.all_are_delivered().await?;
+        println!("Redis lost its data: the nodes had restored the members after {time:.2?}");
         Ok(())
     }
 
-    /// Pages of the proxy's address may connect through it, and others may not.
+    /// Checks that pages from the proxy's address may connect through it, and pages from other hosts may not.
     async fn origins_are_checked(&self) -> Proof {
         let connect =
             async |origin: &str| ws_smol::Client::new(&self.proxy).header("Origin", origin).connect().await;
@@ -281,22 +291,22 @@ impl Setting {
         match connect("http://elsewhere.example").await {
             Err(ws_smol::Error::Handshake(HandshakeError::Refused(response))) if response.status() == 403 => {
             }
-            Err(error) => return Err(format!("a page of another host was refused by {error}").into()),
+            Err(error) => return Err(format!("a page of another host was refused with {error}").into()),
             Ok(_) => return Err("a page of another host could connect".into()),
         }
         println!("a page from the proxy's address could connect, one from elsewhere could not");
         Ok(())
     }
 
-    /// A node that is told to stop says so to its clients, who go elsewhere.
+    /// Checks that a stopped node closes its connections with 1001, and that the clients reconnect to another node.
     async fn a_node_stops(&self) -> Proof {
         kill_process(self.pids[1], Signal::INT)?;
         let client = &self.clients[1];
-        until("1001 is said", PATIENCE, || client.seen().ends.last() == Some(&Some(1001))).await?;
+        until("the close code is 1001", PATIENCE, || client.seen().ends.last() == Some(&Some(1001))).await?;
         self.people_agree("all are on the last node", &[]).await?;
         self.say(client, 0);
-        self.all_is_heard().await?;
-        println!("a node was stopped: 1001, and its clients came back to the last node");
+        self.all_are_delivered().await?;
+        println!("a node was stopped: close code 1001, and its clients reconnected to the last node");
         Ok(())
     }
 
@@ -312,7 +322,7 @@ impl Setting {
         self.said.set(self.said.get() + 1);
     }
 
-    /// Lets two clients on the nodes that stay talk while something is done, and a little longer.
+    /// Runs `action` while two clients on the surviving nodes keep sending, and sends a few more messages afterwards.
     async fn talk_while<T, E: Into<Box<dyn Error>>>(
         &self,
         action: impl Future<Output = Result<T, E>>,
@@ -331,26 +341,27 @@ impl Setting {
         Ok((result, self.said.get() - before))
     }
 
-    /// Everybody has heard everything once, in the same order and in each sender's; how long that took.
-    async fn all_is_heard(&self) -> Result<Duration, Box<dyn Error>> {
+    /// Waits until all clients have received all messages once, in the same order and in the order of each sender.
+    /// Returns the time that it took.
+    async fn all_are_delivered(&self) -> Result<Duration, Box<dyn Error>> {
         let said = self.said.get();
-        let heard = |client: &Client| client.seen().lines.len();
-        let time = until("everybody hears everything", PATIENCE, || {
-            self.clients.iter().all(|client| heard(client) >= said)
+        let received = |client: &Client| client.seen().lines.len();
+        let time = until("all clients receive all messages", PATIENCE, || {
+            self.clients.iter().all(|client| received(client) >= said)
         });
         let time = time.await.map_err(|error| {
-            let counts = self.clients.iter().map(|client| format!("{} {}", client.nick, heard(client)));
+            let counts = self.clients.iter().map(|client| format!("{} {}", client.nick, received(client)));
             format!("{error}; of {said} messages: {}", counts.collect::<Vec<_>>().join(", "))
         })?;
         let lines = self.clients[0].seen().lines.clone();
         for client in &self.clients {
             let seen = client.seen();
             if seen.missed {
-                return Err(format!("{} was told that it missed something", client.nick).into());
+                return Err(format!("a server reported missed messages to {}", client.nick).into());
             }
             if seen.lines != lines {
                 return Err(
-                    format!("{} heard something else than {}", client.nick, self.clients[0].nick).into()
+                    format!("{} received other messages than {}", client.nick, self.clients[0].nick).into()
                 );
             }
         }
@@ -358,7 +369,7 @@ impl Setting {
         if lines.len() != said || ids.len() != said {
             return Err(format!("{} lines with {} ids of {said} messages", lines.len(), ids.len()).into());
         }
-        // Whoever says something counts, from 0 on in each proof; only what was refused is left out.
+        // Each sender counts its messages, from 0 on in each step. Only refused messages may be missing.
         let mut left_out = 0;
         for client in &self.clients {
             let numbers = lines.iter().filter(|(_, nick, _)| *nick == client.nick);
@@ -366,7 +377,7 @@ impl Setting {
             for pair in numbers.windows(2).filter(|pair| pair[1] > 0) {
                 if pair[1] <= pair[0] {
                     let (nick, first, then) = (&client.nick, pair[0], pair[1]);
-                    return Err(format!("{nick}'s {then} is heard after {first}").into());
+                    return Err(format!("{nick}'s message {then} arrived after {first}").into());
                 }
                 left_out += pair[1] - pair[0] - 1;
             }
@@ -377,7 +388,7 @@ impl Setting {
         Ok(time)
     }
 
-    /// Waits until all clients see the same people: themselves and some more.
+    /// Waits until all clients see the same members: themselves and those in `more`.
     async fn people_agree(&self, what: &str, more: &[&str]) -> Result<Duration, String> {
         let people = self.clients.iter().map(|client| &*client.nick).chain(more.iter().copied());
         let people = people.map(fold).collect::<BTreeSet<_>>();

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{close_code, frame, role};
 use crate::{Role, testing::Ending};
 
-/// One thing that ends a connection, or happens while it ends.
+/// Creates an event that ends a connection, or that occurs while it ends.
 pub fn ending() -> impl Strategy<Value = Ending> {
     let reason = || "[ -~ü]{0,60}";
     prop_oneof![
@@ -17,7 +17,7 @@ pub fn ending() -> impl Strategy<Value = Ending> {
     ]
 }
 
-/// How a conversation ends: what happens at which end, in order.
+/// Creates the end of a conversation: the events and the ends at which they occur, in order.
 pub fn endings() -> impl Strategy<Value = Vec<(Role, Ending)>> {
     vec((role(), ending()), 1..6)
 }

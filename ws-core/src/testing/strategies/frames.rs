@@ -7,7 +7,7 @@ use crate::{
     testing::wire::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT},
 };
 
-/// A header that obeys RFC 6455 section 5.2, of a frame of any size.
+/// Creates a valid header (RFC 6455 section 5.2) of a frame of any size.
 pub fn header() -> impl Strategy<Value = Header> {
     let opcode = prop::sample::select(vec![
         Opcode::Continuation,
@@ -31,13 +31,13 @@ pub fn header() -> impl Strategy<Value = Header> {
     )
 }
 
-/// A ping, or a pong.
+/// Creates a ping or a pong.
 fn sign_of_life() -> impl Strategy<Value = Frame> {
     (prop::bool::ANY, vec(any::<u8>(), 0..126))
         .prop_map(|(is_ping, payload)| Frame::new(if is_ping { PING } else { PONG }, payload))
 }
 
-/// One message in any number of fragments, with pings and pongs between them.
+/// Creates one message in any number of fragments, with pings and pongs between them.
 fn message() -> impl Strategy<Value = Vec<Frame>> {
     let content = prop_oneof![
         payload().prop_map(|payload| (BINARY, payload)),
@@ -61,7 +61,7 @@ fn message() -> impl Strategy<Value = Vec<Frame>> {
     })
 }
 
-/// Frames that obey every rule, perhaps with a Close and something behind it.
+/// Creates valid frames, optionally with a Close and further frames after it.
 pub fn legal_frames() -> impl Strategy<Value = Vec<Frame>> {
     let item = prop_oneof![3 => message(), 1 => sign_of_life().prop_map(|frame| vec![frame])];
     let close = prop_oneof![
@@ -77,7 +77,7 @@ pub fn legal_frames() -> impl Strategy<Value = Vec<Frame>> {
     })
 }
 
-/// A frame that may break a rule, though most do not.
+/// Creates a frame that may be invalid, although most are valid.
 pub fn frame() -> impl Strategy<Value = Frame> {
     let opcode = prop_oneof![
         8 => Just(TEXT), 8 => Just(BINARY), 12 => Just(CONTINUATION), 4 => Just(CLOSE), 4 => Just(PING),
@@ -92,12 +92,12 @@ pub fn frame() -> impl Strategy<Value = Frame> {
     })
 }
 
-/// Several such frames.
+/// Creates several such frames.
 pub fn any_frames() -> impl Strategy<Value = Vec<Frame>> {
     vec(frame(), 0..8)
 }
 
-/// Changes to a stream, each at a place.
+/// A change to a stream at a position.
 #[derive(Clone, Debug)]
 enum Mutation {
     Flip(Index, u8),
@@ -142,7 +142,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: Mutation) {
     }
 }
 
-/// What an endpoint of this role may receive: legal, nearly legal, cut, or noise.
+/// Creates input for an endpoint of this role: valid, nearly valid, truncated, or noise.
 pub fn any_stream(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
     let encode = move |frames: Vec<Frame>, keys: Vec<[u8; 4]>| {
         let keyed = frames.into_iter().zip(keys.into_iter().cycle());
@@ -163,7 +163,7 @@ pub fn any_stream(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![9 => mutated, 1 => vec(any::<u8>(), 0..60)]
 }
 
-/// An end, and what it may receive.
+/// Creates a role, and input for an endpoint of this role.
 pub fn role_and_stream() -> impl Strategy<Value = (Role, Vec<u8>)> {
     role().prop_flat_map(|role| (Just(role), any_stream(role)))
 }

@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::testing::Head;
 
-/// What a client may say in a list of tokens.
+/// Creates an entry that a client may send in a list of tokens.
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-d]", 1 => "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}"]
 }
@@ -22,7 +22,7 @@ fn extensions() -> impl Strategy<Value = String> {
     vec(extension, 1..3).prop_map(|extensions| extensions.join(", "))
 }
 
-/// Lines that may stand in any head beside those that a handshake needs.
+/// Creates additional lines that any head may contain.
 fn more_lines() -> impl Strategy<Value = Vec<String>> {
     let line = prop_oneof![
         4 => ("X-[A-Za-z]{1,5}", "[ -~]{0,20}").prop_map(|(name, value)| format!("{name}: {value}")),
@@ -34,7 +34,7 @@ fn more_lines() -> impl Strategy<Value = Vec<String>> {
     vec(line, 0..4)
 }
 
-/// What befalls a head that obeyed every rule.
+/// Applies a change to a valid head.
 fn spoiled(head: Head, change: (u8, prop::sample::Index, String)) -> Head {
     let (kind, at, text) = change;
     let mut lines = head.into_lines();
@@ -53,13 +53,13 @@ fn spoiled(head: Head, change: (u8, prop::sample::Index, String)) -> Head {
     Head::new(lines)
 }
 
-/// A head that obeys every rule, or, one time in three, breaks some.
+/// Creates a valid head, or, one time in three, an invalid one.
 fn perhaps_spoiled(head: impl Strategy<Value = Head>) -> impl Strategy<Value = Head> {
     let change = (prop_oneof![6 => Just(5_u8), 3 => 0..5_u8], any::<prop::sample::Index>(), "\\PC{0,12}");
     (head, change).prop_map(|(head, change)| spoiled(head, change))
 }
 
-/// A client's request, mostly one that must be accepted.
+/// Creates a client's request. Most of them must be accepted.
 pub fn request() -> impl Strategy<Value = Head> {
     let target = "/[a-z0-9/%?=&.~-]{0,20}";
     let head = (target, any::<[u8; 16]>(), more_lines()).prop_map(|(target, nonce, lines)| {
@@ -70,7 +70,7 @@ pub fn request() -> impl Strategy<Value = Head> {
     perhaps_spoiled(head)
 }
 
-/// A server's response to `request`, mostly one that opens the WebSocket.
+/// Creates a server's response to `request`. Most of them accept the WebSocket.
 pub fn response(request: &[u8]) -> impl Strategy<Value = Head> + use<> {
     let accepting = Head::response_to(request);
     let head =
@@ -83,7 +83,7 @@ pub fn response(request: &[u8]) -> impl Strategy<Value = Head> + use<> {
     perhaps_spoiled(head)
 }
 
-/// A request or a response, to the request of [`Head::request`].
+/// Creates a request, or a response to the request of [`Head::request`].
 pub fn head() -> impl Strategy<Value = Head> {
     prop_oneof![request(), response(&Head::request().bytes())]
 }

@@ -1,11 +1,11 @@
-//! Strategies for `proptest`: what an endpoint may be given and may be asked to do.
+//! Strategies for `proptest`: input for an endpoint, and calls to make on it.
 //!
 //! ```
 //! use proptest::prelude::*;
 //! use ws_core::testing::{self, strategies};
 //!
 //! proptest! {
-//!     // Where the network cuts the bytes has no meaning.
+//!     // The boundaries at which the network splits the bytes have no meaning.
 //!     # /*
 //!     #[test]
 //!     # */
@@ -34,12 +34,12 @@ pub use self::{
 };
 use crate::{CloseCode, Config, Message, Role};
 
-/// Either end.
+/// Creates a role.
 pub fn role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Client), Just(Role::Server)]
 }
 
-/// Lengths around every border of the length field, small ones above all.
+/// Creates lengths around all limits of the length field. Most of them are small.
 pub fn len() -> impl Strategy<Value = usize> {
     prop_oneof![
         20 => 0_usize..40,
@@ -49,12 +49,12 @@ pub fn len() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// Bytes of such a length.
+/// Creates bytes of such a length.
 pub fn payload() -> impl Strategy<Value = Vec<u8>> {
     len().prop_flat_map(|len| vec(any::<u8>(), len))
 }
 
-/// Text with characters of every width.
+/// Creates text with characters of all widths.
 pub fn any_text() -> impl Strategy<Value = String> {
     let character =
         prop_oneof![4 => prop::char::range(' ', '~'), 3 => any::<char>(), 1 => Just('\u{10FFFF}')];
@@ -63,7 +63,7 @@ pub fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![4 => short.clone(), 1 => (short, 2..20_usize).prop_map(|(text, times)| text.repeat(times))]
 }
 
-/// Bytes that are often nearly UTF-8.
+/// Creates bytes that are often nearly UTF-8.
 pub fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
     let interesting = prop::sample::select(vec![
         0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xED, 0xEE, 0xEF,
@@ -81,18 +81,17 @@ pub fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
     vec(part, 0..6).prop_map(|parts| parts.concat())
 }
 
-/// Sizes of pieces, as [`receive_pieces`](super::receive_pieces) and [`Link::pieces`](super::Link::pieces) take
-/// them.
+/// Creates sizes of pieces for [`receive_pieces`](super::receive_pieces) and [`Link::pieces`](super::Link::pieces).
 pub fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![1]), vec(1..4_usize, 1..6), vec(1..40_usize, 1..6), vec(1..3000_usize, 1..6)]
 }
 
-/// A message, text or binary.
+/// Creates a message, text or binary.
 pub fn message() -> impl Strategy<Value = Message<'static>> {
     prop_oneof![payload().prop_map(Message::from), any_text().prop_map(Message::from)]
 }
 
-/// A code that a Close may carry.
+/// Creates a code that a Close may carry.
 pub fn close_code() -> impl Strategy<Value = CloseCode> {
     prop_oneof![
         4 => Just(1000), 2 => 1001..=1003_u16, 2 => 1007..=1014_u16, 2 => 3000..=4999_u16
@@ -100,7 +99,7 @@ pub fn close_code() -> impl Strategy<Value = CloseCode> {
     .prop_map(CloseCode::new)
 }
 
-/// Configurations whose limits matter, or not.
+/// Creates configurations with limits that are reached in some cases.
 pub fn limits() -> impl Strategy<Value = Config> {
     let size = || prop_oneof![3 => Just(usize::MAX), 2 => 0..200_usize];
     let fragments = prop_oneof![2 => Just(1024), 1 => 0..5_usize];

@@ -1,4 +1,4 @@
-//! Heads of requests and responses, written by hand, and both handshakes driven in every way they can be.
+//! Hand-written heads of requests and responses, and both handshakes driven in all possible ways.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use ws_core::{
 
 use super::{SEED, drained, hear, limits, pieces, receive, text, wire::Frame, written};
 
-/// RFC 6455 section 1.3.
+/// The key in RFC 6455 section 1.3.
 pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const SAMPLE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// A response that opens the WebSocket which the client with [`SEED`] asks for.
+/// Returns a response that accepts the request of the client with [`SEED`].
 pub(crate) fn opening() -> Head {
     Head::response_to(encoded(&client_request()).as_bytes())
 }
 
-/// Ways to cut what is received.
+/// Ways to split the input.
 const CUTS: [&[usize]; 3] = [&[usize::MAX], &[1], &[3, 7, 50]];
 
-/// Gives a server these bytes in pieces, and what is left behind the head.
+/// Passes these bytes to a server in pieces. Returns the bytes behind the head as well.
 pub(crate) fn ask(
     limits: &HandshakeConfig,
     bytes: &[u8],
@@ -44,8 +44,8 @@ pub(crate) fn ask(
     Ok(None)
 }
 
-/// What a server makes of a request, however it is cut, and with a frame glued behind it, which must not be
-/// lost. The same error, or a connection whose response waits.
+/// Returns the result of a server for a request, which is the same for all splits, and also if a frame directly
+/// follows it. The frame must not be lost. The result is an error, or a connection whose response waits.
 pub(crate) fn serve_with(
     config: &Arc<Config>,
     origin: &OriginPolicy,
@@ -80,7 +80,7 @@ pub(crate) fn serve(head: &Head) -> Result<Connection, HandshakeError> {
     serve_with(&Arc::new(Config::default()), &OriginPolicy::default(), &head.bytes(), &server::Accept::new())
 }
 
-/// The error of a request that must not open a connection, and the head of the response to it.
+/// Returns the error of a request that must not open a connection, and the head of the response to it.
 pub(crate) fn refused(head: &Head) -> (HandshakeError, String) {
     let error = serve(head).expect_err("such a request must be refused");
     let response = String::from_utf8(error.response().to_bytes()).unwrap();
@@ -100,26 +100,26 @@ pub(crate) fn start(request: &client::Request) -> client::Handshake {
     client::Handshake::new(request, &HandshakeConfig::default(), config, SEED, Timestamp::ZERO).unwrap()
 }
 
-/// The request that a client sends.
+/// Returns the request that a client sends.
 pub(crate) fn encoded(request: &client::Request) -> String {
     String::from_utf8(drained(&mut start(request).transmit())).unwrap()
 }
 
-/// The value of a header in a head, if it is there exactly once.
+/// Returns the value of a header in a head, if it appears exactly once.
 pub(crate) fn header_value<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let prefix = format!("{name}: ");
     let mut values = head.split("\r\n").filter_map(|line| line.strip_prefix(&prefix));
     values.next().filter(|_| values.next().is_none())
 }
 
-/// What a server must answer the client with [`SEED`].
+/// Returns the value with which a server must answer the client with [`SEED`].
 pub(crate) fn accept_of_seed() -> String {
     let response = String::from_utf8(opening().bytes()).unwrap();
     header_value(&response, "Sec-WebSocket-Accept").unwrap().to_owned()
 }
 
-/// What a client makes of these bytes, given in pieces and followed by the end of the stream: its error, or
-/// the connection and what is left behind the response.
+/// Returns the result of a client for these bytes, passed in pieces and followed by the end of the stream: its error,
+/// or the connection and the bytes behind the response.
 pub(crate) fn answered(
     request: &client::Request,
     bytes: &[u8],
@@ -141,8 +141,8 @@ pub(crate) fn answered(
     Err(handshake.receive_eof())
 }
 
-/// What a client makes of a response, however it is cut, alone and with a frame glued behind it, which must
-/// not be lost.
+/// Returns the result of a client for a response, which is the same for all splits, and also if a frame directly
+/// follows it. The frame must not be lost.
 pub(crate) fn conclude_with(
     request: &client::Request,
     response: &[u8],

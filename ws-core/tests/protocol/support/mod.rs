@@ -1,4 +1,4 @@
-//! What all tests share: frames made by hand, connections, virtual time.
+//! Shared code of all tests: hand-written frames, connections, virtual time.
 
 pub(crate) mod http;
 
@@ -16,7 +16,7 @@ use ws_core::{
 
 use self::wire::Frame;
 
-/// Settings of a property: how many cases, and no files of failed cases in the tree.
+/// Returns the settings of a property: the number of cases, and no files of failed cases in the tree.
 pub(crate) fn cases(count: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(count) }
 }
@@ -33,7 +33,7 @@ pub(crate) fn limits(change: impl FnOnce(&mut HandshakeConfig)) -> HandshakeConf
     limits
 }
 
-/// A connection with the default configuration, opened at time zero.
+/// Returns a connection with the default configuration, opened at time zero.
 pub(crate) fn open(role: Role) -> Connection {
     open_with(role, |_| {})
 }
@@ -50,7 +50,7 @@ pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// The time so many milliseconds after the epoch.
+/// Returns the time this number of milliseconds after the epoch.
 pub(crate) fn at_millis(millis: u64) -> Timestamp {
     Timestamp::from(Duration::from_millis(millis))
 }
@@ -59,26 +59,26 @@ pub(crate) fn at(secs: u64) -> Timestamp {
     at_millis(secs * 1000)
 }
 
-/// The events of bytes that break no rule.
+/// Returns the events of valid bytes.
 pub(crate) fn events(connection: &mut Connection, bytes: &[u8]) -> Vec<Event<'static>> {
     let received = receive(connection, bytes);
     assert_eq!(received.error, None);
     received.events
 }
 
-/// The events of these frames, which break no rule, sent by a peer of the fitting role.
+/// Returns the events of these valid frames, sent by a peer of the matching role.
 pub(crate) fn hear(connection: &mut Connection, frames: &[Frame]) -> Vec<Event<'static>> {
     let bytes = wire::stream(connection.role(), frames);
     events(connection, &bytes)
 }
 
-/// The error that these frames cause.
+/// Returns the error that these frames cause.
 pub(crate) fn error_of(connection: &mut Connection, frames: &[Frame]) -> Option<ProtocolError> {
     let bytes = wire::stream(connection.role(), frames);
     receive(connection, &bytes).error
 }
 
-/// Writes everything that waits, and shows it as frames without their keys.
+/// Writes all waiting output, and returns it as frames without their keys.
 pub(crate) fn sent(connection: &mut Connection) -> Vec<Frame> {
     let masked = connection.role() == Role::Client;
     let mut frames = wire::frames(&written(connection));
@@ -88,13 +88,13 @@ pub(crate) fn sent(connection: &mut Connection) -> Vec<Frame> {
     frames
 }
 
-/// The frames up to the first Close, and those behind it.
+/// Returns the frames up to the first Close, and those after it.
 pub(crate) fn split_at_close(frames: &[Frame]) -> (&[Frame], &[Frame]) {
     let close = frames.iter().position(|frame| frame.opcode == wire::CLOSE);
     frames.split_at(close.map_or(frames.len(), |place| place + 1))
 }
 
-/// Asserts that whatever waits to be written is masked.
+/// Asserts that all waiting output is masked.
 pub(crate) fn assert_masked(client: &mut Connection) {
     let frames = wire::frames(&written(client));
     assert!(!frames.is_empty() && frames.iter().all(|frame| frame.key.is_some()));

@@ -1,0 +1,12 @@
+//! A client of the echo server.
+
+use ws_std::CloseCode;
+
+fn main() -> Result<(), ws_std::Error> {
+    let mut ws = ws_std::connect("ws://127.0.0.1:9001/echo")?;
+    ws.send("Hello, WebSocket!")?;
+    if let Some(message) = ws.receive()? {
+        println!("received: {message}");
+    }
+    ws.close(CloseCode::NORMAL_CLOSURE, "bye")
+}

@@ -1,0 +1,57 @@
+//! Receiving in the place of a handler that has dropped its connection and runs on.
+
+use std::{sync::Arc, time::Duration};
+
+use rustix::event::PollFlags;
+use ws_core::{CloseCode, Connection, State};
+use ws_transport::{Deadline, Error};
+
+use super::{Duplex, Goal, Patience, Turned};
+
+/// The events and the deadline that a connection waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    pub(crate) events: PollFlags,
+    pub(crate) due: Option<Duration>,
+}
+
+impl Duplex {
+    /// Does what can be done without waiting for a connection from which no thread receives: drops what has come, answers
+    /// pings, writes, and closes the connection if no handle of the application is left. Returns the next wait, or
+    /// `None` if the connection has ended, or if the thread of the handler goes on with it.
+    pub(crate) fn attend(self: &Arc<Self>) -> Option<Wants> {
+        /// After so many reads other connections get their turn.
+        const TURNS: usize = 8;
+        if self.handler.has_returned() {
+            return None;
+        }
+        if self.handler.is_abandoned() && self.ask(Connection::state) == State::Open {
+            // It cannot fail: this code and reason can be sent.
+            let _ = self.close_without_waiting(CloseCode::NORMAL_CLOSURE, "");
+        }
+        let mut reading = self.try_receive()?;
+        for _ in 0..TURNS {
+            self.discard_received(&mut reading);
+            match self.turn(&mut reading, Goal::Drain, &mut Patience::new(Some(Duration::ZERO))) {
+                Ok(Turned::Ended(_)) => {
+                    drop(reading);
+                    self.abandon();
+                    return None;
+                }
+                Err(Error::Timeout(Deadline::Read)) => return Some(self.wants()),
+                // The next turn finds the end.
+                Ok(Turned::Received) | Err(_) => {}
+            }
+        }
+        Some(Wants { due: Some(Duration::ZERO), ..self.wants() })
+    }
+
+    fn wants(&self) -> Wants {
+        let driver = self.driver();
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, driver.wants_read());
+        events.set(PollFlags::OUT, !driver.is_written());
+        let due = driver.connection.poll_timeout();
+        Wants { events, due: due.map(|due| self.clock.until(due)) }
+    }
+}

@@ -1,0 +1,54 @@
+use std::{
+    fmt::Write as _,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+};
+
+use ws_core::HandshakeError;
+
+use crate::{Deadline, Error, error::is_end_of_stream};
+
+/// The reasons why none of the addresses of a name could be used.
+#[derive(Debug)]
+pub struct AddressFailures {
+    action: &'static str,
+    text: String,
+    last: Option<ErrorKind>,
+}
+
+impl AddressFailures {
+    /// Creates an empty list for an action such as "connect to".
+    #[must_use]
+    pub const fn new(action: &'static str) -> Self {
+        Self { action, text: String::new(), last: None }
+    }
+
+    /// Adds the reason for one address.
+    pub fn add(&mut self, address: SocketAddr, error: &io::Error) {
+        let separator = if self.last.is_some() { "; " } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{separator}cannot {} {address}: {error}", self.action);
+        self.last = Some(error.kind());
+    }
+
+    /// Returns the error of a client that could not connect to any address of a host. If the last attempt timed out, that is
+    /// a connect timeout. If it was reset, the stream has ended in the opening handshake.
+    #[must_use]
+    pub fn into_connect_error(self, host: &str) -> Error {
+        match self.last {
+            None => Error::of_no_address(host),
+            Some(ErrorKind::TimedOut) => Error::Timeout(Deadline::Connect),
+            Some(kind) if is_end_of_stream(kind) => Error::Handshake(HandshakeError::Eof),
+            Some(kind) => io::Error::new(kind, self.text).into(),
+        }
+    }
+
+    /// Returns an error with all reasons, or with `none` if there was no address.
+    #[must_use]
+    pub fn into_error(self, none: impl FnOnce() -> String) -> io::Error {
+        match self.last {
+            Some(kind) => io::Error::new(kind, self.text),
+            None => io::Error::new(ErrorKind::NotFound, none()),
+        }
+    }
+}
