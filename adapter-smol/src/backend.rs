@@ -1,4 +1,4 @@
-//! A connection as sessions use it: any task or thread sends, and none waits.
+//! The backend of sessions. Any task or thread can send on a connection, and sending never waits.
 
 use std::{
     sync::Arc,
@@ -13,18 +13,18 @@ use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, Send
 use crate::duplex::{Duplex, Inner};
 
 impl Duplex {
-    /// Writes as much as goes at once, and leaves the rest to the task that receives.
+    /// Writes as much as the stream accepts at once. The task that receives writes the rest.
     fn flush_soon(self: &Arc<Self>, inner: &mut Inner) {
         if !inner.blocked {
-            // If it fails, the task that receives finds out.
+            // The task that receives reports a failure of this write.
             let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
         }
     }
 }
 
 impl Inner {
-    /// Writes a message for many connections without queueing it, which is possible most of the time. Returns `false` if
-    /// it has to be queued. What the stream does not accept is written next.
+    /// Writes a broadcast message without queueing it, which is usually possible. Returns `false` if the message has
+    /// to be queued. Bytes that the stream does not accept become the next output.
     fn write_through(&mut self, outgoing: &Outgoing<'_>) -> bool {
         let Payload::Prepared(message) = outgoing.payload else { return false };
         if self.output.has_remaining() || outgoing.kind == OutgoingKind::Reply {

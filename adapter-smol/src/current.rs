@@ -1,17 +1,17 @@
-//! Which tasks of this crate the current thread is polling, so that a stop in a handler or callback does not wait for
-//! itself.
+//! The tasks of this crate that the current thread is polling. A stop inside a handler or callback uses this record,
+//! so that it does not wait for itself.
 
 use std::cell::RefCell;
 
-/// What is polled: the address of its owner and its number there.
+/// Key of a polled task: the address of its owner and its number within the owner.
 pub(crate) type Key = (usize, usize);
 
 thread_local! {
-    /// A task may poll another one within it.
+    /// Keys of the polled tasks, the innermost last. A task may poll another task.
     static POLLED: RefCell<Vec<Key>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Removes the innermost key, also if the poll panics.
+/// Removes the innermost key when dropped, including after a panic.
 struct Leave;
 
 impl Drop for Leave {
@@ -20,14 +20,14 @@ impl Drop for Leave {
     }
 }
 
-/// Runs one poll.
+/// Runs one poll of the task with this key.
 pub(crate) fn within<T>(key: Key, poll: impl FnOnce() -> T) -> T {
     POLLED.with_borrow_mut(|polled| polled.push(key));
     let _leave = Leave;
     poll()
 }
 
-/// Returns the number of what this owner is being polled for, if it is.
+/// Returns the number of the task of this owner that is being polled, if any.
 pub(crate) fn number(owner: usize) -> Option<usize> {
     POLLED.with_borrow(|polled| polled.iter().find(|key| key.0 == owner).map(|key| key.1))
 }

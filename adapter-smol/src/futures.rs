@@ -1,4 +1,4 @@
-//! The traits of the `futures` crates: [`Stream`](futures_core::Stream) and, with the feature `sink`, `Sink`.
+//! Implementations of [`Stream`](futures_core::Stream) and, with the feature `sink`, of `Sink`.
 
 use std::{
     pin::Pin,
@@ -22,14 +22,14 @@ impl futures_core::Stream for WebSocket {
     }
 }
 
-/// Messages as they come. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks) the pieces of one message
-/// are put together. An error that ends the connection is the last item before `None`. After [`Error::Timeout`], which
-/// ends nothing, the stream goes on.
+/// Yields the received messages. Under [`Delivery::Chunks`](ws_core::Delivery::Chunks), it assembles the chunks of
+/// each message. An error that ends the connection is the last item before `None`. [`Error::Timeout`] does not end
+/// the connection, so the stream continues after it.
 impl futures_core::Stream for Receiver {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // One deadline for all polls of one wait.
+        // All polls of one wait share one deadline.
         let mut wait = self.duplex.stream_wait();
         let polled =
             self.duplex.poll_receive(cx, &mut wait, &mut |event, mut assembling| assembling.message(event));
@@ -39,7 +39,8 @@ impl futures_core::Stream for Receiver {
     }
 }
 
-/// Ready when there is room; flushing and closing wait for the stream to take what is queued.
+/// Ready when there is room in the send queue. Flushing and closing wait until the stream has accepted all queued
+/// output.
 #[cfg(feature = "sink")]
 impl<'m> futures_sink::Sink<Message<'m>> for Sender {
     type Error = Error;
@@ -59,7 +60,7 @@ impl<'m> futures_sink::Sink<Message<'m>> for Sender {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.duplex.begin_close(CloseCode::NORMAL_CLOSURE, "")?;
-        // A broken connection has nothing left to close.
+        // A failed connection does not need to be closed.
         self.duplex.poll_flush_all(cx).map(|_| Ok(()))
     }
 }

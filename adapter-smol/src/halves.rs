@@ -1,4 +1,4 @@
-//! A WebSocket in two halves, for different tasks.
+//! The two halves of a WebSocket, for use from different tasks.
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     server::{Attached, AttachedReceiver},
 };
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// The receiving half of a [`WebSocket`](crate::WebSocket). Pings and the peer's Close are answered only while it
 /// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
@@ -18,29 +18,29 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Receives the next message, like [`WebSocket::receive`](crate::WebSocket::receive).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
-    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    /// Receives a message without waiting, like [`WebSocket::try_receive`](crate::WebSocket::try_receive).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    /// Returns the same errors as [`WebSocket::try_receive`](crate::WebSocket::try_receive).
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.duplex.try_receive(|event, mut assembling| assembling.message(event))
     }
 
-    /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
+    /// Receives the next chunk of a message, like [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
         let take = |event: Event<'_>, _: Assembling<'_>| match event {
             Event::Message(message) => Some(Chunk::last(message.into_owned())),
@@ -50,35 +50,35 @@ impl Receiver {
         self.duplex.receive(take).await
     }
 
-    /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
+    /// Receives the next event, like [`WebSocket::receive_event`](crate::WebSocket::receive_event).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.duplex.receive(|event, _| Some(event.into_owned())).await
     }
 
-    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    /// Returns the peer's address, like [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.duplex.addresses().peer
     }
 
-    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    /// Returns the local address, like [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.addresses().local
     }
 
-    /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
+    /// Sets the read timeout, like [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.duplex.set_read_timeout(timeout);
     }
 }
 
-/// The half of a [`WebSocket`](crate::WebSocket) that sends. Clones send to the same connection, from any task; messages
-/// are never mixed.
+/// The sending half of a [`WebSocket`](crate::WebSocket). Clones send on the same connection from any task. Messages
+/// of different senders never interleave.
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
@@ -86,53 +86,53 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Sends a message, like [`WebSocket::send`](crate::WebSocket::send).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.duplex.look();
         self.feed(message).await?;
         self.duplex.flush().await
     }
 
-    /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
+    /// Sends a message without waiting, like [`WebSocket::try_send`](crate::WebSocket::try_send).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::try_send`](crate::WebSocket::try_send).
+    /// Returns the same errors as [`WebSocket::try_send`](crate::WebSocket::try_send).
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.try_send(message.into())
     }
 
-    /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the task that
-    /// receives when something wakes it.
+    /// Queues a message, like [`WebSocket::feed`](crate::WebSocket::feed). It is flushed only by this or another
+    /// [`Sender`], or when an event wakes the task that receives.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.duplex.feed(message.into()).await
     }
 
-    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    /// Sends the queued messages, like [`WebSocket::flush`](crate::WebSocket::flush).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    /// Returns the same errors as [`WebSocket::flush`](crate::WebSocket::flush).
     pub async fn flush(&self) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.flush().await
     }
 
-    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Between the pieces of one sender's message no other sender can send
-    /// one.
+    /// Sends a chunk of a message, like [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Other senders cannot
+    /// send a chunk until the message is complete.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
+    /// Returns the same errors as [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.duplex.look();
         let mut chunk = Some(chunk);
@@ -140,41 +140,42 @@ impl Sender {
         self.duplex.flush().await
     }
 
-    /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
+    /// Aborts a message that is being sent in chunks, like
+    /// [`WebSocket::abort_message`](crate::WebSocket::abort_message).
     pub fn abort_message(&self) {
         self.duplex.abort_message();
     }
 
-    /// As [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
+    /// Sends an encoded message, like [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
         self.duplex.look();
         self.queue(|driver| driver.send_prepared(message)).await?;
         self.duplex.flush().await
     }
 
-    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    /// Sends a ping, like [`WebSocket::ping`](crate::WebSocket::ping).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    /// Returns the same errors as [`WebSocket::ping`](crate::WebSocket::ping).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         self.duplex.look();
         self.queue(|driver| driver.queue(|connection| connection.ping(payload))).await?;
         self.duplex.flush().await
     }
 
-    /// Sends a Close and returns. The task that receives sees the closing handshake through.
+    /// Sends a Close and returns. The task that receives completes the closing handshake.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`](crate::WebSocket::close).
+    /// Returns the same errors as [`WebSocket::close`](crate::WebSocket::close).
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.duplex.begin_close(code, reason)?;
-        // A broken connection has nothing left to close.
+        // A failed connection does not need to be closed.
         let _ = self.flush().await;
         Ok(())
     }
@@ -183,43 +184,43 @@ impl Sender {
         poll_fn(|cx| self.duplex.poll_queue(cx, &mut send)).await
     }
 
-    /// As [`WebSocket::set_compression`](crate::WebSocket::set_compression).
+    /// Turns compression on or off, like [`WebSocket::set_compression`](crate::WebSocket::set_compression).
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.duplex.set_compression(enabled);
     }
 
-    /// How far the connection is.
+    /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
         self.duplex.ask(Connection::state)
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
     }
 
-    /// How the connection ended, or is ending; `None` while it is open.
+    /// Returns the reason for the end of the connection, or `None` while the connection is open.
     #[must_use]
     pub fn closure(&self) -> Option<Closure> {
         self.duplex.closure()
     }
 
-    /// How long the last answered keepalive ping took.
+    /// Returns the round-trip time of the last answered keepalive ping.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.duplex.ask(Connection::latency)
     }
 
-    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    /// Returns the peer's address, like [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.duplex.addresses().peer
     }
 
-    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    /// Returns the local address, like [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.addresses().local
@@ -244,7 +245,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// What a log should have of a connection; not what it carries.
+/// Formats a connection for logs, without payloads.
 pub(crate) fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
     let (role, state, buffered) =
         duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));

@@ -1,4 +1,4 @@
-//! Read buffers: one for each thread that reads, not for each connection.
+//! Read buffers. Each thread that reads has its own, and connections share them.
 
 use std::{
     cell::RefCell,
@@ -10,33 +10,33 @@ use ws_transport::ReadSize;
 
 use crate::{socket::Socket, stream::Stream};
 
-/// How much one read takes at most.
+/// Maximum number of bytes per read.
 pub(crate) const SIZE: usize = 96 << 10;
-/// How often in turn it is read from a stream whose bytes nobody wants.
+/// Maximum number of reads per turn from a stream in order to discard its input.
 const DRAINED_IN_TURN: usize = 4;
-/// How many buffers a thread keeps for reads to come.
+/// Maximum number of buffers that a thread keeps for later reads.
 const KEPT: usize = 4;
 
 thread_local! {
-    /// Buffers to read into, `SIZE` long.
+    /// Buffers for reading, each `SIZE` bytes long.
     static FULL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    /// Buffers to decrypt into, empty.
+    /// Buffers for decrypted input, all empty.
     static EMPTY: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What has been read and not been looked at. It owns a buffer only while there is any.
+/// Input that was read and not consumed yet. It owns a buffer only while it contains bytes.
 #[derive(Default)]
 pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Whether there is something to receive that does not lie here.
+    /// `true` if there is input to receive outside of this buffer.
     elsewhere: bool,
-    /// Whether the last read found as much as it could take.
+    /// `true` if the last read filled the available space.
     pub(crate) likely_more: bool,
 }
 
-/// Without the bytes, which the peer has sent.
+/// Omits the bytes, because they are the peer's data.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Input").field("unread", &(self.end - self.start)).finish_non_exhaustive()
@@ -44,23 +44,24 @@ impl fmt::Debug for Input {
 }
 
 impl Input {
-    /// Input that was read already.
+    /// Creates an input that contains bytes read earlier.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { start: 0, end: bytes.len(), buffer: bytes, ..Self::default() }
     }
 
-    /// Asks for one more look, because the connection itself has input.
+    /// Requests another call of `consume`, because the connection itself has input.
     pub(crate) const fn receive_again(&mut self) {
         self.elsewhere = true;
     }
 
-    /// Whether nothing has come since it was looked at.
+    /// Returns `true` if no input has arrived since the last call of `consume`.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end && !self.elsewhere
     }
 
-    /// Lets `take` have the bytes; what it leaves stays. The buffer goes back when nothing does.
+    /// Passes the bytes to `take` and keeps those that it leaves. If none are left, the buffer is returned to its
+    /// pool.
     #[inline]
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         self.elsewhere = false;
@@ -74,12 +75,12 @@ impl Input {
         result
     }
 
-    /// Reads once; zero is the end of the stream. Bytes that are not used up yet must not be there.
+    /// Reads once. Returns 0 at the end of the stream. All earlier bytes must have been consumed.
     pub(crate) fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_fill_some(stream, &mut ReadSize::All, cx)
     }
 
-    /// As [`poll_fill`](Self::poll_fill), but not more than is asked for.
+    /// Like [`poll_fill`](Self::poll_fill), but reads at most the number of bytes that `read_size` allows.
     pub(crate) fn poll_fill_some(
         &mut self,
         stream: &mut Stream,
@@ -101,7 +102,7 @@ impl Input {
         polled
     }
 
-    /// Reads once into a message that is put together.
+    /// Reads once, directly into a message that is being assembled.
     pub(crate) fn poll_append(
         &mut self,
         socket: &Socket,
@@ -116,8 +117,8 @@ impl Input {
         Poll::Ready(Ok(read))
     }
 
-    /// As [`poll_fill`](Self::poll_fill), for a stream that has to be decrypted. What was read may mean
-    /// nothing yet, and leave the input empty.
+    /// Like [`poll_fill`](Self::poll_fill), for an encrypted stream. The decrypted input may be empty, because the
+    /// bytes may belong to an incomplete record.
     pub(crate) fn poll_fill_sealed(
         &mut self,
         stream: &mut Stream,
@@ -136,8 +137,8 @@ impl Input {
         Poll::Ready(Ok(read))
     }
 
-    /// Reads and drops what comes until the end of the stream. A peer that sends faster than this reads keeps
-    /// neither others of the same thread nor a deadline waiting.
+    /// Reads and discards input until the end of the stream. It yields after a few reads, so that a fast peer delays
+    /// neither other tasks of the same thread nor a deadline.
     pub(crate) fn poll_drain(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..DRAINED_IN_TURN {
             self.consume(|input| *input = &mut []);
@@ -170,7 +171,7 @@ impl Drop for Input {
 type Pool = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
 
 fn take_from(pool: &'static Pool) -> Option<Vec<u8>> {
-    // A thread that ends has none.
+    // A thread that is terminating has no pool.
     pool.try_with(|pool| pool.borrow_mut().pop()).ok().flatten()
 }
 
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
     use crate::opening::{Opening, ResponseTimeouts};
 
-    /// A peer that always has more to say.
+    /// A peer that always has more data to send.
     struct Endless;
 
     impl AsyncRead for Endless {

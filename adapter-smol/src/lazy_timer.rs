@@ -1,4 +1,4 @@
-//! A timer that costs little.
+//! A timer that is rarely set.
 
 use std::{
     pin::Pin,
@@ -10,17 +10,17 @@ use futures_lite::Future as _;
 use ws_core::Timestamp;
 use ws_transport::Clock;
 
-/// A timer that is made when first needed and set again only when it has to fire earlier or has fired; for
-/// to set one costs more than to look at one that fired too early.
+/// A timer that is created on first use. It is set again only if it has fired, or if it has to fire earlier. Setting
+/// a timer costs more than handling one that fires too early.
 #[derive(Debug, Default)]
 pub(crate) struct LazyTimer {
     timer: Option<Timer>,
-    /// When it fires.
+    /// Time for which the timer is set.
     set: Option<Timestamp>,
 }
 
 impl LazyTimer {
-    /// Waits until it is `due`; without end if it never is.
+    /// Waits until `due`. Waits forever if `due` is `None`.
     pub(crate) fn poll(&mut self, due: Option<Timestamp>, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let Some((due, at)) = due.and_then(|due| Some((due, clock.instant(due)?))) else {
             return Poll::Pending;
@@ -39,7 +39,7 @@ impl LazyTimer {
         }
     }
 
-    /// Whether it is certain to be pending until `due`, for a task that it knows.
+    /// Returns `true` if the timer is certain to stay pending until `due`, for a task that it already wakes.
     pub(crate) fn is_set(&self, due: Option<Timestamp>, now: Timestamp) -> bool {
         self.set.is_some_and(|set| now < set && due.is_none_or(|due| set <= due))
     }

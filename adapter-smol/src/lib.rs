@@ -25,7 +25,7 @@
 //! # async fn run() -> Result<(), ws_smol::Error> {
 //! let server = Server::new().route("/echo", |_request, mut ws| async move {
 //!     while let Some(message) = ws.receive().await? {
-//!         ws.feed(message).await?; // answers leave together, when there is nothing more to receive
+//!         ws.feed(message).await?; // sent in one batch when no more messages are available
 //!     }
 //!     Ok(())
 //! });
@@ -34,12 +34,13 @@
 //! # }
 //! ```
 //!
-//! [`WebSocket::split`] parts a connection into halves for two tasks; the sending half can be cloned for
-//! more. Neither half ever waits for the other. Every future can be dropped at any point without a loss. The protocol itself, with its limits and deadlines, is in
-//! [`ws_core`]; what it shares with this crate is exported here again.
+//! [`WebSocket::split`] splits a connection into two halves for two tasks. The sending half can be cloned for more
+//! tasks. Neither half ever waits for the other. Every future can be dropped at any point without losing data. The
+//! crate [`ws_core`] contains the protocol with its limits and deadlines, and this crate re-exports the types that
+//! both share.
 //!
-//! Sockets and timers are those of `async-io`, which works under any executor. Streams of other kinds can
-//! be used too: [`WebSocket::client`] and [`WebSocket::from_upgraded`] take any `AsyncRead + AsyncWrite`.
+//! Sockets and timers come from `async-io`, which works with any executor. Other streams are supported too:
+//! [`WebSocket::client`] and [`WebSocket::from_upgraded`] accept any `AsyncRead + AsyncWrite`.
 
 mod backend;
 mod client;
@@ -78,16 +79,21 @@ pub use ws_transport::{
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 
-/// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.
+/// Connects to a server such as `ws://127.0.0.1:9001/echo` with default settings. Use [`Client`] to set headers, TLS
+/// options and timeouts.
 ///
 /// # Errors
 ///
-/// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+/// - Returns [`Error::Url`] if the URL is invalid.
+/// - Returns [`Error::Io`] if the host cannot be resolved or reached.
+/// - Returns [`Error::Timeout`] if no connection was established within the connect timeout.
+/// - Returns [`Error::Tls`] if the TLS handshake failed.
+/// - Returns [`Error::Handshake`] if the opening handshake failed.
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
     Client::new(url).connect().await
 }
 
-/// The README's programs, compiled.
+/// Compiles the programs of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

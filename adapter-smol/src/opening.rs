@@ -1,4 +1,4 @@
-//! A connection while its opening handshake goes on.
+//! A connection during its opening handshake.
 
 use std::{
     future::poll_fn,
@@ -15,11 +15,11 @@ use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Sessi
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
-/// How long a response may take.
+/// Time limits of a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseTimeouts {
     pub(crate) close: Duration,
-    /// The longest pause while the peer reads nothing.
+    /// Maximum pause during which the peer reads nothing.
     pub(crate) write: Option<Duration>,
 }
 
@@ -40,22 +40,22 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Begins. `peer` is the peer's address as far as it is known already.
+    /// Creates the state of an opening handshake. `peer` is the peer's address, if it is already known.
     pub(crate) fn new(stream: Stream, peer: Option<SocketAddr>, clock: Clock, tls: Option<Session>) -> Self {
         let (input, output, timer) = Default::default();
         let addresses = stream.addresses(peer);
         Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }
     }
 
-    /// Lets `take` have what was read; what it leaves stays for the connection.
+    /// Passes the received bytes to `take`. Bytes that it leaves are kept for the connection.
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         self.input.consume(take)
     }
 
-    /// Queues bytes, which [`read`](Self::read) writes before it waits.
+    /// Queues bytes. [`read`](Self::read) writes them before it waits.
     pub(crate) fn queue(&mut self, bytes: &mut impl Buf) {
         match &mut self.tls {
-            // During the handshake they are kept, and follow with its last flight.
+            // During the TLS handshake, the session keeps the bytes and sends them after its last flight.
             Some(tls) => tls.encrypt_all(bytes, &mut self.output),
             None => {
                 while bytes.has_remaining() {
@@ -68,8 +68,8 @@ impl Opening {
         }
     }
 
-    /// Writes what is queued and reads once, not longer than until `due`. `Ok(None)` means that nothing
-    /// came in time, zero the end of the stream.
+    /// Writes the queued output and reads once, until `due` at the latest. Returns `Ok(None)` if nothing arrived in
+    /// time, and `Ok(Some(0))` at the end of the stream.
     pub(crate) async fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
         let read = poll_fn(|cx| {
             let written = self.poll_write_out(cx);
@@ -77,7 +77,7 @@ impl Opening {
                 return Poll::Ready(read.map(Some));
             }
             let late = self.timer.poll(due, self.clock, cx).is_ready();
-            // The peer may have said something before it went.
+            // Input that the peer sent before it disconnected takes precedence over the write error.
             match written {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
                 _ if late => Poll::Ready(Ok(None)),
@@ -86,13 +86,13 @@ impl Opening {
         });
         let read = read.await;
         if read.is_err() {
-            // The alert that tells the peer about it.
+            // Send the TLS alert that reports the error to the peer.
             let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
         }
         read
     }
 
-    /// Waits until it is `due`, without end if it never is.
+    /// Waits until the deadline. With `None`, it waits forever.
     pub(crate) async fn wait_until(&mut self, due: Option<Timestamp>) {
         poll_fn(|cx| self.timer.poll(due, self.clock, cx)).await;
     }
@@ -122,9 +122,9 @@ impl Opening {
         self.stream.poll_flush(cx)
     }
 
-    /// Writes a response that opens no connection, shuts the writing direction down, and waits for the peer to close its
-    /// side. All that takes no longer than [`response_timeout`], and the last wait no longer than the close timeout. A
-    /// peer that reads nothing for the write timeout is given up before.
+    /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
+    /// its side. The total time is limited by [`response_timeout`], and the last wait is limited by the close
+    /// timeout. A peer that accepts no output for the write timeout is disconnected earlier.
     pub(crate) async fn respond(mut self, mut response: Transmit, timeouts: ResponseTimeouts) {
         let ResponseTimeouts { close, write } = timeouts;
         let due = self.clock.now() + response_timeout(response.remaining(), close);
@@ -150,15 +150,15 @@ impl Opening {
         .await;
     }
 
-    /// As [`respond`](Self::respond), for a short response.
+    /// Like [`respond`](Self::respond), for a short response.
     pub(crate) async fn respond_short(self, response: Vec<u8>, timeouts: ResponseTimeouts) {
         let mut output = Transmit::default();
         output.push(response.into());
         self.respond(output, timeouts).await;
     }
 
-    /// Queues the next piece of a response: all of it, or what is encrypted at once, so that a large page is not in
-    /// memory once more for each client.
+    /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,
+    /// so that a large page is not copied in memory for each client.
     fn queue_piece(&mut self, response: &mut Transmit) {
         const PIECE: usize = 64 << 10;
         let before = response.remaining();
@@ -167,13 +167,13 @@ impl Opening {
             None => response.drain_into(&mut self.output),
         }
         if response.remaining() == before {
-            // A session that has failed takes nothing more.
+            // A TLS session that has failed accepts no more output.
             *response = Transmit::default();
         }
     }
 
-    /// Writes what is queued. Returns `false` if that fails, if the peer reads nothing for `pause`, or if it is not done
-    /// when it is `due`.
+    /// Writes the queued output. Returns `false` if the write fails, if the peer accepts nothing for `pause`, or if
+    /// the output is not written by `due`.
     async fn write_by(&mut self, due: Timestamp, pause: Option<Duration>) -> bool {
         let mut progress = self.clock.now();
         poll_fn(|cx| {

@@ -16,12 +16,12 @@ use rustix::{
 #[cfg(target_os = "linux")]
 use crate::watch::{Watch, Watched};
 
-/// A socket of the system, TCP or Unix-domain, and who tells when it is ready.
+/// A TCP or Unix-domain socket, and the source of its readiness events.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    /// `async-io` does, for any executor.
+    /// `async-io` reports readiness, with any executor.
     Single(Async<socket2::Socket>),
-    /// The epoll of the server does, which runs its connections itself.
+    /// The epoll instance of a server reports readiness. The server runs its own connections.
     #[cfg(target_os = "linux")]
     Watched(Watched),
 }
@@ -35,7 +35,7 @@ impl Socket {
         }
     }
 
-    /// Waits until a read may find something.
+    /// Waits until a read may find input.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Single(socket) => socket.poll_readable(cx),
@@ -44,7 +44,7 @@ impl Socket {
         }
     }
 
-    /// Waits until a write may succeed, after one that did not.
+    /// Waits until a write may succeed, after a write that would have blocked.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Single(socket) => socket.poll_writable(cx),
@@ -57,7 +57,7 @@ impl Socket {
         self.poll_read_by(cx, buffer.len(), |socket| Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0))
     }
 
-    /// Reads to the end of what is there, as much as there is capacity for.
+    /// Reads the available input into the spare capacity of `bytes`.
     pub(crate) fn poll_append(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let most = bytes.capacity() - bytes.len();
         self.poll_read_by(cx, most, |socket| Ok(recv(socket, spare_capacity(bytes), RecvFlags::empty())?.1))
@@ -84,15 +84,17 @@ impl Socket {
     }
 }
 
-/// Sees to it that the connections of a listening socket are as [`accept`] promises.
+/// Prepares a listening socket, so that its connections have the options that [`accept`] promises.
 pub(crate) fn prepare_listener(listener: &socket2::Socket, nodelay: bool) {
-    // Here connections inherit it, which spares a system call for each. A Unix-domain socket needs it not.
+    // On Linux, connections inherit the option, which saves a system call for each of them. A Unix-domain socket does
+    // not need it.
     if cfg!(target_os = "linux") {
         let _ = listener.set_tcp_nodelay(nodelay);
     }
 }
 
-/// Accepts a connection, non-blocking and with `TCP_NODELAY` as it is asked for, and tells whose it is.
+/// Accepts a non-blocking connection with the requested `TCP_NODELAY` setting. Returns the socket and the peer's
+/// address.
 pub(crate) fn accept(
     listener: &socket2::Socket,
     nodelay: bool,
@@ -108,13 +110,13 @@ pub(crate) fn accept(
     {
         let (socket, peer) = listener.accept()?;
         socket.set_nonblocking(true)?;
-        // It fails for a client that has gone already, of which the first read will tell.
+        // This fails for a client that has already disconnected. The first read reports that.
         let _ = socket.set_tcp_nodelay(nodelay);
         Ok((socket, peer.as_socket()))
     }
 }
 
-/// The sockets of a server that runs its connections itself.
+/// The sockets of a server that runs its own connections.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     #[cfg(target_os = "linux")]
@@ -127,12 +129,12 @@ impl Sockets {
         Ok(Self { watch: Arc::new(Watch::new()?) })
     }
 
-    /// Watches one more.
+    /// Adds a socket to the watched sockets.
     pub(crate) fn watch(&self, socket: socket2::Socket) -> io::Result<Socket> {
         self.watch.clone().add(socket).map(Socket::Watched)
     }
 
-    /// What has to run for those who wait for a socket to wake up. Ends with an error only.
+    /// Returns the future that wakes the tasks that wait for a socket. It must run, and it ends only with an error.
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         self.watch.clone().drive()
     }
@@ -144,12 +146,12 @@ impl Sockets {
         Ok(Self {})
     }
 
-    /// Watches one more.
+    /// Creates a socket that `async-io` watches.
     pub(crate) fn watch(&self, socket: socket2::Socket) -> io::Result<Socket> {
         Async::new(socket).map(Socket::Single)
     }
 
-    /// What has to run for those who wait for a socket to wake up. Ends with an error only.
+    /// Returns a future that never ends, because `async-io` wakes the tasks.
     pub(crate) fn driver(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         std::future::pending()
     }

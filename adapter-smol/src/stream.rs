@@ -11,19 +11,19 @@ use ws_transport::{Addresses, write_now};
 
 use crate::socket::Socket;
 
-/// What a WebSocket runs over: a socket of the system, or any stream of the application's.
+/// The transport of a WebSocket: a socket of the operating system, or a stream of the application.
 pub(crate) enum Stream {
     Socket(Socket),
     Other(Pin<Box<dyn Io>>),
 }
 
-/// A stream of the application's.
+/// A stream that the application provides.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
 
 impl Stream {
-    /// Waits until a read may find something. Spares the read that finds nothing, where that can be known.
+    /// Waits until a read may find input. For sockets, this avoids a read that would find nothing.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => socket.poll_readable(cx),
@@ -55,23 +55,23 @@ impl Stream {
         }
     }
 
-    /// Writes as much as the stream accepts at once, and returns how much that is.
+    /// Writes as much as the stream accepts at once. Returns the number of bytes written.
     pub(crate) fn write_now(&mut self, bytes: &[u8]) -> usize {
         match self {
             Self::Socket(socket) => {
-                // An error comes again with the next write, which reports it.
+                // The next write returns the error again and reports it.
                 write_now(socket.get_ref(), &[IoSlice::new(bytes)]).ok().flatten().unwrap_or(0)
             }
             Self::Other(_) => 0,
         }
     }
 
-    /// Returns `true` if bytes that were accepted may still lie in the stream, until it was flushed.
+    /// Returns `true` if the stream may buffer accepted bytes until it is flushed.
     pub(crate) const fn buffers(&self) -> bool {
         matches!(self, Self::Other(_))
     }
 
-    /// Sees to it that what was written leaves.
+    /// Flushes the buffered output of the stream.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(_) => Poll::Ready(Ok(())),
@@ -79,7 +79,7 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more will be written.
+    /// Closes the writing direction.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => Poll::Ready(socket.get_ref().shutdown(Shutdown::Write)),
@@ -87,7 +87,7 @@ impl Stream {
         }
     }
 
-    /// Returns the addresses of both ends. `peer` is the peer's address as far as it is known already.
+    /// Returns the addresses of both ends. `peer` is the peer's address, if it is already known.
     pub(crate) fn addresses(&self, peer: Option<SocketAddr>) -> Addresses {
         match self {
             Self::Socket(socket) => Addresses::of(socket.get_ref(), peer),

@@ -4,19 +4,19 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// The wakers of tasks that wait for the same thing.
+/// Wakers of tasks that wait for the same event.
 #[derive(Debug, Default)]
 pub(crate) struct WakerSet(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     wakers: Wakers,
-    /// Whether a call to wake them is noted instead of obeyed.
+    /// `true` while wake-ups are recorded in `is_noted` and not executed.
     is_held: bool,
     is_noted: bool,
 }
 
-/// Usually there is one.
+/// A set of wakers, optimized for the usual case of one waker.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
     first: Option<Waker>,
@@ -32,13 +32,13 @@ impl WakerSet {
         self.take().wake_all();
     }
 
-    /// Takes all wakers, to be woken when no lock is held.
+    /// Takes all wakers. The caller wakes them when it holds no lock.
     pub(crate) fn take(&self) -> Wakers {
         mem::take(&mut self.lock().wakers)
     }
 
-    /// Runs `poll`, which may be woken by what it polls. Tasks are not woken meanwhile: the caller holds a lock that they
-    /// may want. Returns the wakers if they were to be woken.
+    /// Runs `poll`, which may wake this set. No task is woken during the call, because the caller holds a lock that
+    /// the tasks may need. Returns the wakers if the set was woken.
     pub(crate) fn hold<T>(&self, poll: impl FnOnce() -> T) -> (T, Option<Wakers>) {
         self.lock().is_held = true;
         let polled = poll();

@@ -1,8 +1,9 @@
-//! Many sockets watched by one epoll, which itself is watched by `async-io`.
+//! Watches many sockets with one epoll instance, which `async-io` watches.
 //!
-//! A socket that `async-io` watches is armed anew by a system call for every wait, and has a place in a table of
-//! the whole process. One that is watched here is armed once for all, edge-triggered, and what has happened to
-//! any of them is learnt at once. So it is for the connections that a server runs itself, all on one thread.
+//! A socket that `async-io` watches directly needs a system call to arm it for every wait, and an entry in a table of
+//! the whole process. A socket that is watched here is armed only once (edge-triggered), and one system call returns
+//! the events of many sockets. The sockets of connections that a server runs itself, all on one thread, are watched
+//! in this way.
 
 use std::{
     io,
@@ -27,34 +28,34 @@ use rustix::{
 use slab::Slab;
 use socket2::Socket;
 
-/// What a socket is always watched for.
+/// Events for which a socket is always watched.
 const READING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
-/// After which nothing is waited for any more.
+/// Events after which the socket is always ready.
 const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
-/// How much is learnt at once.
+/// Maximum number of events per call of `epoll_wait`.
 const EVENTS: usize = 256;
-/// How often in turn the epoll is asked before `async-io` is, which has timers and others to look after.
+/// Maximum number of calls of `epoll_wait` per turn. After them, `async-io` handles its timers and its other sockets.
 const ASKED_IN_TURN: usize = 16;
 
 /// Watches sockets while [`drive`](Self::drive) is polled.
 #[derive(Debug)]
 pub(crate) struct Watch {
     epoll: Async<OwnedFd>,
-    /// What events are about, by the number that they carry.
+    /// The watched sockets. Each event contains the index of its socket.
     slots: Mutex<Slab<Arc<Slot>>>,
 }
 
-/// What is known of one socket, and who wants to know it.
+/// Readiness of one socket, and the tasks that wait for it.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Whether something came since the last read began.
+    /// `true` if input has arrived since the last read started.
     readable: AtomicBool,
-    /// Whether the peer has ended its stream or the connection is broken, which a read will tell.
+    /// `true` if the peer has ended its stream or the connection has failed. The next read reports the reason.
     ended: AtomicBool,
     tasks: Mutex<Tasks>,
 }
 
-/// Wakers stay here from one wait to the next, because they mostly are the same.
+/// The wakers are kept from one wait to the next, because they rarely change.
 #[derive(Debug, Default)]
 struct Tasks {
     reader: Option<Waker>,
@@ -63,7 +64,7 @@ struct Tasks {
     writer_waits: bool,
 }
 
-/// A socket that is watched.
+/// A socket that is being watched.
 #[derive(Debug)]
 pub(crate) struct Watched {
     socket: Socket,
@@ -78,18 +79,18 @@ impl Watch {
         Ok(Self { epoll, slots: Mutex::default() })
     }
 
-    /// Watches a non-blocking socket from now on.
+    /// Starts to watch a non-blocking socket.
     pub(crate) fn add(self: Arc<Self>, socket: Socket) -> io::Result<Watched> {
         let slot = Arc::new(Slot::default());
         let number = self.slots().insert(slot.clone());
         let watched = Watched { socket, slot, number, watch: self };
-        // If it fails, the place is given back.
+        // If this fails, dropping `watched` releases the slot.
         let data = EventData::new_u64(number as u64);
         epoll::add(&watched.watch.epoll, &watched.socket, data, READING)?;
         Ok(watched)
     }
 
-    /// Wakes those who wait for a socket. Ends with an error only.
+    /// Wakes the tasks that wait for a socket. It ends only with an error.
     pub(crate) async fn drive(self: Arc<Self>) -> io::Result<()> {
         let mut wakers = Vec::new();
         loop {
@@ -98,18 +99,18 @@ impl Watch {
                 if self.learn(&mut wakers)? == 0 {
                     break;
                 }
-                // No lock is held: a waker may run its task at once.
+                // Hold no lock here: a waker may run its task immediately.
                 wakers.drain(..).for_each(Waker::wake);
-                // Those who were woken have their turn. By then more may have happened.
+                // Let the woken tasks run. More events may have arrived afterwards.
                 future::yield_now().await;
             }
         }
     }
 
-    /// Appends the wakers of tasks to whose sockets something has happened. Returns how many sockets there are.
+    /// Appends the wakers of the tasks whose sockets have new events. Returns the number of sockets with events.
     fn learn(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];
-        // Before the epoll is asked: what it says is about those that are here now.
+        // Lock before `epoll_wait`, so that no slot is reused between the event and its lookup.
         let slots = self.slots();
         let (events, _) = match epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())) {
             Err(Errno::INTR) => return Ok(0),
@@ -129,7 +130,7 @@ impl Watch {
 }
 
 impl Slot {
-    /// Notes what has happened, and appends the wakers of tasks that wait for it.
+    /// Records the events of this socket, and appends the wakers of the tasks that wait for them.
     fn note(&self, happened: EventFlags, wakers: &mut Vec<Waker>) {
         let ended = happened.intersects(ENDED);
         let mut tasks = self.tasks();
@@ -161,18 +162,18 @@ impl Watched {
         &self.socket
     }
 
-    /// Waits until a read may find something.
+    /// Waits until a read may find input.
     pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
         if self.slot.ended.load(Ordering::SeqCst) { Poll::Ready(()) } else { self.poll_newly_readable(cx) }
     }
 
-    /// Waits until something comes, after the last read.
+    /// Waits until input arrives after the last read.
     fn poll_newly_readable(&self, cx: &Context<'_>) -> Poll<()> {
         if self.slot.is_readable() {
             return Poll::Ready(());
         }
         let mut tasks = self.slot.tasks();
-        // Whoever says so holds the lock.
+        // Check again under the lock, because `note` sets the flag while it holds the lock.
         if self.slot.is_readable() {
             return Poll::Ready(());
         }
@@ -181,7 +182,7 @@ impl Watched {
         Poll::Pending
     }
 
-    /// Reads by `read` at most so many bytes.
+    /// Reads at most `most` bytes with `read`.
     pub(crate) fn poll_read(
         &self,
         cx: &Context<'_>,
@@ -189,12 +190,12 @@ impl Watched {
         mut read: impl FnMut(&Socket) -> Result<usize, Errno>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            // Before the read: whatever comes after it counts as new.
+            // Clear the flag before the read, so that input that arrives after the read counts as new.
             self.slot.readable.swap(false, Ordering::SeqCst);
             match read(&self.socket) {
                 Ok(read) => {
                     if read == most {
-                        // There may be more, and nobody would tell.
+                        // There may be more input, for which an edge-triggered epoll reports no further event.
                         self.slot.readable.store(true, Ordering::SeqCst);
                     }
                     return Poll::Ready(Ok(read));
@@ -206,12 +207,13 @@ impl Watched {
         }
     }
 
-    /// Waits until a write may succeed, after one that did not: the socket is watched for it only then.
+    /// Waits until a write may succeed, after a write that would have blocked. The socket is watched for this event
+    /// only after such a write.
     pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut tasks = self.slot.tasks();
         set(&mut tasks.writer, cx);
         if !mem::replace(&mut tasks.writer_waits, true) {
-            // What is so already is told at once.
+            // If the socket is already writable, epoll reports that immediately.
             let data = EventData::new_u64(self.number as u64);
             epoll::modify(&self.watch.epoll, &self.socket, data, READING | EventFlags::OUT)?;
         }
@@ -221,7 +223,8 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // Closing the socket would do it too, but after the number may belong to another; and it costs more.
+        // Closing the socket also removes it from the epoll instance, but at a higher cost, and possibly after
+        // another socket has reused the index.
         let mut slots = self.watch.slots();
         let _ = epoll::delete(&self.watch.epoll, &self.socket);
         slots.remove(self.number);

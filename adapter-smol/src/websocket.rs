@@ -15,38 +15,41 @@ use crate::{
     stream::Stream,
 };
 
-/// An open WebSocket, of a client or of a server.
+/// An open WebSocket of a client or a server.
 ///
-/// Messages given to [`send`](Self::send) are on their way when it returns. Messages given to
-/// [`feed`](Self::feed) wait for each other and leave together, at the latest when
-/// [`receive`](Self::receive) has nothing more to give and waits; so a loop that answers with `feed`
-/// answers all that came at once by one write.
+/// [`send`](Self::send) sends a message immediately. [`feed`](Self::feed) only queues a message. The queued messages
+/// are sent together, at the latest when [`receive`](Self::receive) has no more messages to return and waits. A loop
+/// that answers with `feed` therefore sends the answers to all available messages in one write.
 ///
-/// For use from several tasks, [`split`](Self::split) it, or keep a [`Sender`] from
-/// [`sender`](Self::sender). Every future here can be dropped at any point without a loss: what was
-/// received waits for the next `receive`, and a message is queued whole or not at all.
+/// To use a WebSocket from several tasks, call [`split`](Self::split), or create a [`Sender`] with
+/// [`sender`](Self::sender). Every future can be dropped at any point without losing data. Received data stays
+/// available for the next `receive`, and a message is queued completely or not at all.
 ///
 /// # Dropping
 ///
-/// A client that drops its WebSocket without [`close`](Self::close) breaks the connection off, which the peer sees as 1006.
+/// A client that drops its WebSocket without [`close`](Self::close) aborts the connection. The peer reports close
+/// code 1006.
 ///
-/// A server's handler may drop its WebSocket, or both halves of it, and run on: the library then closes the connection with
-/// 1000 after 50 ms, waits for the peer's Close and answers pings meanwhile. If the handler returns before, its result
-/// decides. If the handler drops only the [`Receiver`], the connection stays open for its [`Sender`]s. The library receives
-/// in the handler's place: it drops messages, and answers pings and the peer's Close, after which
-/// [`send`](Sender::send) fails. If it drops only the senders, the connection stays open for the receiver. On a client no
-/// pings are answered without a receiver, so keep receiving there.
+/// A server's handler may drop its WebSocket, or both halves of it, and continue to run. The library then closes the
+/// connection with 1000 after 50 ms, waits for the peer's Close, and answers pings in the meantime. If the handler
+/// returns earlier, its result determines the close code.
+///
+/// If the handler drops only the [`Receiver`], the connection stays open for its [`Sender`]s. The library receives in
+/// place of the handler: it discards messages, and answers pings and the peer's Close. After the peer's Close,
+/// [`send`](Sender::send) fails. If the handler drops only the senders, the connection stays open for the receiver.
+///
+/// On a client, no pings are answered without a receiver. A client must therefore keep receiving.
 pub struct WebSocket {
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
 }
 
 impl WebSocket {
-    /// Creates a WebSocket from a stream on which the opening handshake is done, by an HTTP server for example, and the
-    /// [`Connection`] that it led to. `read` is what was read from the stream behind the handshake: the first messages
-    /// may have come with it. `clock` is the one by which the connection was opened.
+    /// Creates a WebSocket from a stream whose opening handshake is complete, for example in an HTTP server, and from
+    /// the resulting [`Connection`]. `read` contains the bytes that were read after the handshake, because the first
+    /// messages may have arrived with it. `clock` is the clock that was used to open the connection.
     ///
-    /// A byte counts as written when the stream was flushed.
+    /// A byte counts as written when the stream has been flushed.
     #[must_use]
     pub fn from_upgraded(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
@@ -69,7 +72,7 @@ impl WebSocket {
         )
     }
 
-    /// Makes one by asking for it over any stream that is connected to a server.
+    /// Opens a WebSocket on any stream that is connected to a server.
     ///
     /// ```no_run
     /// # async fn over(stream: impl futures_lite::AsyncRead + futures_lite::AsyncWrite + Send + 'static)
@@ -86,7 +89,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// The opening handshake failed.
+    /// - Returns [`Error::Handshake`] if the opening handshake failed.
+    /// - Returns [`Error::Io`] if the stream failed.
     pub async fn client(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
         request: &ws_core::client::Request,
@@ -105,7 +109,7 @@ impl WebSocket {
         Self { sender, receiver: Receiver { duplex, attached: None } }
     }
 
-    /// Creates the WebSocket of a server's handler. The connection is closed when its last handle is dropped.
+    /// Creates the WebSocket of a server's handler. The connection is closed when the last handle is dropped.
     pub(crate) fn attached(
         duplex: Arc<Duplex>,
         read_timeout: Option<Duration>,
@@ -117,15 +121,15 @@ impl WebSocket {
         ws
     }
 
-    /// Returns the connection, and the token that keeps it open while a server's handler runs.
+    /// Returns the connection and the token that keeps it open while a server's handler runs.
     pub(crate) fn into_parts(mut self) -> (Arc<Duplex>, Option<AttachedReceiver>) {
         (self.receiver.duplex.clone(), self.receiver.attached.take())
     }
 
-    /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
-    /// closed it with 1000, with 1001 or without a code, or answered the Close of this end.
+    /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the
+    /// peer closed it with 1000, with 1001 or without a code, or answered the Close of this end.
     ///
-    /// While it waits, pings are answered, keepalive pings sent and deadlines kept.
+    /// During the wait, it answers pings, sends keepalive pings and enforces deadlines.
     ///
     /// # Errors
     ///
@@ -134,16 +138,17 @@ impl WebSocket {
     /// - Returns [`Error::Closed`] if the peer closed the connection with another code, such as 1011, or if this
     ///   application has failed it.
     /// - Returns [`Error::Disconnected`] if the stream ended without a Close, or if the peer missed a deadline.
-    /// - Returns [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the peer broke a rule or the network failed.
-    /// - Returns [`Error::Timeout`] if no message came within the read timeout. The connection is as it was.
+    /// - Returns [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the peer violated the protocol or the
+    ///   network failed.
+    /// - Returns [`Error::Timeout`] if no message arrived within the read timeout. The connection is unchanged.
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receiver.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
-    /// Returns the next message if it has come already, and does not wait. Call it from a loop that also does something
-    /// else, such as the frame loop of a game.
+    /// Returns the next message if it has already arrived, and does not wait. Call it from a loop that also does
+    /// other work, such as the frame loop of a game.
     ///
-    /// Like [`receive`](Self::receive), this answers pings, writes what is queued and keeps deadlines.
+    /// Like [`receive`](Self::receive), this answers pings, writes queued output and enforces deadlines.
     ///
     /// ```no_run
     /// use ws_smol::{Deadline, Error, WebSocket};
@@ -161,180 +166,185 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`receive`](Self::receive). Returns [`Error::Timeout`] with [`Deadline::Read`](crate::Deadline::Read) if no
-    /// message has come. The connection is as it was.
+    /// Returns the same errors as [`receive`](Self::receive). Returns [`Error::Timeout`] with
+    /// [`Deadline::Read`](crate::Deadline::Read) if no message has arrived. The connection is then unchanged.
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receiver.try_receive()
     }
 
-    /// Waits for the next piece of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks) pieces
-    /// come as they arrive, so that a message of any size takes little memory; otherwise each message is
-    /// one piece.
+    /// Waits for the next chunk of a message. With [`Delivery::Chunks`](ws_core::Delivery::Chunks), it returns chunks
+    /// as they arrive, so that a message of any size takes little memory. Otherwise each message is one chunk.
     ///
     /// # Errors
     ///
-    /// As [`receive`](Self::receive).
+    /// Returns the same errors as [`receive`](Self::receive).
     pub async fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
         self.receiver.receive_chunk().await
     }
 
-    /// Waits for whatever comes next: messages, pings, pongs, the peer's Close.
+    /// Waits for the next event: a message, a ping, a pong, or the peer's Close.
     ///
     /// # Errors
     ///
-    /// As [`receive`](Self::receive).
+    /// Returns the same errors as [`receive`](Self::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.receiver.receive_event().await
     }
 
-    /// Sends a message, and waits until the operating system has taken it.
+    /// Sends a message, and waits until the operating system has accepted it.
     ///
-    /// An application has to receive, too: [`receive`](Self::receive) answers pings, keeps deadlines and finds the end of the
-    /// connection. While no task receives, `send` looks at the input, at most every 10 ms, to report that the peer has
-    /// closed the connection or is lost. The events that it finds wait for `receive`. It looks no further once 64 events
-    /// or 64 KiB wait: then the end of the connection stays unknown until the application receives.
+    /// An application must also receive, because [`receive`](Self::receive) answers pings, enforces deadlines and
+    /// detects the end of the connection. If no task receives, `send` checks the input at most every 10 ms, and
+    /// reports that the peer has closed the connection or is lost. Events found by this check are kept for `receive`.
+    /// The check stops when 64 events or 64 KiB are waiting. After that, the end of the connection is not detected
+    /// until the application receives.
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Closed`] if the connection is known to be closing or to have ended.
+    /// - Returns [`Error::Closed`] if the connection is closing or has ended, and this end has detected it.
     /// - Returns [`Error::Io`] if the network fails.
-    /// - Returns [`Error::Timeout`] if the peer does not read within the write timeout.
+    /// - Returns [`Error::Timeout`] if the peer accepts no output within the write timeout.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.send(message).await
     }
 
-    /// Sends a message if there is room for it at once, without waiting for the peer to read.
+    /// Sends a message if there is room for it, without waiting for the peer to read.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`SendError::BufferFull`](ws_core::SendError::BufferFull) if too much is queued already.
+    /// Returns the same errors as [`send`](Self::send). Returns [`Error::Send`] with
+    /// [`SendError::BufferFull`](ws_core::SendError::BufferFull) if too much output is already queued.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.try_send(message)
     }
 
-    /// Queues a message, to be sent with the next [`flush`](Self::flush), [`send`](Self::send) or wait in
-    /// [`receive`](Self::receive). Waits only if very much is queued already.
+    /// Queues a message. The next [`flush`](Self::flush), [`send`](Self::send) or wait in [`receive`](Self::receive)
+    /// sends it. Waits only while the send queue is full.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.duplex.feed(message.into()).await
     }
 
-    /// Sends what is queued, and waits until the operating system has taken it.
+    /// Sends the queued messages, and waits until the operating system has accepted them.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Timeout`] if the peer does not read.
+    /// - Returns [`Error::Io`] if the network fails.
+    /// - Returns [`Error::Timeout`] if the peer accepts no output within the write timeout.
     pub async fn flush(&self) -> Result<(), Error> {
         self.sender.flush().await
     }
 
-    /// Sends a piece of a message; the last piece ends it.
+    /// Sends a chunk of a message. The last chunk completes the message.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`Error::Send`] for a piece of the wrong kind.
+    /// Returns the same errors as [`send`](Self::send). Returns [`Error::Send`] if the type of the chunk does not
+    /// match the message.
     pub async fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.sender.send_chunk(chunk).await
     }
 
-    /// Gives up the message that is being sent in chunks. WebSocket has no way to take a message back, so this closes the
-    /// connection with 1011, and the peer never sees a part of the message as a whole one. Does nothing if no message is
-    /// being sent in chunks.
+    /// Aborts the message that is being sent in chunks. WebSocket cannot cancel a message, so this closes the
+    /// connection with 1011. The peer never receives a partial message as a complete one. Does nothing if no message
+    /// is being sent in chunks.
     pub fn abort_message(&self) {
         self.sender.abort_message();
     }
 
-    /// Sends a message that was encoded before.
+    /// Sends a message that is already encoded.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
         self.sender.send_prepared(message).await
     }
 
-    /// Sends a ping with at most 125 bytes. [`receive_event`](Self::receive_event) shows the pong.
+    /// Sends a ping with a payload of at most 125 bytes. [`receive_event`](Self::receive_event) returns the pong.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`Error::Send`] for a longer payload.
+    /// Returns the same errors as [`send`](Self::send). Returns [`Error::Send`] if the payload is longer than 125
+    /// bytes.
     pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         self.sender.ping(payload).await
     }
 
-    /// Closes the connection: sends a Close, drops what the peer still sends, and waits for its Close, not
-    /// longer than [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) returns how
-    /// it went. It is no error if the connection has ended already, if the peer closes it at the same time, or if the
-    /// peer does not answer in time.
+    /// Closes the connection: sends a Close, discards further messages of the peer, and waits for the peer's Close,
+    /// for at most [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) returns the result.
+    /// It is not an error if the connection has already ended, if the peer closes it at the same time, or if the peer
+    /// does not answer in time.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. The connection stays
-    /// open then, and [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason whose length the
-    /// application does not control. Returns [`Error::Disconnected`],
-    /// [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the connection ends in another way meanwhile.
+    /// - Returns [`Error::Send`] if the code cannot be sent, or if the reason is longer than 123 bytes. The
+    ///   connection stays open. Use [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) for a
+    ///   reason whose length the application does not control.
+    /// - Returns [`Error::Disconnected`], [`Error::Protocol`], [`Error::Io`] or [`Error::Tls`] if the connection ends
+    ///   in another way in the meantime.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
         Error::of_close(self.receiver.duplex.receive_to_end().await)
     }
 
-    /// Splits the WebSocket into a half that sends and a half that receives, for different tasks.
+    /// Splits the WebSocket into a sending half and a receiving half, for different tasks.
     ///
-    /// Use both halves. A [`Sender`] alone answers pings and finds the end of the connection only when it sends, see
-    /// [`send`](Self::send). Without a [`Receiver`], messages of the peer are dropped at each send.
+    /// Use both halves. A [`Sender`] alone answers pings and detects the end of the connection only when it sends,
+    /// see [`send`](Self::send). Without a [`Receiver`], each send discards the messages of the peer.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
 
-    /// Another handle to send with, for any task.
+    /// Creates another sending handle, for use from any task.
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// Whether messages from now on are compressed, where that was agreed on. For messages that hold secrets
-    /// beside what others chose, see [`Deflate`](ws_core::Deflate).
+    /// Turns compression of later messages on or off, if it was negotiated. See [`Deflate`](ws_core::Deflate) about
+    /// messages that combine secrets with data chosen by others.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.sender.set_compression(enabled);
     }
 
-    /// Sets how long [`receive`](Self::receive) waits for a message. `None`: without end. Zero: it returns a message that
-    /// has come already, see [`try_receive`](Self::try_receive).
+    /// Sets the maximum time for which [`receive`](Self::receive) waits for a message. `None` means no limit. With
+    /// zero, `receive` returns only a message that has already arrived, see [`try_receive`](Self::try_receive).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.receiver.set_read_timeout(timeout);
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.sender.subprotocol()
     }
 
-    /// How the connection ended, or is ending; `None` while it is open.
+    /// Returns the reason for the end of the connection, or `None` while the connection is open.
     #[must_use]
     pub fn closure(&self) -> Option<Closure> {
         self.sender.closure()
     }
 
-    /// How long the last answered keepalive ping took.
+    /// Returns the round-trip time of the last answered keepalive ping.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.sender.latency()
     }
 
-    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket
-    /// and for a stream of the application.
+    /// Returns the peer's address, even after the peer has disconnected. Returns `None` for a Unix-domain socket and
+    /// for a stream of the application.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
     }
 
-    /// Returns the address of this end. `None` as for [`peer_addr`](Self::peer_addr).
+    /// Returns the address of this end. Returns `None` in the same cases as [`peer_addr`](Self::peer_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()

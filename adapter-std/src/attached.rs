@@ -1,5 +1,5 @@
-//! The handles that a handler has for its connection. A handler that drops them and runs on leaves the connection to the
-//! library.
+//! The handles of a server's handler for its connection. If a handler drops them but continues to run, the library
+//! takes over the connection.
 
 use std::sync::{
     Arc,
@@ -8,22 +8,22 @@ use std::sync::{
 
 use crate::{duplex::Duplex, flusher};
 
-/// Held by all handles of a server's connection together.
+/// Shared by all handles of a server's connection.
 pub(crate) struct Attached {
     duplex: Arc<Duplex>,
 }
 
-/// Held by the receiving half of a server's connection.
+/// Owned by the receiving half of a server's connection.
 pub(crate) struct AttachedReceiver(Arc<Attached>);
 
-/// The part of its connection that a handler has left to the library.
+/// State of the handler of a server's connection.
 #[derive(Debug, Default)]
 pub(crate) struct HandlerState {
     /// The application has dropped all handles.
     is_abandoned: AtomicBool,
-    /// The library receives.
+    /// The library receives in the place of the handler.
     is_taken_over: AtomicBool,
-    /// The handler has returned. Its thread does the rest.
+    /// The handler has returned. Its thread closes the connection.
     has_returned: AtomicBool,
 }
 
@@ -44,7 +44,7 @@ impl Drop for Attached {
 
 impl Drop for AttachedReceiver {
     fn drop(&mut self) {
-        // If there is no other handle, all of them are dropped now.
+        // Without another handle, dropping this one calls `Attached::drop` next.
         if Arc::strong_count(&self.0) > 1 {
             flusher::watch_dropped(&self.0.duplex);
         }
@@ -60,7 +60,7 @@ impl HandlerState {
         self.is_taken_over.load(Ordering::SeqCst)
     }
 
-    /// Returns `true` if the library was not receiving before.
+    /// Records that the library receives. Returns `true` if it did not receive before.
     pub(crate) fn take_over(&self) -> bool {
         !self.is_taken_over.swap(true, Ordering::SeqCst)
     }

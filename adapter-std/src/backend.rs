@@ -1,4 +1,4 @@
-//! A connection as sessions use it: any thread sends, and none waits.
+//! The connection of a session: any thread sends, and none waits for the peer.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, Send
 use crate::duplex::{Duplex, Flushed};
 
 impl Duplex {
-    /// Writes as much as goes at once, and leaves the rest to the flusher.
+    /// Writes the output that the socket accepts without waiting, and leaves the rest to the flusher.
     fn flush_soon(self: &Arc<Self>) {
         self.flush_or_watch(Self::flush_without_waiting);
     }
 
-    /// Makes room by writing. Another thread may be about to do so, and not get to it for a while: what it
-    /// would write must not count as the peer's backlog.
+    /// Writes queued output to make room. Another thread may be about to write it but be delayed. This output must not
+    /// count as a backlog of the peer.
     fn make_room(self: &Arc<Self>) {
         let full = {
             let driver = self.driver();
@@ -53,7 +53,7 @@ impl SessionBackend for Duplex {
             }
             outcome
         };
-        // Also if it was refused: another thread may have left its output to `write_through`.
+        // Flush even if the message was refused, because another thread may have left its output to `write_through`.
         if !is_reply {
             self.flush_soon();
         }

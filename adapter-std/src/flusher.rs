@@ -1,8 +1,10 @@
-//! Writes for connections whose peers read too slowly, so that no sender has to wait. And keeps the
-//! deadlines of connections that one thread closes while another one is parked in a read, which only data or the end of
-//! the socket can wake. And receives in the place of handlers that have dropped their connections and run on.
+//! The flusher: one background thread for the whole process. It runs only while a connection needs it. It has three
+//! duties:
 //!
-//! One thread does it for the whole process, and only while there is such a connection.
+//! - It writes for connections with slow peers, so that no sender has to wait.
+//! - It enforces the deadlines of closing connections. A thread may close a connection while another one is parked in
+//!   a read, and only input or the end of the socket can wake that thread.
+//! - It receives in the place of handlers that have dropped their connections and continue to run.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,24 +27,24 @@ use crate::{
     socket::wait,
 };
 
-/// How long the thread stays when nothing is left to write.
+/// Time that the thread stays without work.
 const IDLE: Duration = Duration::from_secs(1);
 
 static FLUSHER: Mutex<Option<Flusher>> = Mutex::new(None);
 
-/// The thread, as those see it who have work for it.
+/// The part of the flusher that other threads hand work to.
 struct Flusher {
     new: Vec<Arc<Duplex>>,
     new_closing: Vec<Weak<Duplex>>,
-    /// Connections that handlers have dropped, and when to take them over.
+    /// Connections that handlers have dropped, with the time to take each one over.
     new_dropped: Vec<(Instant, Weak<Duplex>)>,
-    /// The thread wakes up for a dropped connection anyway, before any new one is to be taken over.
+    /// `true` if the thread will wake up for a dropped connection anyway, before it has to take over a new one.
     expects_dropped: bool,
-    /// Wakes it.
+    /// Wakes the thread.
     wake: UnixStream,
 }
 
-/// Whether a connection is in the flusher's care.
+/// `true` while the flusher writes for a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked(AtomicBool);
 
@@ -52,7 +54,7 @@ impl Blocked {
     }
 }
 
-/// Writes what the connection has to say as soon as its peer reads.
+/// Writes the output of the connection as soon as its peer reads.
 pub(crate) fn watch(duplex: &Arc<Duplex>) {
     if duplex.blocked.0.swap(true, Ordering::SeqCst) {
         return;
@@ -62,32 +64,33 @@ pub(crate) fn watch(duplex: &Arc<Duplex>) {
         true
     };
     if !hand_over(add) {
-        // The thread that receives writes too, though later.
+        // The receiving thread also writes, but later.
         duplex.blocked.0.store(false, Ordering::SeqCst);
     }
 }
 
-/// Ends a connection that is closing when its peer misses the deadline. The connection is held weakly: it may end before.
+/// Ends a closing connection if its peer misses the deadline. The reference is weak, because the connection may end
+/// before.
 pub(crate) fn watch_closing(duplex: &Arc<Duplex>) {
-    // Without a thread, the one that receives still keeps the deadlines that it knew when it began to wait.
+    // Without a thread, the receiving thread still enforces the deadlines that were known when it began to wait.
     hand_over(|flusher| {
         flusher.new_closing.push(Arc::downgrade(duplex));
         true
     });
 }
 
-/// Receives in the place of a handler that has dropped the receiving half of its connection, and closes the connection if
-/// no handle is left; unless the handler returns soon.
+/// Receives in the place of a handler that has dropped the receiving half of its connection. Closes the connection if
+/// no handle is left. Does nothing if the handler returns soon.
 pub(crate) fn watch_dropped(duplex: &Arc<Duplex>) {
-    // Without a thread, all that waits until the handler returns.
+    // Without a thread, these duties wait until the handler returns.
     hand_over(|flusher| {
         flusher.new_dropped.push((Instant::now() + DROP_GRACE, Arc::downgrade(duplex)));
         !mem::replace(&mut flusher.expects_dropped, true)
     });
 }
 
-/// Hands something over to the thread, which is started for it, and wakes the thread if `add` returns `true`. Returns
-/// `false` if there can be no thread.
+/// Hands work to the thread by `add`, and starts the thread if necessary. Wakes the thread if `add` returns `true`.
+/// Returns `false` if no thread can be started.
 fn hand_over(add: impl FnOnce(&mut Flusher) -> bool) -> bool {
     let mut flusher = flusher();
     if flusher.is_none() {
@@ -103,7 +106,7 @@ fn hand_over(add: impl FnOnce(&mut Flusher) -> bool) -> bool {
     if let Some(flusher) = &mut *flusher
         && add(flusher)
     {
-        // If it is full, the thread wakes up anyway.
+        // If the pipe is full, the thread wakes up anyway.
         let _ = flusher.wake.write(&[1]);
     }
     true
@@ -136,13 +139,13 @@ fn run(woken: &UnixStream) {
         let idle = blocked.is_empty() && closing.0.is_empty() && dropped.is_empty();
         let sockets = blocked.iter().map(|duplex| (duplex, PollFlags::OUT)).chain(dropped.sockets());
         let ready = wait_for(woken, sockets, if idle { Some(IDLE) } else { due });
-        // Not much is ever there; what is left wakes it once more.
+        // The pipe rarely contains more. Remaining bytes cause one more wake-up.
         let _ = (&*woken).read(&mut [0; 64]);
         let mut ready = ready.into_iter();
         blocked.retain(|duplex| {
             let is_flushed = ready.next().unwrap_or(false) && flush(duplex);
             if is_flushed {
-                // If it is closing, it waits for the peer's Close from now on.
+                // If the connection is closing, it now waits for the peer's Close.
                 closing.keep(Arc::downgrade(duplex));
             }
             !is_flushed
@@ -162,12 +165,12 @@ fn run(woken: &UnixStream) {
     }
 }
 
-/// Connections that are closing, by their next deadlines.
+/// Closing connections, ordered by their next deadline.
 #[derive(Default)]
 struct Closing(BTreeMap<Instant, Vec<Weak<Duplex>>>);
 
 impl Closing {
-    /// Ends the connection if its deadline has passed, and keeps it until its next one.
+    /// Ends the connection if its deadline has passed. Otherwise stores it until its next deadline.
     fn keep(&mut self, duplex: Weak<Duplex>) {
         let due = duplex.upgrade().and_then(|duplex| duplex.keep_closing_deadline());
         if let Some(at) = due.and_then(|due| Instant::now().checked_add(due)) {
@@ -175,7 +178,7 @@ impl Closing {
         }
     }
 
-    /// Ends the connections whose deadlines have passed. Returns how long it is until the next.
+    /// Ends the connections that have passed their deadlines. Returns the time until the next deadline.
     fn keep_deadlines(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let later = self.0.split_off(&now);
@@ -188,10 +191,10 @@ impl Closing {
 /// Connections that handlers have dropped.
 #[derive(Default)]
 struct Dropped {
-    /// Those whose handlers may be about to return, by the time at which they are taken over. The pause is always the
-    /// same, so that later ones come later.
+    /// Connections whose handlers may return soon, ordered by the time to take them over. The delay is constant, so
+    /// new ones are appended.
     recent: VecDeque<(Instant, Weak<Duplex>)>,
-    /// Those from which this thread receives.
+    /// Connections from which this thread receives.
     taken_over: Vec<TakenOver>,
 }
 
@@ -216,7 +219,7 @@ impl Dropped {
         self.recent.is_empty() && self.taken_over.is_empty()
     }
 
-    /// Takes over the connections whose handlers have not returned in time.
+    /// Takes over the connections after their delay, if their handlers have not returned.
     fn take_over(&mut self) {
         let now = Instant::now();
         let passed = self.recent.partition_point(|(at, _)| *at <= now);
@@ -226,7 +229,7 @@ impl Dropped {
                 continue;
             }
             if !duplex.handler.take_over() {
-                // It receives already, and the application has dropped the last handle since.
+                // The thread already receives from it, and now the application has dropped the last handle.
                 self.taken_over.retain(|taken| !Arc::ptr_eq(&taken.duplex, &duplex));
             }
             if let Some(wants) = duplex.attend() {
@@ -235,7 +238,7 @@ impl Dropped {
         }
     }
 
-    /// Returns how long it is until there is something to do without any input.
+    /// Returns the time until there is work without any input.
     fn due(&self) -> Option<Duration> {
         let untils = self.taken_over.iter().filter_map(|taken| taken.until);
         let next = self.recent.front().map(|(at, _)| *at).into_iter().chain(untils).min();
@@ -246,7 +249,7 @@ impl Dropped {
         self.taken_over.iter().map(|taken| (&taken.duplex, taken.events))
     }
 
-    /// Receives from the connections that are ready, or have a deadline that has passed.
+    /// Receives from the connections that are ready or have a deadline that has passed.
     fn attend(&mut self, mut ready: impl Iterator<Item = bool>) {
         let now = Instant::now();
         let mut waiting = Vec::with_capacity(self.taken_over.len());
@@ -262,7 +265,7 @@ impl Dropped {
     }
 }
 
-/// Waits until there is something to do. Returns which connections are ready, or have ended.
+/// Waits for work. Returns one flag for each connection: `true` if it is ready or has ended.
 fn wait_for<'d>(
     woken: &UnixStream,
     sockets: impl Iterator<Item = (&'d Arc<Duplex>, PollFlags)>,
@@ -271,26 +274,26 @@ fn wait_for<'d>(
     let mut fds = vec![PollFd::new(woken, PollFlags::IN)];
     fds.extend(sockets.map(|(duplex, events)| PollFd::new(duplex.socket(), events)));
     if wait(&mut fds, timeout).is_err() {
-        // Memory is short, which passes; meanwhile each is tried.
+        // Memory is short, which is temporary. Meanwhile, try all connections.
         thread::yield_now();
         return vec![true; fds.len() - 1];
     }
     fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect()
 }
 
-/// Writes as much as goes. Returns `true` if that was all.
+/// Writes the output that the socket accepts without waiting. Returns `true` if no output is left.
 fn flush(duplex: &Duplex) -> bool {
     loop {
         if duplex.flush_without_waiting() != Flushed::Done {
             return false;
         }
         duplex.blocked.0.store(false, Ordering::SeqCst);
-        // Who posted until now has left it to this thread, and so has a thread that was refused by the socket.
+        // Until now, senders have left their output to this thread, and so have threads that the socket refused.
         if duplex.driver().is_written() {
             return true;
         }
         if duplex.blocked.0.swap(true, Ordering::SeqCst) {
-            // Somebody has handed it over anew.
+            // Another thread has handed the connection over again.
             return true;
         }
     }

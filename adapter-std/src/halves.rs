@@ -1,4 +1,4 @@
-//! A WebSocket in two halves, for different threads.
+//! A WebSocket in two halves for different threads.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     duplex::{Duplex, Patience},
 };
 
-/// The half of a [`WebSocket`](crate::WebSocket) that receives. Pings and the peer's Close are answered only while it
+/// The receiving half of a [`WebSocket`](crate::WebSocket). Pings and the peer's Close are answered only while it
 /// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
@@ -20,20 +20,21 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Waits for the next message, see [`WebSocket::receive`](crate::WebSocket::receive).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receive_within(self.read_timeout)
     }
 
-    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    /// Returns the next message if it has already arrived, see
+    /// [`WebSocket::try_receive`](crate::WebSocket::try_receive).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::try_receive`](crate::WebSocket::try_receive).
+    /// Returns the same errors as [`WebSocket::try_receive`](crate::WebSocket::try_receive).
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receive_within(Some(Duration::ZERO))
     }
@@ -47,11 +48,11 @@ impl Receiver {
         })
     }
 
-    /// As [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
+    /// Waits for the next chunk of a message, see [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| match event {
             Event::Message(message) => Some(Chunk::last(owner.message(message))),
@@ -60,35 +61,36 @@ impl Receiver {
         })
     }
 
-    /// As [`WebSocket::receive_event`](crate::WebSocket::receive_event).
+    /// Waits for the next event, see [`WebSocket::receive_event`](crate::WebSocket::receive_event).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::receive`](crate::WebSocket::receive).
+    /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
-    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().addresses().peer
     }
 
-    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    /// Returns the address of this end, see [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().addresses().local
     }
 
-    /// As [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
+    /// Sets the maximum time to wait for a message, see
+    /// [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
     }
 }
 
-/// The half of a [`WebSocket`](crate::WebSocket) that sends. Clones send to the same connection, from any thread; messages
-/// are never mixed.
+/// The sending half of a [`WebSocket`](crate::WebSocket). Clones send to the same connection from any thread. Messages
+/// are never interleaved.
 #[derive(Clone)]
 pub struct Sender {
     pub(crate) duplex: Arc<Duplex>,
@@ -96,122 +98,124 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Sends a message, see [`WebSocket::send`](crate::WebSocket::send).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.duplex.look();
         self.feed(message)?;
         self.duplex.flush()
     }
 
-    /// As [`WebSocket::feed`](crate::WebSocket::feed), but flushed only by this or another [`Sender`], or by the thread that
-    /// receives when something wakes it.
+    /// Queues a message, see [`WebSocket::feed`](crate::WebSocket::feed). The message is written when this or another
+    /// [`Sender`] flushes, or when an event wakes the receiving thread.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.duplex.feed(message.into())
     }
 
-    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    /// Writes all queued messages, see [`WebSocket::flush`](crate::WebSocket::flush).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    /// Returns the same errors as [`WebSocket::flush`](crate::WebSocket::flush).
     pub fn flush(&self) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.flush()
     }
 
-    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Between the pieces of one sender's message no other sender can send
-    /// one.
+    /// Sends a chunk of a message, see [`WebSocket::send_chunk`](crate::WebSocket::send_chunk). Until the message is
+    /// complete, no other sender can send a message.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
+    /// Returns the same errors as [`WebSocket::send_chunk`](crate::WebSocket::send_chunk).
     pub fn send_chunk(&self, chunk: Chunk<'_>) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.queue(|driver| driver.send_chunk(chunk))?;
         self.duplex.flush()
     }
 
-    /// As [`WebSocket::abort_message`](crate::WebSocket::abort_message).
+    /// Aborts the message that is being sent in chunks, see
+    /// [`WebSocket::abort_message`](crate::WebSocket::abort_message).
     pub fn abort_message(&self) {
         self.duplex.abort_message();
     }
 
-    /// As [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
+    /// Sends a message that is already encoded, see [`WebSocket::send_prepared`](crate::WebSocket::send_prepared).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`](crate::WebSocket::send).
+    /// Returns the same errors as [`WebSocket::send`](crate::WebSocket::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.queue(|driver| driver.send_prepared(message))?;
         self.duplex.flush()
     }
 
-    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    /// Sends a ping, see [`WebSocket::ping`](crate::WebSocket::ping).
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    /// Returns the same errors as [`WebSocket::ping`](crate::WebSocket::ping).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         self.duplex.look();
         self.duplex.queue(|driver| driver.queue(|connection| connection.ping(payload)))?;
         self.duplex.flush()
     }
 
-    /// Sends a Close and returns. The thread that receives sees the closing handshake through.
+    /// Sends a Close and returns. The receiving thread completes the closing handshake.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`](crate::WebSocket::close).
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. In this case the
+    /// connection stays open.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.duplex.close(code, reason)
     }
 
-    /// As [`WebSocket::set_compression`](crate::WebSocket::set_compression).
+    /// Enables or disables compression, see [`WebSocket::set_compression`](crate::WebSocket::set_compression).
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.duplex.set_compression(enabled);
     }
 
-    /// How far the connection is.
+    /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
         self.duplex.ask(Connection::state)
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
     }
 
-    /// How the connection ended, or is ending; `None` while it is open.
+    /// Returns the way the connection ended or is ending. `None` while it is open.
     #[must_use]
     pub fn closure(&self) -> Option<Closure> {
         self.duplex.closure()
     }
 
-    /// How long the last answered keepalive ping took.
+    /// Returns the round-trip time of the last answered keepalive ping.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.duplex.ask(Connection::latency)
     }
 
-    /// As [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
+    /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().addresses().peer
     }
 
-    /// As [`WebSocket::local_addr`](crate::WebSocket::local_addr).
+    /// Returns the address of this end, see [`WebSocket::local_addr`](crate::WebSocket::local_addr).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.duplex.socket().addresses().local
@@ -236,7 +240,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// What a log should have of a connection; not what it carries.
+/// Writes the state of a connection for a log, without its payload.
 pub(crate) fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
     let (role, state, buffered) =
         duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));

@@ -30,11 +30,13 @@
 //! # Ok::<(), ws_std::Error>(())
 //! ```
 //!
-//! [`WebSocket::split`] parts a connection into halves for two threads; the sending half can be cloned for
-//! more. Neither half ever waits for the other. The protocol itself, with its limits and deadlines, is in
-//! [`ws_core`]; what it shares with this crate is exported here again.
+//! [`WebSocket::split`] splits a connection into a sending and a receiving half for two threads. The sending half can
+//! be cloned for more threads. Neither half waits for the other. The protocol with its limits and deadlines is in
+//! [`ws_core`]. This crate re-exports the types of `ws_core` that it uses.
 //!
-//! The sockets are those of Unix.
+//! To broadcast, use [`Callbacks`] and [`Sessions`].
+//!
+//! The crate supports Unix systems only.
 
 mod attached;
 mod backend;
@@ -69,16 +71,17 @@ pub use ws_transport::{
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 
-/// Connects to a server, such as `ws://127.0.0.1:9001/echo`; [`Client`] does it with more to say.
+/// Connects to a server with default settings. Example of a URL: `ws://127.0.0.1:9001/echo`. Use [`Client`] to set
+/// headers, TLS options and timeouts.
 ///
 /// # Errors
 ///
-/// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+/// Returns the same errors as [`Client::connect`].
 pub fn connect(url: &str) -> Result<WebSocket, Error> {
     Client::new(url).connect()
 }
 
-/// The README's programs, compiled.
+/// The programs of the README, compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! A connection while its opening handshake goes on.
+//! A connection during its opening handshake.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ pub(crate) struct Opening {
     clock: Clock,
     tls: Option<Box<Session>>,
     buffer: ReadBuffer,
-    /// How long a write may wait for the peer to read.
+    /// Maximum pause of a write while the peer does not read.
     write_timeout: Option<Duration>,
 }
 
@@ -34,13 +34,13 @@ impl Opening {
         &self.socket
     }
 
-    /// Lets `take` have what was read; what it leaves stays for the connection.
+    /// Passes the unread input to `take`. Bytes that `take` does not consume are kept for the connection.
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         self.buffer.consume(take)
     }
 
-    /// Reads once, not longer than until `due`. `Ok(None)` means that nothing came in time, zero the end
-    /// of the stream. Where TLS has something to say of its own, that is written.
+    /// Reads once, and waits until `due` at most. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means
+    /// that the stream has ended. If TLS has output of its own, this also writes it.
     pub(crate) fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
         let timeout = due.map(|due| self.clock.until(due));
         let Some(tls) = &mut self.tls else {
@@ -50,7 +50,8 @@ impl Opening {
         let read = self.buffer.fill_sealed(&self.socket, timeout, |sealed, plain| {
             failed = tls.decrypt(sealed, plain).err();
         });
-        // After an error that is the alert that tells the peer about it. During the handshake, the request follows.
+        // After an error, the output is the TLS alert for the peer. During the TLS handshake, the queued request
+        // follows it.
         let mut output = Transmit::default();
         tls.take_output(&mut output);
         let (pause, deadline) = self.write_limits(due);
@@ -59,7 +60,8 @@ impl Opening {
             return Err(error.into());
         }
         match (read?, written) {
-            // The peer may have answered before it closed. If the connection is broken, the next read finds that.
+            // The peer may have answered before it closed. If the connection is broken, the next read returns the
+            // error.
             (Some(read), Ok(true) | Err(_)) => Ok(Some(read)),
             (None, Err(error)) => Err(error.into()),
             (None, Ok(true)) => Ok(None),
@@ -68,14 +70,14 @@ impl Opening {
         }
     }
 
-    /// Writes all bytes, not longer than until `due`.
+    /// Writes all bytes, and waits until `due` at most.
     pub(crate) fn write_all(&mut self, bytes: &mut impl Buf, due: Option<Timestamp>) -> Result<(), Error> {
         let (pause, deadline) = self.write_limits(due);
         self.write_until(bytes, pause, deadline)
     }
 
-    /// Returns the longest pause of a write and its deadline. The deadline of the opening handshake takes the place of the
-    /// write timeout, so that a peer that reads nothing is the same error as one that sends nothing.
+    /// Returns the maximum pause and the deadline of a write. With a handshake deadline, there is no write timeout. So
+    /// a peer that does not read causes the same error as a peer that does not send.
     fn write_limits(&self, due: Option<Timestamp>) -> (Option<Duration>, Option<Instant>) {
         let deadline = due.and_then(|due| self.clock.instant(due));
         (if due.is_some() { None } else { self.write_timeout }, deadline)
@@ -87,7 +89,7 @@ impl Opening {
         pause: Option<Duration>,
         deadline: Option<Instant>,
     ) -> Result<(), Error> {
-        /// How much is encrypted at once, in bytes, so that a large page is not in memory once more for each client.
+        /// Number of bytes that are encrypted at once, so that a large page is not copied in full for each client.
         const PIECE: usize = 64 << 10;
         let Some(tls) = &mut self.tls else {
             let written = self.socket.write_all(bytes, pause, deadline)?;
@@ -96,7 +98,7 @@ impl Opening {
         let mut output = Transmit::default();
         loop {
             let before = bytes.remaining();
-            // During the handshake it is kept, and follows with the last flight.
+            // During the TLS handshake, the session keeps the bytes and sends them with the last flight.
             tls.encrypt_all(&mut (&mut *bytes).take(PIECE), &mut output);
             tls.take_output(&mut output);
             if !self.socket.write_all(&mut output, pause, deadline)? {
@@ -108,9 +110,9 @@ impl Opening {
         }
     }
 
-    /// Writes a response that opens no connection, shuts the writing direction down, and waits for the peer to close its
-    /// side. All that takes no longer than [`response_timeout`], and the last wait no longer than the close timeout.
-    /// A peer that reads nothing for the write timeout is given up before.
+    /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
+    /// its side. The total time is at most [`response_timeout`], and the last wait is at most the close timeout. It ends
+    /// earlier if the peer reads nothing for the write timeout.
     pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config) {
         let close_timeout = config.close_timeout;
         self.write_timeout = config.write_timeout;
@@ -121,7 +123,7 @@ impl Opening {
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
-        // If this fails, the next read ends.
+        // If this fails, the next read returns.
         let _ = self.write_until(&mut &[][..], self.write_timeout, deadline);
         self.socket.shutdown(std::net::Shutdown::Write);
         let closed_by = Instant::now().checked_add(close_timeout);

@@ -5,18 +5,18 @@ use std::{
 
 use crate::socket::{ReadTimeout, Socket};
 
-/// What has been read and not been looked at.
+/// Bytes that were read from the socket and are not consumed yet.
 #[derive(Default)]
 pub(crate) struct ReadBuffer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Where ciphertext is read into, if there is any.
+    /// Buffer for ciphertext. Empty without TLS.
     sealed: Vec<u8>,
     timeout: ReadTimeout,
-    /// Whether there is something to receive that does not lie here.
+    /// `true` if there is something to receive outside of this buffer.
     elsewhere: bool,
-    /// Whether all that was there of a large message has been read to where it is put together.
+    /// `true` if all available bytes of a large message were read directly into the message, and more are to come.
     pub(crate) awaits_rest: bool,
 }
 
@@ -24,7 +24,8 @@ impl ReadBuffer {
     pub(crate) const SMALLEST: usize = 2 << 10;
     pub(crate) const LARGEST: usize = 96 << 10;
 
-    /// Reads at most so many bytes. `Ok(None)` means that nothing came in time, zero the end of the stream.
+    /// Reads at most `most` bytes. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means that the stream
+    /// has ended.
     pub(crate) fn fill(
         &mut self,
         socket: &Socket,
@@ -38,7 +39,7 @@ impl ReadBuffer {
         Ok(read)
     }
 
-    /// Reads what is there into a message that is put together. `Ok(None)` means that nothing is.
+    /// Reads available bytes directly into a message. `Ok(None)` means that none are available.
     pub(crate) fn append(&mut self, socket: &Socket, message: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let read = socket.read_now(message)?;
         self.awaits_rest = message.len() < message.capacity();
@@ -46,7 +47,7 @@ impl ReadBuffer {
         Ok(read)
     }
 
-    /// As [`fill`](Self::fill), for a stream that has to be decrypted.
+    /// Like [`fill`](Self::fill), for a stream that has to be decrypted.
     pub(crate) fn fill_sealed(
         &mut self,
         socket: &Socket,
@@ -61,7 +62,7 @@ impl ReadBuffer {
         Ok(read)
     }
 
-    /// Lets `take` have the bytes; what it leaves stays.
+    /// Passes the unread bytes to `take`. Bytes that `take` does not consume are kept.
     #[inline]
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         self.elsewhere = false;
@@ -72,12 +73,12 @@ impl ReadBuffer {
         result
     }
 
-    /// Asks for one more look, because the connection itself has input.
+    /// Requests another receive, because the connection itself contains input.
     pub(crate) const fn receive_again(&mut self) {
         self.elsewhere = true;
     }
 
-    /// Reads, and drops what comes, until the stream ends.
+    /// Reads and drops all bytes until the stream ends.
     pub(crate) fn drain(&mut self, socket: &Socket, deadline: Option<Instant>) {
         loop {
             self.consume(|input| *input = &mut []);
@@ -94,7 +95,7 @@ impl ReadBuffer {
         self.start == self.end && !self.elsewhere
     }
 
-    /// Gives back the memory that a peer which said much made it take.
+    /// Frees the memory of the buffers after a large read.
     pub(crate) fn release(&mut self) {
         if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::SMALLEST {
             (self.buffer, self.sealed) = (Vec::new(), Vec::new());
@@ -103,14 +104,14 @@ impl ReadBuffer {
     }
 }
 
-/// Without the bytes, which the peer has sent.
+/// The output does not contain the bytes of the peer.
 impl fmt::Debug for ReadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuffer").field("unread", &(self.end - self.start)).finish_non_exhaustive()
     }
 }
 
-/// Reads once into a buffer that grows while the peer fills it: such a one has more to say.
+/// Reads once into a buffer. The buffer grows when the peer fills it, because such a peer probably sends more.
 fn read_into(
     buffer: &mut Vec<u8>,
     most: usize,

@@ -1,4 +1,4 @@
-//! A connected socket, read by one thread and written by others.
+//! A connected socket. One thread reads it, and others write it.
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -15,7 +15,7 @@ use rustix::{
 };
 use ws_transport::{Addresses, write_now};
 
-/// How many slices one write takes.
+/// Maximum number of slices in one write.
 const SLICES: usize = 16;
 
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(crate) struct Socket {
     addresses: Addresses,
 }
 
-/// The timeout that the socket's reads have at the moment, so that it is set only when it changes.
+/// The current read timeout of the socket. It is stored so that the socket option is set only when it changes.
 #[derive(Debug, Default)]
 pub(crate) struct ReadTimeout(Option<Duration>);
 
 impl ReadTimeout {
-    /// Whether it is a little longer than this.
+    /// Returns `true` if the current timeout is equal to `timeout` or a little longer.
     fn serves(&self, timeout: Option<Duration>) -> bool {
         match (self.0, timeout) {
             (Some(set), Some(timeout)) => {
@@ -41,15 +41,15 @@ impl ReadTimeout {
 }
 
 impl Socket {
-    /// Takes a connected socket. `peer` is the peer's address as far as it is known already.
+    /// Takes over a connected socket. `peer` is the peer's address if it is already known.
     pub(crate) fn new(socket: socket2::Socket, peer: Option<SocketAddr>) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
         let addresses = Addresses::of(&socket, peer);
         Ok(Self { socket, addresses })
     }
 
-    /// Reads what is there, or waits for it; a timeout of zero does not wait. `Ok(None)` means that nothing came in
-    /// time.
+    /// Reads available bytes, or waits for them. A timeout of zero does not wait. `Ok(None)` means that no bytes
+    /// arrived in time.
     pub(crate) fn read(
         &self,
         buffer: &mut [u8],
@@ -70,7 +70,7 @@ impl Socket {
         }
     }
 
-    /// Appends what is there, as much as there is capacity for. `Ok(None)` means that nothing is.
+    /// Appends available bytes up to the capacity of `bytes`. `Ok(None)` means that none are available.
     pub(crate) fn read_now(&self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
         match recv(&self.socket, spare_capacity(bytes), RecvFlags::DONTWAIT) {
             Ok((_, read)) => Ok(Some(read)),
@@ -79,7 +79,7 @@ impl Socket {
         }
     }
 
-    /// Writes as much of `bytes` as the socket takes at once, with one system call. `Ok(None)` means that it takes none.
+    /// Writes with one system call, without waiting. `Ok(None)` means that the socket accepts no bytes for now.
     pub(crate) fn write(&self, bytes: &impl bytes::Buf) -> io::Result<Option<usize>> {
         let first = bytes.chunk();
         if first.len() == bytes.remaining() {
@@ -90,7 +90,7 @@ impl Socket {
         write_now(&self.socket, &slices[..filled])
     }
 
-    /// Writes all of `bytes`. Returns `false` if the socket takes none for `pause`, or not all until `deadline`.
+    /// Writes all of `bytes`. Returns `false` if the socket accepts none for `pause`, or not all until `deadline`.
     pub(crate) fn write_all(
         &self,
         bytes: &mut impl bytes::Buf,
@@ -110,16 +110,16 @@ impl Socket {
         Ok(true)
     }
 
-    /// Waits until the socket is ready for one of these. Returns `false` if it is not in time.
+    /// Waits until the socket is ready for one of these events. Returns `false` after the timeout.
     pub(crate) fn is_ready(&self, events: PollFlags, timeout: Option<Duration>) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.socket, events)];
         wait(&mut fds, timeout)?;
         Ok(!fds[0].revents().is_empty())
     }
 
-    /// Ends one direction or both. Threads that are waiting in it wake up.
+    /// Shuts down one direction or both. Threads that wait for this direction wake up.
     pub(crate) fn shutdown(&self, how: Shutdown) {
-        // It fails where the peer was faster, and then there is nothing left to do.
+        // This fails only if the connection is already gone.
         let _ = self.socket.shutdown(how);
     }
 
@@ -134,7 +134,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Waits for one of these events; being interrupted counts as one.
+/// Waits for one of these events. An interruption counts as an event.
 pub(crate) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(fds, timeout.as_ref()) {
@@ -147,10 +147,10 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// A timeout that is a little longer, so that a deadline that draws nearer or is put off is told to the socket
-/// now and then and not before every read.
+/// Returns a slightly longer timeout. So the socket option changes only now and then, and not before each read, while
+/// a deadline comes nearer or is postponed.
 fn longer(timeout: Duration) -> Duration {
-    /// Longer than anybody waits, and short enough for every system.
+    /// Longer than any real wait, and short enough for every operating system.
     const LONGEST: Duration = Duration::from_secs(1 << 30);
     timeout.min(LONGEST) * 17 / 16 + Duration::from_millis(1)
 }

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::socket::{Socket, wait};
 
-/// Wakes one thread at a time. It has a pair of sockets only once a thread had to wait in this way.
+/// Wakes one thread at a time. Its pair of sockets is created when a thread first has to wait.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     pair: OnceLock<(UnixStream, UnixStream)>,
@@ -22,11 +22,11 @@ pub(crate) struct Wake {
 }
 
 impl Wake {
-    /// The longest wait where no pair of sockets can be had, because descriptors are short.
+    /// Maximum duration of a wait without a pair of sockets, if file descriptors are short.
     const WITHOUT_PAIR: Duration = Duration::from_millis(50);
 
-    /// Announces a wait. Call it under the lock of the state that the wait depends on: a later
-    /// [`wake`](Self::wake) then ends it, even before it has begun.
+    /// Announces a wait. Call it while holding the lock of the state that the wait depends on. A later
+    /// [`wake`](Self::wake) then ends the wait, even before it has begun.
     pub(crate) fn announce(&self) {
         self.is_waiting.store(true, Ordering::SeqCst);
         if self.pair.get().is_none()
@@ -37,7 +37,7 @@ impl Wake {
         }
     }
 
-    /// Waits until the socket is ready, or until this is woken. Returns `true` if the socket is ready.
+    /// Waits until the socket is ready or until a [`wake`](Self::wake). Returns `true` if the socket is ready.
     pub(crate) fn wait(
         &self,
         socket: &Socket,
@@ -52,19 +52,20 @@ impl Wake {
         let waited = wait(&mut fds, timeout);
         let (is_ready, is_woken) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
         if !self.is_waiting.swap(false, Ordering::SeqCst) || is_woken {
-            // A wake-up was sent, or is being sent. One that comes after this ends the next wait too early, at worst.
+            // A wake-up was sent or is being sent. If it arrives after this read, it only ends the next wait too
+            // early.
             let _ = (&*receiver).read(&mut [0; 8]);
         }
         waited.map(|()| is_ready)
     }
 
-    /// Wakes the thread that waits, if there is one.
+    /// Wakes the waiting thread, if any.
     pub(crate) fn wake(&self) {
         if self.is_waiting.load(Ordering::Relaxed)
             && self.is_waiting.swap(false, Ordering::SeqCst)
             && let Some((sender, _)) = self.pair.get()
         {
-            // If it is full, the thread wakes up anyway.
+            // If the pipe is full, the thread wakes up anyway.
             let _ = (&*sender).write(&[1]);
         }
     }

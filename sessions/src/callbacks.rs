@@ -8,11 +8,13 @@ use crate::{
     session::{OnLagging, Peer},
 };
 
-/// What to do when sessions begin, say something and end: the callback style of a server or client.
+/// Callbacks for the events of sessions: connect, message, disconnect, error. This is the callback style of a server
+/// or client.
 ///
-/// Callbacks run in the thread or task of their connection, one at a time for each session, and must not
-/// block where that is a task. Sending never waits, so they can do it freely. One that panics ends its own
-/// session with 1011. Callbacks never nest: a callback that another one causes on the same thread runs after it.
+/// Callbacks run in the thread or task of their connection, one at a time for each session. A callback that runs in a
+/// task must not block. Sending never waits, so callbacks can always send. A callback that panics ends only its own
+/// session, with 1011. Callbacks never nest: if one callback causes another on the same thread, the second one runs
+/// after the first.
 ///
 /// ```
 /// use ws_sessions::{Callbacks, Sessions};
@@ -25,7 +27,7 @@ use crate::{
 ///         met.broadcast(format!("{} joined, {} online", session.id(), met.len()));
 ///     })
 ///     .on_message(|session, message| {
-///         let _ = session.feed(message); // it has gone meanwhile, as `on_disconnect` will tell
+///         let _ = session.feed(message); // if it fails, `on_disconnect` follows
 ///     })
 ///     .on_disconnect(move |session, closure| {
 ///         left.broadcast(format!("{} left: {closure}", session.id()));
@@ -52,62 +54,67 @@ type OnDisconnect = dyn Fn(&Session, &Closure) + Send + Sync;
 type OnError = dyn Fn(&Session, &Error) + Send + Sync;
 
 impl Callbacks {
-    /// None.
+    /// Creates an empty set of callbacks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A connection was opened; its session is in the [set](Self::sessions) already, and this is the first
-    /// that is called for it.
+    /// Sets the callback for an opened connection. It runs before the other callbacks of the session. The session is
+    /// already in the [set](Self::sessions).
     pub fn on_connect(mut self, callback: impl Fn(&Session) + Send + Sync + 'static) -> Self {
         self.on_connect = Some(Box::new(callback));
         self
     }
 
-    /// A client's connection was opened by this response. Called right before
+    /// Sets the callback for an opened connection of a client, with the response of the server. It runs right before
     /// [`on_connect`](Self::on_connect), and never on a server.
     pub fn on_connected(mut self, callback: impl Fn(&Session, &Response) + Send + Sync + 'static) -> Self {
         self.on_connected = Some(Box::new(callback));
         self
     }
 
-    /// A message came. It is lent: what has to outlive the call is copied, by [`Message::into_owned`].
+    /// Sets the callback for a received message. The message is borrowed. To keep it after the call, copy it with
+    /// [`Message::into_owned`].
     pub fn on_message(mut self, callback: impl Fn(&Session, Message<'_>) + Send + Sync + 'static) -> Self {
         self.on_message = Some(Box::new(callback));
         self
     }
 
-    /// A connection has ended: cleanly, broken off, given up, or by a panic. Called exactly once for each
-    /// session that was opened, after everything else. The session has left all its sets by then.
-    /// [`Closure::is_normal`] returns `true` if nothing went wrong.
+    /// Sets the callback for the end of a connection: by a closing handshake, a broken stream, a missed
+    /// deadline or a panic. It runs exactly once for each opened session, after all other callbacks. At that time the
+    /// session has left all its sets. [`Closure::is_normal`] returns `true` if no error occurred.
     pub fn on_disconnect(mut self, callback: impl Fn(&Session, &Closure) + Send + Sync + 'static) -> Self {
         self.on_disconnect = Some(Box::new(callback));
         self
     }
 
-    /// A connection did not end [normally](Closure::is_normal): the peer broke a rule, closed with a code such as 1011,
-    /// or vanished, or the network failed. [`on_disconnect`](Self::on_disconnect) follows.
+    /// Sets the callback for a connection that did not end [normally](Closure::is_normal): the peer violated the
+    /// protocol, closed with a code such as 1011 or vanished, or the network failed.
+    /// [`on_disconnect`](Self::on_disconnect) follows.
     pub fn on_error(mut self, callback: impl Fn(&Session, &Error) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(callback));
         self
     }
 
-    /// Called for a session whose peer reads too slowly, with the number of messages that were dropped, for the first
-    /// of them since the peer last kept up. It runs on the thread that sends, after the send or broadcast that dropped
-    /// the message, and after the callback that sent it. So it may broadcast itself. It is not called once
-    /// [`on_disconnect`](Self::on_disconnect) is due, which runs after the calls that have begun.
+    /// Sets the callback for a session with a slow peer. Its argument is the number of dropped messages.
+    ///
+    /// It runs for the first message that is dropped since the peer last kept up. It runs on the sending thread, after
+    /// the send or broadcast that dropped the message, and after the callback that sent it. So it may broadcast
+    /// itself. It does not begin after [`on_disconnect`](Self::on_disconnect) is due. `on_disconnect` waits for calls
+    /// that have already begun.
     pub fn on_lagging(mut self, callback: impl Fn(&Session, usize) + Send + Sync + 'static) -> Self {
         self.on_lagging = Some(Arc::new(callback));
         self
     }
 
-    /// The set that the sessions are in while they are connected; one of its own without this.
+    /// Sets the set that contains the sessions while they are connected. Default: a new set for these callbacks.
     pub fn sessions(mut self, sessions: &Sessions) -> Self {
         self.sessions = sessions.clone();
         self
     }
 
-    /// How much may wait for each session that reads slowly.
+    /// Sets the bounds of the send queue of each session, and the policy for a slow peer. Default:
+    /// [`Backlog::default`].
     pub fn backlog(mut self, backlog: Backlog) -> Self {
         self.backlog = backlog;
         self
@@ -123,13 +130,13 @@ impl fmt::Debug for Callbacks {
     }
 }
 
-/// A session from its first callback to its last, for an adapter to drive. Whatever becomes of the driver,
-/// when this is dropped the session has ended and its last callback is called.
+/// Runs the callbacks of a session from the first to the last, on behalf of an adapter. When it is dropped, the
+/// session ends and its last callback runs, even if the driver has failed.
 pub struct Attendance {
     callbacks: Arc<Callbacks>,
     session: Session,
     backend: Arc<dyn SessionBackend>,
-    /// Whether it has begun, and so has to end.
+    /// `true` if the session has begun. Only then does its last callback run.
     begun: bool,
     assembler: MessageAssembler,
 }
@@ -144,7 +151,7 @@ impl fmt::Debug for Attendance {
 }
 
 impl Attendance {
-    /// Begins a session for a connection that was opened.
+    /// Creates a session for an opened connection.
     #[must_use]
     pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: Peer) -> Self {
         let session = Session::new(&backend, peer, callbacks.backlog, callbacks.on_lagging.clone());
@@ -152,13 +159,13 @@ impl Attendance {
         Self { callbacks, session, backend, begun: false, assembler: MessageAssembler::default() }
     }
 
-    /// The session.
+    /// Returns the session.
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Tells that the session has begun; by which response, on a client.
+    /// Runs the callbacks for the beginning of the session. On a client, `response` is the response of the server.
     pub fn connect(&mut self, response: Option<&Response>) {
         self.begun = true;
         self.call(|callbacks, session| {
@@ -171,7 +178,7 @@ impl Attendance {
         });
     }
 
-    /// Tells what came.
+    /// Passes an event of the connection to the callbacks.
     pub fn handle(&mut self, event: Event<'_>) {
         match event {
             Event::Message(message) => self.receive(message),
@@ -193,11 +200,12 @@ impl Attendance {
         });
     }
 
-    /// Ends the session: reports the error that has ended it, if there is one, and calls its last callback.
+    /// Ends the session. Reports the error that has ended it, if any, and runs its last callback.
     ///
     /// # Errors
     ///
-    /// Returns the first panic of a callback as [`Panicked`](crate::Panicked), or else the error in `ended`.
+    /// Returns the first panic of a callback as [`Panicked`](crate::Panicked). Without a panic, returns the error in
+    /// `ended`.
     pub fn finish(mut self, ended: Result<(), Error>) -> Result<(), Box<dyn error::Error + Send + Sync>> {
         if let Err(error) = &ended {
             self.fail(error);

@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// Text of a peer or of the application in `Debug` output: at most its beginning, so that a log line stays a line.
+/// Text of a peer or of the application in `Debug` output. Long text is cut, so that it fits into one line of a log.
 pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
 
 impl Excerpt<'_> {
-    /// Number of characters that are shown.
+    /// Maximum number of characters in the output.
     const SHOWN: usize = 64;
 }
 

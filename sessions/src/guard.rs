@@ -1,4 +1,4 @@
-//! The one guard around code of the application.
+//! Panic guard around code of the application.
 
 use std::{
     any::Any,
@@ -28,11 +28,11 @@ impl fmt::Display for Panicked {
 
 impl error::Error for Panicked {}
 
-/// Runs code of the application. A panic becomes an error, so that it costs only its own request or connection.
+/// Runs code of the application and catches its panics. So a panic ends only its own request or connection.
 ///
 /// # Errors
 ///
-/// Returns the panic.
+/// Returns [`Panicked`] if the code panics.
 pub fn guard<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Panicked::new(&*payload))
 }

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the blocking and the async adapter share above the WebSocket protocol: callbacks, sessions, sets
-//! of sessions to broadcast to, counters. The adapters export what is of use to applications.
+//! Layers above the WebSocket protocol that the blocking and the async adapter share: callbacks, sessions, sets of
+//! sessions for broadcast, and counters. The adapters re-export the types that applications need.
 
 mod backend;
 mod callbacks;

@@ -11,9 +11,9 @@ use ws_transport::Error;
 
 use crate::{Monitor, Panicked, excerpt::Excerpt, guard};
 
-/// An error of one connection of a server, as [`Server::on_error`] receives it.
+/// An error of one connection of a server. [`Server::on_error`] receives it.
 ///
-/// Displayed, it is one line for a log.
+/// Its `Display` output is one line for a log.
 ///
 /// [`Server::on_error`]: https://docs.rs/ws-std/latest/ws_std/struct.Server.html#method.on_error
 #[non_exhaustive]
@@ -24,31 +24,31 @@ pub struct ConnectionError {
     pub peer_addr: Option<SocketAddr>,
     /// The path of the request. `None` if no request was received.
     pub path: Option<String>,
-    /// The error itself: that of the handler, or [`Error`], or [`Panicked`].
+    /// The error: that of the handler, an [`Error`], or a [`Panicked`].
     pub error: Box<dyn error::Error + Send + Sync>,
 }
 
-/// The kind of a [`ConnectionError`]. [`ServerStats`](crate::ServerStats) has a counter for each.
+/// The kind of a [`ConnectionError`]. [`ServerStats`](crate::ServerStats) contains a counter for each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionErrorKind {
-    /// The TLS handshake failed, or the peer broke TLS later.
+    /// The TLS handshake failed, or the peer violated TLS later.
     Tls,
-    /// A request was refused: it was malformed or came too late, a check refused it, nothing is served on its path, or
-    /// the server has too many connections.
+    /// The server refused a request. The request was malformed or late, a check refused it, no route has its path, or
+    /// the server had too many connections.
     Refused,
-    /// A handler returned an error of its own. The connection was closed with 1011.
+    /// A handler returned an error. The server closed the connection with 1011.
     Handler,
     /// A handler, check, page or callback panicked.
     Panic,
-    /// The peer broke a rule of the protocol.
+    /// The peer violated the WebSocket protocol.
     Protocol,
-    /// The peer was lost: the stream broke off, a deadline passed, or the peer closed with a code such as 1011.
+    /// The peer was lost: the stream broke, a deadline passed, or the peer closed with a code such as 1011.
     Disconnected,
 }
 
 impl ConnectionErrorKind {
-    /// Returns the name in one word, such as `handler`.
+    /// Returns the kind as one word, such as `handler`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl ConnectionErrorKind {
         }
     }
 
-    /// Returns the kind of an error of the connection.
+    /// Returns the kind of a connection's error.
     #[must_use]
     pub const fn of(error: &Error) -> Self {
         match error {
@@ -105,12 +105,13 @@ impl fmt::Debug for ConnectionError {
 
 impl error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        // The text of the error is part of this one's, and a report of the chain would print it twice.
+        // The `Display` output already contains the text of the error. A report of the error chain would print it
+        // twice.
         self.error.source()
     }
 }
 
-/// The peer and the path of a connection, kept for its errors.
+/// The peer and the path of a connection. Its error reports contain them.
 #[derive(Clone, Default)]
 pub struct Origin {
     /// The peer's address.
@@ -143,7 +144,7 @@ pub enum CheckError {
 
 type OnError = dyn Fn(&ConnectionError) + Send + Sync;
 
-/// The error hook of a server, and its counters.
+/// The error hook and the counters of a server.
 #[derive(Default)]
 pub struct Reporter {
     monitor: Monitor,
@@ -151,7 +152,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Sets the hook.
+    /// Sets the error hook.
     pub fn set_hook(&mut self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) {
         self.hook = Some(Box::new(hook));
     }
@@ -162,15 +163,15 @@ impl Reporter {
         &self.monitor
     }
 
-    /// Returns the origin of a connection if there is a hook that wants to know it. It is boxed, so that a connection
-    /// without a hook takes no more space for it than a pointer.
+    /// Returns the origin of a connection if an error hook is set. The origin is boxed, so that a connection without a
+    /// hook stores only a pointer.
     #[must_use]
     pub fn origin(&self, request: &Request) -> Option<Box<Origin>> {
         let origin = || Origin { peer_addr: request.peer_addr(), path: Some(request.path().to_owned()) };
         self.hook.is_some().then(|| Box::new(origin()))
     }
 
-    /// Counts an error and passes it to the hook. Call it under no lock.
+    /// Counts an error and passes it to the hook. Call it without holding a lock.
     pub fn report(
         &self,
         kind: ConnectionErrorKind,
@@ -181,17 +182,17 @@ impl Reporter {
         if let Some(hook) = &self.hook {
             let Origin { peer_addr, path } = origin.cloned().unwrap_or_default();
             let error = ConnectionError { kind, peer_addr, path, error: error.into() };
-            // A panic of the hook has nowhere to go.
+            // There is no other place to report a panic of the hook.
             let _ = guard(|| hook(&error));
         }
     }
 
-    /// Finds the route of a request as [`Site::answer`] does, with the application's code under the guard: after a panic
-    /// of a page, the answer is 500.
+    /// Finds the route of a request like [`Site::answer`], and catches panics of the application's pages. After a panic,
+    /// the answer is 500.
     ///
     /// # Errors
     ///
-    /// Returns the bytes to answer, after which to close.
+    /// Returns the bytes of the answer if no connection is opened. Close the stream after writing them.
     pub fn answer<'s, H>(
         &self,
         site: &'s Site<H>,
@@ -260,18 +261,18 @@ impl Reporter {
         request.respond(&Response::new(500).text("The server failed to answer this request.\n"))
     }
 
-    /// Returns the answer to a request that arrives while the server stops, and reports it.
+    /// Returns and reports the answer to a request that arrives while the server stops.
     #[must_use]
     pub fn refuse_stopping(&self, request: &Request) -> Transmit {
         let error = "the server stops";
         self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
-        // Another server may listen by now.
+        // Another server may already listen on the address.
         let response = Response::new(503).header("Retry-After", "1");
         request.respond(&response.text("The server is stopping; try again.\n"))
     }
 
-    /// Reports the error of a handler, unless it is the end of its connection: that is reported when it is
-    /// [over](Self::report_end). Returns the error then.
+    /// Reports the error of a handler. If the error is the end of the handler's connection, this returns the error
+    /// instead, and [`report_end`](Self::report_end) reports it later.
     pub fn report_handler(
         &self,
         error: Box<dyn error::Error + Send + Sync>,
@@ -291,9 +292,10 @@ impl Reporter {
         None
     }
 
-    /// Reports the end of a connection if it is not normal. `error` is what the application was told about it.
+    /// Reports the end of a connection if it is not normal. `error` is the error that the application received about
+    /// it.
     pub fn report_end(&self, closure: Closure, error: Option<Error>, origin: Option<&Origin>) {
-        // That the application has failed the connection is no news to it.
+        // The application has failed the connection itself, so it needs no report.
         if closure.is_normal() || closure.cause == Cause::Application {
             return;
         }
@@ -305,9 +307,9 @@ impl Reporter {
     }
 }
 
-/// Returns the status of a response, and the first line of its body if that is plain text: the reason.
+/// Returns the status of a response. If the body is plain text, its first line follows as the reason.
 fn summary(response: &[u8]) -> String {
-    /// Number of characters of the body that are shown. The core's own texts are shorter.
+    /// Maximum number of characters of the body in the summary. The texts of the core are shorter.
     const SHOWN: usize = 1000;
     let response = String::from_utf8_lossy(response);
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));

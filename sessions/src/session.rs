@@ -14,11 +14,11 @@ use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, Payload, Send
 
 use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::Excerpt, guard};
 
-/// A connection as callbacks see it: a handle to send to and close from any thread or task, for as long as
-/// anybody wants to keep it. Clones are handles to the same session.
+/// A handle to a connection for callbacks, to send and close from any thread or task. The application can keep it as
+/// long as it needs it. Clones are handles to the same session.
 ///
-/// None of its methods waits. What a slow peer does not take at once waits in a queue whose bounds
-/// [`Backlog`] states.
+/// No method waits for the peer. If a peer reads slowly, its messages wait in a send queue that is bounded by a
+/// [`Backlog`].
 ///
 /// ```no_run
 /// # fn example(session: &ws_sessions::Session) -> Result<(), ws_transport::Error> {
@@ -29,7 +29,7 @@ use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt:
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
-/// The number of a session, which no other session of the process has.
+/// The number of a session. It is unique within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
@@ -37,28 +37,28 @@ pub(crate) type OnLagging = dyn Fn(&Session, usize) + Send + Sync;
 
 struct Inner {
     id: SessionId,
-    /// The connection lives as long as its driver, not as long as somebody keeps a handle.
+    /// Weak, because handles of the application must not keep the connection alive.
     backend: Weak<dyn SessionBackend>,
     peer: Peer,
     connected_at: SystemTime,
     traffic: Arc<Traffic>,
-    /// The first panic of a callback, if there was one. Only the last callback is called after it.
+    /// The first panic of a callback. After a panic, only the last callback runs.
     panicked: OnceLock<Panicked>,
     state: Mutex<State>,
 }
 
-/// Who is on the other end, and what was agreed on.
+/// The peer of a session, and the parameters of the connection.
 #[derive(Default)]
 pub struct Peer {
-    /// The path that was asked for.
+    /// The path of the request.
     pub path: String,
-    /// The request, on a server.
+    /// The request. `None` on a client.
     pub request: Option<Request>,
-    /// Its address.
+    /// The peer's address.
     pub address: Option<SocketAddr>,
     /// The address of this end.
     pub local_address: Option<SocketAddr>,
-    /// The subprotocol.
+    /// The negotiated subprotocol.
     pub subprotocol: Option<String>,
 }
 
@@ -75,29 +75,29 @@ impl fmt::Debug for Peer {
 
 struct State {
     backlog: Backlog,
-    /// The value of the application and its callback. Either may hold this session. Both are dropped behind the last
-    /// callback, because nothing would ever free them otherwise.
+    /// The application's value and callback. Either may contain a handle to this session, and such a cycle would never
+    /// be freed. So both are dropped after the last callback.
     data: Option<Arc<dyn Any + Send + Sync>>,
     on_lagging: Option<Arc<OnLagging>>,
-    /// Number of calls of `on_lagging` that run, in threads that send.
+    /// Number of calls of `on_lagging` that run now, on threads that send.
     lagging_calls: usize,
-    /// The sets that it is in, left when it ends.
+    /// The sets that contain the session. The session leaves them when it ends.
     memberships: Vec<Sessions>,
-    /// How it ended.
+    /// The way the session ended. `None` while it is open.
     closure: Option<Closure>,
     last: LastCallback,
 }
 
-/// Progress of the last callback of a session. No other callback begins once it is due.
+/// Progress of the last callback of a session. When it is due, no other callback begins.
 #[derive(Default)]
 enum LastCallback {
     #[default]
     NotDue,
-    /// It runs behind the calls of `on_lagging` that run in other threads.
+    /// The callback waits for calls of `on_lagging` on other threads.
     Waiting(Box<dyn FnOnce() + Send>),
-    /// It runs, or nothing runs any more.
+    /// The callback runs, or is about to run.
     Begun,
-    /// It has returned.
+    /// The callback has returned.
     Done,
 }
 
@@ -131,31 +131,31 @@ impl Session {
         }))
     }
 
-    /// Its number.
+    /// Returns the number of the session.
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.0.id
     }
 
-    /// The path that was asked for.
+    /// Returns the path of the request.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.0.peer.path
     }
 
-    /// The client's request, with its headers; `None` on a client.
+    /// Returns the client's request with its headers. `None` on a client.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.0.peer.request.as_ref()
     }
 
-    /// A parameter of the path, such as `room` of `/rooms/:room`.
+    /// Returns a parameter of the path, such as `room` of `/rooms/:room`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.request()?.parameter(name)
     }
 
-    /// A header of the client's request.
+    /// Returns a header of the client's request.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request()?.header(name)
@@ -180,108 +180,113 @@ impl Session {
         self.request()?.get()
     }
 
-    /// Returns the peer's address, also when the peer has gone. `None` for a Unix-domain socket.
+    /// Returns the peer's address, even after the peer has disconnected. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.0.peer.address
     }
 
-    /// Returns the address of this end, also when the session has ended. `None` for a Unix-domain socket.
+    /// Returns the address of this end, even after the session has ended. `None` for a Unix-domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.0.peer.local_address
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.0.peer.subprotocol.as_deref()
     }
 
-    /// Since when it has been connected.
+    /// Returns the time at which the session was connected.
     #[must_use]
     pub fn connected_at(&self) -> SystemTime {
         self.0.connected_at
     }
 
-    /// Attaches a value of the application. It replaces the value that was attached before.
+    /// Attaches a value of the application to the session. It replaces the previous value.
     ///
-    /// The value is dropped when the session has ended and [`on_disconnect`](crate::Callbacks::on_disconnect) has
-    /// returned. So it may hold a handle to its own session. A value that is attached later is dropped at once.
+    /// The session drops the value after it has ended and [`on_disconnect`](crate::Callbacks::on_disconnect) has
+    /// returned. So the value may contain a handle to its own session. A value that is attached later is dropped at
+    /// once.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
         let data: Arc<dyn Any + Send + Sync> = Arc::new(data);
         let mut state = self.state();
         let dropped = if state.is_over() { Some(data) } else { state.data.replace(data) };
-        // A destructor of the application runs under no lock.
+        // Drop the value without holding the lock, because its destructor is code of the application.
         drop(state);
         drop(dropped);
     }
 
-    /// Returns the value that was attached by [`set_data`](Self::set_data), if it has this type and the session has not
-    /// ended.
+    /// Returns the value that [`set_data`](Self::set_data) has attached. `None` if the value has another type, or if
+    /// the session has ended.
     #[must_use]
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.state().data.clone()?.downcast().ok()
     }
 
-    /// Sends a message, at once as far as the peer takes it.
+    /// Sends a message. If the peer reads slowly, the message waits in the send queue.
     ///
     /// # Errors
     ///
-    /// The session has ended; or the message did not fit into the queue of a session that
-    /// [`Overflow::Disconnect`](ws_transport::Overflow::Disconnect) holds for, which ends it. That a
-    /// message was dropped by another policy is no error.
+    /// A message that is dropped by the policy of the [`Backlog`] is not an error.
+    ///
+    /// - Returns [`Error::Closed`] if the session has ended.
+    /// - Returns [`Error::Closed`] if the send queue is full and the policy is
+    ///   [`Overflow::Disconnect`](ws_transport::Overflow::Disconnect). The session ends then.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.post(Payload::Message(message.into()), OutgoingKind::Send)
     }
 
-    /// Sends a message if nothing has to be dropped for it.
+    /// Sends a message if the send queue has room for it without dropping another message.
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferFull`](ws_core::SendError::BufferFull) if something would have to; or the session
-    /// has ended.
+    /// - Returns [`SendError::BufferFull`](ws_core::SendError::BufferFull) as [`Error::Send`] if there is no room.
+    /// - Returns [`Error::Closed`] if the session has ended.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.post(Payload::Message(message.into()), OutgoingKind::TrySend)
     }
 
-    /// Sends an answer from `on_message`. Answers leave together, at the latest when all that was read at
-    /// once is handled; and where the peer does not read them, nothing more is received from it until it
-    /// does. So none is ever dropped. Elsewhere use [`send`](Self::send): here a message might wait long.
+    /// Sends a reply from `on_message`. Replies are written together, at the latest when all input that was read at
+    /// once is handled. If the peer does not read its replies, nothing more is received from it until it does, so a
+    /// reply is never dropped. Outside `on_message`, use [`send`](Self::send), because a reply may wait there for a
+    /// long time.
     ///
     /// # Errors
     ///
-    /// The session has ended.
+    /// Returns [`Error::Closed`] if the session has ended.
     pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.post(Payload::Message(message.into()), OutgoingKind::Reply)
     }
 
-    /// Sends a message that was encoded before.
+    /// Sends a message that is already encoded.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
         self.post(Payload::Prepared(message), OutgoingKind::Send)
     }
 
-    /// Sends a ping with at most 125 bytes.
+    /// Sends a ping with a payload of at most 125 bytes.
     ///
     /// # Errors
     ///
-    /// The session has ended, or the payload is longer.
+    /// - Returns [`Error::Closed`] if the session has ended.
+    /// - Returns [`Error::Send`] if the payload has more than 125 bytes.
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         self.backend()?.ping(payload)
     }
 
-    /// Closes the session after all that was sent. What the peer still sends is received until its Close
-    /// arrives. Closing a session that has ended is no error.
+    /// Closes the session after all messages that were sent before. Messages of the peer are received until its Close
+    /// arrives. Closing a session that has ended is not an error.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. The session stays open
-    /// then. [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason whose length the
-    /// application does not control, such as the text of an error.
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. In this case the
+    /// session stays open. [`CloseFrame::truncate_reason`](ws_core::CloseFrame::truncate_reason) cuts a reason if the
+    /// application does not control its length, such as the text of an error.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         match self.0.backend.upgrade() {
             Some(backend) => backend.close(code, reason),
@@ -289,12 +294,12 @@ impl Session {
         }
     }
 
-    /// How much may wait for this session from now on.
+    /// Sets the bounds of the send queue from now on, and the policy for a full queue.
     pub fn set_backlog(&self, backlog: Backlog) {
         self.state().backlog = backlog;
     }
 
-    /// Whether messages can be sent.
+    /// Returns `true` if messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut open = false;
@@ -302,7 +307,7 @@ impl Session {
         open
     }
 
-    /// How the session ended, or is ending; `None` while it is open.
+    /// Returns the way the session ended or is ending. `None` while it is open.
     #[must_use]
     pub fn closure(&self) -> Option<Closure> {
         if let Some(closure) = &self.state().closure {
@@ -313,7 +318,7 @@ impl Session {
         closure
     }
 
-    /// What has been counted so far.
+    /// Returns the counters of the session.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         let mut stats = SessionStats::of(&self.0.traffic);
@@ -321,7 +326,7 @@ impl Session {
         stats
     }
 
-    /// Shows the driver of the connection, while there is one.
+    /// Calls `look` with the driver of the connection, if it still exists.
     pub(crate) fn look(&self, look: &mut dyn FnMut(&Driver)) {
         if let Some(backend) = self.0.backend.upgrade() {
             backend.look(look);
@@ -332,8 +337,8 @@ impl Session {
         &self.0.traffic
     }
 
-    /// Runs a callback, unless one has panicked. If it panics, the session is closed. Callbacks that it causes run after
-    /// it.
+    /// Runs a callback, unless a callback of the session has panicked before. If this callback panics, the session is
+    /// closed. Callbacks that it causes run after it.
     pub(crate) fn call(&self, callback: impl FnOnce()) {
         if self.0.panicked.get().is_none() && !self.call_last(callback) {
             // It cannot fail: this code and reason can be sent.
@@ -341,7 +346,7 @@ impl Session {
         }
     }
 
-    /// Runs the last callback, whatever happened before. Returns `false` if it has panicked.
+    /// Runs the last callback, even after a panic of another one. Returns `false` if it panics.
     pub(crate) fn call_last(&self, callback: impl FnOnce()) -> bool {
         let called = deferred::scope(|| guard(callback));
         called.map_err(|panicked| self.0.panicked.set(panicked)).is_ok()
@@ -352,7 +357,7 @@ impl Session {
         self.0.panicked.get()
     }
 
-    /// Joins a set, unless the session has ended.
+    /// Adds the session to a set by `insert`, unless the session has ended.
     pub(crate) fn enter(&self, sessions: &Sessions, insert: impl FnOnce() -> bool) -> bool {
         let mut state = self.state();
         if state.closure.is_some() {
@@ -372,7 +377,7 @@ impl Session {
         }
     }
 
-    /// Leaves all sets for good, and returns how it ended.
+    /// Leaves all sets for good, and returns the way the session ended.
     pub(crate) fn end(&self, closure: Closure) -> Closure {
         let memberships = {
             let mut state = self.state();
@@ -385,7 +390,8 @@ impl Session {
         closure
     }
 
-    /// Runs the last callback, behind the calls of `on_lagging` that have begun. Only the first call of this has an effect.
+    /// Runs the last callback after the calls of `on_lagging` that have begun. Only the first call of this method has
+    /// an effect.
     pub(crate) fn finish(&self, last: impl FnOnce() + Send + 'static) {
         let last = {
             let mut state = self.state();
@@ -401,7 +407,7 @@ impl Session {
     fn run_last(&self, last: Option<Box<dyn FnOnce() + Send>>) {
         let Some(last) = last else { return };
         let session = self.clone();
-        // A task can be dropped within a callback of another session.
+        // Run it later, because a task can be dropped within a callback of another session.
         deferred::run_later(move || {
             session.call_last(last);
             let mut state = session.state();
@@ -460,7 +466,7 @@ impl Session {
 }
 
 impl State {
-    /// Takes the last callback if it is due and no other runs.
+    /// Takes the last callback if it is due and no other callback runs.
     fn take_last(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         if self.lagging_calls > 0 {
             return None;
@@ -499,7 +505,7 @@ impl PartialEq for Session {
 impl Eq for Session {}
 
 impl SessionId {
-    /// The number itself.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0

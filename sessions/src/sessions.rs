@@ -9,10 +9,10 @@ use ws_transport::Error;
 
 use crate::{Session, SessionId, SessionStats, Stats, deferred, excerpt::Excerpt};
 
-/// A set of sessions to look up, count, send to and close: all that a server has, or those in one room.
+/// A set of sessions to look up, count, broadcast to and close. It contains all sessions of a server, or the sessions
+/// of one room.
 ///
-/// A session is in any number of sets, and leaves them all when it ends. Clones are handles to the same
-/// set.
+/// A session can be in any number of sets. It leaves all of them when it ends. Clones are handles to the same set.
 ///
 /// ```
 /// use ws_sessions::{Callbacks, Sessions};
@@ -30,22 +30,22 @@ pub struct Sessions(Arc<Mutex<Members>>);
 #[derive(Default)]
 struct Members {
     by_id: BTreeMap<SessionId, Session>,
-    /// The same, to be gone through without the lock; made anew after a change.
+    /// The same sessions, for iteration without the lock. `None` after a change, until the next use.
     all: Option<Arc<[Session]>>,
-    /// What those counted that are gone.
+    /// Counters of the sessions that have left.
     gone: Stats,
-    /// The name of a room, taken from the list when the room is dropped.
+    /// The name of a room. When the room is dropped, its name is removed from the list of rooms.
     _name: Option<RoomName>,
 }
 
 impl Sessions {
-    /// An empty set.
+    /// Creates an empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a session; tells whether it was not there. One that has ended is not added.
+    /// Adds a session. Returns `true` if it was not in the set before. A session that has ended is not added.
     pub fn insert(&self, session: &Session) -> bool {
         session.enter(self, || {
             let mut members = self.members();
@@ -53,63 +53,66 @@ impl Sessions {
             if new {
                 members.all = None;
                 members.gone.opened += 1;
-                // What it counted elsewhere is not of this set.
+                // The set does not count the earlier traffic of the session.
                 members.gone.sum.subtract(&SessionStats::of(session.traffic()));
             }
             new
         })
     }
 
-    /// Takes a session out, and gives it if it was there. It stays connected.
+    /// Removes a session and returns it. `None` if it was not in the set. The session stays connected.
     pub fn remove(&self, id: SessionId) -> Option<Session> {
         let session = self.members().remove(id)?;
         session.left(self);
         Some(session)
     }
 
-    /// The session of this number.
+    /// Returns the session with this number.
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<Session> {
         self.members().by_id.get(&id).cloned()
     }
 
-    /// Whether a session is in the set.
+    /// Returns `true` if the session is in the set.
     #[must_use]
     pub fn contains(&self, id: SessionId) -> bool {
         self.members().by_id.contains_key(&id)
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members().by_id.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if the set contains no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All sessions as they are now, the oldest first.
+    /// Returns all current sessions, the oldest first.
     #[must_use]
     pub fn all(&self) -> Arc<[Session]> {
         self.members().all()
     }
 
-    /// Sends a message to all sessions, and tells to how many: those included for which their
-    /// [backlog](ws_transport::Backlog) drops it, those that have ended not. It is encoded once, and
-    /// compressed once for all that agreed on the same parameters and keep no context.
+    /// Broadcasts a message to all sessions. The message is encoded once. It is compressed once for all sessions that
+    /// negotiated the same parameters without context takeover.
+    ///
+    /// Returns the number of sessions that accepted the message. A session whose [backlog](ws_transport::Backlog)
+    /// drops the message is counted. A session that has ended is not.
     pub fn broadcast<'m>(&self, message: impl Into<Message<'m>>) -> usize {
         self.broadcast_where(message, |_| true)
     }
 
-    /// Sends a message to all sessions but one.
+    /// Broadcasts a message to all sessions except one. Returns the same number as [`broadcast`](Self::broadcast).
     pub fn broadcast_except<'m>(&self, except: SessionId, message: impl Into<Message<'m>>) -> usize {
         self.broadcast_where(message, |session| session.id() != except)
     }
 
-    /// Sends a message to the sessions that `chosen` is true for.
+    /// Broadcasts a message to the sessions for which `chosen` returns `true`. Returns the same number as
+    /// [`broadcast`](Self::broadcast).
     pub fn broadcast_where<'m>(
         &self,
         message: impl Into<Message<'m>>,
@@ -122,17 +125,18 @@ impl Sessions {
         send_all(&all, &PreparedMessage::new(message), chosen)
     }
 
-    /// Sends a message that was encoded before to all sessions.
+    /// Broadcasts a message that is already encoded. Returns the same number as [`broadcast`](Self::broadcast).
     pub fn broadcast_prepared(&self, message: &PreparedMessage) -> usize {
         send_all(&self.all(), message, |_| true)
     }
 
-    /// Closes all sessions, as [`Session::close`] does.
+    /// Closes all sessions. [`Session::close`] describes the closing of each session.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. No session is closed
-    /// then. [`CloseFrame::truncate_reason`] cuts a reason whose length the application does not control.
+    /// Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. In this case no
+    /// session is closed. [`CloseFrame::truncate_reason`] cuts a reason if the application does not control its
+    /// length.
     pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         CloseFrame::new(code, reason)?;
         for session in &*self.all() {
@@ -142,14 +146,15 @@ impl Sessions {
         Ok(())
     }
 
-    /// Returns the sums of all sessions for the time that they were in this set, those that have left included. The
-    /// counters never run backwards.
+    /// Returns the sums over all sessions for the time that each one was in this set. The sums include sessions that
+    /// have left. The counters never decrease.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (all, mut stats) = {
             let members = &mut *self.members();
             let mut stats = members.gone.clone();
-            // Under the lock, as `remove` does: a session that leaves goes on counting, but no longer for this set.
+            // Read under the lock, which `remove` also takes: a session that has left still counts, but not for this
+            // set.
             for session in members.by_id.values() {
                 stats.sum.add(&SessionStats::of(session.traffic()));
             }
@@ -166,7 +171,7 @@ impl Sessions {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Takes out a session that has ended.
+    /// Removes a session that has ended.
     pub(crate) fn forget(&self, session: &Session) {
         self.members().remove(session.id());
     }
@@ -181,7 +186,7 @@ fn send_all(
     message: &PreparedMessage,
     mut chosen: impl FnMut(&Session) -> bool,
 ) -> usize {
-    // What the sessions' callbacks do, such as another broadcast, waits until this one has reached all.
+    // Callbacks that the sends cause, such as another broadcast, run after this broadcast has reached all sessions.
     deferred::scope(|| {
         sessions.iter().filter(|session| chosen(session) && session.send_prepared(message).is_ok()).count()
     })
@@ -206,8 +211,8 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// Sets of sessions by name (rooms). A room exists from the first session that joins it until the last one has left and
-/// the application holds no handle to it. Then it takes no memory.
+/// Sets of sessions by name (rooms). The first session that joins a room creates it. The room ends, and its memory is
+/// freed, when the last session has left and the application holds no handle to the room.
 ///
 /// ```
 /// use ws_sessions::{Callbacks, Rooms};
@@ -226,8 +231,8 @@ struct ByName {
     rooms: HashMap<Arc<str>, Weak<Mutex<Members>>>,
 }
 
-/// The name of a room. When it is dropped with the room, the list of rooms forgets it. So a handle to a room must not be
-/// dropped while the list is locked.
+/// The name of a room. Dropping it removes the name from the list of rooms, which locks the list. So a handle to a
+/// room must not be dropped while the list is locked.
 struct RoomName {
     name: Arc<str>,
     list: Weak<Mutex<ByName>>,
@@ -237,7 +242,7 @@ impl Drop for RoomName {
     fn drop(&mut self) {
         let Some(list) = self.list.upgrade() else { return };
         let mut by_name = list.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another room may have taken the name meanwhile.
+        // Another room may already use the name.
         if by_name.rooms.get(&self.name).is_some_and(|room| room.strong_count() == 0) {
             by_name.rooms.remove(&self.name);
             by_name.shrink();
@@ -246,13 +251,13 @@ impl Drop for RoomName {
 }
 
 impl Rooms {
-    /// No rooms.
+    /// Creates an empty list of rooms.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a session to the room of this name, and returns the room.
+    /// Adds a session to the room with this name, and returns the room.
     pub fn join(&self, name: &str, session: &Session) -> Sessions {
         let room = self.get_or_create(name);
         room.insert(session);
@@ -271,19 +276,19 @@ impl Rooms {
         Sessions(room)
     }
 
-    /// Takes a session out of the room of this name; tells whether it was there.
+    /// Removes a session from the room with this name. Returns `true` if the session was in the room.
     pub fn leave(&self, name: &str, session: &Session) -> bool {
         self.get(name).is_some_and(|room| room.remove(session.id()).is_some())
     }
 
-    /// Returns the room of this name, if it has members.
+    /// Returns the room with this name. `None` if it has no members.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Sessions> {
         let room = self.by_name().rooms.get(name).and_then(Weak::upgrade);
         room.map(Sessions).filter(|room| !room.is_empty())
     }
 
-    /// Returns the rooms that have members, in no particular order.
+    /// Returns all rooms that have members, in no particular order.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Sessions)> {
         let named = |(name, room): (&Arc<str>, &Weak<_>)| Some((name.clone(), Sessions(room.upgrade()?)));
@@ -298,7 +303,7 @@ impl Rooms {
 }
 
 impl ByName {
-    /// Frees memory of names that are gone, each time that three quarters of them are.
+    /// Frees the memory of removed names, each time that three quarters of the capacity are unused.
     fn shrink(&mut self) {
         if self.rooms.len() < self.rooms.capacity() / 4 {
             self.rooms.shrink_to(self.rooms.len() * 2);
@@ -308,7 +313,7 @@ impl ByName {
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Number of rooms that are shown.
+        /// Maximum number of rooms in the output.
         const SHOWN: usize = 8;
         let all = self.all();
         f.debug_map().entries(all.iter().take(SHOWN).map(|(name, room)| (Excerpt(name), room))).finish()?;

@@ -12,32 +12,32 @@ use ws_transport::{Driver, Traffic};
 
 use crate::{ConnectionErrorKind, SessionBackend};
 
-/// What a session has counted.
+/// Counters of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
-    /// Messages received.
+    /// Number of messages received.
     pub messages_received: u64,
-    /// Bytes of their payloads, inflated.
+    /// Payload bytes received, after decompression.
     pub bytes_received: u64,
-    /// Messages that were taken to be sent, those `dropped` later included.
+    /// Number of messages accepted for sending. Messages that were `dropped` later are included.
     pub messages_sent: u64,
-    /// Bytes of their payloads, before compression.
+    /// Payload bytes of these messages, before compression.
     pub bytes_sent: u64,
-    /// Pings of the peer that were answered.
+    /// Number of the peer's pings that were answered.
     pub pings_received: u64,
-    /// Messages that were dropped because the peer read too slowly.
+    /// Number of messages that were dropped because the peer read too slowly.
     pub dropped: u64,
-    /// How many times the peer fell so far behind that messages were dropped.
+    /// Number of times that the peer fell so far behind that messages were dropped.
     pub lagged: u64,
-    /// How many bytes wait to be written now.
+    /// Number of bytes that wait to be written now.
     pub buffered: usize,
-    /// How long the last answered keepalive ping took; the longest, where sessions are summed up.
+    /// Round-trip time of the last answered keepalive ping. In a sum, the longest of all sessions.
     pub latency: Option<Duration>,
 }
 
 impl SessionStats {
-    /// Returns the counters of a connection.
+    /// Returns the counters of a connection. The gauges are empty.
     pub(crate) fn of(traffic: &Traffic) -> Self {
         Self {
             messages_received: traffic.messages_received.get(),
@@ -52,18 +52,19 @@ impl SessionStats {
         }
     }
 
-    /// Adds counters.
+    /// Adds the counters of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.combine(other, u64::wrapping_add);
     }
 
-    /// Adds the figures that are no counters.
+    /// Adds the gauges of a connection, which can also decrease.
     pub(crate) fn add_gauges(&mut self, driver: &Driver) {
         self.buffered += driver.buffered();
         self.latency = self.latency.max(driver.connection.latency());
     }
 
-    /// Takes off what was counted before; what is added later is more, so that it may wrap meanwhile.
+    /// Subtracts an earlier state of the same counters. The result may wrap around until a later state is added, which
+    /// is at least as large.
     pub(crate) fn subtract(&mut self, before: &Self) {
         self.combine(before, u64::wrapping_sub);
     }
@@ -83,27 +84,27 @@ impl SessionStats {
     }
 }
 
-/// What a set of sessions has counted.
+/// Counters of a set of sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How many sessions there are.
+    /// Number of current sessions.
     pub open: usize,
-    /// How many there have ever been.
+    /// Number of sessions so far, including those that have ended or left.
     pub opened: u64,
-    /// The sums over all of them.
+    /// Sums over all these sessions.
     pub sum: SessionStats,
 }
 
-/// What a server has counted.
+/// Counters of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// How many connections there are, those with callbacks and those without, handshakes included.
+    /// Number of current connections, with handlers and with callbacks. Opening handshakes are included.
     pub connections: u64,
-    /// How many WebSockets were opened.
+    /// Number of WebSockets opened.
     pub accepted: u64,
-    /// Number of requests that were refused, see [`ConnectionErrorKind::Refused`].
+    /// Number of requests that were refused. See [`ConnectionErrorKind::Refused`].
     pub refused: u64,
     /// Number of TLS handshakes that failed.
     pub tls_errors: u64,
@@ -111,21 +112,21 @@ pub struct ServerStats {
     pub handler_errors: u64,
     /// Number of panics in code of the application.
     pub panics: u64,
-    /// Number of peers that broke a rule of the protocol.
+    /// Number of peers that violated the WebSocket protocol.
     pub protocol_errors: u64,
-    /// Number of peers that were lost: broken streams, missed deadlines, Closes with a code such as 1011.
+    /// Number of peers that were lost: broken streams, missed deadlines, and close codes such as 1011.
     pub disconnected: u64,
-    /// Number of requests that were answered without an attempt to open a WebSocket, such as those for a page.
+    /// Number of requests that were answered without an attempt to open a WebSocket, such as requests for a page.
     pub pages: u64,
-    /// Number of clients that left before any byte of a request had come, in the middle of the TLS handshake for instance.
-    /// Port scans and TCP health checks do so, and browsers that connect ahead of need.
+    /// Number of clients that left before the first byte of a request arrived, for example during the TLS handshake.
+    /// Port scanners and TCP health checks do this, and so do browsers that connect in advance.
     pub abandoned: u64,
-    /// Sums of all WebSockets of the server, those of handlers and those of callbacks.
+    /// Sums over all WebSockets of the server, with handlers and with callbacks.
     pub sessions: Stats,
 }
 
 impl ServerStats {
-    /// The figures in the text format of Prometheus, to be served on `/metrics` as
+    /// Returns the counters in the Prometheus text format, for a page such as `/metrics`. Its content type is
     /// [`PROMETHEUS`](Self::PROMETHEUS).
     #[must_use]
     pub fn to_prometheus(&self) -> String {
@@ -164,11 +165,11 @@ impl ServerStats {
         text
     }
 
-    /// The content type of [`to_prometheus`](Self::to_prometheus).
+    /// Content type of [`to_prometheus`](Self::to_prometheus).
     pub const PROMETHEUS: &str = "text/plain; version=0.0.4";
 }
 
-/// Counts the connections of a server; a handle to what is counted.
+/// A handle to the counters of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Monitor(Arc<Connections>);
 
@@ -192,11 +193,11 @@ struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     by_number: HashMap<u64, (Weak<dyn SessionBackend>, Arc<Traffic>)>,
-    /// Sums of those that have ended.
+    /// Sums over the WebSockets that have ended.
     ended: Stats,
 }
 
-/// A WebSocket of a server, whose traffic is counted until this is dropped.
+/// A WebSocket of a server. Its traffic is counted until this is dropped.
 #[derive(Debug)]
 pub struct CountedConnection {
     monitor: Monitor,
@@ -207,13 +208,13 @@ impl Drop for CountedConnection {
     fn drop(&mut self) {
         let open = &mut *self.monitor.open();
         if let Some((_, traffic)) = open.by_number.remove(&self.number) {
-            // Under the same lock, so that no total is smaller than the one before.
+            // Both changes happen under one lock, so that no sum decreases.
             open.ended.sum.add(&SessionStats::of(&traffic));
         }
     }
 }
 
-/// A client that has not sent a request yet. Dropped before it has, it counts as [`ServerStats::abandoned`].
+/// A client that has not sent a request yet. If it is dropped in this state, it counts as [`ServerStats::abandoned`].
 #[derive(Debug)]
 pub struct AwaitedRequest(Option<Monitor>);
 
@@ -233,10 +234,10 @@ impl Drop for AwaitedRequest {
 }
 
 impl Monitor {
-    /// Returns the counters of the server. No counter is ever smaller than in an earlier answer.
+    /// Returns the counters of the server. A counter is never smaller than in an earlier result.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        // Read in this order, no more have ended than begun.
+        // This order ensures that the number of ended connections does not exceed the number of begun ones.
         let ended = self.0.ended.load(Relaxed);
         ServerStats {
             connections: self.0.begun.load(Relaxed).saturating_sub(ended),
@@ -263,7 +264,7 @@ impl Monitor {
             }
             (open.by_number.values().map(|(backend, _)| backend.clone()).collect::<Vec<_>>(), stats)
         };
-        // Without the lock: another thread may hold that of the connection.
+        // The lock is released here, because another thread may hold the lock of the connection.
         for backend in backends.iter().filter_map(Weak::upgrade) {
             backend.look(&mut |driver| stats.sum.add_gauges(driver));
         }
@@ -287,7 +288,7 @@ impl Monitor {
         CountedConnection { monitor: self.clone(), number }
     }
 
-    /// Counts a client that sends no request.
+    /// Begins to wait for the request of a client. Until it arrives, the client may count as abandoned.
     #[must_use]
     pub fn await_request(&self) -> AwaitedRequest {
         AwaitedRequest(Some(self.clone()))
@@ -298,17 +299,17 @@ impl Monitor {
         self.0.pages.fetch_add(1, Relaxed);
     }
 
-    /// A client has connected.
+    /// Counts a client that has connected.
     pub fn count_begun(&self) {
         self.0.begun.fetch_add(1, Relaxed);
     }
 
-    /// A connection has ended, whatever had become of it.
+    /// Counts a connection that has ended in any way.
     pub fn count_ended(&self) {
         self.0.ended.fetch_add(1, Relaxed);
     }
 
-    /// A WebSocket was opened.
+    /// Counts an opened WebSocket.
     pub fn count_accepted(&self) {
         self.0.accepted.fetch_add(1, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Ends of sessions, without sockets: the order of callbacks, counters that only grow, and memory that is freed.
+//! The end of sessions, without sockets: the order of callbacks, counters that never decrease, and freed memory.
 
 use std::{
     sync::{
@@ -13,17 +13,17 @@ use ws_core::{CloseCode, Closure, Connection, Timestamp};
 use ws_sessions::{Attendance, Callbacks, Peer, Rooms, Session, SessionBackend, Sessions};
 use ws_transport::{Backlog, Driver, Error, Network, Outgoing, Overflow, SendOutcome};
 
-/// A connection to a network that refuses everything.
+/// A connection to a network that accepts no output.
 #[derive(Debug)]
 struct Refusing {
     driver: Mutex<Driver>,
-    /// Blocks a post until the test has made its move.
+    /// Blocks a post until the test releases it.
     gate: Mutex<Option<Gate>>,
     /// Blocks a look in the same way.
     look_gate: Mutex<Option<Gate>>,
 }
 
-/// Reports that a message was posted, and waits.
+/// Reports that a message was posted, and waits for the test.
 type Gate = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
 /// Waits at a gate, if there is one.
@@ -106,7 +106,7 @@ fn on_lagging_is_not_called_after_on_disconnect() {
     *backend.gate.lock().unwrap() = Some((arrive, goes_on));
     let sending = thread::spawn(move || session.send("dropped"));
     arrived.recv().unwrap();
-    // The message was dropped, and the session ends before the sending thread has called back.
+    // The message was dropped. The session ends before the sending thread calls `on_lagging`.
     drop(attendance);
     go_on.send(()).unwrap();
     let _ = sending.join().unwrap();
@@ -137,7 +137,7 @@ fn on_disconnect_runs_after_the_call_of_on_lagging_that_has_begun() {
     assert_eq!(order.noted(), ["on_lagging begins", "on_lagging ends", "on_disconnect"]);
 }
 
-/// Every counter in a total that another thread may see is at least as large as in the total before.
+/// A total that another thread reads has no counter that is smaller than in the previous total.
 #[test]
 fn counters_never_run_backwards_while_sessions_join_send_and_leave() {
     let (everyone, over) = (Sessions::new(), Arc::new(AtomicBool::new(false)));
@@ -167,7 +167,7 @@ fn counters_never_run_backwards_while_sessions_join_send_and_leave() {
                     let (_backend, attendance) = attend(Callbacks::new().sessions(&everyone));
                     let session = attendance.session().clone();
                     session.send("inside").unwrap();
-                    // A session that leaves a set goes on counting, and not for that set.
+                    // A session that has left a set still counts its traffic, but not for that set.
                     everyone.remove(session.id()).unwrap();
                     session.send("outside").unwrap();
                     everyone.insert(&session);
@@ -223,7 +223,7 @@ fn a_session_that_leaves_while_it_is_summed_up_counts_no_further() {
     assert_eq!(everyone.stats().sum.messages_sent, 1);
 }
 
-/// A value that holds its own session.
+/// A value that contains a handle to its own session.
 struct Own {
     _session: Session,
     _alive: Arc<()>,
@@ -252,7 +252,7 @@ fn a_session_that_ends_in_its_value_or_its_callback_is_freed() {
     let alive = Arc::new(());
     let own = Arc::new(OnceLock::<Own>::new());
     let held = own.clone();
-    // The callback holds its own session.
+    // The callback contains a handle to its own session.
     let callbacks = Callbacks::new().on_lagging(move |_, _| {
         let _ = &held;
     });
@@ -277,7 +277,7 @@ fn a_room_that_all_have_left_takes_no_memory() {
         assert!(rooms.leave(&number.to_string(), session));
     }
     assert_eq!(rooms.all().len(), 1);
-    // A handle is the room of its name for as long as it is held.
+    // While a handle exists, it is the room with this name.
     assert!(rooms.leave("held", session) && rooms.all().is_empty());
     assert!(held.insert(session));
     assert_eq!((rooms.all().len(), rooms.get("held").unwrap().len()), (1, 1));
@@ -286,7 +286,7 @@ fn a_room_that_all_have_left_takes_no_memory() {
     assert!(rooms.all().is_empty() && rooms.get("held").is_none());
 }
 
-/// Threads that join, leave and list at once never see an empty room, and never block each other for good.
+/// Threads that join, leave and list rooms at the same time never find an empty room, and never deadlock.
 #[test]
 fn lists_have_only_rooms_with_members_whatever_happens_meanwhile() {
     let rooms = Rooms::new();

@@ -1,4 +1,4 @@
-//! Callbacks that cause callbacks, without sockets.
+//! Callbacks that cause other callbacks, without sockets.
 
 use std::{
     cell::Cell,
@@ -38,7 +38,7 @@ impl SessionBackend for Lagging {
     }
 
     fn close(self: Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let _ = self.driver.lock().unwrap().close(code, reason); // it may have begun
+        let _ = self.driver.lock().unwrap().close(code, reason); // closing may have begun already
         Ok(())
     }
 
@@ -58,7 +58,7 @@ fn on_small_stack(test: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(256 << 10).spawn(test).unwrap().join().unwrap();
 }
 
-/// As many sessions of lagging peers, which end when these are dropped.
+/// Returns this number of sessions with lagging peers. A session ends when it is dropped.
 fn attend(count: usize, callbacks: Callbacks) -> Vec<Attendance> {
     let (callbacks, config) = (Arc::new(callbacks), Arc::default());
     let attend = || {
@@ -71,11 +71,11 @@ fn attend(count: usize, callbacks: Callbacks) -> Vec<Attendance> {
 }
 
 thread_local! {
-    /// How many callbacks run in this thread, one inside the other.
+    /// Number of callbacks that run in this thread, one inside the other.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs a callback, which must run inside no other.
+/// Runs a callback, and fails the test if it runs inside another one.
 fn alone(callback: impl FnOnce()) {
     assert_eq!(DEPTH.replace(1), 0, "a callback inside a callback");
     callback();
@@ -94,7 +94,7 @@ fn a_broadcast_from_on_lagging_does_not_grow_the_stack() {
             .on_connect({
                 let next = AtomicUsize::new(0);
                 move |session| {
-                    // Each session has a room with the one before it, so that what one causes reaches the next.
+                    // Each session shares a room with the previous one, so that a broadcast of one reaches the next.
                     let number = next.fetch_add(1, SeqCst);
                     joined.join(&format!("{number}"), session);
                     joined.join(&format!("{}", number + 1), session);

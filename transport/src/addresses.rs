@@ -2,18 +2,18 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-/// The addresses of both ends of a connection, remembered from its start. The operating system forgets the peer's as soon
-/// as the peer has gone, which is when a log needs it.
+/// The addresses of both ends of a connection, stored when it starts. The operating system drops the peer's address as
+/// soon as the peer disconnects, and that is when a log needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// The peer's address. `None` for a Unix-domain socket, and for a stream of the application.
+    /// The peer's address. `None` for a Unix-domain socket, and for a stream that the application supplies.
     pub peer: Option<SocketAddr>,
-    /// The address of this end. `None` as for the peer's.
+    /// The address of this end. `None` for the same streams as `peer`.
     pub local: Option<SocketAddr>,
 }
 
 impl Addresses {
-    /// Returns the addresses of a connected socket. `peer` is the peer's address as far as it is known already.
+    /// Returns the addresses of a connected socket. `peer` is the peer's address if it is already known.
     #[must_use]
     pub fn of(socket: &Socket, peer: Option<SocketAddr>) -> Self {
         let system_peer = || socket.peer_addr().ok()?.as_socket();

@@ -8,7 +8,7 @@ use ws_core::HandshakeError;
 
 use crate::{Deadline, Error, error::is_end_of_stream};
 
-/// The reasons why none of the addresses of a name could be used.
+/// The reasons why no address of a name could be used.
 #[derive(Debug)]
 pub struct AddressFailures {
     action: &'static str,
@@ -31,8 +31,8 @@ impl AddressFailures {
         self.last = Some(error.kind());
     }
 
-    /// Returns the error of a client that could not connect to any address of a host. If the last attempt timed out, that is
-    /// a connect timeout. If it was reset, the stream has ended in the opening handshake.
+    /// Returns the error of a client that could not connect to any address of a host. The last attempt determines its
+    /// kind: a timeout is a connect timeout, and a reset is an end of the stream during the opening handshake.
     #[must_use]
     pub fn into_connect_error(self, host: &str) -> Error {
         match self.last {
@@ -43,7 +43,7 @@ impl AddressFailures {
         }
     }
 
-    /// Returns an error with all reasons, or with `none` if there was no address.
+    /// Returns an error with all reasons. If there was no address, its text is the result of `none`.
     #[must_use]
     pub fn into_error(self, none: impl FnOnce() -> String) -> io::Error {
         match self.last {

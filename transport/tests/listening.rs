@@ -1,4 +1,4 @@
-//! A listening socket that is about to be closed.
+//! A listening socket shortly before it is closed.
 #![cfg(target_os = "linux")]
 
 use std::{

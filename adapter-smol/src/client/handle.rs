@@ -16,22 +16,22 @@ use ws_sessions::{Attendance, Callbacks, Peer, Session};
 
 use crate::{Task, WebSocket, current, duplex::Duplex, waker_set::WakerSet};
 
-/// A client that runs in a task of its own, until the connection has ended. Dropping the handle does not
-/// end it.
+/// Handle to a client whose callbacks run in a task of their own until the connection ends. Dropping the handle does
+/// not stop the client.
 pub struct ClientHandle {
     session: Session,
     duplex: Weak<Duplex>,
     ended: Arc<Ended>,
 }
 
-/// Whether the last callback has returned.
+/// Records the return of the last callback.
 #[derive(Default)]
 struct Ended {
     ended: AtomicBool,
     waiting: WakerSet,
 }
 
-/// Tells that it has, whatever became of the task.
+/// Marks the client as ended when dropped, even if the task panics or is cancelled.
 struct Ending(Arc<Ended>);
 
 impl ClientHandle {
@@ -55,7 +55,7 @@ impl ClientHandle {
         let key = (owner(&ended), 0);
         let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
         let task = async move {
-            // Dropped last.
+            // Drop this after everything else in the task.
             let _ending = ending;
             let mut attendance = attendance;
             current::within(key, || attendance.connect(Some(&response)));
@@ -63,20 +63,20 @@ impl ClientHandle {
                 current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
             });
             let ended = ended.await;
-            // The callbacks were told.
+            // The callbacks have already received the result.
             let _ = current::within(key, || attendance.finish(ended));
         };
         (handle, Box::pin(task))
     }
 
-    /// The session, to send to and to close.
+    /// Returns the session. Use it to send messages and to close the connection.
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, which
-    /// cannot wait for itself, this returns at once.
+    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, it
+    /// returns at once, because a callback cannot wait for itself.
     pub async fn wait(&self) {
         if self.is_in_callback() {
             return;
@@ -88,10 +88,10 @@ impl ClientHandle {
         .await;
     }
 
-    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does, but not longer than `timeout`. A
-    /// connection that has not ended by then is broken off. Returns `true` if the last callback has returned in time.
+    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does, for at most `timeout`. After the
+    /// timeout it aborts the connection. Returns `true` if the last callback returned in time.
     ///
-    /// Inside a callback of this client, this only begins to close and returns `false`.
+    /// Inside a callback of this client, it only starts to close the connection and returns `false`.
     pub async fn stop(self, timeout: Duration) -> bool {
         self.begin_stop();
         if self.is_in_callback() {
@@ -114,10 +114,10 @@ impl ClientHandle {
         false
     }
 
-    /// Begins to close the connection with 1000, and does not wait. The peer has
-    /// [`close_timeout`](ws_core::Config::close_timeout) to answer.
+    /// Starts to close the connection with 1000 and returns without waiting. The peer must answer within
+    /// [`close_timeout`](ws_core::Config::close_timeout).
     pub fn begin_stop(&self) {
-        // It cannot fail: this code and reason can be sent.
+        // This cannot fail, because the code and the reason are valid.
         let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");
     }
 
@@ -126,7 +126,7 @@ impl ClientHandle {
     }
 }
 
-/// Returns a number that no other client has while this one exists.
+/// Returns a number that is unique among all clients that currently exist.
 fn owner(ended: &Arc<Ended>) -> usize {
     Arc::as_ptr(ended).addr()
 }

@@ -25,7 +25,7 @@ use crate::{Task, WebSocket, opening::Opening, socket::Socket, stream::Stream};
 
 pub use self::handle::ClientHandle;
 
-/// Connects to a server with what it needs beyond the address.
+/// Connects to a server with custom headers, TLS options, limits and timeouts.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), ws_smol::Error> {
@@ -55,8 +55,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for this address, such as `ws://example.com/chat`. What is wrong with it,
-    /// [`connect`](Self::connect) tells.
+    /// Creates a client for a URL such as `ws://example.com/chat`. [`connect`](Self::connect) returns an error if the
+    /// URL is invalid.
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
@@ -68,19 +68,19 @@ impl Client {
         }
     }
 
-    /// Sends a header with the request, such as `Origin`, `Cookie` or `Authorization`.
+    /// Adds a header to the request, such as `Origin`, `Cookie` or `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.map(|request| request.header(name, value));
         self
     }
 
-    /// Offers a subprotocol; call it again for more, the preferred one first.
+    /// Offers a subprotocol to the server. Repeated calls add more subprotocols in the order of preference.
     pub fn subprotocol(mut self, name: &str) -> Self {
         self.request = self.request.map(|request| request.subprotocol(name));
         self
     }
 
-    /// Changes the limits and deadlines of the connection, such as keepalive and the largest message.
+    /// Changes the limits and deadlines of the connection, such as keepalive and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
@@ -92,58 +92,63 @@ impl Client {
         self
     }
 
-    /// Sets how long to try to connect, all addresses together. Default: 10 seconds. The opening handshake that follows has
-    /// [`open_timeout`](HandshakeConfig::open_timeout) for itself.
+    /// Sets the maximum time to establish a connection, for all addresses of the host together. The opening handshake
+    /// has its own limit, [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets how long [`receive`](WebSocket::receive) waits for a message. It does not apply to callbacks, which wait for
-    /// none: [`start`](Self::start) ignores it. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. It has no effect on callbacks,
+    /// that is, on [`start`](Self::start). Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// Sets the maximum pause while the server reads nothing of what is sent to it, see
-    /// [`Config::write_timeout`]. Default: 30 seconds.
+    /// Sets the maximum pause during which the server reads none of the output, see [`Config::write_timeout`].
+    /// Default: 30 seconds.
     pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// The address, and with it the network interface, to connect from. Not for Unix-domain sockets.
+    /// Sets the local address to connect from, which also selects the network interface. It has no effect on Unix-domain
+    /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
     }
 
-    /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
+    /// Sets `TCP_NODELAY`, which sends small messages without delay. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.options.nodelay = nodelay;
         self
     }
 
-    /// How to do TLS, for a `wss://` address: whom to trust, which certificate to show.
+    /// Sets the TLS options for `wss://` URLs, such as the trusted authorities and the client certificate.
     pub fn tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
         self.tls = tls.into();
         self
     }
 
-    /// Connects, trying all addresses of the host in turn, and opens the WebSocket.
+    /// Connects and opens the WebSocket. It tries all addresses of the host in turn.
     ///
     /// # Errors
     ///
-    /// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+    /// - Returns [`Error::Url`] if the URL is invalid.
+    /// - Returns [`Error::Io`] if the host cannot be resolved or reached.
+    /// - Returns [`Error::Timeout`] if no connection was established within the connect timeout.
+    /// - Returns [`Error::Tls`] if the TLS options are invalid or the TLS handshake failed.
+    /// - Returns [`Error::Handshake`] if the opening handshake failed.
     pub async fn connect(self) -> Result<WebSocket, Error> {
         self.connect_with_response().await.map(|(ws, _)| ws)
     }
 
-    /// As [`connect`](Self::connect), and gives the server's response for its headers.
+    /// Like [`connect`](Self::connect), but also returns the server's response, which contains its headers.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
         let url = self.request.as_ref().map_err(|&error| error)?.url();
         let connected = future::or(self.connect_socket(url), async {
@@ -151,26 +156,27 @@ impl Client {
             Err(Error::Timeout(Deadline::Connect))
         });
         let (stream, address) = connected.await?;
-        // The server may be gone again, and some addresses, such as 0.0.0.0, mean another one.
+        // The peer may have disconnected already. For some addresses, such as 0.0.0.0, the peer's address differs
+        // from the requested one.
         let peer = stream.addresses(None).peer.or(Some(address));
         self.open(stream, peer).await
     }
 
-    /// Opens the WebSocket over a Unix-domain socket at this path; the URL names what is asked of the
-    /// server there.
+    /// Connects to a Unix-domain socket at `path` and opens the WebSocket. The URL determines the request that the
+    /// server receives.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let (path, options) = (path.as_ref().to_owned(), self.options);
-        // A full backlog cannot be waited for without a thread: the socket would become writable at once.
+        // Only a thread can wait for a full backlog: the non-blocking socket would become writable at once.
         let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
         let stream = Stream::Socket(Socket::Single(Async::new(socket)?));
         self.open(stream, None).await.map(|(ws, _)| ws)
     }
 
-    /// Connects and then calls back, in a task that `spawn` runs, until the connection has ended.
+    /// Connects, and runs the callbacks until the connection has ended, in a task that is passed to `spawn`.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), ws_smol::Error> {
@@ -190,7 +196,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), and then nothing is called.
+    /// Returns the same errors as [`connect`](Self::connect). In that case, no callback is called.
     pub async fn start(self, callbacks: Callbacks, spawn: impl FnOnce(Task)) -> Result<ClientHandle, Error> {
         let url = self.request.as_ref().map_err(|&error| error)?.url();
         let path = url.target().split('?').next().unwrap_or_default().to_owned();
@@ -200,7 +206,7 @@ impl Client {
         Ok(handle)
     }
 
-    /// Drives the opening handshakes, of TLS and of WebSocket, to their end.
+    /// Completes the opening handshakes of TLS and WebSocket.
     async fn open(self, stream: Stream, peer: Option<SocketAddr>) -> Result<(WebSocket, Response), Error> {
         let request = self.request?;
         let tls = match request.url().is_secure() {
@@ -215,7 +221,7 @@ impl Client {
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
 
-    /// Connects to the first address of the host that can be reached, and returns that too.
+    /// Connects to the first reachable address of the host. Returns the stream and that address.
     async fn connect_socket(&self, url: &Url) -> Result<(Stream, SocketAddr), Error> {
         let (host, port) = (url.host().to_owned(), url.port());
         let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await;
@@ -234,7 +240,7 @@ impl Client {
     }
 }
 
-/// Drives the opening handshake to its end.
+/// Completes the WebSocket opening handshake.
 pub(crate) async fn open(
     mut opening: Opening,
     request: &Request,
@@ -252,7 +258,7 @@ pub(crate) async fn open(
         match opening.read(handshake.poll_timeout()).await {
             Ok(Some(0)) => return Err(handshake.receive_eof().into()),
             Ok(_) => {}
-            // A server that refuses may not wait for the whole request.
+            // A server may refuse a request before it has read all of it.
             Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
         }
     }

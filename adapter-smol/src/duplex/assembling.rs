@@ -1,9 +1,9 @@
-//! Owned messages from the events of a connection.
+//! Creates owned messages from the events of a connection.
 
 use ws_core::{Chunk, Event, Message};
 use ws_transport::{MessageAssembler, ReadSize, RecycledBuffer};
 
-/// What it takes to make owned messages of events.
+/// State that is required to create owned messages from events.
 pub(crate) struct Assembling<'i> {
     pub(super) assembler: &'i mut Option<Box<MessageAssembler>>,
     pub(super) recycled: &'i mut RecycledBuffer,
@@ -11,7 +11,7 @@ pub(crate) struct Assembling<'i> {
 }
 
 impl Assembling<'_> {
-    /// Returns the message that an event is or ends.
+    /// Returns the message that an event contains or completes.
     #[inline]
     pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
         match event {

@@ -1,9 +1,9 @@
 //! One connection, shared by the task that receives and the tasks that send.
 //!
-//! Everything lies behind one lock, which is held while a task is polled and never while it waits. So each future of this
-//! crate can be dropped at any point: what was read, and what is to be written, stays here. Tasks are woken when the lock
-//! has been released, because a waker may run its task at once. One exception is left: where receiving moves from one
-//! living task to another, `async-io` wakes the waker that is replaced, under the lock.
+//! One lock protects all state. A task holds the lock while it is polled, and never while it waits. Therefore every
+//! future of this crate can be dropped at any point: received input and queued output stay in the connection. Tasks
+//! are woken after the lock is released, because a waker may run its task immediately. There is one exception: when
+//! receiving moves from one living task to another, `async-io` wakes the replaced waker under the lock.
 
 mod assembling;
 mod receiving;
@@ -28,19 +28,19 @@ use crate::{
     waker_set::{WakerSet, Wakers},
 };
 
-/// How many bytes a task may read before other tasks get their turn: what one read takes at most.
+/// Maximum number of bytes that a task reads before other tasks run: the maximum size of one read.
 const BYTES_IN_TURN: usize = input::SIZE;
-/// How many messages or other events a task may receive before other tasks get their turn.
+/// Maximum number of messages and other events that a task receives before other tasks run.
 const EVENTS_IN_TURN: usize = 256;
-/// A read counts as at least so many bytes.
+/// Minimum number of bytes that a read counts for.
 const MIN_READ: usize = BYTES_IN_TURN / 4;
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
     clock: Clock,
     addresses: Addresses,
-    /// Tasks that wait for the stream to accept more, since the first had to. The stream knows one waker for all of
-    /// them: this, which does not keep the connection alive.
+    /// Tasks that wait until the stream accepts more output. Created when the first task has to wait. The stream
+    /// stores one waker for all of them, this set, which does not keep the connection alive.
     writers: OnceLock<Arc<WakerSet>>,
     inner: Mutex<Inner>,
 }
@@ -50,31 +50,32 @@ pub(crate) struct Inner {
     pub(crate) driver: Driver,
     pub(crate) stream: Stream,
     input: Input,
-    /// Output that was taken from the driver and not accepted by the stream.
+    /// Output of the driver that the stream has not accepted yet.
     pub(crate) output: Transmit,
-    /// Bytes that a stream of the application has accepted and not flushed: they are not written yet.
+    /// Number of bytes that a stream of the application has accepted but not flushed. They do not count as written
+    /// yet.
     unflushed: usize,
-    /// Whether the stream accepts no more, and wakes `writers` when it does.
+    /// `true` while the stream accepts no more output. The stream wakes `writers` when it accepts output again.
     pub(crate) blocked: bool,
-    /// Whether the stream is being closed, which may take several polls.
+    /// `true` while the stream is being closed, which may take several polls.
     closing_stream: bool,
-    /// The task that receives, while it waits.
+    /// Waker of the task that receives, while it waits.
     receiver: Option<Waker>,
     timer: LazyTimer,
-    /// Keeps the deadlines of output for tasks that send. Created when one has to wait.
+    /// Timer for the output deadlines of tasks that send. Created when the first task has to wait.
     write_timer: Option<Box<LazyTimer>>,
     bytes_this_turn: usize,
     events_this_turn: usize,
     read_timeout: Option<Duration>,
-    /// When the wait of a [`Stream`](futures_core::Stream) ends.
+    /// Time at which the current wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
-    /// The chunks so far of the message that is received.
+    /// Chunks of the incomplete message that is being received.
     assembler: Option<Box<MessageAssembler>>,
-    /// Tasks to be woken when the lock is released.
+    /// Tasks to wake after the lock is released.
     wakers: Wakers,
 }
 
-/// The lock of a connection. Tasks are woken when it has been released.
+/// The locked state of a connection. Dropping it releases the lock and then wakes the tasks.
 pub(crate) struct Locked<'d>(Option<MutexGuard<'d, Inner>>);
 
 impl Duplex {
@@ -107,7 +108,7 @@ impl Duplex {
         Arc::new(Self { clock, addresses, writers: OnceLock::new(), inner: Mutex::new(inner) })
     }
 
-    /// Returns what `question` finds in the connection.
+    /// Returns the result of `question` for the protocol state of the connection.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
         question(&self.lock().driver.connection)
     }
@@ -129,25 +130,26 @@ impl Duplex {
         self.ask(Connection::closure)
     }
 
-    /// What the stream wakes when it accepts more.
+    /// Returns the waker set that the stream wakes when it accepts more output.
     fn writers(&self) -> &Arc<WakerSet> {
         self.writers.get_or_init(Arc::default)
     }
 
-    /// Wakes the tasks that send, when the lock is released.
+    /// Wakes the tasks that send, after the lock is released.
     fn wake_writers(&self, inner: &mut Inner) {
         if let Some(writers) = self.writers.get() {
             inner.wakers.extend(writers.take());
         }
     }
 
-    /// Wakes all tasks that wait for anything, when the lock is released.
+    /// Wakes all tasks that wait for this connection, after the lock is released.
     fn wake_all(&self, inner: &mut Inner) {
         inner.wake_receiver();
         self.wake_writers(inner);
     }
 
-    /// No code of the application runs under this lock, so that a poisoned one is as good as new.
+    /// Locks the connection. No application code runs under this lock, so the state behind a poisoned lock is
+    /// consistent.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_> {
         Locked(Some(self.inner.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -155,7 +157,7 @@ impl Duplex {
 }
 
 impl Inner {
-    /// Leaves the rest of the turn to other tasks if this one has had its share. Returns `true` then.
+    /// Returns `true` if this task has used up its turn. The task is then woken again, so that other tasks run first.
     fn yields(&mut self, cx: &Context<'_>) -> bool {
         let yields = self.events_this_turn >= EVENTS_IN_TURN;
         if yields {
@@ -165,7 +167,7 @@ impl Inner {
         yields
     }
 
-    /// Wakes the task that receives, when the lock is released.
+    /// Wakes the task that receives, after the lock is released.
     fn wake_receiver(&mut self) {
         if let Some(receiver) = self.receiver.take() {
             self.wakers.add(&receiver);

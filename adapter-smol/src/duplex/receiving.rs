@@ -1,4 +1,4 @@
-//! Waiting for events: reading, telling the time, and writing what waits meanwhile.
+//! Receiving: reads input, passes the time to the driver, and writes waiting output in the meantime.
 
 use std::{
     future::poll_fn,
@@ -15,25 +15,25 @@ use ws_transport::{Deadline, Driver, Error, InputEnd, Step, Turn};
 use super::{Assembling, BYTES_IN_TURN, Duplex, EVENTS_IN_TURN, Inner, MIN_READ};
 use crate::stream::Stream;
 
-/// How a turn ended.
+/// Result of a turn.
 #[derive(Debug)]
 enum Turned {
-    /// There may be events: in the input, or kept by the connection.
+    /// There may be events, in the input or in the connection.
     Received,
     Ended(Result<(), Error>),
 }
 
-/// What to do after a step of the driver.
+/// Action after a step of the driver.
 enum Next {
-    /// The turn has ended.
+    /// The turn is complete.
     Turned(Turned),
-    /// One more turn.
+    /// Start another turn.
     Turn,
-    /// Wait.
+    /// Wait for input or for a deadline.
     Wait { read: bool, until: Option<Timestamp> },
 }
 
-/// What a task that takes turns waits for.
+/// Goal of a task that takes turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
     /// Events, or the end of the connection.
@@ -42,19 +42,19 @@ enum Goal {
     Drain,
 }
 
-/// How long a task waits to receive. It counts from the moment when there is nothing to receive.
+/// Time limit of a task that waits to receive. The time starts when there is nothing to receive.
 #[derive(Debug, Default)]
 pub(crate) struct Wait {
     until: Option<Option<Timestamp>>,
-    /// How many reads have followed the deadline.
+    /// Number of reads after the deadline.
     looks: usize,
-    /// Whether the last of them has found nothing, as far as is known.
+    /// `true` if the last of these reads is known to have found nothing.
     has_looked: bool,
 }
 
 impl Wait {
-    /// How many reads may follow the deadline, for a message that lies in the socket, before a peer that sends all the
-    /// time and never a message makes no difference any more.
+    /// Maximum number of reads after the deadline. They find a message that is already in the socket. The limit stops
+    /// a peer that always sends data but never completes a message.
     const LOOKS: usize = 64;
 
     pub(crate) const fn forever() -> Self {
@@ -65,7 +65,7 @@ impl Wait {
         Self { until: Some(deadline), looks: 0, has_looked: false }
     }
 
-    /// Returns `true` if there may be one more read after the deadline.
+    /// Returns `true` if another read after the deadline is allowed.
     fn may_look(&mut self) -> bool {
         self.looks += 1;
         self.looks < Self::LOOKS
@@ -77,8 +77,7 @@ impl Wait {
 }
 
 impl Duplex {
-    /// Returns the wait that began with the first call since the last
-    /// [`end_stream_wait`](Self::end_stream_wait).
+    /// Returns the wait that started with the first call after the last [`end_stream_wait`](Self::end_stream_wait).
     pub(crate) fn stream_wait(&self) -> Wait {
         let inner = &mut *self.lock();
         let deadline = inner
@@ -91,8 +90,8 @@ impl Duplex {
         self.lock().stream_deadline = None;
     }
 
-    /// Waits for what `take` makes of an event, not longer than the read timeout. Returns `None` when the connection has
-    /// ended normally or the error that ended it was returned before.
+    /// Waits until `take` returns a value for an event, for at most the read timeout. Returns `None` if the
+    /// connection has ended normally, or if the error that ended it has already been returned.
     #[inline]
     pub(crate) fn receive<T>(
         self: &Arc<Self>,
@@ -102,7 +101,7 @@ impl Duplex {
         poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
     }
 
-    /// As [`receive`](Self::receive), without waiting.
+    /// Like [`receive`](Self::receive), but does not wait.
     pub(crate) fn try_receive<T>(
         self: &Arc<Self>,
         mut take: impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
@@ -110,14 +109,14 @@ impl Duplex {
         let mut wait = Wait::until(Some(self.clock.now()));
         loop {
             let cx = &mut Context::from_waker(Waker::noop());
-            // It is pending only to leave other tasks their turn.
+            // With this deadline, the poll is pending only in order to yield to other tasks.
             if let Poll::Ready(received) = self.poll_receive(cx, &mut wait, &mut take) {
                 return received;
             }
         }
     }
 
-    /// As [`receive`](Self::receive). Everything that lies ready is received under one lock.
+    /// Like [`receive`](Self::receive). All available input is received under one lock.
     pub(crate) fn poll_receive<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -134,7 +133,8 @@ impl Duplex {
             while !inner.input.is_empty() {
                 let Inner { driver, input, assembler, .. } = inner;
                 let taken = input.consume(|input| {
-                    // After an error, the turns that follow write what is left, the Close at its end, and return it.
+                    // After an error, the next turns write the remaining output, which ends with the Close, and then
+                    // return the error.
                     let event = driver.receive(input).ok()??;
                     let Driver { recycled, read_size, .. } = driver;
                     take(event, Assembling { assembler, recycled, read_size })
@@ -151,14 +151,14 @@ impl Duplex {
         }
     }
 
-    /// Receives, and drops what comes, until the connection has ended.
+    /// Receives and discards all events until the connection has ended.
     pub(crate) async fn receive_to_end(self: &Arc<Self>) -> Result<(), Error> {
         let mut forever = Wait::forever();
         while poll_fn(|cx| self.poll_receive(cx, &mut forever, &mut |_, _| Some(()))).await?.is_some() {}
         Ok(())
     }
 
-    /// Passes each event to `handle`, until the connection has ended as it should.
+    /// Passes each event to `handle` until the connection has ended normally.
     pub(crate) fn poll_receive_each(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -166,7 +166,7 @@ impl Duplex {
     ) -> Poll<Result<(), Error>> {
         let mut registered = false;
         loop {
-            // No other task receives, so that the input can be lent without the lock.
+            // Take the input out of the lock. This is possible because no other task receives.
             let mut input = mem::take(&mut self.lock().input);
             input.consume(|input| {
                 loop {
@@ -177,7 +177,7 @@ impl Duplex {
                     let event = inner.driver.receive(input);
                     inner.events_this_turn += 1;
                     drop(inner);
-                    // The turns that follow return an error, as in `poll_receive`.
+                    // The next turns return the error, as in `poll_receive`.
                     let Ok(Some(event)) = event else { return };
                     handle(event);
                 }
@@ -186,7 +186,7 @@ impl Duplex {
             let inner = &mut *guard;
             inner.input = input;
             if inner.yields(cx) {
-                // The connection may keep input that this turn has not received.
+                // The connection may contain input that this turn has not received.
                 inner.input.receive_again();
                 return Poll::Pending;
             }
@@ -197,7 +197,7 @@ impl Duplex {
         }
     }
 
-    /// Looks at the input for a task that sends, if it was not looked at just now.
+    /// Checks the input on behalf of a task that sends, unless it was checked a moment ago.
     pub(crate) fn look(self: &Arc<Self>) {
         let inner = &mut *self.lock();
         if inner.driver.is_look_due(|| self.clock.now()) {
@@ -205,11 +205,11 @@ impl Duplex {
         }
     }
 
-    /// Looks at the input for a task that sends.
+    /// Checks the input on behalf of a task that sends.
     pub(super) fn look_now(self: &Arc<Self>, inner: &mut Inner) {
-        /// Maximum number of reads in one look, for a peer that sends all the time.
+        /// Maximum number of reads per check. It stops a peer that always sends data.
         const READS: usize = 16;
-        // The stream goes on to wake the task that receives.
+        // Keep the waker of the task that receives registered with the stream.
         let receiver = inner.receiver.clone();
         let cx = &mut Context::from_waker(receiver.as_ref().unwrap_or(Waker::noop()));
         for _ in 0..READS {
@@ -232,15 +232,15 @@ impl Duplex {
         }
     }
 
-    /// Notes that the application receives no more.
+    /// Records that the application does not receive any more.
     pub(crate) fn discard_input(&self) {
         let inner = &mut *self.lock();
         inner.driver.discard_early();
         inner.receiver = None;
     }
 
-    /// Waits for the peer to close its side, so that no reset overtakes the last bytes that were written. What it sends
-    /// is dropped.
+    /// Waits until the peer closes its side, so that no reset overtakes the last output. Input of the peer is
+    /// discarded.
     pub(crate) fn poll_drain(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -250,14 +250,15 @@ impl Duplex {
             input.consume(|input| while driver.receive(input).is_ok_and(|event| event.is_some()) {});
             match ready!(self.poll_turn(inner, cx, Goal::Drain, &mut Wait::forever(), &mut registered)) {
                 Ok(Turned::Ended(_)) => return Poll::Ready(()),
-                // The next turn finds the end.
+                // The next turn detects the end.
                 Ok(Turned::Received) | Err(_) => {}
             }
         }
     }
 
-    /// Does everything that is due between two looks at the input: reads, tells the time, writes. Pending when all that
-    /// is left is to wait. `registered` is set while the stream will wake this task when there is something to read.
+    /// Does all work that is due between two checks of the input: reads, passes the time to the driver, and writes.
+    /// Pending if nothing is left except to wait. `registered` is `true` while the stream wakes this task for new
+    /// input.
     fn poll_turn(
         self: &Arc<Self>,
         inner: &mut Inner,
@@ -267,7 +268,7 @@ impl Duplex {
         registered: &mut bool,
     ) -> Poll<Result<Turned, Error>> {
         loop {
-            // After a read that found less than it could take, the next would find nothing: wait at once.
+            // A read that did not fill its buffer has emptied the socket. Wait without another read.
             let listens = inner.input.is_empty() && inner.driver.wants_read();
             let budget_spent = inner.bytes_this_turn >= BYTES_IN_TURN;
             if listens && !*registered && !budget_spent && self.poll_input(inner, cx).is_ready() {
@@ -290,7 +291,7 @@ impl Duplex {
                     return Poll::Ready(Err(error));
                 }
             }
-            // If it fails, the next read reports that, after everything that the peer sent before.
+            // If this fails, a later read reports the failure, after all input that the peer sent earlier.
             let _ = self.poll_flush(inner, cx);
             let (read, until) = match self.take_step(inner, cx, goal) {
                 Next::Turned(turned) => return Poll::Ready(Ok(turned)),
@@ -298,7 +299,7 @@ impl Duplex {
                 Next::Wait { read, until } => (read, until),
             };
             if read && !*registered && !budget_spent {
-                // It may read again, because replies were written.
+                // The connection may read again, because replies have been written.
                 continue;
             }
             let deadline = wait.deadline(inner.read_timeout, now);
@@ -307,24 +308,24 @@ impl Duplex {
                 return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
             }
             if budget_spent {
-                // Other tasks get their turn, and what is due has not waited for the peer to fall silent.
+                // Let other tasks run. Due work has been done although the peer never pauses.
                 inner.wakers.add(cx.waker());
                 return Poll::Pending;
             }
             if is_late {
-                // What has come by now is received.
+                // Read the input that has arrived before the deadline takes effect.
                 inner.input.likely_more = true;
                 *registered = false;
                 continue;
             }
             let due = until.into_iter().chain(deadline).min();
             ready!(self.poll_deadline(inner, cx, due, now));
-            // Time has passed without a message.
+            // Some time has passed without a message.
             inner.driver.recycled.release();
         }
     }
 
-    /// Reads once, if there may be something.
+    /// Reads once if there may be input.
     fn poll_input(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
         if inner.input.likely_more || inner.stream.poll_readable(cx).is_ready() {
             if let Poll::Ready(read) = self.poll_read(inner, cx) {
@@ -336,7 +337,7 @@ impl Duplex {
         Poll::Pending
     }
 
-    /// Takes the next step of the driver.
+    /// Performs the next step of the driver.
     fn take_step(self: &Arc<Self>, inner: &mut Inner, cx: &Context<'_>, goal: Goal) -> Next {
         let step = match goal {
             Goal::Receive => inner.driver.next_step(),
@@ -366,7 +367,7 @@ impl Duplex {
         }
     }
 
-    /// Waits until the next deadline is due. Everything else that ends the wait wakes this task, too.
+    /// Waits until the next deadline. All other events that end the wait also wake this task.
     fn poll_deadline(
         &self,
         inner: &mut Inner,
@@ -375,7 +376,7 @@ impl Duplex {
         now: Timestamp,
     ) -> Poll<()> {
         let same_waker = inner.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        // The timer need not be polled where it knows this task and it is too early.
+        // Skip the poll of the timer if it has the waker of this task and cannot be due yet.
         let timer_waits = same_waker && inner.timer.is_set(due, now);
         if timer_waits || inner.timer.poll(due, self.clock, cx).is_pending() {
             if !same_waker {
@@ -386,7 +387,7 @@ impl Duplex {
         Poll::Ready(())
     }
 
-    /// Reads once. Returns how many bytes were read; how the input ended is noted by the driver.
+    /// Reads once. Returns the number of bytes read. The driver records the end of the input.
     fn poll_read(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<usize> {
         let Inner { driver, stream, input, .. } = inner;
         let polled = match stream {
@@ -415,7 +416,8 @@ impl Duplex {
         Poll::Ready(0)
     }
 
-    /// Writes what is left, as far as goes at once, and shuts the writing direction down behind it.
+    /// Writes as much of the remaining output as the stream accepts at once, and then shuts down the writing
+    /// direction.
     fn end_writing(self: &Arc<Self>, inner: &mut Inner) {
         loop {
             let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));

@@ -14,14 +14,14 @@ use ws_transport::{Driver, Error};
 use super::{Duplex, Inner, Locked};
 use crate::{stream::Stream, waker_set::WakerSet};
 
-/// How many slices one write takes.
+/// Maximum number of slices per write.
 const SLICES: usize = 16;
-/// Up to which capacity a block of output is freed as soon as it is written, in bytes.
+/// Maximum capacity in bytes of an output block that is freed as soon as it is written.
 const SMALL_BLOCK: usize = 1024;
 
 /// Queueing.
 impl Duplex {
-    /// Queues a message, as soon as there is room for it.
+    /// Queues a message once there is room for it.
     #[inline]
     pub(crate) fn feed<'m>(
         self: &Arc<Self>,
@@ -35,7 +35,7 @@ impl Duplex {
         })
     }
 
-    /// Queues something to be sent, as soon as there is room for it.
+    /// Queues output by `send` once there is room for it.
     pub(crate) fn poll_queue<T>(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -44,7 +44,7 @@ impl Duplex {
         Poll::Ready(send(&mut ready!(self.poll_room(cx))?.driver))
     }
 
-    /// Queues a chunk, as soon as there is room for it.
+    /// Queues a chunk once there is room for it.
     pub(crate) fn poll_send_chunk(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -54,8 +54,8 @@ impl Duplex {
         let mut inner = match self.poll_room(cx)? {
             Poll::Ready(inner) => inner,
             Poll::Pending => {
-                // If the future is dropped now, another chunk in place of this one would leave a hole. So the
-                // connection has to know of this one.
+                // Report the chunk to the connection. If this future is dropped now and another chunk is sent
+                // instead, the message would have a gap, which the connection must detect.
                 let attempt = Chunk { payload: waiting.payload.as_borrowed(), last: waiting.last };
                 let _ = self.lock().driver.connection.send_chunk(attempt);
                 return Poll::Pending;
@@ -65,7 +65,7 @@ impl Duplex {
         Poll::Ready(inner.driver.send_chunk(chunk))
     }
 
-    /// Gives up the message that is being sent in chunks, which closes the connection.
+    /// Aborts the message that is being sent in chunks, which closes the connection.
     pub(crate) fn abort_message(self: &Arc<Self>) {
         let inner = &mut *self.lock();
         inner.driver.connection.abort_message();
@@ -78,7 +78,7 @@ impl Duplex {
     fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<Locked<'_>, Error>> {
         let mut inner = self.lock();
         if inner.is_full() {
-            // When nothing more can be written there will be room.
+            // A failed flush also makes room, because it discards the output.
             let polled = self.poll_flush_in_time(&mut inner, cx);
             if inner.is_full() {
                 ready!(polled)?;
@@ -87,19 +87,19 @@ impl Duplex {
         Poll::Ready(Ok(inner))
     }
 
-    /// Queues a message, room or not.
+    /// Queues a message, even if the send queue is full.
     #[cfg(feature = "sink")]
     pub(crate) fn send_now(&self, message: Message<'_>) -> Result<(), Error> {
         self.lock().driver.send(message)
     }
 
-    /// Queues a message, if there is room for it now.
+    /// Queues a message if there is room for it now.
     pub(crate) fn try_send(self: &Arc<Self>, message: Message<'_>) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let cx = &mut Context::from_waker(Waker::noop());
         if inner.is_full() {
-            // The peer may have read meanwhile, and no other task may have noticed.
+            // The peer may have read in the meantime, unnoticed by any task.
             let _ = self.poll_flush(inner, cx);
         }
         if inner.is_full() {
@@ -113,12 +113,12 @@ impl Duplex {
 
 /// Writing.
 impl Duplex {
-    /// Writes until the stream has all output that is queued now.
+    /// Writes until the stream has accepted all output that is queued at the time of the call.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
         poll_fn(|cx| self.poll_flush_until(cx, end)).await.inspect_err(|error| {
             if let Error::Io(_) = error {
-                // No task may receive, and find how the connection has ended.
+                // There may be no task that receives and detects the end of the connection.
                 self.look_now(&mut self.lock());
             }
         })
@@ -141,12 +141,12 @@ impl Duplex {
             return Poll::Ready(Ok(()));
         }
         ready!(polled)?;
-        // What was queued was dropped.
+        // The queued output was discarded.
         Poll::Ready(Err(inner.driver.lost_output()))
     }
 
-    /// As [`poll_flush`](Self::poll_flush), for a task that waits for it: it keeps the deadlines of output, since no task
-    /// may receive.
+    /// Like [`poll_flush`](Self::poll_flush), but for a task that waits for the result. It enforces the output
+    /// deadlines, because there may be no task that receives.
     fn poll_flush_in_time(
         self: &Arc<Self>,
         inner: &mut Inner,
@@ -157,7 +157,7 @@ impl Duplex {
                 return Poll::Ready(flushed);
             }
             let Inner { driver, write_timer, .. } = inner;
-            // The timer knows one waker for all tasks that wait: this.
+            // The timer stores one waker for all waiting tasks, the waker set.
             let waker = Waker::from(self.writers().clone());
             let due = driver.connection.poll_output_timeout();
             let timer = write_timer.get_or_insert_default();
@@ -172,7 +172,8 @@ impl Duplex {
         }
     }
 
-    /// Writes what is queued. While the stream accepts no more, it wakes this task and the one that receives.
+    /// Writes the queued output. If the stream is blocked, this task and the task that receives are woken when it
+    /// accepts more output.
     pub(crate) fn poll_flush(
         self: &Arc<Self>,
         inner: &mut Inner,
@@ -182,13 +183,13 @@ impl Duplex {
             return Poll::Ready(Ok(()));
         }
         if !inner.blocked {
-            // Mostly the stream accepts everything, and no task has to be woken when it accepts more.
+            // The stream usually accepts everything, and then no task has to be woken later.
             let written = inner.poll_write_out(&mut Context::from_waker(Waker::noop()));
             if written.is_ready() {
                 return written;
             }
         }
-        // A task that waits together with others is noted before the stream is asked to wake them.
+        // Register this task before the write, because the stream may wake the set immediately.
         self.writers().add(cx.waker());
         let waker = Waker::from(self.writers().clone());
         let (written, woken) = self.writers().hold(|| inner.poll_write_out(&mut Context::from_waker(&waker)));
@@ -197,12 +198,12 @@ impl Duplex {
         }
         inner.blocked = written.is_pending();
         if inner.blocked {
-            // The task that receives waits too: this one may be dropped and never look again.
+            // Make the task that receives wait for the stream too. This task may be dropped and never polled again.
             if inner.receiver.as_ref().is_some_and(|waker| !waker.will_wake(cx.waker())) {
                 inner.wake_receiver();
             }
         } else {
-            // There is room now, or an error to report.
+            // Wake the waiting senders: there is room now, or an error to report.
             self.wake_writers(inner);
         }
         written
@@ -211,7 +212,7 @@ impl Duplex {
 
 /// Closing.
 impl Duplex {
-    /// Queues a Close and writes as much as the stream accepts at once. Does nothing if one was sent.
+    /// Queues a Close and writes as much as the stream accepts at once. Does nothing if a Close was already sent.
     pub(crate) fn begin_close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -224,13 +225,14 @@ impl Duplex {
         Ok(())
     }
 
-    /// Tells a connection that is closing from now on the time. Tasks that wait have a new deadline to keep.
+    /// Passes the current time to a connection that has started to close. Wakes all waiting tasks, because they have
+    /// a new deadline.
     pub(crate) fn tell_time(&self, inner: &mut Inner) {
         inner.driver.connection.handle_output_timeout(self.clock.now());
         self.wake_all(inner);
     }
 
-    /// Ends the connection at once. All tasks that wait for it wake up.
+    /// Aborts the connection. All tasks that wait for it wake up.
     pub(crate) fn abandon(&self) {
         let inner = &mut *self.lock();
         inner.driver.connection.receive_eof();
@@ -252,7 +254,7 @@ impl Inner {
         self.driver.connection.total_written() >= end
     }
 
-    /// Returns `true` if the next message has to wait.
+    /// Returns `true` if the next message has to wait for room.
     #[inline]
     fn is_full(&self) -> bool {
         let connection = &self.driver.connection;
@@ -303,7 +305,7 @@ impl Inner {
         error.into()
     }
 
-    /// Drops all output, because the peer is gone.
+    /// Discards all output, because the peer is gone.
     fn discard_output(&mut self) {
         self.output = Transmit::default();
         self.unflushed = 0;
@@ -311,7 +313,7 @@ impl Inner {
         self.driver.fail_output();
     }
 
-    /// Goes on closing the writing direction of the stream.
+    /// Continues to close the writing direction of the stream.
     pub(super) fn poll_close_stream(&mut self, writers: &Arc<WakerSet>) {
         let waker = Waker::from(writers.clone());
         let (closed, woken) = writers.hold(|| self.stream.poll_close(&mut Context::from_waker(&waker)));
@@ -321,8 +323,8 @@ impl Inner {
         self.closing_stream &= closed.is_pending();
     }
 
-    /// Goes on closing the writing direction of the stream for a task that waits for it. Returns `true` if that takes
-    /// longer. A stream that buffers may still have to send its last bytes, such as `close_notify`.
+    /// Continues to close the writing direction of the stream, for a task that waits for it. Returns `true` if
+    /// closing takes longer. A stream with a buffer may still have to send its last bytes, such as `close_notify`.
     pub(super) fn keeps_closing_stream(&mut self, cx: &Context<'_>, writers: &Arc<WakerSet>) -> bool {
         if self.closing_stream {
             writers.add(cx.waker());
@@ -331,8 +333,8 @@ impl Inner {
         self.closing_stream && !self.driver.connection.is_finished()
     }
 
-    /// Frees a small block: it is as easily had again, and an idle connection has no use for it. A large one stays until
-    /// the connection has been idle for a while.
+    /// Frees a small output block. It is cheap to allocate again, and an idle connection does not need it. A large
+    /// block stays until the connection has been idle for a while.
     fn release(&mut self) {
         if self.output.capacity() <= SMALL_BLOCK {
             self.output = Transmit::default();

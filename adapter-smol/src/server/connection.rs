@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{WebSocket, duplex::Duplex, opening::Opening, stream::Stream};
 
-/// A connection that is open, and the handler that it has.
+/// An open connection and its handler.
 struct Opened {
     duplex: Arc<Duplex>,
     handling: Handling,
@@ -29,7 +29,7 @@ struct Opened {
 
 /// Serves a client that has just connected.
 ///
-/// What comes before the handler and after it is boxed: an open connection has no use for the space.
+/// The futures before and after the handler are boxed, so that an open connection does not reserve space for them.
 pub(super) async fn serve(
     server: &BoundServer,
     stream: Stream,
@@ -42,14 +42,15 @@ pub(super) async fn serve(
     Box::pin(close(server, duplex, returned, origin)).await;
 }
 
-/// Runs the handler. If it drops the receiving half of its connection and runs on, this receives in its place.
+/// Runs the handler. If the handler drops the receiving half and continues to run, this function receives in its
+/// place.
 async fn handle(handling: Handling, duplex: &Arc<Duplex>, signals: &Arc<Signals>) -> HandlerResult {
     let mut handling = AssertUnwindSafe(handling).catch_unwind();
     let mut substitute = None;
     let returned = poll_fn(|cx| {
         let polled = Pin::new(&mut handling).poll(cx);
         if polled.is_pending() && signals.is_unattended() {
-            // When it has ended, it is not polled any more.
+            // A future that has completed is not polled again.
             let begin = || Some(Box::pin(attend(duplex.clone(), signals.clone())));
             let attending = substitute.get_or_insert_with(begin);
             if attending.as_mut().is_some_and(|attending| attending.as_mut().poll(cx).is_ready()) {
@@ -61,13 +62,13 @@ async fn handle(handling: Handling, duplex: &Arc<Duplex>, signals: &Arc<Signals>
     returned.await.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()))
 }
 
-/// Receives in the place of a handler, and drops what comes, until the peer has closed its side. Closes the connection when
-/// the handler has no handle any more.
+/// Receives in place of a handler and discards all events, until the peer has closed its side. Closes the connection
+/// when the handler has dropped all handles.
 async fn attend(duplex: Arc<Duplex>, signals: Arc<Signals>) {
     Timer::after(DROP_GRACE).await;
     poll_fn(|cx| {
         if signals.is_abandoned() {
-            // It does nothing if a Close was sent, and cannot fail: this code and reason can be sent.
+            // This does nothing if a Close was sent. It cannot fail, because the code and the reason are valid.
             let _ = duplex.begin_close(CloseCode::NORMAL_CLOSURE, "");
         }
         duplex.poll_drain(cx)
@@ -76,7 +77,7 @@ async fn attend(duplex: Arc<Duplex>, signals: Arc<Signals>) {
     duplex.abandon();
 }
 
-/// Sees the opening handshakes through and begins to handle the connection. What asks for none is answered.
+/// Completes the opening handshakes and starts the handler. A request without an upgrade receives its response here.
 async fn open(
     server: &BoundServer,
     stream: Stream,
@@ -93,7 +94,7 @@ async fn open(
     };
     let mut opening = Opening::new(stream, peer, clock, tls);
     let awaited = server.reporter.monitor().await_request();
-    // `None` is a port scan, or a browser that connected ahead of need.
+    // `None`: the client sent no request. It is a port scan, or a browser that connects in advance.
     let received = receive_request(server, &mut opening, clock).await.transpose()?;
     awaited.received();
     let (mut request, due) = match received {
@@ -133,18 +134,18 @@ async fn open(
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
     }
-    // The response must not wait for a handler that first does something else. If it cannot be written, the
-    // handler will see.
+    // Send the response before the handler runs, because the handler may do other work first. The handler detects a
+    // failed write.
     let _ = duplex.flush().await;
     let origin = server.reporter.origin(&request);
     let ws = WebSocket::attached(duplex.clone(), server.settings.read_timeout, registration.signals());
-    // It may panic before it returns its future.
+    // The handler may panic before it returns its future.
     let handling = guard(|| (endpoint.handler)(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
     Some(Opened { duplex, handling, origin, counted })
 }
 
-/// Lets the check of the application look at a request. One that waits ends when the opening handshake is `due` and when
+/// Runs the check of the application on a request. A check that waits ends when the opening handshake is `due`, and when
 /// the server stops.
 async fn check(
     endpoint: &Endpoint,
@@ -176,7 +177,8 @@ async fn check(
     checked
 }
 
-/// Reads a request; `None` if the client closed before it sent any. Returns with it when the opening handshake is due.
+/// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the opening
+/// handshake.
 async fn receive_request(
     server: &BoundServer,
     opening: &mut Opening,
@@ -197,7 +199,7 @@ async fn receive_request(
     }
 }
 
-/// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
+/// Reports the error of a client that sent no valid request. Sends a response if the client can read one.
 async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>, error: Error) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
@@ -210,8 +212,8 @@ async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>
     }
 }
 
-/// Closes, if the handler left the connection open, and waits for the peer to close its side, so that no
-/// reset overtakes the last bytes that were written.
+/// Closes the connection if the handler left it open, and waits until the peer closes its side, so that no reset
+/// overtakes the last output.
 async fn close(
     server: &BoundServer,
     duplex: Arc<Duplex>,
@@ -226,16 +228,16 @@ async fn close(
     let lost =
         returned.err().and_then(|error| server.reporter.report_handler(error, origin.as_deref(), is_open));
     if is_open {
-        // If it fails, there is no connection left to close.
+        // If this fails, the connection has already ended.
         let _ = duplex.begin_close(code, reason);
     }
     let _ = duplex.receive_to_end().await;
-    // How it has ended is known before the peer has closed its side.
+    // The reason for the end is known before the peer has closed its side.
     if let Some(closure) = duplex.closure() {
         server.reporter.report_end(closure, lost, origin.as_deref());
     }
     poll_fn(|cx| duplex.poll_drain(cx)).await;
-    // A socket that no other handle holds is closed with it.
+    // If no other handle exists, dropping the connection closes its socket.
     if let Err(duplex) = Arc::try_unwrap(duplex) {
         duplex.abandon();
     }

@@ -26,27 +26,27 @@ use crate::{
     stream::Stream,
 };
 
-/// How long to leave the listener alone when the process is out of file descriptors or memory.
+/// Pause in accepting when the process has run out of file descriptors or memory.
 const SHORTAGE: Duration = Duration::from_millis(50);
-/// How long connections have to notice that they were broken off, and refused clients to take their answer.
+/// Time for aborted connections to notice the end, and for refused clients to read their response.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long each refused client has to take its answer.
+/// Time for each refused client to read its response.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
-/// How many clients are accepted before the others get their turn.
+/// Number of clients that are accepted before other tasks run.
 const ACCEPTED_IN_TURN: usize = 16;
 
-/// A [`Server`](super::Server) that listens.
+/// A [`Server`](super::Server) that listens on an address.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
 }
 
-/// Where connections run.
+/// Place where connections run.
 enum Executors<'s> {
-    /// On an executor of the application's, on any threads.
+    /// An executor of the application, on any thread.
     Elsewhere(&'s super::Spawner),
-    /// Where [`Listener::serve`] is polled, which is told of all their sockets together.
+    /// The task that polls [`Listener::serve`]. It watches all sockets together.
     Here(&'s Executor<'static>, Sockets),
 }
 
@@ -59,7 +59,7 @@ impl Listener {
         Ok(Self { local_addr, shared: Arc::new(Shared::new(server, listener)) })
     }
 
-    /// Returns the address that the server listens on, with the port that was chosen.
+    /// Returns the address that the server listens on, including the port that was chosen for port 0.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Listener {
         Ok(self.local_addr.ok_or_else(no_port)?)
     }
 
-    /// A handle to stop the server with.
+    /// Creates a handle that stops the server.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle { shared: self.shared.clone() }
@@ -79,8 +79,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Io`] if no client can connect any more, because another process has shut the listening socket down
-    /// for example.
+    /// Returns [`Error::Io`] if clients cannot connect any more, for example because another process has shut down
+    /// the listening socket.
     pub async fn serve(self) -> Result<(), Error> {
         let executor = Executor::new();
         let executors = match &self.shared.server.spawner {
@@ -104,7 +104,8 @@ impl Listener {
         let served = match &executors {
             Executors::Elsewhere(_) => serve.await,
             Executors::Here(executor, sockets) => {
-                // Among the connections: when it has woken some, it is their turn, and then its own again.
+                // Run the driver as one of the connection tasks. After it has woken some of them, they run before its
+                // next turn.
                 let driver = executor.spawn(sockets.driver());
                 future::or(serve, future::or(driver, run(executor))).await
             }
@@ -112,7 +113,7 @@ impl Listener {
         Ok(served?)
     }
 
-    /// Accepts clients until the server is to stop.
+    /// Accepts clients until the server stops.
     async fn accept_all(&self, executors: &Executors<'_>) -> io::Result<()> {
         let (mut accepted, mut is_waiting) = (0, false);
         while let Some(client) = poll_fn(|cx| self.shared.poll_accept(cx, &mut is_waiting)).await {
@@ -124,7 +125,8 @@ impl Listener {
                         future::yield_now().await;
                     }
                 }
-                // The client has gone, or descriptors or memory are short, which passes.
+                // The client has disconnected. The next arm waits for the end of a shortage of file descriptors or
+                // memory.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     accept_failure(&error).map_or(Ok(()), Err)?;
@@ -135,7 +137,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Hands a client to a task, or refuses it.
+    /// Starts a task for a client, or refuses the client.
     fn admit(&self, (socket, peer): Client, executors: &Executors<'_>) {
         let watched = match executors {
             Executors::Elsewhere(_) => Async::new(socket).map(Socket::Single),
@@ -149,7 +151,7 @@ impl Listener {
         };
         match executors {
             Executors::Elsewhere(spawn) => {
-                // A task that it drops gives its place back.
+                // If the spawner drops the task, the task releases its place.
                 if let Err(panicked) = guard(|| spawn(task)) {
                     self.shared.server.reporter.report(ConnectionErrorKind::Panic, None, panicked);
                 }
@@ -160,7 +162,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Closes a listening socket that no task serves any more. Handles may outlive the listener.
+    /// Closes the listening socket, because no task serves it any more. Handles may outlive the listener.
     fn drop(&mut self) {
         self.shared.drop_listener();
     }
@@ -174,15 +176,15 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
         let mut serve = pin!(future::or(serve, registration.signals().cancelled()));
         poll_fn(|cx| current::within(key, || serve.as_mut().poll(cx))).await;
     };
-    // Handlers are guarded there. This is for what they leave behind: a destructor that panics, for example, must not
-    // end the executor that runs the other connections.
+    // `connection::serve` catches panics of handlers. This catches later panics, for example of a destructor, which
+    // would end the executor that runs the other connections.
     if let Err(payload) = AssertUnwindSafe(served).catch_unwind().await {
         let origin = Origin { peer_addr: peer, path: None };
         server.reporter.report(ConnectionErrorKind::Panic, Some(&origin), Panicked::new(&*payload));
     }
 }
 
-/// Answers a client for which there is no place.
+/// Sends a 503 response to a client that exceeds the connection limit.
 async fn refuse(_refusal: Refusal, stream: Stream) {
     let response = Response::new(503)
         .header("Retry-After", "5")
@@ -192,8 +194,8 @@ async fn refuse(_refusal: Refusal, stream: Stream) {
     Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
 }
 
-/// Runs connections. Whatever else waits for its turn in the same thread has it after a short time, even if
-/// connections always have something to do.
+/// Runs connections, and yields to other tasks of the same thread every millisecond. Therefore busy connections
+/// cannot starve those tasks.
 async fn run<T>(executor: &Executor<'_>) -> T {
     const TICKS: usize = 8;
     const TURN: Duration = Duration::from_millis(1);

@@ -27,15 +27,15 @@ pub(crate) use signals::{Attached, AttachedReceiver, Signals};
 use self::route::Endpoint;
 use crate::WebSocket;
 
-/// A connection's task, for a spawner to run to its end.
+/// The task of a connection. A spawner runs it to completion.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Spawner = dyn Fn(Task) + Send + Sync;
 
-/// Serves WebSockets, and a few pages beside them, on one port.
+/// Serves WebSockets and a few web pages on one port.
 ///
-/// Each connection has a task. Without more, all tasks run inside [`Listener::serve`], on whatever thread
-/// and executor that runs; [`spawner`](Self::spawner) spreads them over an executor of yours.
+/// Each connection has a task. By default, all tasks run inside [`Listener::serve`], on the thread and executor that
+/// run it. Use [`spawner`](Self::spawner) to distribute them over an executor of the application.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), ws_smol::Error> {
@@ -63,7 +63,7 @@ pub struct Server {
     reporter: Reporter,
 }
 
-/// A server whose settings have been checked, as its listener runs it.
+/// A bound server, as its listener runs it. Its settings are valid.
 struct BoundServer {
     site: Site<Endpoint>,
     handshake: HandshakeConfig,
@@ -73,7 +73,7 @@ struct BoundServer {
     reporter: Reporter,
 }
 
-/// What holds for all connections beside the protocol's configuration.
+/// Settings of all connections, except the protocol configuration.
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     max_connections: usize,
@@ -88,7 +88,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server without routes.
+    /// Creates a server without routes.
     pub fn new() -> Self {
         Self {
             site: SiteBuilder::new(),
@@ -104,8 +104,8 @@ impl Server {
         }
     }
 
-    /// Serves WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`; see
-    /// [`Routes`](ws_core::Routes) for the patterns and [`Route`] for more than a handler.
+    /// Serves WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`. See [`Routes`](ws_core::Routes) for
+    /// the patterns, and [`Route`] for options beyond a handler.
     pub fn route<H, F>(self, path: &str, handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
@@ -114,15 +114,15 @@ impl Server {
         self.mount(path, Route::new(handler))
     }
 
-    /// Serves WebSockets on a path, by callbacks or with terms of their own.
+    /// Serves WebSockets on a path with a [`Route`], which has callbacks or options of its own.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
         self.site.mount(path, route.terms, route.endpoint);
         self
     }
 
-    /// Answers ordinary HTTP requests (GET and HEAD) for a path, which may be one that serves WebSockets
-    /// too. For a health check or a small page; this is no web server.
+    /// Answers ordinary HTTP requests (GET and HEAD) on a path, which may also serve WebSockets. Use it for a health
+    /// check or a small page. It does not replace a web server.
     pub fn page<P>(mut self, path: &str, page: P) -> Self
     where
         P: Fn(&Request) -> Response + Send + Sync + 'static,
@@ -131,15 +131,14 @@ impl Server {
         self
     }
 
-    /// Changes limits, deadlines and keepalive of the connections of all routes. A route can
-    /// [change](Route::configure) them again.
+    /// Changes the limits, deadlines and keepalive of all connections. A route can [change](Route::configure) them again.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(self.site.config_mut());
         self
     }
 
-    /// Changes the limits of the opening handshake, such as its timeout. They hold before the path of a request is
-    /// known, and so for all routes.
+    /// Changes the limits of the opening handshake, such as its timeout. They apply before the path of a request is
+    /// known, so they are the same for all routes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -153,45 +152,47 @@ impl Server {
         self
     }
 
-    /// Sets the pages that may connect. A route can have a [policy of its own](Route::origin). Default: those of the
-    /// same host.
+    /// Sets the origin check, which selects the web pages that may connect. A route can have [its own](Route::origin).
+    /// Default: pages of the same host.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.site.origin(policy);
         self
     }
 
-    /// Sets the maximum number of connections at a time, handshakes included. Further clients are answered with 503. With 0
-    /// every client is. Default: 65,536.
+    /// Sets the maximum number of simultaneous connections, including those in the opening handshake. Further clients
+    /// receive a 503 response. With 0, every client is refused. Default: 65,536.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.settings.max_connections = most;
         self
     }
 
-    /// Sets how long [`receive`](WebSocket::receive) waits for a message in a handler. Callbacks wait for none, so that it
-    /// does not apply to their routes: use [keepalive](Config::keepalive) there. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
+    /// routes with callbacks: use [keepalive](Config::keepalive) there. Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
         self
     }
 
-    /// Sets the maximum pause while a peer reads nothing of what is sent to it, see
-    /// [`Config::write_timeout`]. Default: 30 seconds.
+    /// Sets the maximum pause during which a peer reads none of the output, see [`Config::write_timeout`]. Default:
+    /// 30 seconds.
     pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Changes the options of the listening socket and of the connections that it accepts. A socket that is passed to
-    /// [`bind_socket`](Self::bind_socket) listens already: then only `nodelay` and `notsent_lowat` have an effect.
+    /// Changes the options of the listening socket and of the connections that it accepts: the backlog, `SO_REUSEPORT`,
+    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay` and
+    /// `notsent_lowat` have an effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
     }
 
-    /// Calls `hook` for each error of a connection: a handler that returned an error, a panic, a failed TLS handshake, a
-    /// refused request, a lost peer. Without a hook, errors are only [counted](Self::monitor), and nothing is printed.
+    /// Calls `hook` for each error of a connection: a handler that returned an error, a panic, a failed TLS
+    /// handshake, a refused request, or a lost peer. Without a hook, errors are only [counted](Self::monitor), and
+    /// nothing is printed.
     ///
-    /// The hook runs in the task that found the error, so it must not block. Sending a [`ConnectionError`]
-    /// to a logger is what it is for.
+    /// The hook runs in the task that found the error, so it must not block. Use it to send a [`ConnectionError`] to
+    /// a logger.
     ///
     /// ```
     /// use ws_smol::Server;
@@ -226,64 +227,64 @@ impl Server {
         self
     }
 
-    /// Runs each connection's task by this, such as `|task| smol::spawn(task).detach()`.
+    /// Sets the function that runs the task of each connection, such as `|task| smol::spawn(task).detach()`.
     pub fn spawner(mut self, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
         self.spawner = Some(Box::new(spawn));
         self
     }
 
-    /// Listens on an address and serves until the process ends.
+    /// Listens on an address, and serves until the process ends.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind) and [`Listener::serve`].
+    /// Returns the same errors as [`bind`](Self::bind) and [`Listener::serve`].
     pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), Error> {
         self.bind(address)?.serve().await
     }
 
-    /// Listens on an address. Port 0 chooses a free one. From now on clients can connect, and
-    /// [`Listener::serve`] serves them. If the address is a name with several addresses, such as `localhost`, the server
-    /// listens on the first of them that can be had.
+    /// Listens on an address. With port 0, the system chooses a free port. Clients can connect immediately, and
+    /// [`Listener::serve`] serves them. If the address is a name with several addresses, such as `localhost`, the
+    /// server listens on the first available one.
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Route`] if a route is malformed or there twice.
+    /// - Returns [`Error::Route`] if a route is malformed or occurs twice.
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
-    /// - Returns [`Error::Io`] if no address can be listened on, with the reason for each of them. The kind is
-    ///   [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
+    /// - Returns [`Error::Io`] if the server cannot listen on any of the addresses, with the reason for each of them.
+    ///   The kind is [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen(address)?;
         Listener::new(server, socket)
     }
 
-    /// Listens on a Unix-domain socket at this path. The file is removed when the listening socket is closed. A file that
-    /// a process has left behind, on whose socket no process listens, is replaced.
+    /// Listens on a Unix-domain socket at `path`. The file is removed when the listening socket is closed. A stale
+    /// file, to which no process listens any more, is replaced.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
-    /// [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on the path, or if there is a file that is
-    /// no socket.
+    /// - Returns the same errors as [`bind`](Self::bind).
+    /// - Returns [`Error::Io`] of the kind [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on
+    ///   the path, or if the file at the path is not a socket.
     pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen_unix(path.as_ref())?;
         Listener::new(server, socket)
     }
 
-    /// Serves clients of a socket that listens already, such as one that a service manager hands over. The file of a
-    /// Unix-domain socket stays where it is when the server stops: it belongs to the process that has made it.
+    /// Serves clients of an inherited listening socket, for example from a service manager such as systemd. The file
+    /// of a Unix-domain socket remains when the server stops, because it belongs to the process that created it.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
-    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if this is no stream socket of TCP or of the Unix domain, or if it
-    /// does not listen.
+    /// - Returns the same errors as [`bind`](Self::bind).
+    /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
+    ///   TCP or Unix-domain stream socket, or if it does not listen.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
     }
 
-    /// Checks the settings, and computes what follows from them.
+    /// Checks the settings and computes the values that depend on them.
     fn prepare(self) -> Result<BoundServer, Error> {
         self.settings.listen.check()?;
         Ok(BoundServer {

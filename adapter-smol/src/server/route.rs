@@ -14,14 +14,14 @@ use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
 
 use crate::WebSocket;
 
-/// What a handler returns. Any error will do; the connection is then closed with 1011.
+/// The result of a handler. After an error of any type, the connection is closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// A handler at work.
+/// The future of a running handler.
 pub(super) type Handling = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> Handling + Send + Sync;
 
-/// A check at work.
+/// The future of a running check.
 pub(super) type Checking = Pin<Box<dyn Future<Output = Result<Accept, Response>> + Send>>;
 
 type SyncCheck = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
@@ -59,7 +59,7 @@ impl Endpoint {
     }
 }
 
-/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
+/// The service on a path: a handler or [`Callbacks`], with access checks and settings of its own.
 ///
 /// ```
 /// use ws_smol::{Accept, Response, Route, Server};
@@ -87,8 +87,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to this handler. It runs in a task of its own for each connection. When it returns, the
-    /// connection is closed with 1000; when it fails or panics, with 1011.
+    /// Creates a route to a handler, which runs in a task of its own for each connection. The connection is closed
+    /// with 1000 when the handler returns, and with 1011 when it fails or panics.
     pub fn new<H, F>(handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> F + Send + Sync + 'static,
@@ -98,7 +98,7 @@ impl Route {
         Self { endpoint: Endpoint { handler, check: Check::None }, terms: Terms::default() }
     }
 
-    /// A route to these callbacks, which run in the connection's task and so must not block.
+    /// Creates a route to callbacks. They run in the task of the connection, so they must not block.
     ///
     /// ```
     /// use ws_smol::{Callbacks, Route, Server, Sessions};
@@ -116,18 +116,18 @@ impl Route {
         Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
     }
 
-    /// The subprotocols that are served here, those preferred first: the first that a client offers is
-    /// chosen.
+    /// Sets the supported subprotocols in the order of preference. The server chooses the first one that the client
+    /// also offers.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.terms = self.terms.subprotocols(names);
         self
     }
 
-    /// Sets a check that looks at each request before the connection is opened. It accepts the request, perhaps with a
-    /// subprotocol, headers and a [value for the handler](Accept::with), or answers it with a response of its own. A
-    /// panic costs its own request, which is answered with 500.
+    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol,
+    /// headers and a [value for the handler](Accept::with), or refuses it with a response. After a panic of the check, the
+    /// response is 500.
     ///
-    /// It runs in the task of the connection and must not block. For one that waits, use
+    /// The check runs in the task of the connection and must not block. A check that waits belongs in
     /// [`check_async`](Self::check_async).
     ///
     /// ```
@@ -152,11 +152,11 @@ impl Route {
         self
     }
 
-    /// As [`check`](Self::check), for a check that waits, for a database for example. Other connections are served
-    /// meanwhile. It takes the place of any other check of this route.
+    /// Like [`check`](Self::check), but for a check that waits, for example for a database. The server serves other
+    /// connections in the meantime. It replaces any other check of this route.
     ///
-    /// The check is dropped, and the request answered with 503, when the opening handshake has taken longer than
-    /// [`open_timeout`](ws_core::HandshakeConfig::open_timeout), and when the server stops.
+    /// The check is dropped and the response is 503 if the opening handshake takes longer than
+    /// [`open_timeout`](ws_core::HandshakeConfig::open_timeout), or if the server stops.
     ///
     /// ```
     /// use ws_smol::{Accept, Response, Route};
@@ -187,14 +187,15 @@ impl Route {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone, after those of the server. The limits of the opening
-    /// handshake hold for [all routes](crate::Server::configure_handshake).
+    /// Changes the limits, deadlines and keepalive of this route only, after the changes of the server. The limits of the
+    /// opening handshake are the same for [all routes](crate::Server::configure_handshake).
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Sets the pages that may connect here. Default: the [policy of the server](crate::Server::origin).
+    /// Sets the origin check of this route, which selects the web pages that may connect. Default: the
+    /// [policy of the server](crate::Server::origin).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self
@@ -207,7 +208,7 @@ impl From<Callbacks> for Route {
     }
 }
 
-/// Calls back until the connection has ended.
+/// Runs the callbacks until the connection has ended.
 async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = Peer {
         path: request.path().to_owned(),

@@ -1,4 +1,4 @@
-//! The connections of a server, as its listener and its handles share them, and how they end.
+//! The connections of a server, shared by its listener and its handles, and their shutdown.
 
 use std::{
     fmt,
@@ -25,18 +25,18 @@ use crate::{
     socket::accept,
 };
 
-/// How many refused clients are answered at a time.
+/// Maximum number of refused clients that are answered at the same time.
 const MOST_REFUSED: usize = 64;
-/// How long clients that have connected may take to send their request after a stop has begun.
+/// Maximum time in which connected clients may send their request after a stop has started.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
-/// A client that was accepted, and its address.
+/// An accepted client and its address.
 pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 
-/// State of a server that the listener, its connections and its handles share.
+/// State that the listener, the connections and the handles of a server share.
 pub(super) struct Shared {
+    /// The listening socket. `None` after the server has started to stop.
     pub(super) server: BoundServer,
-    /// The listening socket, until the server stops.
     listener: Mutex<Option<Async<ListeningSocket>>>,
     connections: Mutex<Connections>,
 }
@@ -46,20 +46,20 @@ struct Connections {
     begun: Slab<Entry>,
     refused: usize,
     stop: Option<Stop>,
-    /// Clients that had connected when the listening socket was closed.
+    /// Clients that were already connected when the listening socket was closed.
     late: Vec<Client>,
-    /// Whether some had not ended at the deadline, and were broken off.
+    /// `true` if some connections had not ended at the deadline and were aborted.
     broken_off: bool,
-    /// Tasks that wait for one of these to change.
+    /// Tasks that wait for a change of this state.
     waiting: Vec<Waker>,
 }
 
-/// A stop that has begun.
+/// A stop that has started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
-    /// The end of the time in which clients may send their request.
+    /// Time until which clients may send their request.
     handshakes_until: Instant,
-    /// The time at which all connections must have ended. `None`: there is no limit.
+    /// Time at which all connections must have ended. `None` means no limit.
     until: Option<Instant>,
 }
 
@@ -68,25 +68,25 @@ struct Entry {
     stage: Stage,
 }
 
-/// How far a connection is.
+/// Progress of a connection.
 #[derive(Clone)]
 enum Stage {
-    /// No request was received yet.
+    /// No request has been received yet.
     Handshake,
-    /// A request is answered without a WebSocket.
+    /// A request is being answered without a WebSocket.
     Answering,
     Open(Weak<Duplex>),
 }
 
-/// What becomes of a client that has connected.
+/// Decision about a client that has connected.
 pub(super) enum Place {
     Served(Registration),
-    /// There is no place. The client is told so.
+    /// The server is full, and the client receives a response.
     Refused(Refusal),
     None,
 }
 
-/// A place among the clients that are told that there is none, given back when dropped.
+/// A place among the refused clients that receive a response. Dropping it releases the place.
 pub(super) struct Refusal(Arc<Shared>);
 
 impl Drop for Refusal {
@@ -101,8 +101,8 @@ impl Shared {
         Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
     }
 
-    /// Waits for a client. Returns `None` if the server stops. `is_waiting` is set while no client is known to wait, so
-    /// that the system is not asked whenever anything happens to a connection.
+    /// Waits for a client. Returns `None` if the server stops. `is_waiting` is `true` while no pending client is
+    /// known, which avoids an accept call for every event of a connection.
     pub(super) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
@@ -125,16 +125,16 @@ impl Shared {
     /// Closes the listening socket.
     pub(super) fn drop_listener(&self) {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A waker may run the task that accepts, which wants the lock.
+        // Release the lock first: a waker may run the task that accepts, which takes the lock.
         drop(listener);
     }
 
-    /// Returns the clients that had connected when the listening socket was closed.
+    /// Returns the clients that were already connected when the listening socket was closed.
     pub(super) fn take_late_clients(&self) -> Vec<Client> {
         mem::take(&mut self.connections().late)
     }
 
-    /// Notes a connection, so that it can be stopped.
+    /// Registers a connection, so that a stop includes it.
     pub(super) fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
         let mut connections = self.connections();
         if connections.begun.len() < self.server.settings.max_connections {
@@ -143,7 +143,7 @@ impl Shared {
             self.server.reporter.monitor().count_begun();
             return Place::Served(Registration { id, signals, shared: self.clone() });
         }
-        // To a client that expects TLS, an answer in plain text would say nothing.
+        // A client that expects TLS cannot read a plain-text response.
         let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
         connections.refused += usize::from(answer);
         drop(connections);
@@ -162,22 +162,22 @@ impl Shared {
 
 /// Stopping.
 impl Shared {
-    /// Closes the listening socket and begins to close the connections.
+    /// Closes the listening socket and starts to close the connections.
     pub(super) fn begin_stop(&self, timeout: Duration) {
         let now = Instant::now();
         let until = now.checked_add(timeout);
         let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        // A client that waits to be accepted would be reset with the socket.
+        // Accept the pending clients first. Closing the socket would reset them.
         let late = listener.as_ref().map_or_else(Vec::new, |listener| self.accept_waiting(listener));
         let mut connections = self.connections();
         let stop = connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
-        // The earliest of several deadlines counts.
+        // The earliest of several deadlines applies.
         stop.until = stop.until.into_iter().chain(until).min();
         connections.late.extend(late);
         let waiting = mem::take(&mut connections.waiting);
         drop(connections);
         let closed = listener.take();
-        // A waker may run the task that accepts, which wants the lock.
+        // Release the lock first: a waker may run the task that accepts, which takes the lock.
         drop(listener);
         drop(closed);
         waiting.into_iter().for_each(Waker::wake);
@@ -187,7 +187,7 @@ impl Shared {
         }
         for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
             if let Some(duplex) = stage.duplex() {
-                // It cannot fail: this code and reason can be sent.
+                // This cannot fail, because the code and the reason are valid.
                 let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
             }
         }
@@ -205,7 +205,7 @@ impl Shared {
         }
     }
 
-    /// Waits until the server is to stop.
+    /// Waits until a stop has started.
     pub(super) async fn stopped(&self) -> Stop {
         let mut begun = None;
         self.until(|connections| {
@@ -219,8 +219,8 @@ impl Shared {
         })
     }
 
-    /// Waits for all connections to end but that which this is polled by, and ends those that have not by the deadline.
-    /// Returns `true` if that was not necessary.
+    /// Waits for all connections to end, except the one that polls this future. At the deadline it aborts the
+    /// remaining connections. Returns `true` if no connection was aborted.
     pub(super) async fn end_all(&self, stop: Stop) -> bool {
         let own = current::number(self.owner());
         let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
@@ -231,11 +231,11 @@ impl Shared {
                 self.cancel(|_| true);
             }
         }
-        // Both a handle and the listener wait here, and the other may have been quicker.
+        // A handle and the listener may both wait here, and the other one may have aborted connections first.
         !self.connections().broken_off
     }
 
-    /// Waits until all connections have ended, or until then. Returns `true` if they have.
+    /// Waits until all connections have ended, or until `deadline`. Returns `true` if all have ended.
     async fn have_ended_by(&self, own: Option<usize>, deadline: Option<Instant>) -> bool {
         let have_ended = async {
             self.until(|connections| {
@@ -252,7 +252,8 @@ impl Shared {
         future::or(have_ended, is_late).await
     }
 
-    /// Waits until all connections have ended and all refused clients have their answer, not longer than `patience`.
+    /// Waits until all connections have ended and all refused clients have received their response, for at most
+    /// `patience`.
     pub(super) async fn is_quiet(&self, patience: Duration) {
         let is_quiet = self.until(|connections| connections.begun.is_empty() && connections.refused == 0);
         future::or(is_quiet, async {
@@ -276,7 +277,7 @@ impl Shared {
         meant.map(|(_, entry)| (entry.signals.clone(), entry.stage.clone())).collect()
     }
 
-    /// Waits until something is so about the connections.
+    /// Waits until the connections satisfy a condition.
     async fn until(&self, mut is_so: impl FnMut(&Connections) -> bool) {
         poll_fn(|cx| {
             let mut connections = self.connections();
@@ -291,7 +292,7 @@ impl Shared {
         .await;
     }
 
-    /// Makes a change and wakes the tasks that wait for one, when the lock is released.
+    /// Applies a change and wakes the waiting tasks after the lock is released.
     fn change<T>(&self, change: impl FnOnce(&mut Connections) -> T) -> T {
         let mut connections = self.connections();
         let changed = change(&mut connections);
@@ -302,7 +303,7 @@ impl Shared {
         changed
     }
 
-    /// Returns a number that no other server has while this one exists.
+    /// Returns a number that is unique among all servers that currently exist.
     fn owner(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -327,7 +328,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A connection's place among those that are stopped with the server; given up when dropped.
+/// The entry of a connection in the list of connections to stop. Dropping it removes the entry.
 pub(super) struct Registration {
     id: usize,
     signals: Arc<Signals>,
@@ -339,17 +340,18 @@ impl Registration {
         &self.shared.server
     }
 
-    /// Returns what the task of this connection is known by while it is polled.
+    /// Returns the key that identifies the task of this connection while it is polled.
     pub(super) fn key(&self) -> Key {
         (self.shared.owner(), self.id)
     }
 
-    /// Reports that a request was received. Returns `false` if the server stops and no WebSocket is to be opened.
+    /// Records that a request was received. Returns `false` if the server is stopping, so that no WebSocket may be
+    /// opened.
     pub(super) fn received_request(&self) -> bool {
         self.enter(Stage::Answering)
     }
 
-    /// Reports that the opening handshake is done. Returns `false` if the server stops.
+    /// Records that the opening handshake is complete. Returns `false` if the server is stopping.
     pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
         self.enter(Stage::Open(Arc::downgrade(duplex)))
     }
@@ -367,7 +369,7 @@ impl Registration {
         self.signals.until(|| self.shared.connections().stop.is_some()).await;
     }
 
-    /// Returns the signals to the task of this connection.
+    /// Returns the signals for the task of this connection.
     pub(super) const fn signals(&self) -> &Arc<Signals> {
         &self.signals
     }

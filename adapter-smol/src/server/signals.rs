@@ -1,4 +1,4 @@
-//! The signals that a connection's task receives from outside.
+//! The signals that other tasks send to the task of a connection.
 
 use std::{
     future::poll_fn,
@@ -9,14 +9,14 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// Signals to a connection's task, and how to wake it.
+/// Signals to the task of a connection, and the waker of that task.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
-    /// The task is to end.
+    /// `true` if the task has to end.
     is_cancelled: AtomicBool,
-    /// The handler has dropped the receiving half, or all handles.
+    /// `true` if the handler has dropped the receiving half or all handles.
     is_unattended: AtomicBool,
-    /// The handler has dropped all handles.
+    /// `true` if the handler has dropped all handles.
     is_abandoned: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
@@ -34,7 +34,7 @@ impl Signals {
         self.is_abandoned.load(Ordering::SeqCst)
     }
 
-    /// Waits for the end that comes from outside. Registers the task for all signals.
+    /// Waits until the task is cancelled. Registers the task for all signals.
     pub(super) async fn cancelled(&self) {
         self.until(|| self.is_cancelled.load(Ordering::SeqCst)).await;
     }
@@ -47,7 +47,7 @@ impl Signals {
                 known = Some(cx.waker().clone());
                 *self.task() = Some(cx.waker().clone());
             }
-            // After the waker is there to be woken.
+            // Check the condition after the waker is registered, so that no signal is missed.
             if is_so() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -60,7 +60,7 @@ impl Signals {
 
     /// Wakes the task, which stays registered.
     pub(super) fn wake(&self) {
-        // The lock is released first: a waker may run its task at once.
+        // Release the lock first: a waker may run its task immediately.
         let task = self.task().clone();
         task.into_iter().for_each(Waker::wake);
     }
@@ -70,14 +70,14 @@ impl Signals {
     }
 }
 
-/// Held by all handles of a server's connection together.
+/// Token that all handles of a server's connection share.
 pub(crate) struct Attached(Arc<Signals>);
 
-/// Held by the receiving half of a server's connection.
+/// Token of the receiving half of a server's connection.
 pub(crate) struct AttachedReceiver(Arc<Attached>);
 
 impl Attached {
-    /// Creates the tokens of the first sender and of the receiver.
+    /// Creates the tokens of the first sender and the receiver.
     pub(crate) fn new(signals: Arc<Signals>) -> (Arc<Self>, AttachedReceiver) {
         let attached = Arc::new(Self(signals));
         (attached.clone(), AttachedReceiver(attached))
@@ -93,7 +93,7 @@ impl Drop for Attached {
 
 impl Drop for AttachedReceiver {
     fn drop(&mut self) {
-        // If there is no other handle, all of them are dropped now.
+        // Without another handle, the token of all handles is dropped next and sends the signal.
         if Arc::strong_count(&self.0) > 1 {
             let signals = &self.0.0;
             signals.set(&signals.is_unattended);

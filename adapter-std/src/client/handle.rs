@@ -14,12 +14,12 @@ use ws_transport::Error;
 
 use crate::{WebSocket, duplex::Duplex};
 
-/// A client that runs in a thread of its own, until the connection has ended. Dropping the handle does not
-/// end it.
+/// A client that runs in a separate thread until the connection has ended. Dropping the handle does not end the
+/// connection.
 pub struct ClientHandle {
     session: Session,
     duplex: Weak<Duplex>,
-    /// Disconnected when the last callback has returned.
+    /// Disconnects when the last callback has returned.
     ended: mpsc::Receiver<()>,
     thread: ThreadId,
 }
@@ -46,32 +46,32 @@ impl ClientHandle {
         let thread = thread::Builder::new().name("ws-client".into()).spawn(move || {
             attendance.connect(Some(&response));
             let ended = duplex.receive_each(|event| attendance.handle(event));
-            // The callbacks were told.
+            // The callbacks have already received the error.
             let _ = attendance.finish(ended);
             drop(ending);
         })?;
         Ok(Self { session, duplex: weak, ended, thread: thread.thread().id() })
     }
 
-    /// The session, to send to and to close.
+    /// Returns the session, to send and to close.
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, which
-    /// cannot wait for itself, this returns at once.
+    /// Waits until the connection has ended and the last callback has returned. Inside a callback of this client, it
+    /// returns at once, because a callback cannot wait for itself.
     pub fn wait(&self) {
         if !self.is_in_callback() {
-            // Nothing is ever sent; the error is the end.
+            // No value is ever sent. The error is the end.
             let _ = self.ended.recv();
         }
     }
 
-    /// Closes the connection with 1000 and waits as [`wait`](Self::wait) does, but not longer than `timeout`. A
-    /// connection that has not ended by then is broken off. Returns `true` if the last callback has returned in time.
+    /// Closes the connection with 1000, and waits like [`wait`](Self::wait) for at most `timeout`. Then aborts the
+    /// connection if it has not ended. Returns `true` if the last callback has returned in time.
     ///
-    /// Inside a callback of this client, this only begins to close and returns `false`.
+    /// Inside a callback of this client, this only begins to close, and returns `false`.
     pub fn stop(self, timeout: Duration) -> bool {
         self.begin_stop();
         if self.is_in_callback() {
@@ -86,8 +86,8 @@ impl ClientHandle {
         false
     }
 
-    /// Begins to close the connection with 1000, and does not wait. The peer has
-    /// [`close_timeout`](ws_core::Config::close_timeout) to answer.
+    /// Begins to close the connection with 1000, and does not wait. The peer has to answer within
+    /// [`close_timeout`](ws_core::Config::close_timeout).
     pub fn begin_stop(&self) {
         // It cannot fail: this code and reason can be sent.
         let _ = self.session.close(CloseCode::NORMAL_CLOSURE, "");

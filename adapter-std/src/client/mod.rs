@@ -22,7 +22,7 @@ use crate::{WebSocket, opening::Opening, socket::Socket};
 
 pub use self::handle::ClientHandle;
 
-/// Connects to a server with what it needs beyond the address.
+/// A client with options: headers, subprotocols, TLS, timeouts and limits.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -49,8 +49,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for this address, such as `ws://example.com/chat`. What is wrong with it,
-    /// [`connect`](Self::connect) tells.
+    /// Creates a client for a URL such as `ws://example.com/chat`. If the URL is invalid, [`connect`](Self::connect)
+    /// returns the error.
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
@@ -62,19 +62,19 @@ impl Client {
         }
     }
 
-    /// Sends a header with the request, such as `Origin`, `Cookie` or `Authorization`.
+    /// Adds a header to the request, such as `Origin`, `Cookie` or `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.map(|request| request.header(name, value));
         self
     }
 
-    /// Offers a subprotocol; call it again for more, the preferred one first.
+    /// Offers a subprotocol. Call it once for each subprotocol, in order of preference.
     pub fn subprotocol(mut self, name: &str) -> Self {
         self.request = self.request.map(|request| request.subprotocol(name));
         self
     }
 
-    /// Changes the limits and deadlines of the connection, such as keepalive and the largest message.
+    /// Changes limits and deadlines of the connection, such as the keepalive interval and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
@@ -86,76 +86,81 @@ impl Client {
         self
     }
 
-    /// Sets how long to try to connect, all addresses together. Default: 10 seconds. The opening handshake that follows has
-    /// [`open_timeout`](HandshakeConfig::open_timeout) for itself.
+    /// Sets the maximum duration of connecting, for all addresses together. The opening handshake has its own limit,
+    /// [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets how long [`receive`](WebSocket::receive) waits for a message. It does not apply to callbacks, which wait for
-    /// none: [`start`](Self::start) ignores it. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. It has no effect on callbacks,
+    /// that is, on [`start`](Self::start). Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// Sets the maximum pause while the server reads nothing of what is sent to it, see [`Config::write_timeout`].
-    /// Default: 30 seconds.
+    /// Sets the maximum pause of a write while the server does not read, see [`Config::write_timeout`]. `None`: no
+    /// limit. Default: 30 seconds.
     pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// The address, and with it the network interface, to connect from. Not for Unix-domain sockets.
+    /// Sets the local address to connect from, which selects the network interface. It has no effect on Unix-domain
+    /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
     }
 
-    /// Whether small messages are sent at once (`TCP_NODELAY`); yes by default.
+    /// Sets `TCP_NODELAY`. With `true`, small messages are sent at once. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.options.nodelay = nodelay;
         self
     }
 
-    /// How to do TLS, for a `wss://` address: whom to trust, which certificate to show.
+    /// Sets the TLS configuration for a `wss://` URL, such as trusted certificates and a client certificate.
     pub fn tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
         self.tls = tls.into();
         self
     }
 
-    /// Connects, trying all addresses of the host in turn, and opens the WebSocket.
+    /// Connects to the addresses of the host in turn, and opens the WebSocket.
     ///
     /// # Errors
     ///
-    /// The URL is none, the host cannot be found or reached, or the opening handshake failed.
+    /// - Returns [`Error::Url`] if the URL is invalid.
+    /// - Returns [`Error::Io`] if the host cannot be resolved or reached.
+    /// - Returns [`Error::Timeout`] if no connection is established within the connect timeout.
+    /// - Returns [`Error::Tls`] if TLS cannot be set up or fails.
+    /// - Returns [`Error::Handshake`] if the opening handshake fails.
     pub fn connect(self) -> Result<WebSocket, Error> {
         self.connect_with_response().map(|(ws, _)| ws)
     }
 
-    /// As [`connect`](Self::connect), and gives the server's response for its headers.
+    /// Like [`connect`](Self::connect), and also returns the server's response with its headers.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
         let url = self.request.as_ref().map_err(|&error| error)?.url();
         let socket = self.connect_socket(url)?;
         self.open(socket)
     }
 
-    /// Opens the WebSocket over a Unix-domain socket at this path; the URL names what is asked of the
-    /// server there.
+    /// Connects to a Unix-domain socket at this path, and opens the WebSocket. The URL determines the host and the
+    /// path of the request.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let socket = self.options.connect_unix(path.as_ref())?;
         self.open(Socket::new(socket, None)?).map(|(ws, _)| ws)
     }
 
-    /// Connects and then calls back, in a thread of its own, until the connection has ended.
+    /// Connects, and then runs callbacks in a separate thread until the connection has ended.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -172,7 +177,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), and then nothing is called; or no thread can be started.
+    /// Returns the same errors as [`connect`](Self::connect), and [`Error::Io`] if no thread can be started. After an
+    /// error, no callback runs.
     pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
         let url = self.request.as_ref().map_err(|&error| error)?.url();
         let path = url.target().split('?').next().unwrap_or_default().to_owned();
@@ -180,7 +186,7 @@ impl Client {
         ClientHandle::start(ws, response, path, callbacks)
     }
 
-    /// Drives the opening handshakes, of TLS and of WebSocket, to their end.
+    /// Runs the opening handshakes of TLS and WebSocket.
     fn open(self, socket: Socket) -> Result<(WebSocket, Response), Error> {
         let request = self.request?;
         let tls = match request.url().is_secure() {
@@ -199,7 +205,8 @@ impl Client {
             }
             let now = clock.now();
             handshake.handle_timeout(now)?;
-            // A server that refuses may not wait for the whole request: what it has sent counts before the failed write.
+            // A server that refuses may not wait for the whole request. So its response counts before the failed
+            // write.
             let due = if failed.is_some() { Some(now) } else { handshake.poll_timeout() };
             match opening.read(due) {
                 Ok(Some(0)) => return Err(handshake.receive_eof().into()),
@@ -235,7 +242,7 @@ impl Client {
     fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
         let socket = self.options.socket(address)?;
         socket.connect_timeout(&address.into(), timeout)?;
-        // The server may be gone again, and some addresses, such as 0.0.0.0, mean another one.
+        // The server may have disconnected already. Some addresses, such as 0.0.0.0, connect to another address.
         let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
         Socket::new(socket, peer.or(Some(address)))
     }

@@ -1,14 +1,18 @@
 //! One connection, shared by the thread that receives and the threads that send.
 //!
-//! Three locks, waited for in this order, each held only by threads that need it: `reading` by the one that receives,
-//! `writing` by the one that writes, `driver` by all for as long as it takes to move bytes in memory, or to a large
-//! message from a socket that has some. Only the first two are held during a system call that may wait. So a receiving
-//! thread that is parked in a read holds up no sender, and a sending thread that waits for the peer to read holds up no
-//! receiver.
+//! There are three locks. A thread that needs several of them acquires them in this order:
 //!
-//! A thread that leaves its output to the holder of `writing` relies on this rule: `writing` is released while `driver`
-//! is held, after a look at what is left. Either nothing is, or the holder flushes once more, or it waits for the socket
-//! to take more, or it leaves that to the flusher.
+//! - `reading` is held by the thread that receives.
+//! - `writing` is held by the thread that writes.
+//! - `driver` is held by any thread, but only while bytes move in memory, or move from a socket that has input into a
+//!   large message.
+//!
+//! Only the first two are held during a system call that may block. So a receiving thread that is parked in a read
+//! does not block senders. A sending thread that waits for the peer to read does not block the receiver.
+//!
+//! A thread may leave its output to the holder of `writing`, because of this rule: the holder checks for remaining
+//! output before it releases `writing`, and it holds `driver` during the check and the release. If output remains, it
+//! flushes once more, waits for room in the socket, or leaves the output to the flusher.
 
 mod sending;
 mod unattended;
@@ -34,22 +38,22 @@ pub(crate) struct Duplex {
     reading: Mutex<ReadBuffer>,
     /// Held by a sender that takes `reading` for a look at the input. See [`Duplex::try_receive`].
     looking: Mutex<()>,
-    /// Output that was taken from the driver and not written.
+    /// Output that was taken from the driver and is not written yet.
     writing: Mutex<Transmit>,
     driver: Mutex<Driver>,
-    /// Whether input has to be decrypted.
+    /// `true` if input has to be decrypted.
     secure: bool,
-    /// Whether the peer reads too slowly for senders that do not wait.
+    /// Set while the peer reads too slowly for senders that do not wait.
     pub(crate) blocked: Blocked,
-    /// The part of the connection that a server's handler has left to the library.
+    /// State of the handler, on a server.
     pub(crate) handler: HandlerState,
-    /// Wakes the receiving thread where it waits for more than input.
+    /// Wakes the receiving thread if it waits for more than input.
     receiver: Wake,
-    /// Wakes the thread that waits for room to write.
+    /// Wakes the thread that waits for room in the socket.
     writer: Wake,
 }
 
-/// How long a thread waits for a message.
+/// Limits of the wait for a message.
 #[derive(Debug)]
 pub(crate) struct Patience {
     deadline: Option<Instant>,
@@ -57,18 +61,18 @@ pub(crate) struct Patience {
 }
 
 impl Default for Patience {
-    /// Waits without end.
+    /// Creates limits for a wait without a deadline.
     fn default() -> Self {
         Self { deadline: None, looks: Self::LOOKS }
     }
 }
 
 impl Patience {
-    /// How many reads may follow the deadline, for a message that lies in the socket, before a peer that sends all the
-    /// time and never a message makes no difference any more.
+    /// Maximum number of reads after the deadline, for a message that is already in the socket. Without this limit, a
+    /// peer that sends constantly but completes no message could extend the wait forever.
     const LOOKS: usize = 64;
 
-    /// Waits as long as this from now on, or without end.
+    /// Creates limits for a wait of this duration from now on. `None`: no deadline.
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self { deadline, ..Self::default() }
@@ -84,45 +88,45 @@ impl Patience {
     }
 }
 
-/// What a thread that takes turns waits for.
+/// The purpose of a thread's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
-    /// Events, or the end of the connection.
+    /// Receive events, or the end of the connection.
     Receive,
-    /// The end of the peer's stream.
+    /// Wait for the end of the peer's stream.
     Drain,
 }
 
-/// How a turn ended.
+/// The result of a turn.
 enum Turned {
-    /// There may be events: in the input, or kept by the connection.
+    /// Events may be available, in the input or in the connection.
     Received,
     Ended(Result<(), Error>),
 }
 
-/// Copies what lies in a read buffer.
+/// Copies data out of a read buffer.
 pub(crate) struct Owner<'d>(MutexGuard<'d, Driver>);
 
 impl Owner<'_> {
-    /// Returns the same message, with its own payload.
+    /// Returns the message with an owned payload.
     #[inline]
     pub(crate) fn message(mut self, message: Message<'_>) -> Message<'static> {
         self.0.read_size.received(&message);
         if message.len() <= RecycledBuffer::MAX_LEN {
             return self.0.recycled.own(message);
         }
-        // Senders need not wait for the copy.
+        // Release the driver first, so that senders do not wait for the copy.
         drop(self);
         message.into_owned()
     }
 
-    /// Returns the same chunk, with its own payload.
+    /// Returns the chunk with an owned payload.
     pub(crate) fn chunk(self, chunk: Chunk<'_>) -> Chunk<'static> {
         drop(self);
         chunk.into_owned()
     }
 
-    /// Returns the same event, with its own payload.
+    /// Returns the event with an owned payload.
     pub(crate) fn event(self, event: Event<'_>) -> Event<'static> {
         drop(self);
         event.into_owned()
@@ -146,7 +150,7 @@ impl Duplex {
         }
     }
 
-    /// Returns what `question` finds in the connection.
+    /// Returns the result of `question` for the connection.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
         question(&self.driver().connection)
     }
@@ -172,8 +176,8 @@ impl Duplex {
 
 /// Receiving.
 impl Duplex {
-    /// Returns what `take` makes of the next event of which it makes anything, or `None` when the connection has ended
-    /// normally or the error that ended it was returned before.
+    /// Returns the first `Some` that `take` returns for an event. Returns `None` if the connection has ended normally,
+    /// or if an earlier call has returned the error that ended it.
     #[inline]
     pub(crate) fn receive<T>(
         &self,
@@ -185,7 +189,8 @@ impl Duplex {
             while !reading.is_empty() {
                 let taken = reading.consume(|input| {
                     let mut driver = self.driver();
-                    // After an error, the turns that follow write what is left, the Close at its end, and return it.
+                    // After an error, the following turns write the remaining output, including the Close, and return
+                    // the error.
                     let event = driver.receive(input).ok()??;
                     take(event, Owner(driver))
                 });
@@ -199,7 +204,7 @@ impl Duplex {
         }
     }
 
-    /// Passes each event to `handle`, until the connection has ended as it should.
+    /// Passes each event to `handle` until the connection has ended normally.
     pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
         let mut reading = lock(&self.reading);
         loop {
@@ -208,7 +213,7 @@ impl Duplex {
                     let mut driver = self.driver();
                     let event = driver.receive(input);
                     drop(driver);
-                    // The turns that follow return an error, as in `receive`.
+                    // The following turns return the error, as in `receive`.
                     let Ok(Some(event)) = event else { return };
                     handle(event);
                 }
@@ -220,22 +225,22 @@ impl Duplex {
         }
     }
 
-    /// Receives, and drops what comes, until the connection has ended.
+    /// Receives and drops all events until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
         while self.receive(Patience::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 
-    /// Waits for the peer to close its side, so that no reset overtakes the last bytes that were written. Then ends the
+    /// Waits until the peer closes its side, so that no reset overtakes the last written bytes. Then ends the
     /// connection for good.
     pub(crate) fn drain(&self) {
-        // If another thread receives, this is up to that one.
+        // If another thread receives, that thread waits for the end.
         if let Some(mut reading) = self.try_receive() {
             loop {
                 self.discard_received(&mut reading);
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
                     Ok(Turned::Ended(_)) => break,
-                    // The next turn finds the end.
+                    // The next turn detects the end.
                     Ok(Turned::Received) | Err(_) => {}
                 }
             }
@@ -250,12 +255,12 @@ impl Duplex {
         self.reading.try_lock().ok()
     }
 
-    /// Receives the bytes that were read, and drops the events.
+    /// Receives the bytes that were already read, and drops their events.
     fn discard_received(&self, reading: &mut ReadBuffer) {
         reading.consume(|input| while self.driver().receive(input).is_ok_and(|it| it.is_some()) {});
     }
 
-    /// Looks at the input for a thread that sends, if no thread receives and it was not looked at just now.
+    /// Looks at the input for a thread that sends, if no thread receives and the last look is not recent.
     pub(crate) fn look(&self) {
         if self.driver().is_look_due(|| self.clock.now()) {
             self.look_now();
@@ -264,7 +269,7 @@ impl Duplex {
 
     /// Looks at the input for a thread that sends, if no thread receives.
     pub(crate) fn look_now(&self) {
-        /// Maximum number of reads in one look, for a peer that sends all the time.
+        /// Maximum number of reads in one look. A peer that sends constantly cannot hold up the sender.
         const READS: usize = 16;
         let Ok(_looking) = self.looking.try_lock() else { return };
         let Ok(mut reading) = self.reading.try_lock() else { return };
@@ -289,12 +294,12 @@ impl Duplex {
         }
     }
 
-    /// Notes that the application receives no more.
+    /// Records that the application no longer receives.
     pub(crate) fn discard_input(&self) {
         self.driver().discard_early();
     }
 
-    /// Does everything that is due between two looks at the input: tells the time, writes, waits and reads.
+    /// Runs one turn: advances the clock of the connection, writes, waits and reads.
     fn turn(&self, reading: &mut ReadBuffer, goal: Goal, patience: &mut Patience) -> Result<Turned, Error> {
         let now = self.clock.now();
         let mut driver = self.driver();
@@ -329,13 +334,13 @@ impl Duplex {
             Step::End(ended) => return Ok(Turned::Ended(ended)),
             Step::Wait { read, until } => (read, until),
         };
-        // Another thread's `close` shortens the wait and cannot wake a thread that is parked in a read: it leaves the new
-        // deadline to the flusher.
+        // The `close` of another thread shortens the wait, but it cannot wake a thread that is parked in a read. It
+        // leaves the new deadline to the flusher.
         let due = until.map(|due| due.saturating_duration_since(now));
         let left = patience.left();
         if left == Some(Duration::ZERO) {
             drop(driver);
-            // What has come by now is received.
+            // Receive the input that has already arrived.
             let has_come = read && patience.may_look() && self.read(reading, left);
             return if has_come { Ok(Turned::Received) } else { Err(Error::Timeout(Deadline::Read)) };
         }
@@ -343,7 +348,7 @@ impl Duplex {
         Ok(Turned::Received)
     }
 
-    /// Waits for input if `read`, for room to write, and for other threads that write. Reads the input.
+    /// Waits for room to write, for other threads that write, and for input if `read` is `true`. Then reads the input.
     fn park(
         &self,
         reading: &mut ReadBuffer,
@@ -352,13 +357,13 @@ impl Duplex {
         read: bool,
         (due, left): (Option<Duration>, Option<Duration>),
     ) -> Result<(), Error> {
-        // Only input can end the wait, unless another thread writes what a closing connection waits for.
+        // Only input can end the wait, except on a closing connection with output: another thread may write it.
         let is_written = driver.connection.state() == State::Open || driver.is_written();
         if read && flushed != Flushed::Blocked && is_written {
             drop(driver);
             return self.wait_for_input(reading, due, left).map_err(Error::Io);
         }
-        // More than input can end this wait: room to write, or another thread that writes.
+        // Other events than input can end this wait: room to write, or another thread that writes.
         self.receiver.announce();
         drop(driver);
         let mut events = PollFlags::empty();
@@ -370,18 +375,18 @@ impl Duplex {
         Ok(())
     }
 
-    /// Waits for input until a deadline is `due`, or as long as the application's patience is `left`.
+    /// Waits for input until a deadline is `due`, or until the application's remaining time `left` has passed.
     fn wait_for_input(
         &self,
         reading: &mut ReadBuffer,
         due: Option<Duration>,
         left: Option<Duration>,
     ) -> io::Result<()> {
-        /// A timeout of the socket is rounded up by the kernel. The last part of an exact wait is a poll.
+        /// The kernel rounds socket timeouts up. So an exact wait ends with a poll of at most this duration.
         const LAST_PART: Duration = Duration::from_millis(20);
         match left.filter(|left| due.is_none_or(|due| *left < due)) {
             None => self.read(reading, due),
-            // The timeout that the socket has may be longer by a sixth, which is still too early.
+            // The socket's timeout may be longer than this by a sixth, which is still too early.
             Some(left) if left > LAST_PART => self.read(reading, Some(left / 4 * 3)),
             Some(left) => {
                 self.socket.is_ready(PollFlags::IN, Some(left))? && self.read(reading, Some(Duration::ZERO))
@@ -390,7 +395,7 @@ impl Duplex {
         Ok(())
     }
 
-    /// Reads once. Returns `false` if nothing came in time.
+    /// Reads once. Returns `false` if no bytes arrived in time.
     fn read(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> bool {
         let read = if self.secure {
             reading.fill_sealed(&self.socket, timeout, |sealed, plain| self.driver().decrypt(sealed, plain))
@@ -410,10 +415,11 @@ impl Duplex {
         has_come
     }
 
-    /// Reads once: of a large message what is there to where it is assembled, or else what comes next.
+    /// Reads once. For a large message, this reads the available bytes directly into the message. Otherwise it reads
+    /// into the buffer.
     fn fill(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> io::Result<Option<usize>> {
         let most = if reading.awaits_rest {
-            // Little, so that most of it is still there to be read in place.
+            // Read only little, so that most of the rest can be read in place.
             ReadBuffer::SMALLEST
         } else {
             let Driver { connection, read_size, .. } = &mut *self.driver();
@@ -432,7 +438,8 @@ impl Duplex {
     }
 }
 
-/// No code of the application runs under these locks, so that a poisoned one is as good as new.
+/// Locks a mutex, poisoned or not. No code of the application runs under these locks, so a poisoned one is still
+/// valid.
 #[inline]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! Queueing, writing and closing.
+//! Queueing, writing and closing of a connection.
 
 use std::{
     io,
@@ -15,25 +15,25 @@ use ws_transport::{Driver, Error, Step};
 use super::{Duplex, lock};
 use crate::flusher;
 
-/// How a flush without waiting ended.
+/// The result of a flush that does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// Nothing is left to write.
+    /// No output is left.
     Done,
-    /// Another thread writes, and will see what is left.
+    /// Another thread is writing, and will also write the remaining output.
     LeftToAnother,
-    /// The socket takes no more for the moment.
+    /// The socket accepts no more bytes for now.
     Blocked,
 }
 
-/// How writing ended.
+/// The result of writing.
 enum Written {
     Flushed(Flushed),
     Failed(io::Error),
 }
 
 impl Written {
-    /// An error is left to the next read, which reports it after everything that the peer sent before.
+    /// Ignores an error. The next read reports it, after all input that the peer sent before.
     fn flushed(self) -> Flushed {
         match self {
             Self::Flushed(flushed) => flushed,
@@ -43,13 +43,13 @@ impl Written {
 }
 
 impl Duplex {
-    /// Queues a message, as soon as there is room for it.
+    /// Queues a message as soon as there is room for it.
     #[inline]
     pub(crate) fn feed(self: &Arc<Self>, message: Message<'_>) -> Result<(), Error> {
         self.wait_for_room()?.send(message)
     }
 
-    /// Queues something to be sent, as soon as there is room for it.
+    /// Queues output with `send` as soon as there is room for it.
     pub(crate) fn queue<T>(
         self: &Arc<Self>,
         send: impl FnOnce(&mut Driver) -> Result<T, Error>,
@@ -72,18 +72,18 @@ impl Duplex {
         }
     }
 
-    /// Writes what is queued, and waits until the operating system has all of it.
+    /// Writes the queued output, and waits until the operating system has accepted all of it.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<(), Error> {
         let end = self.ask(Connection::total_queued);
         let flushed = self.flush_until(end);
         if let Err(Error::Io(_)) = &flushed {
-            // No thread may receive, and find how the connection has ended.
+            // No thread may be receiving, so look for the reason why the connection has ended.
             self.look_now();
         }
         flushed
     }
 
-    /// Writes until the operating system has all output up to this position.
+    /// Writes until the operating system has accepted all output up to the position `end`.
     fn flush_until(self: &Arc<Self>, end: u64) -> Result<(), Error> {
         if self.ask(Connection::total_written) >= end {
             return Ok(());
@@ -95,7 +95,7 @@ impl Duplex {
             if connection.total_written() >= end {
                 drop(writing);
                 drop(driver);
-                // Other threads may have left more to this one, which does not wait for it.
+                // Other threads may have left more output to this one, which does not wait for it.
                 self.watch_if_blocked(written.flushed());
                 return Ok(());
             }
@@ -103,7 +103,7 @@ impl Duplex {
                 return Err(error.into());
             }
             if let Written::Flushed(Flushed::Done) = written {
-                // What was queued was dropped.
+                // The queued output was dropped.
                 return Err(driver.lost_output());
             }
             let due = connection.poll_output_timeout().map(|due| self.clock.until(due));
@@ -123,13 +123,14 @@ impl Duplex {
         }
     }
 
-    /// Writes what is queued as far as the socket takes it at once. If another thread is writing, leaves it to that.
+    /// Writes the queued output that the socket accepts without waiting. If another thread is writing, leaves the
+    /// output to that thread.
     pub(crate) fn flush_without_waiting(&self) -> Flushed {
         self.flush_from(self.driver()).0
     }
 
-    /// As [`flush_without_waiting`](Self::flush_without_waiting), for a thread that looks at the connection before and
-    /// after.
+    /// Like [`flush_without_waiting`](Self::flush_without_waiting), for a thread that holds the driver before and
+    /// after the flush.
     pub(super) fn flush_from<'d>(
         &'d self,
         driver: MutexGuard<'d, Driver>,
@@ -137,7 +138,7 @@ impl Duplex {
         let mut writing = match self.writing.try_lock() {
             Ok(writing) => writing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // It sees what was queued, see the documentation of this module.
+            // That thread also writes this output, see the module documentation.
             Err(TryLockError::WouldBlock) => return (Flushed::LeftToAnother, driver),
         };
         if !writing.has_remaining() && !driver.wants_write() {
@@ -147,8 +148,8 @@ impl Duplex {
         (written.flushed(), driver)
     }
 
-    /// As [`flush_without_waiting`](Self::flush_without_waiting), but after another thread that is writing: for a
-    /// connection on which no thread waits for the peer meanwhile.
+    /// Like [`flush_without_waiting`](Self::flush_without_waiting), but waits for another thread that is writing. Use
+    /// it only if no writing thread waits for the peer.
     pub(crate) fn flush_in_turn(&self) -> Flushed {
         let mut writing = lock(&self.writing);
         let (written, _driver) = self.write(&mut writing, self.driver());
@@ -156,27 +157,30 @@ impl Duplex {
         written.flushed()
     }
 
-    /// Leaves the rest to the flusher if the socket takes no more.
+    /// Leaves the remaining output to the flusher if the socket accepts no more.
     pub(crate) fn watch_if_blocked(self: &Arc<Self>, flushed: Flushed) {
         if flushed == Flushed::Blocked {
             flusher::watch(self);
         }
     }
 
-    /// Writes a message for many connections without queueing it, which is possible most of the time. Returns `None` if
-    /// it has to be queued; flush then in any case. What the socket does not take is written next.
+    /// Writes a broadcast message without queueing it, which is possible most of the time. Bytes that the socket does
+    /// not accept are written next.
+    ///
+    /// Returns `None` if the message has to be queued. In this case, flush even if queueing fails.
     pub(crate) fn write_through(&self, message: &PreparedMessage) -> Option<Flushed> {
         let mut writing = self.writing.try_lock().ok()?;
         let mut driver = self.driver();
         let frame = if writing.has_remaining() { None } else { driver.take_prepared(message) };
         let Some(mut frame) = frame else {
-            // In this order: another thread may have left its output to this one. The caller flushes.
+            // Release in this order, because another thread may have left its output to this one. The caller flushes
+            // it.
             drop(writing);
             drop(driver);
             return None;
         };
         drop(driver);
-        // An error comes again with the next write.
+        // The next write returns an error again.
         let count = self.socket.write(&frame).ok().flatten().unwrap_or(0);
         frame.advance(count);
         writing.push(frame);
@@ -187,8 +191,8 @@ impl Duplex {
         Some(written.flushed())
     }
 
-    /// Writes what was taken before, and what the driver has, until nothing is left or the socket takes no more. Only
-    /// then `driver` is held again; hold it until `writing` is released.
+    /// Writes the output of `writing` and of the driver until none is left or the socket accepts no more. Returns with
+    /// `driver` locked. Keep it locked until `writing` is released.
     fn write<'d>(
         &'d self,
         writing: &mut Transmit,
@@ -223,16 +227,17 @@ impl Duplex {
 
 /// Closing.
 impl Duplex {
-    /// Queues a Close and writes it, not longer than the closing handshake may take. Does nothing if one was sent.
+    /// Queues a Close and writes it, and waits at most for the close timeout. Does nothing if a Close was already
+    /// sent.
     pub(crate) fn close(self: &Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.begin_close(code, reason)?;
-        // A broken connection has nothing left to close.
+        // If the flush fails, the connection is broken and needs no close.
         let _ = self.flush();
         self.watch_end(Flushed::Done);
         Ok(())
     }
 
-    /// Queues a Close and writes it as far as goes without waiting. Does nothing if one was sent.
+    /// Queues a Close and writes it without waiting. Does nothing if a Close was already sent.
     pub(crate) fn close_without_waiting(
         self: &Arc<Self>,
         code: CloseCode,
@@ -243,7 +248,7 @@ impl Duplex {
         Ok(())
     }
 
-    /// Gives up the message that is being sent in chunks, which closes the connection.
+    /// Aborts the message that is being sent in chunks, which closes the connection.
     pub(crate) fn abort_message(self: &Arc<Self>) {
         let mut driver = self.driver();
         driver.connection.abort_message();
@@ -256,9 +261,9 @@ impl Duplex {
         }
     }
 
-    /// Leaves to the flusher what no other thread may do in time for a connection that is closing: to write the rest, and
-    /// to end the connection at its deadline. A thread that is parked in a read cannot be woken to do it, and if the flusher
-    /// receives, it has to look at the new deadline.
+    /// Leaves two duties of a closing connection to the flusher: to write the remaining output, and to end the
+    /// connection at its deadline. No other thread may do it in time, because a thread that is parked in a read cannot
+    /// be woken. If the flusher already receives, it has to check the new deadline.
     pub(crate) fn watch_end(self: &Arc<Self>, flushed: Flushed) {
         self.watch_if_blocked(flushed);
         if self.handler.is_taken_over() || matches!(self.reading.try_lock(), Err(TryLockError::WouldBlock)) {
@@ -276,13 +281,14 @@ impl Duplex {
         Ok(())
     }
 
-    /// Tells a connection that is closing from now on the time. Threads that wait have a new deadline to keep.
+    /// Passes the current time to a connection that begins to close. Wakes the waiting threads, because they have a
+    /// new deadline.
     pub(crate) fn tell_time(&self, driver: &mut Driver) {
         driver.connection.handle_output_timeout(self.clock.now());
         self.wake_all();
     }
 
-    /// Ends the connection if a deadline of its output has passed. Returns how long it is until the next.
+    /// Ends the connection if a deadline of its output has passed. Returns the time until the next deadline.
     pub(crate) fn keep_output_deadline(&self) -> Option<Duration> {
         let mut driver = self.driver();
         driver.connection.handle_output_timeout(self.clock.now());
@@ -294,14 +300,14 @@ impl Duplex {
         due.map(|due| self.clock.until(due))
     }
 
-    /// As [`keep_output_deadline`](Self::keep_output_deadline), for a connection that is closing. Returns `None` if it is
-    /// not.
+    /// Like [`keep_output_deadline`](Self::keep_output_deadline), for a closing connection. Returns `None` if the
+    /// connection is not closing.
     pub(crate) fn keep_closing_deadline(&self) -> Option<Duration> {
         let is_closing = self.ask(Connection::state) == State::Closing;
         is_closing.then(|| self.keep_output_deadline()).flatten()
     }
 
-    /// Writes what is left, as far as goes without waiting, and shuts the writing direction down behind it.
+    /// Writes the remaining output without waiting, and then shuts down the writing direction.
     pub(super) fn end_writing(&self) {
         loop {
             self.flush_without_waiting();
@@ -313,7 +319,7 @@ impl Duplex {
         }
     }
 
-    /// Ends the connection at once. All threads that wait for it wake up.
+    /// Ends the connection at once, and wakes all threads that wait for it.
     pub(crate) fn abandon(&self) {
         {
             let mut driver = self.driver();

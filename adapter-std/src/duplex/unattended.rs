@@ -1,4 +1,4 @@
-//! Receiving in the place of a handler that has dropped its connection and runs on.
+//! Receiving in the place of a handler that has dropped its connection and continues to run.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +16,13 @@ pub(crate) struct Wants {
 }
 
 impl Duplex {
-    /// Does what can be done without waiting for a connection from which no thread receives: drops what has come, answers
-    /// pings, writes, and closes the connection if no handle of the application is left. Returns the next wait, or
-    /// `None` if the connection has ended, or if the thread of the handler goes on with it.
+    /// Attends to a connection from which no thread receives, without waiting. Drops received messages, answers pings,
+    /// writes, and closes the connection if the application has no handle left.
+    ///
+    /// Returns the next wait. Returns `None` if the connection has ended, or if the thread of the handler continues
+    /// with it.
     pub(crate) fn attend(self: &Arc<Self>) -> Option<Wants> {
-        /// After so many reads other connections get their turn.
+        /// Maximum number of reads before other connections have their turn.
         const TURNS: usize = 8;
         if self.handler.has_returned() {
             return None;
@@ -39,7 +41,7 @@ impl Duplex {
                     return None;
                 }
                 Err(Error::Timeout(Deadline::Read)) => return Some(self.wants()),
-                // The next turn finds the end.
+                // The next turn detects the end.
                 Ok(Turned::Received) | Err(_) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! One connection of a server, from its first byte to its last.
+//! A connection of a server, from the accepted client to its end.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     let mut opening = Opening::new(socket, clock, tls, server.site.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
     let received = receive_request(server, &mut opening, clock);
-    // A port scan, or a browser that connected ahead of need.
+    // Port scanners do this, and browsers that connect in advance.
     let Some(received) = received.transpose() else { return };
     awaited.received();
     let mut request = match received {
@@ -51,7 +51,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     }
 }
 
-/// Reads a request; `None` if the client closed before it sent any.
+/// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
 fn receive_request(
     server: &BoundServer,
     opening: &mut Opening,
@@ -72,7 +72,7 @@ fn receive_request(
     }
 }
 
-/// Reports what is wrong with a client that sent no valid request, and tells the client if it can understand that.
+/// Reports a client that sent no valid request. If the error is a handshake error, the client receives a response.
 fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
@@ -85,7 +85,7 @@ fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     }
 }
 
-/// Runs the handler and closes after it.
+/// Runs the handler, and then closes the connection.
 fn run(
     server: &BoundServer,
     handler: &Handler,
@@ -99,7 +99,7 @@ fn run(
     }
     let origin = server.reporter.origin(&request);
     let origin = origin.as_deref();
-    // The response must not wait for a handler that first does something else. If it cannot be written, there is no
+    // Write the response first, because the handler may not send anything for a while. If this fails, there is no
     // connection to handle.
     let opened = duplex.flush();
     let ws = WebSocket::attached(duplex, server.settings.read_timeout);
@@ -113,11 +113,11 @@ fn run(
     };
     let lost = returned.err().and_then(|error| server.reporter.report_handler(error, origin, is_open));
     if is_open {
-        // If it fails, there is no connection left to close.
+        // If this fails, there is no connection left to close.
         let _ = duplex.close(code, reason);
     }
     let _ = duplex.receive_to_end();
-    // How it has ended is known before the peer has closed its side.
+    // The result is known before the peer closes its side.
     if let Some(closure) = duplex.closure() {
         server.reporter.report_end(closure, lost, origin);
     }

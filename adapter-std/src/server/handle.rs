@@ -2,35 +2,35 @@ use std::{sync::Arc, time::Duration};
 
 use super::shared::Shared;
 
-/// Stops a server.
+/// A handle that stops a server.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
 }
 
 impl Handle {
-    /// Stops the server (graceful shutdown): closes the listening socket, closes every connection with 1001 (going away)
-    /// and waits for all handlers to return. Connections that have not ended after `timeout` are broken off. Returns
-    /// `true` if that was not necessary.
+    /// Stops the server (graceful shutdown). Closes the listening socket, closes every connection with 1001 (going
+    /// away), and waits until all handlers have returned. After `timeout`, aborts the remaining connections. Returns
+    /// `true` if all connections ended before that.
     ///
-    /// A handler notices when it receives or sends. Clients that have connected and not sent their request yet are
-    /// answered with 503. Another server can listen on the address at once.
+    /// A handler detects the stop when it receives or sends. Clients that have connected but not sent their request
+    /// yet are answered with 503. Another server can listen on the address at once.
     ///
-    /// The call takes no longer than `timeout`. Inside a handler or callback of the server it does not wait for that
+    /// This method waits for at most `timeout`. Inside a handler or callback of the server, it does not wait for that
     /// handler or callback.
     pub fn stop(&self, timeout: Duration) -> bool {
         self.shared.begin_stop(timeout);
         self.shared.stop().is_none_or(|stop| self.shared.end_all(stop))
     }
 
-    /// Begins to stop the server, as [`stop`](Self::stop) does, and does not wait for the connections to end.
-    /// [`Listener::serve`](crate::Listener::serve) returns when they have ended, or when it has broken them off after
-    /// `timeout`.
+    /// Begins to stop the server like [`stop`](Self::stop), but does not wait for the connections to end.
+    /// [`Listener::serve`](crate::Listener::serve) returns when they have ended. After `timeout`, it aborts the
+    /// remaining connections and returns.
     pub fn begin_stop(&self, timeout: Duration) {
         self.shared.begin_stop(timeout);
     }
 
-    /// Returns the number of connections, handshakes included.
+    /// Returns the number of connections, including opening handshakes.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.len()

@@ -20,33 +20,33 @@ use super::{
 };
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
-/// How long to leave the listener alone when the process is out of file descriptors or memory.
+/// Pause of the accept loop when the process is out of file descriptors or memory.
 const SHORTAGE: Duration = Duration::from_millis(50);
-/// How long threads have to notice that their connections were broken off.
+/// Time for threads to detect that their connections were aborted.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A [`Server`](super::Server) that listens.
+/// A [`Server`](super::Server) that is bound to an address.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
-    /// Readable when the server is to stop.
+    /// Becomes readable when the server has to stop.
     stopped: UnixStream,
     shared: Arc<Shared>,
 }
 
-/// What became of an attempt to accept a client.
+/// The result of an attempt to accept a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepted {
     Client,
     /// No client waits.
     Nothing,
-    /// Descriptors or memory are short, which passes.
+    /// File descriptors or memory are short, which is temporary.
     Shortage,
 }
 
 impl Listener {
     pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
-        // The wait before `accept` can be in vain, if the client changes its mind in between.
+        // Non-blocking: a client may disconnect between the wait and `accept`.
         listener.set_nonblocking(true)?;
         server.settings.listen.prepare(&listener);
         let (wake, stopped) = UnixStream::pair()?;
@@ -55,35 +55,38 @@ impl Listener {
         Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, listener, wake)) })
     }
 
-    /// Returns the address that the server listens on, with the port that was chosen.
+    /// Returns the address that the server listens on. If the port was 0, it contains the assigned port.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Io`] if the address is a path.
+    /// Returns [`Error::Io`] for a Unix-domain socket.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         let no_port = || io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port");
         Ok(self.local_addr.ok_or_else(no_port)?)
     }
 
-    /// A handle to stop the server with.
+    /// Returns a handle that can stop the server.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle { shared: self.shared.clone() }
     }
 
-    /// Serves clients until the server is [stopped](Handle::stop) and the connections have ended.
+    /// Serves clients until the server is [stopped](Handle::stop) and its connections have ended.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Io`] if the operating system cannot start the least [`threads`](super::Server::threads), or if no
-    /// client can connect any more, because another process has shut the listening socket down for example. The listening
-    /// socket is closed then, and threads without a connection end.
+    /// After an error, the listening socket is closed and threads without a connection end.
+    ///
+    /// - Returns [`Error::Io`] if the operating system cannot start the minimum number of
+    ///   [`threads`](super::Server::threads).
+    /// - Returns [`Error::Io`] if no client can connect any more, for example because another process has shut down
+    ///   the listening socket.
     pub fn serve(self) -> Result<(), Error> {
         self.shared.pool.start()?;
         let mut refused = Refused::default();
         if let Some(listener) = self.shared.begin_accepting() {
             let accepted = self.accept_all(&listener, &mut refused);
-            // Closed before a stop goes on, so that another server can listen on the address.
+            // Close the socket before the stop continues, so that another server can listen on the address.
             drop(listener);
             self.shared.end_accepting();
             accepted?;
@@ -100,7 +103,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Accepts clients until the server is to stop, and then those that have connected by then.
+    /// Accepts clients until the server stops. Then accepts the clients that have already connected.
     fn accept_all(&self, listener: &ListeningSocket, refused: &mut Refused) -> io::Result<()> {
         loop {
             let [is_stopped, has_connected] = refused.wait([self.stopped.as_fd(), listener.as_fd()])?;
@@ -119,7 +122,7 @@ impl Listener {
         let (socket, peer) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) if is_timeout(&error) => return Ok(Accepted::Nothing),
-            // The client has gone.
+            // The client has disconnected.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(Accepted::Client),
             Err(error) => return accept_failure(&error).map_or(Ok(Accepted::Shortage), Err),
         };
@@ -127,11 +130,11 @@ impl Listener {
         Ok(Accepted::Client)
     }
 
-    /// Hands a client to a thread, or refuses it.
+    /// Passes a client to a thread, or refuses it.
     fn admit(&self, (socket, peer): Client, refused: &mut Refused) {
         let settings = &self.shared.server.settings;
-        // It fails for a Unix-domain socket, which needs it not, and, as the next may, for a client that has gone
-        // already.
+        // This fails for a Unix-domain socket, which does not need the option. Like the next call, it may also fail
+        // for a client that has disconnected.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
         let Ok(socket) = Socket::new(socket, peer).map(Arc::new) else { return };
         let (shared, served) = (self.shared.clone(), socket.clone());
@@ -146,7 +149,7 @@ impl Listener {
 
     fn refuse(&self, socket: Arc<Socket>, refused: &mut Refused) {
         let origin = Origin { peer_addr: socket.addresses().peer, path: None };
-        // To a client that expects TLS, an answer in plain text would say nothing.
+        // A client that expects TLS could not read an answer in plain text.
         if self.shared.server.tls_config.is_none() {
             refused.add(socket);
         }
@@ -156,21 +159,22 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Closes a listening socket that no thread serves, and lets idle threads end.
+    /// Closes a listening socket that no thread serves, and ends the idle threads.
     fn drop(&mut self) {
         self.shared.drop_listener();
         self.shared.pool.close(Some(Instant::now()));
     }
 }
 
-/// Clients that were answered with 503 and have not closed yet. Were their sockets closed at once, a reset
-/// might overtake the answer.
+/// Clients that were answered with 503 and have not closed yet. If their sockets were closed at once, a reset could
+/// overtake the answer.
 #[derive(Default)]
 struct Refused(Vec<(Arc<Socket>, Instant)>);
 
 impl Refused {
-    /// How many to wait for, and how long.
+    /// Maximum number of clients to wait for.
     const MOST: usize = 64;
+    /// Maximum time to wait for each of them.
     const PATIENCE: Duration = Duration::from_secs(1);
 
     fn add(&mut self, socket: Arc<Socket>) {
@@ -185,8 +189,8 @@ impl Refused {
         }
     }
 
-    /// Waits until one of these can be read, and returns which. Meanwhile, drops what refused clients send, and those
-    /// that have closed or had time enough.
+    /// Waits until one of the sources is readable, and returns the readable ones. Meanwhile, drops the input of
+    /// refused clients. Forgets clients that have closed or used up their time.
     fn wait<const N: usize>(&mut self, sources: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
         let sockets = self.0.iter().map(|(socket, _)| socket.as_fd());
         let fds = sources.into_iter().chain(sockets);
@@ -207,7 +211,7 @@ impl Refused {
         Ok(std::array::from_fn(|source| is_readable[source]))
     }
 
-    /// Waits until all have closed or had time enough.
+    /// Waits until all clients have closed or their time is over.
     fn finish(mut self) -> io::Result<()> {
         while !self.0.is_empty() {
             self.wait([])?;

@@ -26,10 +26,10 @@ pub use route::{HandlerResult, Route};
 use self::route::Endpoint;
 use crate::WebSocket;
 
-/// Serves WebSockets, and a few pages beside them, on one port.
+/// A WebSocket server, which can also serve a few HTTP pages on the same port.
 ///
-/// Each connection has a thread while it lasts. Threads start on demand, or [before](Self::threads), and are
-/// used again; when [`max_connections`](Self::max_connections) are at work, further clients are answered with 503.
+/// Each connection has its own thread. Threads start on demand, or [in advance](Self::threads), and are reused. When
+/// the server has [`max_connections`](Self::max_connections), it answers further clients with 503.
 ///
 /// ```no_run
 /// use ws_std::Server;
@@ -53,7 +53,7 @@ pub struct Server {
     reporter: Reporter,
 }
 
-/// A server whose settings have been checked, as its listener runs it.
+/// A bound server, as its listener runs it. Its settings are valid.
 struct BoundServer {
     site: Site<Endpoint>,
     handshake: HandshakeConfig,
@@ -62,10 +62,10 @@ struct BoundServer {
     reporter: Reporter,
 }
 
-/// What holds for all connections beside the protocol's configuration.
+/// Settings of all connections, in addition to the configuration of the protocol.
 #[derive(Clone, Debug)]
 struct Settings {
-    /// How many there are at least, and at most: one for each connection.
+    /// Minimum and maximum number of threads. Each connection has one.
     threads: RangeInclusive<usize>,
     read_timeout: Option<Duration>,
     listen: ListenOptions,
@@ -78,7 +78,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server without routes.
+    /// Creates a server without routes.
     pub fn new() -> Self {
         Self {
             site: SiteBuilder::new(),
@@ -89,8 +89,8 @@ impl Server {
         }
     }
 
-    /// Serves WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`; see
-    /// [`Routes`](ws_core::Routes) for the patterns and [`Route`] for more than a handler.
+    /// Adds a handler for WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`. See
+    /// [`Routes`](ws_core::Routes) for the patterns. Use [`mount`](Self::mount) to add a [`Route`] with more settings.
     pub fn route<H>(self, path: &str, handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
@@ -98,15 +98,15 @@ impl Server {
         self.mount(path, Route::new(handler))
     }
 
-    /// Serves WebSockets on a path, by callbacks or with terms of their own.
+    /// Adds a [`Route`] or callbacks for WebSockets on a path.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
         self.site.mount(path, route.terms, route.endpoint);
         self
     }
 
-    /// Answers ordinary HTTP requests (GET and HEAD) for a path, which may be one that serves WebSockets
-    /// too. For a health check or a small page; this is no web server.
+    /// Adds a page for ordinary HTTP requests (GET and HEAD) on a path. The same path may also serve WebSockets. Use
+    /// it for a health check or a small page. It does not replace a web server.
     pub fn page<P>(mut self, path: &str, page: P) -> Self
     where
         P: Fn(&Request) -> Response + Send + Sync + 'static,
@@ -122,8 +122,8 @@ impl Server {
         self
     }
 
-    /// Changes the limits of the opening handshake, such as its timeout. They hold before the path of a request is
-    /// known, and so for all routes.
+    /// Changes the limits of the opening handshake, such as its timeout. They apply before the path of a request is
+    /// known, so they are the same for all routes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -137,54 +137,56 @@ impl Server {
         self
     }
 
-    /// Sets the pages that may connect. A route can have a [policy of its own](Route::origin). Default: those of the
-    /// same host.
+    /// Sets the origin check, which selects the web pages that may connect. A route can have [its own](Route::origin).
+    /// Default: pages of the same host.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.site.origin(policy);
         self
     }
 
-    /// Sets the maximum number of connections at a time, handshakes included. With 0 every client is refused. Default:
-    /// 4,096.
+    /// Sets the maximum number of simultaneous connections, including opening handshakes. With 0, every client is
+    /// refused. Default: 4,096.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.settings.threads = *self.settings.threads.start()..=most;
         self
     }
 
-    /// How many threads serve connections, such as `8..=128`: so many are there from the start and stay, and
-    /// no more than so many are added while there are connections for them. The latter is what
-    /// [`max_connections`](Self::max_connections) sets alone. [`bind`](Self::bind) returns an error if the least are more than
-    /// the most. Default: `0..=4096`.
+    /// Sets the minimum and maximum number of threads that serve connections, such as `8..=128`. The minimum starts
+    /// with the server and stays. Further threads exist only while there are connections for them.
+    /// [`max_connections`](Self::max_connections) sets the maximum alone. [`bind`](Self::bind) returns an error if the
+    /// minimum exceeds the maximum. Default: `0..=4096`.
     pub fn threads(mut self, threads: RangeInclusive<usize>) -> Self {
         self.settings.threads = threads;
         self
     }
 
-    /// Sets how long [`receive`](WebSocket::receive) waits for a message in a handler. Callbacks wait for none, so that it
-    /// does not apply to their routes: use [keepalive](Config::keepalive) there. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
+    /// routes with callbacks: use [keepalive](Config::keepalive) there. Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
         self
     }
 
-    /// Sets the maximum pause while a peer reads nothing of what is sent to it, see
-    /// [`Config::write_timeout`]. Default: 30 seconds.
+    /// Sets the maximum pause of a write while the peer does not read, see [`Config::write_timeout`]. `None`: no
+    /// limit. Default: 30 seconds.
     pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Changes the options of the listening socket and of the connections that it accepts. A socket that is passed to
-    /// [`bind_socket`](Self::bind_socket) listens already: then only `nodelay` and `notsent_lowat` have an effect.
+    /// Changes the options of the listening socket and of the connections that it accepts: the backlog, `SO_REUSEPORT`,
+    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay` and
+    /// `notsent_lowat` have an effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
     }
 
-    /// Calls `hook` for each error of a connection: a handler that returned an error, a panic, a failed TLS handshake, a
-    /// refused request, a lost peer. Without a hook, errors are only [counted](Self::monitor), and nothing is printed.
+    /// Sets a hook that is called for each error of a connection: an error of a handler, a panic, a failed TLS
+    /// handshake, a refused request or a lost peer. Without a hook, errors are only [counted](Self::monitor), and
+    /// nothing is printed.
     ///
-    /// The hook runs on the thread that found the error, so it must not block. Sending a [`ConnectionError`]
-    /// to a logger is what it is for.
+    /// The hook runs on the thread that detected the error, so it must not block. A typical hook passes the
+    /// [`ConnectionError`] to a logger.
     ///
     /// ```
     /// use ws_std::Server;
@@ -223,54 +225,56 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind) and [`Listener::serve`].
+    /// Returns the same errors as [`bind`](Self::bind) and [`Listener::serve`].
     pub fn listen(self, address: impl ToSocketAddrs) -> Result<(), Error> {
         self.bind(address)?.serve()
     }
 
-    /// Listens on an address. Port 0 chooses a free one. From now on clients can connect, and
-    /// [`Listener::serve`] serves them. If the address is a name with several addresses, such as `localhost`, the server
-    /// listens on the first of them that can be had.
+    /// Listens on an address. Port 0 selects a free port. Clients can connect at once, and [`Listener::serve`] serves
+    /// them. If the address is a name with several addresses, such as `localhost`, the server listens on the first
+    /// available one.
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Route`] if a route is malformed or there twice.
+    /// - Returns [`Error::Route`] if a route is malformed or was added twice.
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
-    /// - Returns [`Error::Io`] if no address can be listened on, with the reason for each of them. The kind is
-    ///   [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
+    /// - Returns [`Error::Io`] if no address is available, with the reason for each address.
+    /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the
+    ///   server is invalid.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen(address)?;
         Listener::new(server, socket)
     }
 
-    /// Listens on a Unix-domain socket at this path. The file is removed when the listening socket is closed. A file that
-    /// a process has left behind, on whose socket no process listens, is replaced.
+    /// Listens on a Unix-domain socket at this path. A stale socket file, on which no process listens, is replaced.
+    /// The file is removed when the listening socket is closed.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
-    /// [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on the path, or if there is a file that is
-    /// no socket.
+    /// - Returns the same errors as [`bind`](Self::bind).
+    /// - Returns [`Error::Io`] of the kind [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on
+    ///   the path, or if the path is a file that is not a socket.
     pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen_unix(path.as_ref())?;
         Listener::new(server, socket)
     }
 
-    /// Serves clients of a socket that listens already, such as one that a service manager hands over. The file of a
-    /// Unix-domain socket stays where it is when the server stops: it belongs to the process that has made it.
+    /// Serves the clients of an inherited socket that already listens, such as one from a service manager (systemd).
+    /// The file of a Unix-domain socket is not removed when the server stops, because it belongs to the process that
+    /// created the socket.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind). Returns [`Error::Io`] of the kind
-    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if this is no stream socket of TCP or of the Unix domain, or if it
-    /// does not listen.
+    /// - Returns the same errors as [`bind`](Self::bind).
+    /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
+    ///   listening stream socket of TCP or of the Unix domain.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
     }
 
-    /// Checks the settings, and computes what follows from them.
+    /// Checks the settings, and computes the configurations for the connections.
     fn prepare(self) -> Result<BoundServer, Error> {
         let threads = &self.settings.threads;
         if threads.is_empty() {

@@ -1,4 +1,4 @@
-//! Threads that start on demand, are used again, and are never more than so many; some stay.
+//! A thread pool. Threads start on demand and are reused. A minimum number stays, and a maximum is never exceeded.
 
 use std::{
     cell::Cell,
@@ -12,11 +12,11 @@ use std::{
 
 use ws_sessions::guard;
 
-/// What a thread does: serve one connection to its end.
+/// The work of a thread: serving one connection to its end.
 type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    /// The pool that this thread belongs to, or zero.
+    /// The pool of this thread, or zero.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -25,23 +25,23 @@ pub(super) struct Pool {
     changed: Condvar,
     least: usize,
     most: usize,
-    /// How long a thread that is not one of the least waits for another connection before it ends.
+    /// Maximum idle time of a thread beyond the minimum. Then it ends.
     patience: Duration,
 }
 
 #[derive(Default)]
 struct State {
-    /// Jobs that idle threads have been woken for.
+    /// Jobs for idle threads that have already been woken.
     jobs: VecDeque<Job>,
     idle: usize,
     threads: usize,
     closed: bool,
 }
 
-/// A thread's place among those that may be, given back when dropped.
+/// A thread's slot in the pool. Dropping it frees the slot.
 struct Slot {
     pool: Arc<Pool>,
-    /// Whether it was given back already, together with the decision to end.
+    /// `true` if the thread freed the slot when it decided to end.
     is_returned: bool,
 }
 
@@ -66,16 +66,17 @@ impl Pool {
         Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, patience })
     }
 
-    /// Starts the threads that are always there: all of them or none.
+    /// Starts the minimum number of threads: either all or none.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operating system starts no more. The threads that were started have ended then.
+    /// Returns an error if the operating system cannot start all of them. In this case the threads that were started
+    /// have ended.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
         for started in 0..self.least {
             self.lock().threads += 1;
             if let Err(error) = self.spawn(|| ()) {
-                // They have nothing to do, so that this takes as long as to wake them.
+                // These threads are idle, so they end as soon as they wake up.
                 self.close(Some(Instant::now() + Self::PATIENCE));
                 let text = format!(
                     "the operating system started {started} of the {} threads that the server's `threads` ask for: \
@@ -88,11 +89,11 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives the job to an idle thread, or else to a new one.
+    /// Passes the job to an idle thread, or else to a new one.
     ///
     /// # Errors
     ///
-    /// All threads are busy, or no more can be started; the job is dropped.
+    /// Returns an error if all threads are busy and no more can be started. The job is dropped.
     pub(super) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.lock();
         if state.jobs.len() < state.idle {
@@ -108,12 +109,13 @@ impl Pool {
         self.spawn(job)
     }
 
-    /// Starts a thread that was counted already, with a first job.
+    /// Starts a thread that is already counted, with a first job.
     fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut slot = Slot { pool: self.clone(), is_returned: false };
         let work = move || {
             CURRENT.set(slot.pool.id());
-            // A job guards the application's code. A panic of its own costs this job and not the thread.
+            // A job catches panics of the application's code. A panic of the job itself ends only this job, and not
+            // the thread.
             let _ = guard(job);
             while let Some(job) = slot.next_job() {
                 let _ = guard(job);
@@ -122,8 +124,8 @@ impl Pool {
         thread::Builder::new().name("ws-connection".into()).spawn(work).map(drop)
     }
 
-    /// Lets the threads end when they have nothing to do, and waits for that until the deadline. Returns `true` if all
-    /// have ended, but for the thread that calls this.
+    /// Ends the threads when they are idle, and waits for this until the deadline. Returns `true` if all threads
+    /// except the calling one have ended.
     pub(super) fn close(&self, deadline: Option<Instant>) -> bool {
         let own = usize::from(CURRENT.get() == self.id());
         let mut state = self.lock();
@@ -141,7 +143,7 @@ impl Pool {
         true
     }
 
-    /// Returns a number that no other pool has while this one exists, and that is not zero.
+    /// Returns a number other than zero that is unique among the existing pools.
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -152,7 +154,7 @@ impl Pool {
 }
 
 impl Slot {
-    /// Waits for a job; `None` ends the thread.
+    /// Waits for a job. With `None`, the thread has to end.
     fn next_job(&mut self) -> Option<Job> {
         let pool = &self.pool;
         let mut state = pool.lock();
@@ -211,7 +213,7 @@ mod tests {
         let first = [starts.recv().unwrap(), starts.recv().unwrap()];
         assert!(pool.run(job()).is_err(), "a third thread");
         release.send(()).unwrap();
-        // The thread that is free takes the next job; until it is, there is no place for one.
+        // The idle thread takes the next job. Until it is idle, `run` fails.
         while pool.run(job()).is_err() {
             thread::yield_now();
         }
@@ -237,7 +239,7 @@ mod tests {
         }
         assert_eq!(pool.lock().threads, 4);
         (0..4).for_each(|_| release.send(()).unwrap());
-        // Those beyond the least end soon.
+        // The threads beyond the minimum end soon.
         while pool.lock().threads > 2 || pool.lock().idle < 2 {
             thread::yield_now();
         }

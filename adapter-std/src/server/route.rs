@@ -9,7 +9,7 @@ use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
 
 use crate::WebSocket;
 
-/// What a handler returns. Any error will do; the connection is then closed with 1011.
+/// The result of a handler. After an error of any type, the connection is closed with 1011.
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
@@ -30,7 +30,7 @@ impl Endpoint {
     }
 }
 
-/// What is served on a path: a handler or [`Callbacks`], and who may reach it under which terms.
+/// The handler or the [`Callbacks`] of a path, with access checks and settings.
 ///
 /// ```
 /// use ws_std::{Accept, Response, Route, Server};
@@ -58,8 +58,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to this handler. It runs in a thread of its own for each connection. When it returns, the
-    /// connection is closed with 1000; when it fails or panics, with 1011.
+    /// Creates a route to a handler. Each connection runs the handler in a separate thread. The connection is closed
+    /// with 1000 when the handler returns `Ok`, and with 1011 when it returns an error or panics.
     pub fn new<H>(handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
@@ -67,7 +67,7 @@ impl Route {
         Self { endpoint: Endpoint { handler: Arc::new(handler), check: None }, terms: Terms::default() }
     }
 
-    /// A route to these callbacks, each connection with a thread of its own.
+    /// Creates a route to callbacks. Each connection has a separate thread.
     ///
     /// ```
     /// use ws_std::{Callbacks, Route, Server, Sessions};
@@ -85,16 +85,16 @@ impl Route {
         Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
     }
 
-    /// The subprotocols that are served here, those preferred first: the first that a client offers is
-    /// chosen.
+    /// Sets the supported subprotocols in order of preference. The server selects the first one that the client
+    /// offers.
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.terms = self.terms.subprotocols(names);
         self
     }
 
-    /// Sets a check that looks at each request before the connection is opened. It accepts the request, perhaps with a
-    /// subprotocol, headers and a [value for the handler](Accept::with), or answers it with a response of its own. A
-    /// panic costs its own request, which is answered with 500.
+    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol,
+    /// headers and a [value for the handler](Accept::with), or refuses it with a response. After a panic of the check, the
+    /// response is 500.
     ///
     /// ```
     /// use ws_std::{Accept, Response, Route};
@@ -118,14 +118,15 @@ impl Route {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route alone, after those of the server. The limits of the opening
-    /// handshake hold for [all routes](crate::Server::configure_handshake).
+    /// Changes the limits, deadlines and keepalive of this route only, after the changes of the server. The limits of the
+    /// opening handshake are the same for [all routes](crate::Server::configure_handshake).
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Sets the pages that may connect here. Default: the [policy of the server](crate::Server::origin).
+    /// Sets the origin check of this route, which selects the web pages that may connect. Default: the
+    /// [policy of the server](crate::Server::origin).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self
@@ -138,7 +139,7 @@ impl From<Callbacks> for Route {
     }
 }
 
-/// Calls back until the connection has ended.
+/// Runs the callbacks until the connection has ended.
 fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = Peer {
         path: request.path().to_owned(),

@@ -1,4 +1,4 @@
-//! The connections of a server, as its listener and its handles share them, and how they end.
+//! The connections of a server, shared by its listener and its handles, and the stop of the server.
 
 use std::{
     collections::HashMap,
@@ -18,9 +18,9 @@ use ws_transport::ListeningSocket;
 use super::{BoundServer, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
 
-/// How long clients that have connected may take to send their request after a stop has begun.
+/// Maximum time for connected clients to send their request after a stop has begun.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
-/// How long a stop waits at most for the thread that accepts to close the listening socket.
+/// Maximum time that a stop waits for the accepting thread to close the listening socket.
 const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 
 /// An accepted client and its address.
@@ -32,31 +32,31 @@ pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
-    /// Wakes the thread that accepts.
+    /// Wakes the accepting thread.
     wake: UnixStream,
 }
 
 #[derive(Default)]
 struct Connections {
-    /// The listening socket, until it is served or the server stops.
+    /// The listening socket. `None` after a thread has begun to serve it, or after the server has stopped.
     listener: Option<ListeningSocket>,
     next_id: u64,
     by_id: HashMap<u64, Entry>,
-    /// The thread that accepts.
+    /// The accepting thread.
     accepting: Option<ThreadId>,
     stop: Option<Stop>,
-    /// Clients that had connected when the listening socket was closed, if no thread accepted then.
+    /// Clients that had connected when the listening socket was closed, if there was no accepting thread.
     late: Vec<Client>,
-    /// Whether some had not ended at the deadline, and were broken off.
+    /// `true` if some connections had not ended at the deadline and were aborted.
     broken_off: bool,
 }
 
 /// A stop that has begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
-    /// The end of the time in which clients may send their request.
+    /// The time until which clients may send their request.
     pub(super) handshakes_until: Instant,
-    /// The time at which all connections must have ended. `None`: there is no limit.
+    /// The time at which all connections must have ended. `None`: no limit.
     pub(super) until: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ struct Entry {
     stage: Stage,
 }
 
-/// How far a connection is.
+/// The stage of a connection.
 enum Stage {
     /// No request was received yet.
     Handshake,
@@ -86,7 +86,7 @@ impl Shared {
         }
     }
 
-    /// Notes a connection, so that it can be stopped.
+    /// Registers a connection, so that a stop includes it.
     pub(super) fn register(self: &Arc<Self>, socket: &Arc<Socket>) -> Registration {
         let mut connections = self.connections();
         let id = connections.next_id;
@@ -96,7 +96,8 @@ impl Shared {
         Registration { id, shared: self.clone() }
     }
 
-    /// Takes the listening socket, to accept by this thread. Returns `None` if the server has stopped already.
+    /// Returns the listening socket, and makes this thread the accepting one. Returns `None` if the server has already
+    /// stopped.
     pub(super) fn begin_accepting(&self) -> Option<ListeningSocket> {
         let mut connections = self.connections();
         let listener = connections.listener.take();
@@ -104,7 +105,7 @@ impl Shared {
         listener
     }
 
-    /// Closes the listening socket if no thread has taken it. Handles may outlive the listener.
+    /// Closes the listening socket if no thread serves it. This is necessary because handles may outlive the listener.
     pub(super) fn drop_listener(&self) {
         let listener = self.connections().listener.take();
         drop(listener);
@@ -116,7 +117,7 @@ impl Shared {
         self.listener_closed.notify_all();
     }
 
-    /// Returns the clients that had connected when the listening socket was closed, if no thread accepted then.
+    /// Returns the clients that had connected when the listening socket was closed, if there was no accepting thread.
     pub(super) fn take_late_clients(&self) -> Vec<Client> {
         mem::take(&mut self.connections().late)
     }
@@ -138,14 +139,15 @@ impl Shared {
             let mut connections = self.connections();
             let stop =
                 connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
-            // The earliest of several deadlines counts.
+            // The earliest deadline applies.
             stop.until = stop.until.into_iter().chain(until).min();
-            // Under the same lock: a thread that begins to serve finds either the socket or all of its clients.
+            // Under the same lock, so that a thread that begins to serve finds either the socket or all of its
+            // clients.
             if let Some(listener) = connections.listener.take() {
                 accept_waiting(&listener, |client| connections.late.push(client));
             }
         }
-        // It fails if no thread accepts, or if the pipe is full of wake-ups.
+        // This fails if no thread accepts, or if the pipe is full of wake-ups.
         let _ = (&self.wake).write(&[1]);
         self.wait_for_listener(timeout.min(CLOSING_LISTENER));
         for duplex in self.open_connections() {
@@ -154,8 +156,8 @@ impl Shared {
         }
     }
 
-    /// Waits until the thread that accepts has closed the listening socket, which takes as long as to accept the clients
-    /// that have connected.
+    /// Waits until the accepting thread has closed the listening socket. Before that, the thread accepts the clients
+    /// that have already connected.
     fn wait_for_listener(&self, timeout: Duration) {
         let me = thread::current().id();
         let is_open = |connections: &mut Connections| connections.accepting.is_some_and(|it| it != me);
@@ -171,8 +173,8 @@ impl Shared {
         self.connections().by_id.values().filter_map(duplex).collect()
     }
 
-    /// Waits for all connections to end but that of this thread, and breaks off those that have not by the deadline.
-    /// Returns `true` if that was not necessary.
+    /// Waits until all connections except the one of this thread have ended. At the deadline, aborts the remaining
+    /// ones. Returns `true` if no connection was aborted.
     pub(super) fn end_all(&self, stop: Stop) -> bool {
         let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
         if self.pool.close(Some(handshakes_until)) {
@@ -196,7 +198,7 @@ impl Shared {
         }
     }
 
-    /// Several threads wait for the end, and another one may have broken connections off.
+    /// Several threads may wait for the end, and another one may have aborted connections.
     fn have_all_ended(&self) -> bool {
         !self.connections().broken_off
     }
@@ -206,13 +208,13 @@ impl Shared {
     }
 }
 
-/// Accepts the clients that have connected, before the listening socket is closed, which would reset them.
+/// Accepts the clients that have already connected. Closing the listening socket would reset them.
 pub(super) fn accept_waiting(listener: &ListeningSocket, mut admit: impl FnMut(Client)) {
     listener.ignore_new_connections();
     loop {
         match listener.accept() {
             Ok((socket, peer)) => admit((socket, peer.as_socket())),
-            // The client has gone.
+            // The client has disconnected.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(_) => return,
         }
@@ -228,14 +230,14 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A connection's place among those that are stopped with the server; given up when dropped.
+/// A registered connection, which a stop of the server includes. Dropping it removes the connection.
 pub(super) struct Registration {
     id: u64,
     shared: Arc<Shared>,
 }
 
 impl Registration {
-    /// Reports that a request was received. Returns `false` if the server stops and no WebSocket is to be opened.
+    /// Reports that a request was received. Returns `false` if the server stops, and no WebSocket may be opened.
     pub(super) fn received_request(&self) -> bool {
         let mut connections = self.shared.connections();
         if let Some(entry) = connections.by_id.get_mut(&self.id) {
@@ -244,7 +246,7 @@ impl Registration {
         connections.stop.is_none()
     }
 
-    /// Reports that the opening handshake is done. Returns `false` if the server stops.
+    /// Reports that the opening handshake is complete. Returns `false` if the server stops.
     pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
         let mut connections = self.shared.connections();
         if let Some(entry) = connections.by_id.get_mut(&self.id) {

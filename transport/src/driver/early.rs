@@ -1,4 +1,4 @@
-//! Input that is received for a thread or task that sends, while none receives.
+//! Early input: input that a sending thread or task receives, because no other one receives.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,18 +6,18 @@ use ws_core::{Event, Timestamp};
 
 use super::Driver;
 
-/// Events that wait until the application receives them.
+/// Events that wait for the application to receive them.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     events: VecDeque<Event<'static>>,
-    /// Bytes of payload in them.
+    /// Payload bytes in these events.
     bytes: usize,
 }
 
 impl Early {
-    /// The most events that wait.
+    /// Maximum number of waiting events.
     const MAX_EVENTS: usize = 64;
-    /// The most bytes that wait, one message more or less.
+    /// Maximum number of waiting payload bytes. One message may exceed it.
     const MAX_BYTES: usize = 64 << 10;
 
     pub(super) fn is_empty(&self) -> bool {
@@ -48,14 +48,15 @@ fn len(event: &Event<'_>) -> usize {
     }
 }
 
-/// Looks at the input before something is sent. Without them an application that only sends would not learn that the peer
-/// has closed the connection or is lost.
+/// Checks of the input before a send. Without them, an application that only sends would not detect that the peer has
+/// closed the connection or is lost.
 impl Driver {
-    /// Time from a turn or look to the next look.
+    /// Minimum time between a turn or look and the next look.
     const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-    /// Returns `true` if a sender should look at the input. It need not if something was received since the last send, or
-    /// if the connection was looked at within 10 ms. It cannot if 64 events or 64 KiB wait to be received already.
+    /// Returns `true` if a sender should look at the input. A look is not necessary if input was received since the
+    /// last send, or within 10 ms after the last look. It is not possible if 64 events or 64 KiB already wait to be
+    /// received.
     pub fn is_look_due(&mut self, now: impl FnOnce() -> Timestamp) -> bool {
         if std::mem::take(&mut self.received_since_send) {
             return false;
@@ -63,13 +64,13 @@ impl Driver {
         self.can_look() && self.told + Self::LOOK_INTERVAL <= now()
     }
 
-    /// Returns `true` if there may be input to look at, and room for its events.
+    /// Returns `true` if input may be available and there is room for its events.
     #[must_use]
     pub fn can_look(&self) -> bool {
         self.wants_read() && !self.is_early_full()
     }
 
-    /// Receives from `input`, and keeps the events until the application receives.
+    /// Receives from `input`, and keeps the events until the application receives them.
     pub fn receive_early(&mut self, input: &mut &mut [u8]) {
         while !self.is_early_full()
             && let Ok(Some(event)) = self.connection.receive(input)
@@ -81,11 +82,11 @@ impl Driver {
         }
     }
 
-    /// Ends a look, after everything that it has read was received. An end of the input takes effect for senders at once.
-    /// The application receives it, and the error if there is one, behind the events that wait.
+    /// Ends a look, after all input that it has read was received. An end of the input takes effect for senders at
+    /// once. The application receives the end, and its error if any, after the waiting events.
     pub fn end_look(&mut self, now: Timestamp) {
         if self.is_early_full() {
-            // Input may be left. Silence proves nothing then.
+            // Some input may be unread, so the peer's silence proves nothing.
             return;
         }
         if self.input_end.is_some() {
@@ -95,13 +96,13 @@ impl Driver {
         self.connection.handle_timeout(now);
     }
 
-    /// Drops events that are received early from now on, because the application receives no more.
+    /// Drops all early events from now on, because the application no longer receives.
     pub fn discard_early(&mut self) {
         self.early = None;
         self.discards_early = true;
     }
 
-    /// Returns `true` if events wait until the application receives.
+    /// Returns `true` if events wait for the application.
     #[must_use]
     pub fn has_early(&self) -> bool {
         self.early.as_ref().is_some_and(|early| !early.is_empty())

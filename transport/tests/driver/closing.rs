@@ -1,4 +1,4 @@
-//! Shutting down and ending.
+//! Shutdown of the stream and end of the connection.
 
 use ws_core::{
     CloseCode, Config, Role, Timestamp,
@@ -33,7 +33,7 @@ fn with_tls_close_notify_is_written_before_the_stream_is_shut_down() {
     let mut sealed = ws_core::Transmit::default();
     client.encrypt_all(&mut &masked(&Frame::close(1000, ""))[..], &mut sealed);
     server.inbox.extend(drained(&mut sealed));
-    // Room for the Close, and not for all of what follows.
+    // Room for the Close, but not for all of the bytes that follow it.
     server.room = 40;
     assert!(matches!(server.turn(), Outcome::Waits { .. }));
     assert!(!server.is_shut_down, "close_notify is not written yet");

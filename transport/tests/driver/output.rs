@@ -1,4 +1,4 @@
-//! The account of the output, and output that can never leave.
+//! Accounting of the output, and output that can never be sent.
 
 use bytes::Buf as _;
 use ws_core::{
@@ -9,7 +9,7 @@ use ws_transport::{Backlog, Driver, Error, Network, Outgoing, OutgoingKind, Payl
 
 use crate::support::{End, Outcome, decrypted, millis, sessions};
 
-/// What a driver may seal at once.
+/// Maximum number of bytes that a driver encrypts at once.
 const BATCH: usize = 256 << 10;
 
 fn large() -> Config {
@@ -39,7 +39,7 @@ fn output_of_a_broken_stream_is_dropped_and_its_input_still_read() {
         server.is_broken = true;
         assert!(matches!(server.turn(), Outcome::Waits { read: true, .. }));
         assert_eq!((server.driver.buffered(), server.driver.wants_write()), (0, false));
-        // The peer had said good-bye.
+        // The peer had already sent its Close.
         let close = Frame::close(1000, "").encode_for(Role::Server);
         if secure {
             let (mut client, mut sealed) = (client, Transmit::default());
@@ -89,7 +89,7 @@ fn tls_seals_one_batch_at_a_time_and_counts_it_as_written_when_it_was() {
         server.room = 10_000;
         server.turn();
         let written = server.driver.connection.total_written();
-        // It makes progress with each piece, and is never ahead of the ciphertext.
+        // The count grows with each piece, and never exceeds the written ciphertext.
         assert!(written > last && written <= server.outbox.len() as u64);
         last = written;
     }
@@ -119,7 +119,7 @@ fn post(driver: &mut Driver, payload: &PreparedMessage, kind: OutgoingKind) {
     driver.post(outgoing, Network::Refuses).unwrap();
 }
 
-/// The texts of the messages that an end has written.
+/// Returns the texts of the messages that an end has written.
 fn texts(end: &End) -> Vec<String> {
     let frames = wire::frames(&end.outbox).into_iter();
     frames

@@ -1,4 +1,4 @@
-//! An adapter in memory: it moves bytes between a driver and a test, and does what the driver returns.
+//! An adapter in memory. It moves bytes between a driver and a test, and executes the steps that the driver returns.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ pub(crate) fn millis(millis: u64) -> Timestamp {
     Timestamp::from(Duration::from_millis(millis))
 }
 
-/// A client's session and a server's, after their handshake.
+/// Returns the TLS sessions of a client and of a server after their handshake.
 pub(crate) fn sessions() -> (Session, Session) {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -28,7 +28,7 @@ pub(crate) fn sessions() -> (Session, Session) {
     (client, server)
 }
 
-/// Carries the output of one session to the other.
+/// Passes the output of one session to the other.
 fn pass(from: &mut Session, to: &mut Session) {
     let (mut sealed, mut plain) = (Transmit::default(), Vec::new());
     from.take_output(&mut sealed);
@@ -36,17 +36,17 @@ fn pass(from: &mut Session, to: &mut Session) {
     assert!(plain.is_empty());
 }
 
-/// One end: a driver, the adapter's buffer, and a socket that takes and gives as the test says.
+/// One end of a connection: a driver, the adapter's buffer, and a socket that the test controls.
 pub(crate) struct End {
     pub(crate) driver: Driver,
     pub(crate) now: Timestamp,
-    /// Bytes that lie in the socket, to be read.
+    /// Bytes in the socket that can be read.
     pub(crate) inbox: VecDeque<u8>,
-    /// How the input ends behind them.
+    /// The end of the input after these bytes.
     pub(crate) input_end: Option<InputEnd>,
     /// Bytes that the socket has accepted.
     pub(crate) outbox: Vec<u8>,
-    /// How many bytes the socket accepts before it refuses.
+    /// Number of bytes that the socket still accepts.
     pub(crate) room: usize,
     pub(crate) is_broken: bool,
     pub(crate) is_shut_down: bool,
@@ -55,7 +55,7 @@ pub(crate) struct End {
     buffer: Transmit,
 }
 
-/// How a turn of the adapter ended.
+/// The result of a turn of the adapter.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Waits { read: bool, until: Option<Timestamp> },
@@ -88,8 +88,8 @@ impl End {
         Self::new(Role::Server, config, None)
     }
 
-    /// Turns until there is nothing to do but to wait. No loop here has a bound of its own but the one that fails the
-    /// test: each has to end because the driver asks for no more.
+    /// Runs turns until only waiting is left. The only bound of a loop here is the one that fails the test: each loop has
+    /// to end because the driver requests no further step.
     pub(crate) fn turn(&mut self) -> Outcome {
         for _ in 0..10_000 {
             self.read();
@@ -149,7 +149,7 @@ impl End {
         }
     }
 
-    /// Writes as much as the socket accepts.
+    /// Writes the bytes that the socket accepts.
     pub(crate) fn write(&mut self) {
         loop {
             if !self.buffer.has_remaining() {
@@ -174,7 +174,7 @@ impl End {
         }
     }
 
-    /// How many bytes the adapter has taken and not written.
+    /// Returns the number of bytes that the adapter has taken and not written.
     pub(crate) fn taken(&self) -> usize {
         self.buffer.remaining()
     }

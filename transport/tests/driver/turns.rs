@@ -1,4 +1,4 @@
-//! Reading, the order of looks and verdicts, and the end of the input.
+//! Reading, the order of looks and timeouts, and the end of the input.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_driver_that_was_away_looks_at_its_socket_before_a_verdict() {
     server.now = millis(1000);
     server.turn();
     let ping = wire::frames(&server.outbox).pop().unwrap();
-    // The pong arrives in time, and the thread comes back an hour later.
+    // The pong arrives in time, but the thread continues only an hour later.
     server.inbox.extend(masked(&Frame::pong(ping.payload)));
     server.now = millis(3_600_000);
     server.looks = 0;
@@ -124,7 +124,7 @@ fn close_notify_is_the_end_of_the_stream_though_tcp_stays_open() {
         panic!("it waits for more")
     };
     assert_eq!((closure.cause, server.events), (Cause::Eof, vec![text("last")]));
-    // It sends its own, and shuts down.
+    // The server sends its own `close_notify`, and shuts down.
     assert!(!server.outbox.is_empty() && server.is_shut_down);
 }
 
@@ -135,7 +135,7 @@ fn an_end_of_tcp_without_a_close_is_a_disconnect_with_tls_and_without() {
         server.input_end = Some(InputEnd::Eof);
         assert!(matches!(server.turn(), Outcome::Ended(Err(Error::Disconnected(_)))));
     }
-    // A stream that does TLS itself.
+    // A stream that handles TLS itself.
     let mut server = End::server(Config::default());
     server.fail_to_read(std::io::ErrorKind::UnexpectedEof);
     assert!(matches!(server.turn(), Outcome::Ended(Err(Error::Disconnected(_)))));
@@ -158,7 +158,7 @@ fn input_that_is_kept_is_received_before_the_end_of_the_stream() {
     let mut server = End::server(Config::default());
     server.room = 0;
     server.driver.connection.reply(vec![1; 70_000]).unwrap();
-    // The driver reads no more, but the bytes had been read already.
+    // The driver no longer reads, but these bytes were read before.
     let mut read = [masked(&Frame::text("one")), masked(&Frame::text("two"))].concat();
     assert!(server.driver.connection.receive(&mut &mut read[..]).unwrap().is_none());
     server.driver.end_input(InputEnd::Eof);

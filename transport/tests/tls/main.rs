@@ -1,5 +1,5 @@
-//! TLS between two sessions in memory: settings that act or cannot be written, requests of any size, and errors that say what
-//! to do.
+//! TLS between two sessions in memory: settings that have an effect or cannot be expressed, requests of any size, and
+//! errors that contain the remedy.
 
 mod errors;
 mod requests;

@@ -1,4 +1,4 @@
-//! Bytes that are queued during the handshake follow it, however many they are.
+//! Bytes that are queued during the handshake are sent after it, in any number.
 
 use ws_core::Transmit;
 

@@ -1,4 +1,4 @@
-//! A setting of TLS acts, or it cannot be written, or it is an error: never silence.
+//! A TLS setting has an effect, cannot be expressed, or is an error. It is never ignored.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use ws_transport::tls::{
 
 use crate::support::{Authority, Ends, client_error};
 
-/// A configuration of rustls for a client that trusts this authority.
+/// Returns a rustls configuration for a client that trusts this authority.
 fn config(authority: &Authority) -> Arc<rustls::ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
@@ -23,7 +23,7 @@ fn config(authority: &Authority) -> Arc<rustls::ClientConfig> {
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The errors of the client and of the server.
+/// Returns the errors of the client and of the server.
 fn errors(client: ClientTls, server: impl Into<ServerTlsConfig>) -> [Option<TlsError>; 2] {
     Ends::new(client, server).unwrap().exchange(&mut Transmit::default())
 }

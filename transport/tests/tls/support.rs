@@ -1,4 +1,4 @@
-//! Certificates, and two sessions that exchange bytes without sockets.
+//! Certificates, and two TLS sessions that exchange bytes without sockets.
 
 use std::{
     path::PathBuf,
@@ -22,7 +22,7 @@ impl Identity {
     }
 }
 
-/// An authority that signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -31,7 +31,7 @@ impl Authority {
         let mut parameters = CertificateParams::new(vec![]).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        // A name of its own.
+        // Each authority has its own name.
         let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
         parameters.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
@@ -53,7 +53,7 @@ impl Authority {
     }
 }
 
-/// A certificate as `openssl req -x509` makes it: signed by itself, and an authority.
+/// Creates a certificate like that of `openssl req -x509`: self-signed, and an authority.
 pub(crate) fn as_openssl_makes_it() -> Identity {
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -79,7 +79,7 @@ impl Ends {
         Ok(Self { client: client.into().session("localhost")?, server, arrived: Default::default() })
     }
 
-    /// Moves bytes between both ends until none is left. Returns the errors of the client and of the server.
+    /// Moves bytes between both ends until none are left. Returns the errors of the client and of the server.
     pub(crate) fn exchange(&mut self, output: &mut Transmit) -> [Option<TlsError>; 2] {
         let mut errors = [None, None];
         let [at_client, at_server] = &mut self.arrived;
@@ -103,7 +103,7 @@ fn feed(session: &mut Session, output: &mut Transmit, plain: &mut Vec<u8>) -> Op
     session.decrypt(&bytes, plain).err()
 }
 
-/// Returns the error with which a client does not connect to this server.
+/// Returns the error of a client that fails to connect to this server.
 pub(crate) fn client_error(
     client: impl Into<ClientTlsConfig>,
     server: impl Into<ServerTlsConfig>,
@@ -116,7 +116,7 @@ pub(crate) fn client_error(
     client
 }
 
-/// Writes a file of this content, whose path ends in `name`.
+/// Writes a file with this content. Its path ends in `name`.
 pub(crate) fn file(name: &str, content: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("ws-transport-{}-{name}", std::process::id()));
     std::fs::write(&path, content).unwrap();
