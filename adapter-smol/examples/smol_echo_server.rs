@@ -25,10 +25,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         .route("/echo", |_request, ws| echo(ws))
         .page("/", |_| Response::new(200).html(include_str!("../../adapter-std/examples/echo.html")))
         .origin(OriginPolicy::Any)
+        .configure_handshake(|limits| limits.open_timeout = Some(options.handshake_timeout))
         .configure(|config| {
             config.max_message_size = options.max_message_size;
             config.max_fragments = usize::MAX;
-            config.open_timeout = Some(options.handshake_timeout);
             config.deflate = options.deflate.then(Deflate::default);
         });
     let mut scheme = "ws";

@@ -67,8 +67,8 @@ pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{
-    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeError, Keepalive, Message,
-    OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, UrlError,
+    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{

@@ -92,6 +92,11 @@ impl Opening {
         read
     }
 
+    /// Waits until the deadline. With `None`, it waits forever.
+    pub(crate) async fn wait_until(&mut self, due: Option<Timestamp>) {
+        poll_fn(|cx| self.timer.poll(due, self.clock, cx)).await;
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
         match &mut self.tls {
             None => self.input.poll_fill(&mut self.stream, cx).map_err(Error::Io),

@@ -77,10 +77,11 @@ impl WebSocket {
     /// ```no_run
     /// # async fn over(stream: impl futures_lite::AsyncRead + futures_lite::AsyncWrite + Send + 'static)
     /// # -> Result<(), ws_smol::Error> {
-    /// use ws_smol::{WebSocket, ws_core::{Config, client::Request}};
+    /// use ws_smol::{Config, HandshakeConfig, WebSocket, ws_core::client::Request};
     ///
     /// let request = Request::new("ws://example.com/chat".parse()?);
-    /// let mut ws = WebSocket::client(stream, &request, Config::default()).await?;
+    /// let limits = HandshakeConfig::default();
+    /// let mut ws = WebSocket::client(stream, &request, &limits, Config::default()).await?;
     /// ws.send("Hello").await?;
     /// # Ok(())
     /// # }
@@ -93,11 +94,12 @@ impl WebSocket {
     pub async fn client(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
         request: &ws_core::client::Request,
+        limits: &ws_core::HandshakeConfig,
         config: ws_core::Config,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let opening = Opening::new(Stream::Other(Box::pin(stream)), None, clock, None);
-        let (connection, opening, _) = crate::client::open(opening, request, config, clock).await?;
+        let (connection, opening, _) = crate::client::open(opening, request, limits, config, clock).await?;
         Ok(Self::new(opening.into_duplex(connection), None))
     }
 

@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
     let mut ws = Client::new(&url)
         .connect_timeout(Duration::from_secs(3))
-        .configure(|config| config.open_timeout = Some(Duration::from_secs(3)))
+        .configure_handshake(|limits| limits.open_timeout = Some(Duration::from_secs(3)))
         .read_timeout(Some(Duration::from_secs(1)))
         .write_timeout(Some(Duration::from_secs(5)))
         .connect()?;

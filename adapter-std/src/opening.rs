@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Connection, Timestamp, Transmit};
+use ws_core::{Config, Connection, Timestamp, Transmit};
 use ws_transport::{Clock, Deadline, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
@@ -111,8 +111,11 @@ impl Opening {
     }
 
     /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
-    /// its side. The total time is at most [`response_timeout`], and the last wait is at most the close timeout.
-    pub(crate) fn respond(mut self, mut response: impl Buf, close_timeout: Duration) {
+    /// its side. The total time is at most [`response_timeout`], and the last wait is at most the close timeout. It ends
+    /// earlier if the peer reads nothing for the write timeout.
+    pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config) {
+        let close_timeout = config.close_timeout;
+        self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
         if self.write_until(&mut response, self.write_timeout, deadline).is_err() {
             return;

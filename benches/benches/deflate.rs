@@ -18,7 +18,7 @@ use futures_sink::Sink;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_core::{
-    Config, Connection, Deflate, Event, Timestamp, client,
+    Config, Connection, Deflate, Event, HandshakeConfig, OriginPolicy, Timestamp, client,
     server::{Accept, Handshake},
 };
 
@@ -132,12 +132,14 @@ fn open(takeover: bool) -> (Connection, Connection) {
     let config = Arc::new(config);
     let now = Timestamp::ZERO;
     let request = client::Request::new("ws://host/".parse().unwrap());
-    let mut opening = client::Handshake::new(&request, config.clone(), [7; 32], now).unwrap();
+    let mut opening =
+        client::Handshake::new(&request, &HandshakeConfig::default(), config.clone(), [7; 32], now).unwrap();
     let mut output = opening.transmit();
     let mut bytes = output.copy_to_bytes(output.remaining()).to_vec();
     drop(output);
-    let request = Handshake::new(config.clone(), now).receive(&mut &mut bytes[..]).unwrap().unwrap();
-    let upgrade = request.upgrade(&config.origin).unwrap();
+    let request =
+        Handshake::new(&HandshakeConfig::default(), now).receive(&mut &mut bytes[..]).unwrap().unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     let mut server = upgrade.accept(&Accept::new(), config, now).unwrap();
     let mut output = server.transmit();
     let mut bytes = output.copy_to_bytes(output.remaining()).to_vec();

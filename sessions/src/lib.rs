@@ -15,7 +15,7 @@ mod stats;
 pub use backend::SessionBackend;
 pub use callbacks::{Attendance, Callbacks};
 pub use guard::{Panicked, guard};
-pub use report::{ConnectionError, ConnectionErrorKind, Origin, Reporter};
+pub use report::{CheckError, ConnectionError, ConnectionErrorKind, Origin, Reporter};
 pub use session::{Peer, Session, SessionId};
 pub use sessions::{Rooms, Sessions};
 pub use stats::{AwaitedRequest, CountedConnection, Monitor, ServerStats, SessionStats, Stats};

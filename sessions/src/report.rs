@@ -5,7 +5,7 @@ use std::{error, fmt, net::SocketAddr};
 use bytes::Buf as _;
 use ws_core::{
     Cause, Closure, Connection, Response, Timestamp, Transmit,
-    server::{Request, Site},
+    server::{Accept, Refusal, Request, RouteMatch, Site},
 };
 use ws_transport::Error;
 
@@ -129,6 +129,19 @@ impl fmt::Debug for Origin {
     }
 }
 
+/// The reason why a check of the application has not accepted a request.
+#[derive(Debug)]
+pub enum CheckError {
+    /// The check has answered the request.
+    Refused(Response),
+    /// The check has panicked.
+    Panicked(Panicked),
+    /// The check did not end in time.
+    TimedOut,
+    /// The server stops.
+    Stopping,
+}
+
 type OnError = dyn Fn(&ConnectionError) + Send + Sync;
 
 /// The error hook and the counters of a server.
@@ -174,8 +187,8 @@ impl Reporter {
         }
     }
 
-    /// Answers a request like [`Site::answer`], and catches panics of the application's code. After a panic, the
-    /// answer is 500.
+    /// Finds the route of a request like [`Site::answer`], and catches panics of the application's pages. After a panic,
+    /// the answer is 500.
     ///
     /// # Errors
     ///
@@ -184,28 +197,68 @@ impl Reporter {
         &self,
         site: &'s Site<H>,
         request: &mut Request,
-        now: Timestamp,
-    ) -> Result<(&'s H, Connection), Transmit> {
-        match guard(|| site.answer(request, now)) {
-            Ok(Ok(opened)) => {
-                self.monitor.count_accepted();
-                Ok(opened)
-            }
-            Ok(Err(response)) => {
+    ) -> Result<RouteMatch<'s, H>, Refusal<'s>> {
+        match guard(|| site.answer(request)) {
+            Ok(Err(refusal)) => {
                 if request.is_upgrade() {
-                    let error = format!("the request was answered with {}", summary(response.chunk()));
-                    self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+                    self.report_refusal(request, &refusal.response);
                 } else {
                     self.monitor.count_page();
                 }
-                Err(response)
+                Err(refusal)
             }
+            Ok(found) => found,
             Err(panicked) => {
-                self.report(ConnectionErrorKind::Panic, self.origin(request).as_deref(), panicked);
-                let response = Response::new(500).text("The server failed to answer this request.\n");
-                Err(request.respond(&response))
+                Err(Refusal { response: self.panicked(request, panicked), config: site.config() })
             }
         }
+    }
+
+    /// Opens the connection if the check of the application has accepted the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns the bytes to answer, after which to close: the response of the check, 500 after a panic, 503 if the check
+    /// took too long or the server stops.
+    pub fn accept<H>(
+        &self,
+        found: &RouteMatch<'_, H>,
+        request: &mut Request,
+        checked: Result<Accept, CheckError>,
+        now: Timestamp,
+    ) -> Result<Connection, Transmit> {
+        let response = match checked {
+            Ok(accept) => match found.accept(request, accept, now) {
+                Ok(connection) => {
+                    self.monitor.count_accepted();
+                    return Ok(connection);
+                }
+                Err(response) => response,
+            },
+            Err(CheckError::Refused(response)) => request.respond(&response),
+            Err(CheckError::Panicked(panicked)) => return Err(self.panicked(request, panicked)),
+            Err(CheckError::TimedOut) => {
+                let error = "the check did not end within the open timeout";
+                self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+                let response = Response::new(503).header("Retry-After", "5");
+                return Err(request.respond(&response.text("The server is busy; try again later.\n")));
+            }
+            Err(CheckError::Stopping) => return Err(self.refuse_stopping(request)),
+        };
+        self.report_refusal(request, &response);
+        Err(response)
+    }
+
+    /// Reports that a request for a WebSocket is answered with something else.
+    fn report_refusal(&self, request: &Request, response: &Transmit) {
+        let error = format!("the request was answered with {}", summary(response.chunk()));
+        self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
+    }
+
+    /// Reports a panic of a page or check, and returns the answer to its request.
+    fn panicked(&self, request: &Request, panicked: Panicked) -> Transmit {
+        self.report(ConnectionErrorKind::Panic, self.origin(request).as_deref(), panicked);
+        request.respond(&Response::new(500).text("The server failed to answer this request.\n"))
     }
 
     /// Returns and reports the answer to a request that arrives while the server stops.

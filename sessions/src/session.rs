@@ -161,6 +161,25 @@ impl Session {
         self.request()?.header(name)
     }
 
+    /// Returns the value of this type that the server's check [attached](ws_core::server::Accept::with) to the request,
+    /// such as the authenticated user. `None` on a client.
+    ///
+    /// ```
+    /// use ws_sessions::Callbacks;
+    ///
+    /// struct User(String);
+    ///
+    /// let callbacks = Callbacks::new().on_connect(|session| {
+    ///     if let Some(User(name)) = session.get() {
+    ///         println!("{name} has connected");
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.request()?.get()
+    }
+
     /// Returns the peer's address, even after the peer has disconnected. `None` for a Unix-domain socket.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {

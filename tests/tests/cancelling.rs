@@ -11,7 +11,8 @@ use futures_core::Stream as _;
 use futures_sink::Sink;
 use smol::{block_on, future::zip};
 use ws_smol::{
-    Chunk, Clock, CloseCode, Config, Delivery, Error, Message, SendError, WebSocket,
+    Chunk, Clock, CloseCode, Config, Delivery, Error, HandshakeConfig, Message, OriginPolicy, SendError,
+    WebSocket,
     ws_core::{
         Connection,
         client::Request,
@@ -154,7 +155,7 @@ fn the_handshake_and_messages_cross_an_awkward_stream() {
         let (one, mut other) = pipe(5, 3);
         let server = async {
             let clock = Clock::start();
-            let mut handshake = Handshake::new(Arc::default(), clock.now());
+            let mut handshake = Handshake::new(&HandshakeConfig::default(), clock.now());
             let request = loop {
                 let mut byte = [0];
                 smol::io::AsyncReadExt::read_exact(&mut other, &mut byte).await.unwrap();
@@ -163,7 +164,7 @@ fn the_handshake_and_messages_cross_an_awkward_stream() {
                 }
             };
             let config = Arc::new(Config::default());
-            let upgrade = request.upgrade(&config.origin).unwrap();
+            let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
             let connection = upgrade.accept(&Accept::new(), config.clone(), clock.now()).unwrap();
             let mut ws = WebSocket::from_upgraded(other, connection, clock, []);
             while let Some(message) = ws.receive().await.unwrap() {
@@ -172,7 +173,9 @@ fn the_handshake_and_messages_cross_an_awkward_stream() {
         };
         let client = async {
             let request = Request::new("ws://in.memory/".parse().unwrap());
-            let mut ws = WebSocket::client(one, &request, Config::default()).await.unwrap();
+            let mut ws = WebSocket::client(one, &request, &HandshakeConfig::default(), Config::default())
+                .await
+                .unwrap();
             for message in messages(&[0, 10, 1000]) {
                 ws.send(&message).await.unwrap();
                 assert_eq!(ws.receive().await.unwrap().unwrap(), message);

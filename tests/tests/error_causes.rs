@@ -331,7 +331,7 @@ fn until_the_end(mut raw: Raw) {
 }
 
 fn impatient(client: Client) -> Client {
-    client.configure(|config| config.open_timeout = Some(SHORT))
+    client.configure_handshake(|limits| limits.open_timeout = Some(SHORT))
 }
 
 fn a_server_that_is_silent(adapter: Adapter) -> Seen {
@@ -639,7 +639,7 @@ fn of_request(server: Server, act: impl FnOnce(&Running)) -> Seen {
 }
 
 fn serving(adapter: Adapter) -> Server {
-    Server::new(adapter).mount("/", Route::echo(adapter)).configure(|config| config.max_headers = 3)
+    Server::new(adapter).mount("/", Route::echo(adapter)).configure_handshake(|limits| limits.max_headers = 3)
 }
 
 fn a_request_that_ends_early(adapter: Adapter) -> Seen {
@@ -665,7 +665,7 @@ fn a_request_over_tls_that_ends_early(adapter: Adapter) -> Seen {
 }
 
 fn a_request_that_does_not_come(adapter: Adapter) -> Seen {
-    let server = serving(adapter).configure(|config| config.open_timeout = Some(SHORT));
+    let server = serving(adapter).configure_handshake(|limits| limits.open_timeout = Some(SHORT));
     of_request(server, |server| {
         let mut raw = Raw::connect(server.address());
         assert_eq!(raw.reply().status, 408);

@@ -8,15 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use ws_std::{
-    CloseCode, Error, Keepalive,
+    CloseCode, Deadline, Error, Keepalive,
     ws_core::{Cause, Timeout},
 };
 use ws_tests::{
     Folder, Raw, SLACK,
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, Running, Server, WebSocket},
-    eventually, with_both_adapters, with_every_pairing,
+    eventually, takes, with_both_adapters, with_every_pairing,
 };
 
 with_every_pairing! {
@@ -30,6 +31,7 @@ with_every_pairing! {
 with_both_adapters! {
     a_path_that_is_taken_is_a_readable_error
     a_server_on_a_path_is_reached_only_while_it_serves
+    a_full_backlog_of_a_unix_domain_socket_is_waited_for_until_the_connect_timeout
     a_server_that_vanishes_is_noticed_within_interval_and_timeout
     a_client_that_vanishes_is_noticed_within_interval_and_timeout
     a_peer_that_vanishes_while_much_is_sent_to_it_is_noticed
@@ -60,6 +62,22 @@ fn a_socket_that_listens_already_is_taken_over(pairing: Pairing) {
     let server = pairing.serve(Route::echo(pairing.server)).bind_socket(listener).unwrap();
     assert_eq!(server.address(), address);
     expect_echo(pairing.client(&server, "/").connect().unwrap());
+}
+
+fn a_full_backlog_of_a_unix_domain_socket_is_waited_for_until_the_connect_timeout(adapter: Adapter) {
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let folder = Folder::new();
+    let path = folder.file("socket");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = SockAddr::unix(&path).unwrap();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    // It takes one connection more than its backlog.
+    let waiting = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    waiting.connect(&address).unwrap();
+    let client = Client::new(adapter, "ws://localhost/").connect_timeout(TIMEOUT);
+    let error = takes(TIMEOUT, || client.connect_unix(&path).unwrap_err());
+    assert!(matches!(error, Error::Timeout(Deadline::Connect)), "{error}");
 }
 
 fn ipv6_serves(pairing: Pairing) {

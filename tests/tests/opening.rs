@@ -15,11 +15,12 @@ use ws_tests::{Raw, RawListener, Running, bounded, echo, let_pass, takes, wire};
 const SHORT: Duration = Duration::from_millis(200);
 
 fn client(listener: &RawListener) -> Client {
-    Client::new(&listener.url("/")).configure(|config| config.open_timeout = Some(SHORT))
+    Client::new(&listener.url("/")).configure_handshake(|limits| limits.open_timeout = Some(SHORT))
 }
 
 fn server() -> Running {
-    let server = Server::new().route("/", echo).configure(|config| config.open_timeout = Some(SHORT));
+    let server =
+        Server::new().route("/", echo).configure_handshake(|limits| limits.open_timeout = Some(SHORT));
     Running::start(server)
 }
 

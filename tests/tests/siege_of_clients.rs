@@ -130,7 +130,9 @@ fn responses_that_never_end_are_not_read_to_their_end() {
 fn responses_that_drip_end_when_their_time_is_up() {
     attack(|adapter| {
         for start in ["", "HTTP/1.1 101 ", "HTTP/1.1 503 Oops\r\nContent-Length: 1000\r\n\r\n"] {
-            let client = configured(adapter, |config| config.open_timeout = Some(SHORT));
+            let client = move |url: &str| {
+                Client::new(adapter, url).configure_handshake(|limits| limits.open_timeout = Some(SHORT))
+            };
             let error = handshake_error(client, move |mut raw| {
                 raw.head();
                 raw.write(start);
@@ -212,7 +214,7 @@ fn connect_secure(adapter: Adapter, serve: impl FnOnce(TcpStream) + Send + 'stat
     let serving = thread::spawn(move || serve(listener.accept().expect("a client").0));
     let client = Client::new(adapter, &url).tls(Authority::shared().trusted());
     let began = Instant::now();
-    let result = client.configure(|config| config.open_timeout = Some(SHORT)).connect();
+    let result = client.configure_handshake(|limits| limits.open_timeout = Some(SHORT)).connect();
     assert!(began.elapsed() < BOUND, "it took {:?}", began.elapsed());
     serving.join().expect("no panic in the server");
     result.map(drop).expect_err("no connection")

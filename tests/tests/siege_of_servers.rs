@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ws_std::Config;
+use ws_std::{Config, HandshakeConfig};
 use ws_tests::{
     PATIENCE, Raw, bounded,
     either::{Adapter, Pairing, Route, Running},
@@ -27,6 +27,16 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Attacks a server of each adapter, with and without TLS. The memory limit allows for this number of simultaneous
 /// connections.
 fn attack(connections: usize, configure: fn(&mut Config), attack: impl Fn(&Target) + Copy + Send + 'static) {
+    attack_with(connections, configure, |_| {}, attack);
+}
+
+/// As [`attack`], with other limits of the opening handshake.
+fn attack_with(
+    connections: usize,
+    configure: fn(&mut Config),
+    limit: fn(&mut HandshakeConfig),
+    attack: impl Fn(&Target) + Copy + Send + 'static,
+) {
     let _alone = alone();
     bounded(move || {
         for server in ADAPTERS {
@@ -34,7 +44,7 @@ fn attack(connections: usize, configure: fn(&mut Config), attack: impl Fn(&Targe
                 let pairing = Pairing { client: Adapter::Std, server, secure };
                 let prepare = || {
                     let route = Route::echo(server).configure(configure);
-                    let server = pairing.serve(route).configure(configure).start();
+                    let server = pairing.serve(route).configure(configure).configure_handshake(limit).start();
                     let mut witness = pairing.client(&server, "/").connect().expect("a connection");
                     let ask = move || {
                         witness.send("still there?").expect("a connection");
@@ -162,11 +172,9 @@ fn long_or_endless_heads_use_bounded_memory() {
 
 #[test]
 fn handshakes_that_drip_end_when_their_time_is_up() {
-    let configure = |config: &mut Config| {
-        config.open_timeout = Some(SHORT);
-        config.close_timeout = SHORT;
-    };
-    attack(60, configure, |target| {
+    let configure = |config: &mut Config| config.close_timeout = SHORT;
+    let limit = |limits: &mut HandshakeConfig| limits.open_timeout = Some(SHORT);
+    attack_with(60, configure, limit, |target| {
         let began = Instant::now();
         let mut lines: Vec<_> = (0..40).map(|_| target.connect()).collect();
         // Half of the TLS clients complete the TLS handshake and then send slowly.

@@ -201,11 +201,11 @@ fn any_duration_is_legal(adapter: Adapter) {
         let server = server.page("/page", |_| ws_std::Response::new(200).text("fine")).start();
         let client = Client::new(adapter, &url(&server)).configure(|config| {
             config.close_timeout = timeout;
-            config.open_timeout = Some(Duration::MAX);
             config.stall_timeout = Some(Duration::MAX);
             config.keepalive =
                 Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX, max_missed: 1 });
         });
+        let client = client.configure_handshake(|limits| limits.open_timeout = Some(Duration::MAX));
         let client = client.connect_timeout(Duration::MAX).read_timeout(Duration::MAX);
         let mut client = client.write_timeout(Duration::MAX).connect().unwrap();
         client.send("hello").unwrap();

@@ -163,7 +163,7 @@ fn a_server_that_never_answers_is_given_up_within_the_open_timeout(adapter: Adap
     let listener = RawListener::new();
     let url = format!("wss://{}/", listener.address());
     let limit = Duration::from_millis(200);
-    let client = Client::new(adapter, &url).configure(|config| config.open_timeout = Some(limit));
+    let client = Client::new(adapter, &url).configure_handshake(|limits| limits.open_timeout = Some(limit));
     let began = Instant::now();
     let error = client.tls(Authority::shared().trusted()).connect().unwrap_err();
     let took = began.elapsed();

@@ -27,7 +27,7 @@ use smol::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
 };
 use ws_smol::{
-    Clock, CloseCode, Error, WebSocket,
+    Clock, CloseCode, Error, HandshakeConfig, OriginPolicy, WebSocket,
     ws_core::{
         Config, Keepalive,
         client::Request,
@@ -48,14 +48,14 @@ async fn upgrade(
     config: Config,
 ) -> WebSocket {
     let (clock, config) = (Clock::start(), Arc::new(config));
-    let mut handshake = Handshake::new(config.clone(), clock.now());
+    let mut handshake = Handshake::new(&HandshakeConfig::default(), clock.now());
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = stream.read(&mut buffer).await.unwrap();
         assert_ne!(read, 0, "the client has gone");
         let mut input = &mut buffer[..read];
         if let Some(request) = handshake.receive(&mut input).unwrap() {
-            let upgrade = request.upgrade(&config.origin).unwrap();
+            let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
             let connection = upgrade.accept(&Accept::new(), config.clone(), clock.now()).unwrap();
             return WebSocket::from_upgraded(stream, connection, clock, input.to_vec());
         }
@@ -105,7 +105,10 @@ fn a_message_that_came_with_the_response_is_received() {
             let stream = block_on(Async::<TcpStream>::connect(address)).unwrap();
             let request = Request::new(format!("ws://{address}/").parse().unwrap());
             block_on(async {
-                let mut ws = WebSocket::client(stream, &request, Config::default()).await.unwrap();
+                let mut ws =
+                    WebSocket::client(stream, &request, &HandshakeConfig::default(), Config::default())
+                        .await
+                        .unwrap();
                 ws.receive().await.unwrap()
             })
         });
@@ -281,7 +284,9 @@ fn a_client_over_futures_rustls_sends_everything_before_its_close() {
             let name = ServerName::try_from("localhost").unwrap();
             let stream = connector().connect(name, stream).await.unwrap();
             let request = Request::new(format!("wss://{address}/").parse().unwrap());
-            let mut ws = WebSocket::client(stream, &request, Config::default()).await.unwrap();
+            let mut ws = WebSocket::client(stream, &request, &HandshakeConfig::default(), Config::default())
+                .await
+                .unwrap();
             ws.feed(vec![7; MUCH]).await.unwrap();
             ws.feed("end").await.unwrap();
             ws.close(CloseCode::NORMAL_CLOSURE, "").await.unwrap();

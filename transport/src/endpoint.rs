@@ -11,7 +11,7 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{AddressFailures, ListeningSocket};
+use crate::{AddressFailures, Deadline, Error, ListeningSocket};
 
 /// Options of a client's sockets.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,31 @@ impl ConnectOptions {
         }
         socket.set_tcp_nodelay(self.nodelay)?;
         limit_unsent(&socket, self.notsent_lowat);
+        Ok(socket)
+    }
+}
+
+impl ConnectOptions {
+    /// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full, at most
+    /// for the timeout.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Timeout`] with [`Deadline::Connect`] if the backlog is full until the timeout, and the error of
+    /// [`Error::of_connect`] if the server cannot be reached.
+    pub fn connect_unix(&self, path: &Path) -> Result<Socket, Error> {
+        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
+        let address = SockAddr::unix(path).map_err(describe)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // On Linux, `connect` waits for room in the backlog until the send timeout. Zero would be no limit.
+        socket.set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))?;
+        match socket.connect(&address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Error::Timeout(Deadline::Connect));
+            }
+            connected => connected.map_err(describe)?,
+        }
+        socket.set_write_timeout(None)?;
         Ok(socket)
     }
 }

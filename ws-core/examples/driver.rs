@@ -11,7 +11,7 @@ use std::{
 use bytes::Buf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ws_core::{
-    Closure, Config, Connection, Event, Timestamp,
+    Closure, Config, Connection, Event, HandshakeConfig, OriginPolicy, Timestamp,
     server::{Accept, Handshake},
 };
 
@@ -83,11 +83,12 @@ fn is_temporary(error: &io::Error) -> bool {
 /// Serves one client: the opening handshake, and then the connection. Returns a record of its end.
 pub(crate) fn serve(
     mut socket: TcpStream,
+    limits: &HandshakeConfig,
     config: &Arc<Config>,
     epoch: Instant,
 ) -> io::Result<Option<Closure>> {
     let now = || Timestamp::from(epoch.elapsed());
-    let mut handshake = Handshake::new(config.clone(), now());
+    let mut handshake = Handshake::new(limits, now());
     let mut buffer = [0; 4096];
     loop {
         let wait = handshake.poll_timeout().map(|due| due.saturating_duration_since(now()));
@@ -101,7 +102,7 @@ pub(crate) fn serve(
         let mut input = &mut buffer[..read];
         let opened = match handshake.receive(&mut input) {
             Ok(Some(request)) => request
-                .upgrade(&config.origin)
+                .upgrade(&OriginPolicy::default())
                 .and_then(|upgrade| upgrade.accept(&Accept::new(), config.clone(), now())),
             Ok(None) => match handshake.handle_timeout(now()) {
                 Ok(()) => continue,
@@ -127,10 +128,10 @@ pub(crate) fn serve(
 fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:9001")?;
     println!("listening on ws://{}/", listener.local_addr()?);
-    let (config, epoch) = (Arc::new(Config::default()), Instant::now());
+    let (limits, config, epoch) = (HandshakeConfig::default(), Arc::new(Config::default()), Instant::now());
     for socket in listener.incoming() {
-        let (socket, config) = (socket?, config.clone());
-        thread::spawn(move || match serve(socket, &config, epoch) {
+        let (socket, limits, config) = (socket?, limits.clone(), config.clone());
+        thread::spawn(move || match serve(socket, &limits, &config, epoch) {
             Ok(Some(closure)) => println!("{closure}"),
             Ok(None) => println!("no connection was opened"),
             Err(error) => println!("{error}"),

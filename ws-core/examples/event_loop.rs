@@ -28,7 +28,7 @@ use rustix::{
     net::{RecvFlags, SocketFlags, accept_with, recv, sockopt},
 };
 use ws_core::{
-    Config, Connection, Event, Message, PreparedMessage, Timestamp, Transmit,
+    Config, Connection, Event, HandshakeConfig, Message, OriginPolicy, PreparedMessage, Timestamp, Transmit,
     server::{Accept, Handshake},
 };
 
@@ -174,7 +174,7 @@ impl Loop {
             let interest = EventFlags::IN;
             let data = EventData::new_u64(number as u64);
             let watched = epoll::add(&self.epoll, &stream, data, interest).is_ok();
-            let phase = Phase::Opening(Box::new(Handshake::new(self.shared.config.clone(), now)));
+            let phase = Phase::Opening(Box::new(Handshake::new(&HandshakeConfig::default(), now)));
             self.peers[number] = watched.then_some(Peer { stream, phase, timer: None, interest });
             self.turn(number, now, |_, _, _| Ok(()));
         }
@@ -239,7 +239,7 @@ impl Peer {
             let opened = match handshake.receive(&mut input) {
                 Ok(None) => return Ok(()),
                 Ok(Some(request)) => request
-                    .upgrade(&config.origin)
+                    .upgrade(&OriginPolicy::default())
                     .and_then(|upgrade| upgrade.accept(&Accept::new(), config.clone(), now)),
                 Err(error) => Err(error),
             };

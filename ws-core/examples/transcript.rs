@@ -6,7 +6,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use ws_core::{
-    Chunk, CloseCode, Config, Connection, Event, Timestamp, Url, client,
+    Chunk, CloseCode, Config, Connection, Event, HandshakeConfig, OriginPolicy, Timestamp, Url, client,
     frame::Header,
     server::{self, Accept},
 };
@@ -73,8 +73,9 @@ fn open(config: &Arc<Config>, now: Timestamp) -> Result<(Connection, Connection)
     let url: Url = "ws://server.example/chat".parse()?;
     let request = client::Request::new(url).subprotocol("transcript");
     // A fixed seed, so that the transcript is always the same. A real seed comes from the operating system.
-    let mut client = client::Handshake::new(&request, config.clone(), [7; 32], now)?;
-    let mut server = server::Handshake::new(config.clone(), now);
+    let mut client =
+        client::Handshake::new(&request, &HandshakeConfig::default(), config.clone(), [7; 32], now)?;
+    let mut server = server::Handshake::new(&HandshakeConfig::default(), now);
 
     let mut output = client.transmit();
     let mut sent = output.copy_to_bytes(output.remaining()).to_vec();
@@ -83,7 +84,7 @@ fn open(config: &Arc<Config>, now: Timestamp) -> Result<(Connection, Connection)
     let request = server.receive(&mut &mut sent[..])?.ok_or("the request is incomplete")?;
     let accept = Accept::new().subprotocol("transcript");
     let mut server =
-        End::new("server", request.upgrade(&config.origin)?.accept(&accept, config.clone(), now)?);
+        End::new("server", request.upgrade(&OriginPolicy::default())?.accept(&accept, config.clone(), now)?);
 
     let mut sent = server.written();
     print_head("server", &sent);

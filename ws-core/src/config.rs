@@ -1,8 +1,9 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-/// Limits, deadlines and other settings of a connection. Each field has a default that is safe on the open internet.
-/// A limit of `usize::MAX` means no limit. A limit of zero means zero.
+/// Limits, deadlines and other settings of an open connection. Each field has a default that is safe on the open
+/// internet. A limit of `usize::MAX` means no limit. A limit of zero means zero. [`HandshakeConfig`] has the limits of the
+/// opening handshake.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -32,15 +33,10 @@ pub struct Config {
     /// bounded by the limit plus the largest message sent. [`reply`](crate::Connection::reply) is never refused: when
     /// the unwritten replies reach this size, [`receive`](crate::Connection::receive) pauses. Default: 64 KiB.
     pub write_buffer_size: usize,
-    /// Maximum size in bytes of the head of a request or response in the opening handshake. Default: 16 KiB.
-    pub max_head_size: usize,
-    /// Maximum number of header fields in the opening handshake. Default: 128.
-    pub max_headers: usize,
-    /// Maximum duration of the whole opening handshake. `None`: no limit. Default: 10 seconds.
-    pub open_timeout: Option<Duration>,
     /// Maximum duration of each phase of closing. The phases are each pause while queued output is written, the wait
     /// for the peer's Close, and the wait for the end of its stream. All pauses of writing together may also take at
-    /// most this duration plus one second for each 256 bytes of queued output. Default: 5 seconds.
+    /// most this duration plus one second for each 256 bytes of queued output. A server also waits at most this long for
+    /// the end of a client's stream after a response that opens no WebSocket. Default: 5 seconds.
     pub close_timeout: Duration,
     /// Maximum pause while output waits and the transport accepts none of it. After this pause the peer counts as
     /// lost, and the connection ends without a Close. `None`: no limit. Default: 30 seconds.
@@ -53,9 +49,6 @@ pub struct Config {
     /// Compression of messages with permessage-deflate, if the peer agrees. Default: no compression.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::Deflate>,
-    /// Origin check of a server: the web pages that may connect. It has no effect on a client. Default: pages of the
-    /// same host.
-    pub origin: OriginPolicy,
 }
 
 impl Default for Config {
@@ -66,17 +59,43 @@ impl Default for Config {
             max_fragments: 1024,
             delivery: Delivery::Messages,
             write_buffer_size: 64 << 10,
-            max_head_size: 16 << 10,
-            max_headers: 128,
-            open_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(5),
             write_timeout: Some(Duration::from_secs(30)),
             stall_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(Keepalive::default()),
             #[cfg(feature = "deflate")]
             deflate: None,
-            origin: OriginPolicy::default(),
         }
+    }
+}
+
+/// Limits of the opening handshake, of a client or a server. On a server they apply before the path of a request is
+/// known, so they are the same for all routes.
+///
+/// ```
+/// use std::time::Duration;
+/// use ws_core::{HandshakeConfig, Timestamp, server::Handshake};
+///
+/// let mut config = HandshakeConfig::default();
+/// config.open_timeout = Some(Duration::from_secs(3));
+/// let handshake = Handshake::new(&config, Timestamp::ZERO);
+/// assert_eq!(handshake.poll_timeout(), Some(Timestamp::ZERO + Duration::from_secs(3)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandshakeConfig {
+    /// Maximum size in bytes of the head of a request or response. Default: 16 KiB.
+    pub max_head_size: usize,
+    /// Maximum number of header fields of a request or response. Default: 128.
+    pub max_headers: usize,
+    /// Maximum duration of the whole opening handshake, from the first byte to the response. `None`: no limit. Default:
+    /// 10 seconds.
+    pub open_timeout: Option<Duration>,
+}
+
+impl Default for HandshakeConfig {
+    fn default() -> Self {
+        Self { max_head_size: 16 << 10, max_headers: 128, open_timeout: Some(Duration::from_secs(10)) }
     }
 }
 

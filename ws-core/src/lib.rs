@@ -135,7 +135,7 @@ mod transmit;
 mod utf8;
 
 pub use close::{Cause, CloseCode, CloseFrame, Closure, Side, Timeout};
-pub use config::{Config, Delivery, Keepalive, OriginPolicy, Scheme};
+pub use config::{Config, Delivery, HandshakeConfig, Keepalive, OriginPolicy, Scheme};
 pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]

@@ -100,6 +100,12 @@ impl<T> Routes<T> {
         Some((target, path.parameters(pattern)))
     }
 
+    /// Returns the same routes to other targets.
+    pub(crate) fn map<U>(self, mut change: impl FnMut(T) -> U) -> Routes<U> {
+        let routes = self.routes.into_iter().map(|(pattern, target)| (pattern, change(target)));
+        Routes { routes: routes.collect(), longest: self.longest }
+    }
+
     /// Returns all targets.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.routes.iter_mut().map(|(_, target)| target)

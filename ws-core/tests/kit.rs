@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
 use ws_core::{
-    Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Event, Message, Role, State, Timeout,
-    Timestamp,
+    Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Event, HandshakeConfig, Message,
+    OriginPolicy, Role, State, Timeout, Timestamp,
     frame::Header,
     server,
     testing::{Ending, Frame, Head, Pair, Peer, ROLES, connect, other, strategies},
@@ -373,9 +373,9 @@ proptest! {
 
 fn is_accepted(head: &Head) -> bool {
     let config = Arc::new(Config::default());
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let accept = |request: &server::Request| {
-        let upgrade = request.upgrade(&config.origin)?;
+        let upgrade = request.upgrade(&OriginPolicy::default())?;
         upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO)
     };
     matches!(handshake.receive(&mut &mut head.bytes()[..]), Ok(Some(request)) if accept(&request).is_ok())

@@ -10,9 +10,9 @@ use std::{
 
 use async_io::{Async, Timer};
 use futures_lite::future;
-use socket2::{Domain, SockAddr, Type};
+use socket2::SockAddr;
 use ws_core::{
-    Config, Connection, Response, Url, UrlError,
+    Config, Connection, HandshakeConfig, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -47,6 +47,7 @@ pub use self::handle::ClientHandle;
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
     request: Result<Request, UrlError>,
+    handshake: HandshakeConfig,
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
@@ -59,6 +60,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
+            handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
@@ -78,21 +80,27 @@ impl Client {
         self
     }
 
-    /// Changes the limits and deadlines of the protocol, such as keepalive and the maximum message size.
+    /// Changes the limits and deadlines of the connection, such as keepalive and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
+    /// Changes the limits of the opening handshake, such as its timeout.
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
     /// Sets the maximum time to establish a connection, for all addresses of the host together. The opening handshake
-    /// has its own limit, [`open_timeout`](Config::open_timeout). Default: 10 seconds.
+    /// has its own limit, [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. Default: `None`, which
-    /// means no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. It has no effect on callbacks,
+    /// that is, on [`start`](Self::start). Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
@@ -104,7 +112,8 @@ impl Client {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Sets the local address to connect from, which also selects the network interface.
+    /// Sets the local address to connect from, which also selects the network interface. It has no effect on Unix-domain
+    /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
@@ -160,11 +169,10 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let path = path.as_ref();
-        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let address = SockAddr::unix(path).map_err(describe)?;
-        let stream = connect(socket, &address).await.map_err(describe)?;
+        let (path, options) = (path.as_ref().to_owned(), self.options);
+        // Only a thread can wait for a full backlog: the non-blocking socket would become writable at once.
+        let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
+        let stream = Stream::Socket(Socket::Single(Async::new(socket)?));
         self.open(stream, None).await.map(|(ws, _)| ws)
     }
 
@@ -207,7 +215,8 @@ impl Client {
         };
         let clock = Clock::start();
         let opening = Opening::new(stream, peer, clock, tls);
-        let (connection, opening, response) = open(opening, &request, self.config, clock).await?;
+        let (connection, opening, response) =
+            open(opening, &request, &self.handshake, self.config, clock).await?;
         let duplex = opening.into_duplex(connection);
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
@@ -235,10 +244,11 @@ impl Client {
 pub(crate) async fn open(
     mut opening: Opening,
     request: &Request,
+    limits: &HandshakeConfig,
     config: Config,
     clock: Clock,
 ) -> Result<(Connection, Opening, Response), Error> {
-    let mut handshake = Handshake::new(request, Arc::new(config), seed()?, clock.now())?;
+    let mut handshake = Handshake::new(request, limits, Arc::new(config), seed()?, clock.now())?;
     opening.queue(&mut handshake.transmit());
     loop {
         if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {

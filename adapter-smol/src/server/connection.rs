@@ -3,17 +3,17 @@
 use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use async_io::Timer;
-use futures_lite::{Future as _, FutureExt as _};
+use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State,
-    server::{Handshake, Request},
+    CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
+    server::{Accept, Handshake, Refusal, Request},
 };
-use ws_sessions::{ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
+use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
 use ws_transport::{Clock, DROP_GRACE, Error, tls::ServerTls};
 
 use super::{
-    Server,
-    route::{HandlerResult, Handling},
+    BoundServer,
+    route::{Checking, Endpoint, HandlerResult, Handling, Started},
     shared::Registration,
     signals::Signals,
 };
@@ -31,7 +31,7 @@ struct Opened {
 ///
 /// The futures before and after the handler are boxed, so that an open connection does not reserve space for them.
 pub(super) async fn serve(
-    server: &Server,
+    server: &BoundServer,
     stream: Stream,
     peer: Option<SocketAddr>,
     registration: &Registration,
@@ -79,7 +79,7 @@ async fn attend(duplex: Arc<Duplex>, signals: Arc<Signals>) {
 
 /// Completes the opening handshakes and starts the handler. A request without an upgrade receives its response here.
 async fn open(
-    server: &Server,
+    server: &BoundServer,
     stream: Stream,
     peer: Option<SocketAddr>,
     registration: &Registration,
@@ -97,8 +97,8 @@ async fn open(
     // `None`: the client sent no request. It is a port scan, or a browser that connects in advance.
     let received = receive_request(server, &mut opening, clock).await.transpose()?;
     awaited.received();
-    let mut request = match received {
-        Ok(request) => request,
+    let (mut request, due) = match received {
+        Ok(received) => received,
         Err(error) => {
             refuse(server, opening, peer, error).await;
             return None;
@@ -110,13 +110,22 @@ async fn open(
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(response, (&*server.config).into()).await;
+        opening.respond(response, server.site.config().into()).await;
         return None;
     }
-    let (handler, connection) = match server.reporter.answer(&server.site, &mut request, clock.now()) {
-        Ok(opened) => opened,
+    let found = match server.reporter.answer(&server.site, &mut request) {
+        Ok(found) => found,
+        Err(Refusal { response, config }) => {
+            opening.respond(response, config.into()).await;
+            return None;
+        }
+    };
+    let endpoint = found.handler();
+    let checked = check(endpoint, &request, &mut opening, due, registration).await;
+    let connection = match server.reporter.accept(&found, &mut request, checked, clock.now()) {
+        Ok(connection) => connection,
         Err(response) => {
-            opening.respond(response, (&*server.config).into()).await;
+            opening.respond(response, found.config().into()).await;
             return None;
         }
     };
@@ -131,21 +140,54 @@ async fn open(
     let origin = server.reporter.origin(&request);
     let ws = WebSocket::attached(duplex.clone(), server.settings.read_timeout, registration.signals());
     // The handler may panic before it returns its future.
-    let handling = guard(|| handler(request, ws))
+    let handling = guard(|| (endpoint.handler)(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
     Some(Opened { duplex, handling, origin, counted })
 }
 
-/// Reads a request. Returns `None` if the client closed before it sent any byte.
+/// Runs the check of the application on a request. A check that waits ends when the opening handshake is `due`, and when
+/// the server stops.
+async fn check(
+    endpoint: &Endpoint,
+    request: &Request,
+    opening: &mut Opening,
+    due: Option<Timestamp>,
+    registration: &Registration,
+) -> Result<Accept, CheckError> {
+    let mut checking: Checking = match endpoint.start_check(request)? {
+        Started::Ended(checked) => return checked.map_err(CheckError::Refused),
+        Started::Waits(checking) => checking,
+    };
+    let ended = async {
+        let checked = AssertUnwindSafe(&mut checking).catch_unwind().await;
+        let checked = checked.map_err(|payload| CheckError::Panicked(Panicked::new(&*payload)))?;
+        checked.map_err(CheckError::Refused)
+    };
+    let late = async {
+        opening.wait_until(due).await;
+        Err(CheckError::TimedOut)
+    };
+    let stopping = async {
+        registration.stopping().await;
+        Err(CheckError::Stopping)
+    };
+    let checked = future::or(ended, future::or(late, stopping)).await;
+    // A destructor of the application may panic too.
+    guard(|| drop(checking)).map_err(CheckError::Panicked)?;
+    checked
+}
+
+/// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the opening
+/// handshake.
 async fn receive_request(
-    server: &Server,
+    server: &BoundServer,
     opening: &mut Opening,
     clock: Clock,
-) -> Result<Option<Request>, Error> {
-    let mut handshake = Handshake::new(server.config.clone(), clock.now());
+) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
+    let mut handshake = Handshake::new(&server.handshake, clock.now());
     loop {
         if let Some(request) = opening.consume(|input| handshake.receive(input))? {
-            return Ok(Some(request));
+            return Ok(Some((request, handshake.poll_timeout())));
         }
         handshake.handle_timeout(clock.now())?;
         match opening.read(handshake.poll_timeout()).await {
@@ -158,7 +200,7 @@ async fn receive_request(
 }
 
 /// Reports the error of a client that sent no valid request. Sends a response if the client can read one.
-async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, error: Error) {
+async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>, error: Error) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -166,13 +208,18 @@ async fn refuse(server: &Server, opening: Opening, peer: Option<SocketAddr>, err
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond_short(response, (&*server.config).into()).await;
+        opening.respond_short(response, server.site.config().into()).await;
     }
 }
 
 /// Closes the connection if the handler left it open, and waits until the peer closes its side, so that no reset
 /// overtakes the last output.
-async fn close(server: &Server, duplex: Arc<Duplex>, returned: HandlerResult, origin: Option<Box<Origin>>) {
+async fn close(
+    server: &BoundServer,
+    duplex: Arc<Duplex>,
+    returned: HandlerResult,
+    origin: Option<Box<Origin>>,
+) {
     let is_open = duplex.ask(Connection::state) == State::Open;
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),

@@ -16,7 +16,7 @@ use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
 
 use super::{
-    Handle, Server, connection,
+    BoundServer, Handle, connection,
     shared::{Client, Place, Refusal, Registration, Shared},
 };
 use crate::{
@@ -36,7 +36,7 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 /// Number of clients that are accepted before other tasks run.
 const ACCEPTED_IN_TURN: usize = 16;
 
-/// A [`Server`] that listens on an address.
+/// A [`Server`](super::Server) that listens on an address.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
@@ -52,7 +52,7 @@ enum Executors<'s> {
 }
 
 impl Listener {
-    pub(super) fn new(server: Server, listener: ListeningSocket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
         prepare_listener(&listener, server.settings.listen.nodelay);
         server.settings.listen.prepare(&listener);
         let local_addr = listener.address()?;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ws_core::{
-    Config, OriginPolicy, Response,
-    server::{Request, Site},
+    Config, HandshakeConfig, OriginPolicy, Response,
+    server::{Request, Site, SiteBuilder},
 };
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
@@ -24,7 +24,7 @@ pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 pub(crate) use signals::{Attached, AttachedReceiver, Signals};
 
-use self::route::Handler;
+use self::route::Endpoint;
 use crate::WebSocket;
 
 /// The task of a connection. A spawner runs it to completion.
@@ -55,14 +55,22 @@ type Spawner = dyn Fn(Task) + Send + Sync;
 /// ```
 #[must_use = "a server does nothing before `listen` or `bind`"]
 pub struct Server {
-    site: Site<Arc<Handler>>,
+    site: SiteBuilder<Endpoint>,
+    handshake: HandshakeConfig,
     settings: Settings,
     tls: Option<ServerTlsConfig>,
     spawner: Option<Box<Spawner>>,
     reporter: Reporter,
-    /// Values that are computed from the settings when the server is bound.
-    config: Arc<Config>,
+}
+
+/// A bound server, as its listener runs it. Its settings are valid.
+struct BoundServer {
+    site: Site<Endpoint>,
+    handshake: HandshakeConfig,
+    settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
+    spawner: Option<Box<Spawner>>,
+    reporter: Reporter,
 }
 
 /// Settings of all connections, except the protocol configuration.
@@ -83,7 +91,8 @@ impl Server {
     /// Creates a server without routes.
     pub fn new() -> Self {
         Self {
-            site: Site::new(),
+            site: SiteBuilder::new(),
+            handshake: HandshakeConfig::default(),
             settings: Settings {
                 max_connections: 65_536,
                 read_timeout: None,
@@ -92,8 +101,6 @@ impl Server {
             tls: None,
             spawner: None,
             reporter: Reporter::default(),
-            config: Arc::default(),
-            tls_config: None,
         }
     }
 
@@ -110,7 +117,7 @@ impl Server {
     /// Serves WebSockets on a path with a [`Route`], which has callbacks or options of its own.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
-        self.site.mount(path, route.terms, route.handler);
+        self.site.mount(path, route.terms, route.endpoint);
         self
     }
 
@@ -124,15 +131,32 @@ impl Server {
         self
     }
 
-    /// Changes the limits, deadlines and keepalive of all routes.
+    /// Changes the limits, deadlines and keepalive of all connections. A route can [change](Route::configure) them again.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(self.site.config_mut());
         self
     }
 
-    /// Sets the origin check, which selects the web pages that may connect. Default: pages of the same host.
-    pub fn origin(self, policy: OriginPolicy) -> Self {
-        self.configure(|config| config.origin = policy)
+    /// Changes the limits of the opening handshake, such as its timeout. They apply before the path of a request is
+    /// known, so they are the same for all routes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ws_smol::Server;
+    ///
+    /// let server = Server::new()
+    ///     .configure_handshake(|limits| limits.open_timeout = Some(Duration::from_secs(3)));
+    /// ```
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
+    /// Sets the origin check, which selects the web pages that may connect. A route can have [its own](Route::origin).
+    /// Default: pages of the same host.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.site.origin(policy);
+        self
     }
 
     /// Sets the maximum number of simultaneous connections, including those in the opening handshake. Further clients
@@ -142,8 +166,8 @@ impl Server {
         self
     }
 
-    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. Default: `None`, which
-    /// means no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
+    /// routes with callbacks: use [keepalive](Config::keepalive) there. Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
         self
@@ -155,8 +179,9 @@ impl Server {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Changes the options of the listening socket: the backlog, sharing of the address, and `TCP_NODELAY` (default:
-    /// `true`).
+    /// Changes the options of the listening socket and of the connections that it accepts: the backlog, `SO_REUSEPORT`,
+    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay` and
+    /// `notsent_lowat` have an effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
@@ -227,10 +252,10 @@ impl Server {
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
     /// - Returns [`Error::Io`] if the server cannot listen on any of the addresses, with the reason for each of them.
     ///   The kind is [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
-    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
-        self.prepare()?;
-        let socket = self.settings.listen.listen(address)?;
-        Listener::new(self, socket)
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen(address)?;
+        Listener::new(server, socket)
     }
 
     /// Listens on a Unix-domain socket at `path`. The file is removed when the listening socket is closed. A stale
@@ -241,10 +266,10 @@ impl Server {
     /// - Returns the same errors as [`bind`](Self::bind).
     /// - Returns [`Error::Io`] of the kind [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on
     ///   the path, or if the file at the path is not a socket.
-    pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Listener, Error> {
-        self.prepare()?;
-        let socket = self.settings.listen.listen_unix(path.as_ref())?;
-        Listener::new(self, socket)
+    pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen_unix(path.as_ref())?;
+        Listener::new(server, socket)
     }
 
     /// Serves clients of an inherited listening socket, for example from a service manager such as systemd. The file
@@ -255,24 +280,36 @@ impl Server {
     /// - Returns the same errors as [`bind`](Self::bind).
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
     ///   TCP or Unix-domain stream socket, or if it does not listen.
-    pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        self.prepare()?;
-        Listener::new(self, ListeningSocket::adopt(socket.into())?)
+    pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
+        Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
     }
 
     /// Checks the settings and computes the values that depend on them.
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn prepare(self) -> Result<BoundServer, Error> {
         self.settings.listen.check()?;
-        self.site.settle()?;
-        self.config = Arc::new(self.site.config().clone());
-        self.tls_config = self.tls.as_ref().map(ServerTlsConfig::build).transpose()?;
-        Ok(())
+        Ok(BoundServer {
+            site: self.site.build()?,
+            handshake: self.handshake,
+            settings: self.settings,
+            tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
+            spawner: self.spawner,
+            reporter: self.reporter,
+        })
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
+            .field("site", &self.site)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoundServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundServer")
             .field("site", &self.site)
             .field("settings", &self.settings)
             .finish_non_exhaustive()

@@ -18,7 +18,7 @@ use ws_core::CloseCode;
 use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::ListeningSocket;
 
-use super::{Server, signals::Signals};
+use super::{BoundServer, signals::Signals};
 use crate::{
     current::{self, Key},
     duplex::Duplex,
@@ -35,8 +35,8 @@ pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 
 /// State that the listener, the connections and the handles of a server share.
 pub(super) struct Shared {
-    pub(super) server: Server,
     /// The listening socket. `None` after the server has started to stop.
+    pub(super) server: BoundServer,
     listener: Mutex<Option<Async<ListeningSocket>>>,
     connections: Mutex<Connections>,
 }
@@ -97,7 +97,7 @@ impl Drop for Refusal {
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: Server, listener: Async<ListeningSocket>) -> Self {
+    pub(super) fn new(server: BoundServer, listener: Async<ListeningSocket>) -> Self {
         Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
     }
 
@@ -181,6 +181,10 @@ impl Shared {
         drop(listener);
         drop(closed);
         waiting.into_iter().for_each(Waker::wake);
+        // Checks that wait end now.
+        for (signals, _) in self.entries(|stage| matches!(stage, Stage::Answering)) {
+            signals.wake();
+        }
         for (_, stage) in self.entries(|stage| matches!(stage, Stage::Open(_))) {
             if let Some(duplex) = stage.duplex() {
                 // This cannot fail, because the code and the reason are valid.
@@ -332,7 +336,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &BoundServer {
         &self.shared.server
     }
 
@@ -358,6 +362,11 @@ impl Registration {
             entry.stage = stage;
         }
         connections.stop.is_none()
+    }
+
+    /// Waits until the server is to stop.
+    pub(super) async fn stopping(&self) {
+        self.signals.until(|| self.shared.connections().stop.is_some()).await;
     }
 
     /// Returns the signals for the task of this connection.

@@ -36,20 +36,30 @@ impl Signals {
 
     /// Waits until the task is cancelled. Registers the task for all signals.
     pub(super) async fn cancelled(&self) {
+        self.until(|| self.is_cancelled.load(Ordering::SeqCst)).await;
+    }
+
+    /// Waits until `is_so` returns `true`. Registers the task, and checks again whenever it is [woken](Self::wake).
+    pub(super) async fn until(&self, is_so: impl Fn() -> bool) {
         let mut known: Option<Waker> = None;
         poll_fn(|cx| {
             if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 known = Some(cx.waker().clone());
                 *self.task() = Some(cx.waker().clone());
             }
-            // Check the signal after the waker is registered, so that no signal is missed.
-            if self.is_cancelled.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            // Check the condition after the waker is registered, so that no signal is missed.
+            if is_so() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
     fn set(&self, signal: &AtomicBool) {
         signal.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Wakes the task, which stays registered.
+    pub(super) fn wake(&self) {
         // Release the lock first: a waker may run its task immediately.
         let task = self.task().clone();
         task.into_iter().for_each(Waker::wake);

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, SockAddr, Type};
 use ws_core::{
-    Config, Response, Url, UrlError,
+    Config, HandshakeConfig, Response, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
@@ -42,6 +41,7 @@ pub use self::handle::ClientHandle;
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
     request: Result<Request, UrlError>,
+    handshake: HandshakeConfig,
     config: Config,
     options: ConnectOptions,
     read_timeout: Option<Duration>,
@@ -54,6 +54,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         Self {
             request: url.parse::<Url>().map(Request::new),
+            handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
             read_timeout: None,
@@ -73,20 +74,27 @@ impl Client {
         self
     }
 
-    /// Changes limits and deadlines of the protocol, such as the keepalive interval and the maximum message size.
+    /// Changes limits and deadlines of the connection, such as the keepalive interval and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
+    /// Changes the limits of the opening handshake, such as its timeout.
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
     /// Sets the maximum duration of connecting, for all addresses together. The opening handshake has its own limit,
-    /// [`open_timeout`](Config::open_timeout). Default: 10 seconds.
+    /// [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets the maximum time that [`receive`](WebSocket::receive) waits for a message. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message. It has no effect on callbacks,
+    /// that is, on [`start`](Self::start). Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
@@ -98,7 +106,8 @@ impl Client {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Sets the local address to connect from, which selects the network interface.
+    /// Sets the local address to connect from, which selects the network interface. It has no effect on Unix-domain
+    /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
         self
@@ -147,12 +156,8 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let path = path.as_ref();
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let connected = SockAddr::unix(path).and_then(|address| socket.connect(&address));
-        connected.map_err(|error| Error::of_connect(path.display(), &error))?;
-        let socket = Socket::new(socket, None)?;
-        self.open(socket).map(|(ws, _)| ws)
+        let socket = self.options.connect_unix(path.as_ref())?;
+        self.open(Socket::new(socket, None)?).map(|(ws, _)| ws)
     }
 
     /// Connects, and then runs callbacks in a separate thread until the connection has ended.
@@ -190,7 +195,8 @@ impl Client {
         };
         let clock = Clock::start();
         let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
-        let mut handshake = Handshake::new(&request, Arc::new(self.config), seed()?, clock.now())?;
+        let mut handshake =
+            Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
         let due = handshake.poll_timeout();
         let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
         loop {

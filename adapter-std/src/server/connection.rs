@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State,
-    server::{Handshake, Request},
+    server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
 
-use super::{Handler, Server, shared::Registration};
+use super::{BoundServer, route::Handler, shared::Registration};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
-pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registration) {
+pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
     let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
-    let mut opening = Opening::new(socket, clock, tls, server.config.write_timeout);
+    let mut opening = Opening::new(socket, clock, tls, server.site.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
     let received = receive_request(server, &mut opening, clock);
     // Port scanners do this, and browsers that connect in advance.
@@ -35,19 +35,29 @@ pub(super) fn serve(server: &Server, socket: Arc<Socket>, registration: &Registr
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.config.close_timeout);
+        return opening.respond(response, server.site.config());
     }
-    match server.reporter.answer(&server.site, &mut request, clock.now()) {
-        Ok((handler, connection)) => {
-            run(server, handler, request, &opening.into_duplex(connection), registration);
+    let found = match server.reporter.answer(&server.site, &mut request) {
+        Ok(found) => found,
+        Err(Refusal { response, config }) => return opening.respond(response, config),
+    };
+    let endpoint = found.handler();
+    let checked = endpoint.check(&request);
+    match server.reporter.accept(&found, &mut request, checked, clock.now()) {
+        Ok(connection) => {
+            run(server, &*endpoint.handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => opening.respond(response, server.config.close_timeout),
+        Err(response) => opening.respond(response, found.config()),
     }
 }
 
 /// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
-fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Result<Option<Request>, Error> {
-    let mut handshake = Handshake::new(server.config.clone(), clock.now());
+fn receive_request(
+    server: &BoundServer,
+    opening: &mut Opening,
+    clock: Clock,
+) -> Result<Option<Request>, Error> {
+    let mut handshake = Handshake::new(&server.handshake, clock.now());
     loop {
         if let Some(request) = opening.consume(|input| handshake.receive(input))? {
             return Ok(Some(request));
@@ -63,7 +73,7 @@ fn receive_request(server: &Server, opening: &mut Opening, clock: Clock) -> Resu
 }
 
 /// Reports a client that sent no valid request. If the error is a handshake error, the client receives a response.
-fn refuse(server: &Server, opening: Opening, error: Error) {
+fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -71,14 +81,14 @@ fn refuse(server: &Server, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.config.close_timeout);
+        opening.respond(&response[..], server.site.config());
     }
 }
 
 /// Runs the handler, and then closes the connection.
 fn run(
-    server: &Server,
-    handler: &Arc<Handler>,
+    server: &BoundServer,
+    handler: &Handler,
     request: Request,
     duplex: &Arc<Duplex>,
     registration: &Registration,

@@ -15,7 +15,7 @@ use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::{Error, ListeningSocket, accept_failure};
 
 use super::{
-    Handle, Server, connection,
+    BoundServer, Handle, connection,
     shared::{Client, Shared, accept_waiting},
 };
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
@@ -25,7 +25,7 @@ const SHORTAGE: Duration = Duration::from_millis(50);
 /// Time for threads to detect that their connections were aborted.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A [`Server`] that is bound to an address.
+/// A [`Server`](super::Server) that is bound to an address.
 #[derive(Debug)]
 pub struct Listener {
     local_addr: Option<SocketAddr>,
@@ -45,7 +45,7 @@ enum Accepted {
 }
 
 impl Listener {
-    pub(super) fn new(server: Server, listener: ListeningSocket) -> Result<Self, Error> {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
         // Non-blocking: a client may disconnect between the wait and `accept`.
         listener.set_nonblocking(true)?;
         server.settings.listen.prepare(&listener);
@@ -78,7 +78,7 @@ impl Listener {
     /// After an error, the listening socket is closed and threads without a connection end.
     ///
     /// - Returns [`Error::Io`] if the operating system cannot start the minimum number of
-    ///   [`threads`](Server::threads).
+    ///   [`threads`](super::Server::threads).
     /// - Returns [`Error::Io`] if no client can connect any more, for example because another process has shut down
     ///   the listening socket.
     pub fn serve(self) -> Result<(), Error> {

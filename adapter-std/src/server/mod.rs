@@ -10,8 +10,8 @@ use std::{
 };
 
 use ws_core::{
-    Config, OriginPolicy, Response,
-    server::{Request, Site},
+    Config, HandshakeConfig, OriginPolicy, Response,
+    server::{Request, Site, SiteBuilder},
 };
 use ws_sessions::{ConnectionError, Monitor, Reporter};
 use ws_transport::{
@@ -23,7 +23,7 @@ pub use handle::Handle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 
-use self::route::Handler;
+use self::route::Endpoint;
 use crate::WebSocket;
 
 /// A WebSocket server, which can also serve a few HTTP pages on the same port.
@@ -46,13 +46,20 @@ use crate::WebSocket;
 /// ```
 #[must_use = "a server does nothing before `listen` or `bind`"]
 pub struct Server {
-    site: Site<Arc<Handler>>,
+    site: SiteBuilder<Endpoint>,
+    handshake: HandshakeConfig,
     settings: Settings,
     tls: Option<ServerTlsConfig>,
     reporter: Reporter,
-    /// Computed from the other fields when the server is bound, like `tls_config`.
-    config: Arc<Config>,
+}
+
+/// A bound server, as its listener runs it. Its settings are valid.
+struct BoundServer {
+    site: Site<Endpoint>,
+    handshake: HandshakeConfig,
+    settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
+    reporter: Reporter,
 }
 
 /// Settings of all connections, in addition to the configuration of the protocol.
@@ -74,12 +81,11 @@ impl Server {
     /// Creates a server without routes.
     pub fn new() -> Self {
         Self {
-            site: Site::new(),
+            site: SiteBuilder::new(),
+            handshake: HandshakeConfig::default(),
             settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
             tls: None,
             reporter: Reporter::default(),
-            config: Arc::default(),
-            tls_config: None,
         }
     }
 
@@ -95,7 +101,7 @@ impl Server {
     /// Adds a [`Route`] or callbacks for WebSockets on a path.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
-        self.site.mount(path, route.terms, route.handler);
+        self.site.mount(path, route.terms, route.endpoint);
         self
     }
 
@@ -109,15 +115,33 @@ impl Server {
         self
     }
 
-    /// Changes limits, deadlines and keepalive for all routes.
+    /// Changes limits, deadlines and keepalive of the connections of all routes. A route can
+    /// [change](Route::configure) them again.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(self.site.config_mut());
         self
     }
 
-    /// Sets the origin check: the web pages that may connect. Default: pages of the same host.
-    pub fn origin(self, policy: OriginPolicy) -> Self {
-        self.configure(|config| config.origin = policy)
+    /// Changes the limits of the opening handshake, such as its timeout. They apply before the path of a request is
+    /// known, so they are the same for all routes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new()
+    ///     .configure_handshake(|limits| limits.open_timeout = Some(Duration::from_secs(3)));
+    /// ```
+    pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        change(&mut self.handshake);
+        self
+    }
+
+    /// Sets the origin check, which selects the web pages that may connect. A route can have [its own](Route::origin).
+    /// Default: pages of the same host.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.site.origin(policy);
+        self
     }
 
     /// Sets the maximum number of simultaneous connections, including opening handshakes. With 0, every client is
@@ -136,7 +160,8 @@ impl Server {
         self
     }
 
-    /// Sets the maximum time that [`receive`](WebSocket::receive) waits for a message. Default: no limit.
+    /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
+    /// routes with callbacks: use [keepalive](Config::keepalive) there. Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.settings.read_timeout = timeout;
         self
@@ -148,7 +173,9 @@ impl Server {
         self.configure(|config| config.write_timeout = timeout)
     }
 
-    /// Changes the options of the listening socket, such as the accept backlog, `SO_REUSEPORT` and `TCP_NODELAY`.
+    /// Changes the options of the listening socket and of the connections that it accepts: the backlog, `SO_REUSEPORT`,
+    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay` and
+    /// `notsent_lowat` have an effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self
@@ -214,10 +241,10 @@ impl Server {
     /// - Returns [`Error::Io`] if no address is available, with the reason for each address.
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the
     ///   server is invalid.
-    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
-        self.prepare()?;
-        let socket = self.settings.listen.listen(address)?;
-        Listener::new(self, socket)
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen(address)?;
+        Listener::new(server, socket)
     }
 
     /// Listens on a Unix-domain socket at this path. A stale socket file, on which no process listens, is replaced.
@@ -228,10 +255,10 @@ impl Server {
     /// - Returns the same errors as [`bind`](Self::bind).
     /// - Returns [`Error::Io`] of the kind [`AddrInUse`](std::io::ErrorKind::AddrInUse) if another process listens on
     ///   the path, or if the path is a file that is not a socket.
-    pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Listener, Error> {
-        self.prepare()?;
-        let socket = self.settings.listen.listen_unix(path.as_ref())?;
-        Listener::new(self, socket)
+    pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        let server = self.prepare()?;
+        let socket = server.settings.listen.listen_unix(path.as_ref())?;
+        Listener::new(server, socket)
     }
 
     /// Serves the clients of an inherited socket that already listens, such as one from a service manager (systemd).
@@ -243,13 +270,12 @@ impl Server {
     /// - Returns the same errors as [`bind`](Self::bind).
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
     ///   listening stream socket of TCP or of the Unix domain.
-    pub fn bind_socket(mut self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        self.prepare()?;
-        Listener::new(self, ListeningSocket::adopt(socket.into())?)
+    pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
+        Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
     }
 
     /// Checks the settings, and computes the configurations for the connections.
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn prepare(self) -> Result<BoundServer, Error> {
         let threads = &self.settings.threads;
         if threads.is_empty() {
             let text = format!(
@@ -259,16 +285,28 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
         }
         self.settings.listen.check()?;
-        self.site.settle()?;
-        self.config = Arc::new(self.site.config().clone());
-        self.tls_config = self.tls.as_ref().map(ServerTlsConfig::build).transpose()?;
-        Ok(())
+        Ok(BoundServer {
+            site: self.site.build()?,
+            handshake: self.handshake,
+            settings: self.settings,
+            tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
+            reporter: self.reporter,
+        })
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
+            .field("site", &self.site)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoundServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundServer")
             .field("site", &self.site)
             .field("settings", &self.settings)
             .finish_non_exhaustive()

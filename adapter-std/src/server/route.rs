@@ -5,7 +5,7 @@ use ws_core::{
     server::{Accept, Request, Terms},
 };
 
-use ws_sessions::{Attendance, Callbacks, Peer};
+use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
 
 use crate::WebSocket;
 
@@ -13,6 +13,22 @@ use crate::WebSocket;
 pub type HandlerResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + Sync;
+type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
+
+/// The code of the application on a path.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) handler: Arc<Handler>,
+    check: Option<Arc<Check>>,
+}
+
+impl Endpoint {
+    /// Runs the check, if there is one.
+    pub(super) fn check(&self, request: &Request) -> Result<Accept, CheckError> {
+        let Some(check) = &self.check else { return Ok(Accept::new()) };
+        guard(|| check(request)).map_err(CheckError::Panicked)?.map_err(CheckError::Refused)
+    }
+}
 
 /// The handler or the [`Callbacks`] of a path, with access checks and settings.
 ///
@@ -37,7 +53,7 @@ pub(super) type Handler = dyn Fn(Request, WebSocket) -> HandlerResult + Send + S
 #[derive(Clone)]
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
-    pub(super) handler: Arc<Handler>,
+    pub(super) endpoint: Endpoint,
     pub(super) terms: Terms,
 }
 
@@ -48,7 +64,7 @@ impl Route {
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
     {
-        Self { handler: Arc::new(handler), terms: Terms::default() }
+        Self { endpoint: Endpoint { handler: Arc::new(handler), check: None }, terms: Terms::default() }
     }
 
     /// Creates a route to callbacks. Each connection has a separate thread.
@@ -76,23 +92,41 @@ impl Route {
         self
     }
 
-    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol
-    /// and headers, or returns a response that refuses it.
+    /// Sets a check that runs before the connection is opened. It accepts the request, optionally with a subprotocol,
+    /// headers and a [value for the handler](Accept::with), or refuses it with a response. After a panic of the check, the
+    /// response is 500.
+    ///
+    /// ```
+    /// use ws_std::{Accept, Response, Route};
+    ///
+    /// struct User(String);
+    ///
+    /// let route = Route::new(|request, ws| {
+    ///     let User(name) = request.get().ok_or("the check attaches a user")?;
+    ///     Ok(ws.send(format!("welcome, {name}"))?)
+    /// })
+    /// .check(|request| match request.header("X-User") {
+    ///     Some(name) => Ok(Accept::new().with(User(name.to_owned()))),
+    ///     None => Err(Response::new(401)),
+    /// });
+    /// ```
     pub fn check<C>(mut self, check: C) -> Self
     where
         C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
     {
-        self.terms = self.terms.check(check);
+        self.endpoint.check = Some(Arc::new(check));
         self
     }
 
-    /// Changes limits, deadlines and keepalive for this route only.
+    /// Changes the limits, deadlines and keepalive of this route only, after the changes of the server. The limits of the
+    /// opening handshake are the same for [all routes](crate::Server::configure_handshake).
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.terms = self.terms.configure(change);
         self
     }
 
-    /// Sets the origin check of this route: the web pages that may connect. Default: pages of the same host.
+    /// Sets the origin check of this route, which selects the web pages that may connect. Default: the
+    /// [policy of the server](crate::Server::origin).
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.terms = self.terms.origin(policy);
         self

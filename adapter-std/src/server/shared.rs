@@ -15,7 +15,7 @@ use std::{
 use ws_core::CloseCode;
 use ws_transport::ListeningSocket;
 
-use super::{Server, pool::Pool};
+use super::{BoundServer, pool::Pool};
 use crate::{duplex::Duplex, socket::Socket};
 
 /// Maximum time for connected clients to send their request after a stop has begun.
@@ -28,7 +28,7 @@ pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
 
 /// State of a server that the listener, its connections and its handles share.
 pub(super) struct Shared {
-    pub(super) server: Server,
+    pub(super) server: BoundServer,
     pub(super) pool: Arc<Pool>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
@@ -75,7 +75,7 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, listener: ListeningSocket, wake: UnixStream) -> Self {
+    pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
         let connections = Connections { listener: Some(listener), ..Connections::default() };
         Self {
             pool: Pool::new(&server.settings.threads),

@@ -12,7 +12,7 @@ use bytes::Buf;
 use criterion::Criterion;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use tungstenite::{client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig};
-use ws_core::{Config, Connection, Timestamp, client, server};
+use ws_core::{Config, Connection, HandshakeConfig, OriginPolicy, Timestamp, client, server};
 
 use crate::support::{drain, per_message, run};
 
@@ -77,7 +77,14 @@ pub(crate) fn client(criterion: &mut Criterion) {
     let config = Arc::new(Config::default());
     let begin = || {
         let request = client::Request::new(black_box(URL).parse().unwrap());
-        client::Handshake::new(&request, config.clone(), black_box([7; 32]), Timestamp::ZERO).unwrap()
+        client::Handshake::new(
+            &request,
+            &HandshakeConfig::default(),
+            config.clone(),
+            black_box([7; 32]),
+            Timestamp::ZERO,
+        )
+        .unwrap()
     };
     // The same seed produces the same key, and the same key the same response.
     let mut request = vec![0; begin().transmit().remaining()];
@@ -122,9 +129,9 @@ fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 }
 
 fn accept(config: &Arc<Config>, mut received: &mut [u8]) -> Connection {
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let request = handshake.receive(&mut received).unwrap().unwrap();
-    let upgrade = request.upgrade(&config.origin).unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap()
 }
 

@@ -14,7 +14,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_core::{
-    Config, Connection, Message, Role, Timestamp,
+    Config, Connection, HandshakeConfig, Message, OriginPolicy, Role, Timestamp,
     frame::{Header, Opcode, apply_mask},
 };
 
@@ -127,9 +127,9 @@ pub(crate) fn compressing_server() -> Connection {
     let mut request = *b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
-    let mut handshake = ws_core::server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = ws_core::server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let request = handshake.receive(&mut &mut request[..]).unwrap().unwrap();
-    let upgrade = request.upgrade(&config.origin).unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     let mut connection = upgrade.accept(&ws_core::server::Accept::new(), config, Timestamp::ZERO).unwrap();
     assert!(connection.is_compressed());
     drain(connection.transmit());

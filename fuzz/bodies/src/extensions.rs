@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use ws_core::{
-    Config, Connection, Event, HandshakeError, Message, Timestamp, client, server,
+    Config, Connection, Event, HandshakeConfig, HandshakeError, Message, OriginPolicy, Timestamp, client,
+    server,
     testing::{self, Head, Pair, SEED},
 };
 
@@ -124,9 +125,9 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
 /// Checks an offer of a client.
 fn offered(config: &Arc<Config>, value: &[u8]) {
     let mut bytes = Head::request().with([b"Sec-WebSocket-Extensions: ", value].concat()).bytes();
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let request = handshake.receive(&mut &mut bytes[..]).expect("a legal head").expect("a whole head");
-    let upgrade = request.upgrade(&config.origin).expect("an upgrade");
+    let upgrade = request.upgrade(&OriginPolicy::default()).expect("an upgrade");
     let result = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO);
     let offers = parse(value);
     let Ok(mut connection) = result else {
@@ -162,7 +163,8 @@ fn fits(answer: &Extension, offer: &Extension) -> bool {
 fn chosen(config: &Arc<Config>, value: &[u8]) {
     let request = client::Request::new("ws://host/".parse().expect("a URL"));
     let mut handshake =
-        client::Handshake::new(&request, config.clone(), SEED, Timestamp::ZERO).expect("legal");
+        client::Handshake::new(&request, &HandshakeConfig::default(), config.clone(), SEED, Timestamp::ZERO)
+            .expect("legal");
     let asked = testing::drained(&mut handshake.transmit());
     let head = Head::response_to(&asked).with([b"Sec-WebSocket-Extensions: ", value].concat());
     let parsed = parse(value);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    Config, Connection, Deflate, HandshakeError, Response, Timestamp, client,
+    Config, Connection, Deflate, HandshakeConfig, HandshakeError, Response, Timestamp, client,
     testing::{self, SEED, pieces},
 };
 
@@ -15,17 +15,17 @@ use crate::{
 /// the correct accept value, which a fuzzer cannot find.
 pub fn handshake_client(data: &[u8]) {
     let (byte, rest) = split_first(data);
-    let (config, request) = (config(byte), request(byte));
-    let accept = accept_value(key(&config, &request).as_bytes());
+    let (settings, request) = (settings(byte), request(byte));
+    let accept = accept_value(key(&settings, &request).as_bytes());
     let bytes: Vec<u8> = rest
         .iter()
         .flat_map(|byte| if *byte == b'@' { accept.as_bytes() } else { std::slice::from_ref(byte) })
         .copied()
         .collect();
 
-    let whole = answer(&config, &request, &bytes, &[usize::MAX]);
+    let whole = answer(&settings, &request, &bytes, &[usize::MAX]);
     for sizes in [&[1][..], &[3, 7, 50]] {
-        let cut = answer(&config, &request, &bytes, sizes);
+        let cut = answer(&settings, &request, &bytes, sizes);
         match (&whole, cut) {
             (Ok(whole), Ok(cut)) => assert_eq!((&whole.1, whole.2), (&cut.1, cut.2)),
             (Err(whole), Err(cut)) => assert_eq!(*whole, cut, "cut into {sizes:?}"),
@@ -45,12 +45,16 @@ pub fn handshake_client(data: &[u8]) {
     }
 }
 
-fn config(byte: u8) -> Arc<Config> {
+/// Limits of the handshake and the configuration of the connection.
+type Settings = (HandshakeConfig, Arc<Config>);
+
+fn settings(byte: u8) -> Settings {
+    let mut limits = HandshakeConfig::default();
+    limits.max_head_size = [16 << 10, 400, 200, 64][usize::from(byte & 3)];
+    limits.max_headers = [64, 8][usize::from(byte >> 2 & 1)];
     let mut config = Config::default();
-    config.max_head_size = [16 << 10, 400, 200, 64][usize::from(byte & 3)];
-    config.max_headers = [64, 8][usize::from(byte >> 2 & 1)];
     config.deflate = (byte & 16 == 0).then(Deflate::default);
-    Arc::new(config)
+    (limits, Arc::new(config))
 }
 
 fn request(byte: u8) -> client::Request {
@@ -58,13 +62,13 @@ fn request(byte: u8) -> client::Request {
     if byte & 8 == 0 { request } else { request.subprotocol("a").subprotocol("chat") }
 }
 
-fn start(config: &Arc<Config>, request: &client::Request) -> client::Handshake {
-    client::Handshake::new(request, config.clone(), SEED, Timestamp::ZERO).expect("a legal request")
+fn start((limits, config): &Settings, request: &client::Request) -> client::Handshake {
+    client::Handshake::new(request, limits, config.clone(), SEED, Timestamp::ZERO).expect("a legal request")
 }
 
 /// Returns the key that the client sends.
-fn key(config: &Arc<Config>, request: &client::Request) -> String {
-    let bytes = testing::drained(&mut start(config, request).transmit());
+fn key(settings: &Settings, request: &client::Request) -> String {
+    let bytes = testing::drained(&mut start(settings, request).transmit());
     let (head, _) = Head::parse(&bytes).expect("a legal head");
     String::from_utf8(head.single("sec-websocket-key").expect("a key").to_vec()).expect("text")
 }
@@ -73,12 +77,12 @@ fn key(config: &Arc<Config>, request: &client::Request) -> String {
 type Opened = (Connection, Response, usize);
 
 fn answer(
-    config: &Arc<Config>,
+    settings: &Settings,
     request: &client::Request,
     bytes: &[u8],
     sizes: &[usize],
 ) -> Result<Opened, HandshakeError> {
-    let mut handshake = start(config, request);
+    let mut handshake = start(settings, request);
     let mut left = bytes.len();
     for piece in pieces(bytes, sizes) {
         let mut piece = piece.to_vec();

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ws_core::{
-    Config, Deflate, HandshakeError, OriginPolicy, Timestamp, server,
+    Config, Deflate, HandshakeConfig, HandshakeError, OriginPolicy, Timestamp, server,
     testing::{self, pieces},
 };
 
@@ -16,29 +16,29 @@ use crate::{
 /// response.
 pub fn handshake_server(data: &[u8]) {
     let (byte, bytes) = split_first(data);
-    let config = config(byte);
-    let whole = ask(&config, bytes, &[usize::MAX]);
+    let (limits, origin, config) = config(byte);
+    let whole = ask(&limits, bytes, &[usize::MAX]);
     for sizes in [&[1][..], &[3, 7, 50]] {
-        assert_eq!(ask(&config, bytes, sizes), whole, "cut into {sizes:?}");
+        assert_eq!(ask(&limits, bytes, sizes), whole, "cut into {sizes:?}");
     }
-    costs(&config, bytes);
+    costs(&limits, bytes);
 
     let upgraded = match &whole {
         Ok(None) => {
-            assert!(bytes.len() <= config.max_head_size && !bytes.windows(4).any(|end| end == b"\r\n\r\n"));
+            assert!(bytes.len() <= limits.max_head_size && !bytes.windows(4).any(|end| end == b"\r\n\r\n"));
             return;
         }
-        Ok(Some((request, _))) => request.upgrade(&config.origin).map(|upgrade| (request, upgrade)),
+        Ok(Some((request, _))) => request.upgrade(&origin).map(|upgrade| (request, upgrade)),
         Err(error) => Err(error.clone()),
     };
     let (request, upgrade) = match upgraded {
         Ok(upgraded) => upgraded,
-        Err(error) => return refused(&config, bytes, &error),
+        Err(error) => return refused(&limits, bytes, &error),
     };
     let key = obeys(bytes).unwrap_or_else(|| panic!("{request:?} must not be accepted"));
     let chosen = upgrade.choose_subprotocol(["a", "chat"]);
     let accept = chosen.map_or_else(server::Accept::new, |name| server::Accept::new().subprotocol(name));
-    match upgrade.accept(&accept, config.clone(), Timestamp::ZERO) {
+    match upgrade.accept(&accept, config, Timestamp::ZERO) {
         Ok(mut connection) => {
             let written = testing::written(&mut connection);
             let (response, rest) = Head::parse(&written).expect("a legal head");
@@ -51,20 +51,21 @@ pub fn handshake_server(data: &[u8]) {
     }
 }
 
-fn config(byte: u8) -> Arc<Config> {
+fn config(byte: u8) -> (HandshakeConfig, OriginPolicy, Arc<Config>) {
+    let mut limits = HandshakeConfig::default();
+    limits.max_head_size = [16 << 10, 400, 200, 64][usize::from(byte & 3)];
+    limits.max_headers = [64, 8][usize::from(byte >> 2 & 1)];
+    let origin = if byte & 8 == 0 { OriginPolicy::SameHost } else { OriginPolicy::Any };
     let mut config = Config::default();
-    config.max_head_size = [16 << 10, 400, 200, 64][usize::from(byte & 3)];
-    config.max_headers = [64, 8][usize::from(byte >> 2 & 1)];
-    config.origin = if byte & 8 == 0 { OriginPolicy::SameHost } else { OriginPolicy::Any };
     config.deflate = (byte & 16 == 0).then(Deflate::default);
-    Arc::new(config)
+    (limits, origin, Arc::new(config))
 }
 
 /// A request and the number of bytes that follow it.
 type Asked = Option<(server::Request, usize)>;
 
-fn ask(config: &Arc<Config>, bytes: &[u8], sizes: &[usize]) -> Result<Asked, HandshakeError> {
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+fn ask(limits: &HandshakeConfig, bytes: &[u8], sizes: &[usize]) -> Result<Asked, HandshakeError> {
+    let mut handshake = server::Handshake::new(limits, Timestamp::ZERO);
     let mut left = bytes.len();
     for piece in pieces(bytes, sizes) {
         let mut piece = piece.to_vec();
@@ -80,7 +81,7 @@ fn ask(config: &Arc<Config>, bytes: &[u8], sizes: &[usize]) -> Result<Asked, Han
     Ok(None)
 }
 
-fn refused(config: &Config, bytes: &[u8], error: &HandshakeError) {
+fn refused(limits: &HandshakeConfig, bytes: &[u8], error: &HandshakeError) {
     assert!((400..500).contains(&error.status()), "{error}");
     let response = error.response().to_bytes();
     let (head, body) = Head::parse(&response).expect("a legal head");
@@ -88,7 +89,7 @@ fn refused(config: &Config, bytes: &[u8], error: &HandshakeError) {
     // RFC 9110 7.8.
     assert_eq!(head.lists("connection", "upgrade"), head.single("upgrade").is_some());
     assert_eq!(head.single("content-length"), Some(body.len().to_string().as_bytes()));
-    assert!(!is_plain(config, bytes), "{error}, though every rule is obeyed");
+    assert!(!is_plain(limits, bytes), "{error}, though every rule is obeyed");
 }
 
 /// Returns the key if the request passes the checks of RFC 6455 4.2.1 that a server must make before it accepts.
@@ -114,7 +115,7 @@ fn without_empty_line(bytes: &[u8]) -> &[u8] {
 }
 
 /// Returns `true` if a request is obviously valid: it contains only the necessary fields.
-fn is_plain(config: &Config, bytes: &[u8]) -> bool {
+fn is_plain(limits: &HandshakeConfig, bytes: &[u8]) -> bool {
     const FIELDS: [&str; 6] =
         ["host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "x-more"];
     let Some((head, rest)) = Head::parse(without_empty_line(bytes)) else { return false };
@@ -123,16 +124,16 @@ fn is_plain(config: &Config, bytes: &[u8]) -> bool {
         && head.has_only(&FIELDS)
         && target.is_some_and(|target| target.iter().all(u8::is_ascii_alphanumeric))
         && head.single("host").is_some_and(|host| !host.is_empty() && host.iter().all(u8::is_ascii_lowercase))
-        && head.len() <= config.max_headers
-        && bytes.len() - rest.len() <= config.max_head_size
+        && head.len() <= limits.max_headers
+        && bytes.len() - rest.len() <= limits.max_head_size
 }
 
 /// Checks that the memory stays within the limit for any input.
-fn costs(config: &Arc<Config>, bytes: &[u8]) {
+fn costs(limits: &HandshakeConfig, bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
-    let limit = config.max_head_size.min(bytes.len()) as u64;
+    let limit = limits.max_head_size.min(bytes.len()) as u64;
     let costs = allocation_counter::measure(|| {
-        let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+        let mut handshake = server::Handshake::new(limits, Timestamp::ZERO);
         let _ = handshake.receive(&mut &mut bytes[..]);
     });
     // A field uses some memory of its own and has at least four bytes.

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use ws_std::{Callbacks, ClientTls, Config, Error, Response, Session};
+use ws_std::{Callbacks, ClientTls, Config, Error, HandshakeConfig, Response, Session};
 
 use super::{Adapter, WebSocket};
 use crate::{Raw, RawListener, certificates::Authority, tls::RawTls};
@@ -37,6 +37,11 @@ impl Client {
     /// Same as `Client::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, client => client.configure(change))
+    }
+
+    /// Same as `Client::configure_handshake`.
+    pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        either!(self self, client => client.configure_handshake(change))
     }
 
     /// Same as `Client::read_timeout`.

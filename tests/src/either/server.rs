@@ -8,7 +8,8 @@ use std::{
 };
 
 use ws_std::{
-    Accept, Callbacks, Config, ConnectionError, Error, Monitor, OriginPolicy, Request, Response, ServerTls,
+    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, Monitor, OriginPolicy, Request,
+    Response, ServerTls,
 };
 
 use super::{Adapter, WebSocket};
@@ -153,7 +154,7 @@ impl Route {
     }
 
     /// Same as `Route::check`.
-    pub fn check(self, check: fn(&Request) -> Result<Accept, Response>) -> Self {
+    pub fn check(self, check: impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static) -> Self {
         either!(self self, route => route.check(check))
     }
 
@@ -207,6 +208,11 @@ impl Server {
     /// Same as `Server::configure`.
     pub fn configure(self, change: impl FnOnce(&mut Config)) -> Self {
         either!(self self, server => server.configure(change))
+    }
+
+    /// Same as `Server::configure_handshake`.
+    pub fn configure_handshake(self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        either!(self self, server => server.configure_handshake(change))
     }
 
     /// Same as `Server::read_timeout`.

@@ -3,11 +3,12 @@
 //! ```
 //! use std::sync::Arc;
 //! use bytes::Buf;
-//! use ws_core::{Config, Timestamp, client::{Handshake, Request}};
+//! use ws_core::{Config, HandshakeConfig, Timestamp, client::{Handshake, Request}};
 //!
 //! let request = Request::new("ws://example.com/chat".parse()?).subprotocol("chat");
 //! let seed = [7; 32]; // 32 random bytes from the operating system
-//! let mut handshake = Handshake::new(&request, Arc::new(Config::default()), seed, Timestamp::ZERO)?;
+//! let (limits, config) = (HandshakeConfig::default(), Arc::new(Config::default()));
+//! let mut handshake = Handshake::new(&request, &limits, config, seed, Timestamp::ZERO)?;
 //! assert!(handshake.transmit().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
 //! // Write the request, then pass the bytes that you read to `handshake.receive`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,7 +27,8 @@ use super::{
     server::{are_subprotocols, belongs_to_handshake, single},
 };
 use crate::{
-    Config, Connection, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy, extension,
+    Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy,
+    extension,
 };
 
 /// A client's request for a WebSocket.
@@ -113,6 +115,7 @@ impl Request {
 
 /// Sends a request and validates the response.
 pub struct Handshake {
+    limits: HandshakeConfig,
     config: Arc<Config>,
     queue: Transmit,
     head: HeadReader,
@@ -146,8 +149,8 @@ impl Handshake {
     /// keeps the stream open without a length.
     const BODY_PAUSE: Duration = Duration::from_secs(1);
 
-    /// Creates a handshake that begins at `now`. `seed` is used for the nonce and the masking keys, and must come
-    /// from the operating system (RFC 6455 section 10.3).
+    /// Creates a handshake that begins at `now` and opens a connection with this `config`. `seed` is used for the nonce
+    /// and the masking keys, and must come from the operating system (RFC 6455 section 10.3).
     ///
     /// # Errors
     ///
@@ -155,6 +158,7 @@ impl Handshake {
     /// - Returns [`HandshakeError::UnsendableSubprotocol`] if a subprotocol is not a token or is offered twice.
     pub fn new(
         request: &Request,
+        limits: &HandshakeConfig,
         config: Arc<Config>,
         seed: [u8; 32],
         now: Timestamp,
@@ -164,7 +168,8 @@ impl Handshake {
         let mut queue = Transmit::default();
         *queue.block() = request.encode(&key, &config)?;
         Ok(Self {
-            deadline: config.open_timeout.map(|timeout| now + timeout),
+            deadline: limits.open_timeout.map(|timeout| now + timeout),
+            limits: limits.clone(),
             config,
             queue,
             head: HeadReader::for_response(),
@@ -194,7 +199,7 @@ impl Handshake {
         input: &mut &mut [u8],
     ) -> Result<Option<(Connection, Response)>, HandshakeError> {
         while self.refusal.is_none() {
-            let Some(head) = self.head.receive(input, &self.config)? else { return Ok(None) };
+            let Some(head) = self.head.receive(input, &self.limits)? else { return Ok(None) };
             let (status, headers) = parse_response(head)?;
             match status {
                 101 => return self.accept(headers).map(Some),
@@ -221,7 +226,7 @@ impl Handshake {
     /// # Errors
     ///
     /// - Returns [`HandshakeError::Timeout`] if the server took longer than
-    ///   [`open_timeout`](crate::Config::open_timeout).
+    ///   [`open_timeout`](crate::HandshakeConfig::open_timeout).
     /// - Returns [`HandshakeError::Refused`] if the head of a refusal has arrived and its body pauses for one second.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         self.now = self.now.max(now);

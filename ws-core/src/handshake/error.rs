@@ -16,17 +16,17 @@ pub enum HandshakeError {
         /// The first line. A long line is cut.
         beginning: Box<str>,
     },
-    /// The first line alone exceeds [`max_head_size`](crate::Config::max_head_size).
+    /// The first line alone exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     FirstLineTooLong {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The head exceeds [`max_head_size`](crate::Config::max_head_size).
+    /// The head exceeds [`max_head_size`](crate::HandshakeConfig::max_head_size).
     HeadTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The head has more header fields than [`max_headers`](crate::Config::max_headers).
+    /// The head has more header fields than [`max_headers`](crate::HandshakeConfig::max_headers).
     TooManyHeaders {
         /// The maximum number of fields.
         limit: usize,
@@ -37,7 +37,7 @@ pub enum HandshakeError {
     DuplicateHeader(&'static str),
     /// The peer sent this header with an invalid value.
     InvalidHeader(&'static str),
-    /// The handshake was not complete after [`open_timeout`](crate::Config::open_timeout).
+    /// The handshake was not complete after [`open_timeout`](crate::HandshakeConfig::open_timeout).
     Timeout,
     /// The peer's stream ended or was reset before the handshake was complete. A client that sends while the server
     /// closes receives one or the other, by chance.

@@ -5,7 +5,7 @@ use super::{
     HandshakeError,
     headers::{Field, Headers},
 };
-use crate::Config;
+use crate::HandshakeConfig;
 
 /// Collects the head of a request or response up to its blank line. Each byte is examined once, regardless of the
 /// pieces in which it arrives. Limits apply before bytes are kept.
@@ -41,7 +41,7 @@ impl HeadReader {
     pub(super) fn receive(
         &mut self,
         input: &mut &mut [u8],
-        config: &Config,
+        config: &HandshakeConfig,
     ) -> Result<Option<Head>, HandshakeError> {
         let limit = config.max_head_size;
         while !input.is_empty() {
@@ -119,7 +119,7 @@ impl HeadReader {
     }
 
     /// Validates the line that ends at `end`. Returns `true` if it is the blank line.
-    fn line_ended(&mut self, end: usize, config: &Config) -> Result<bool, HandshakeError> {
+    fn line_ended(&mut self, end: usize, config: &HandshakeConfig) -> Result<bool, HandshakeError> {
         // RFC 9112 2.2 lets a recipient accept a bare LF. An attacker can exploit two recipients that disagree about
         // it.
         let line = self.bytes.get(self.line_start..end).and_then(|line| line.strip_suffix(b"\r\n"));

@@ -12,6 +12,7 @@ pub mod server;
 mod site;
 mod target;
 mod url;
+mod values;
 
 pub use error::HandshakeError;
 pub use headers::Headers;
@@ -22,7 +23,7 @@ pub use url::{Url, UrlError};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
-use self::server::{Accept, Request, Upgrade};
+use self::server::{Accept, Request};
 
 /// Returns the value of `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 pub(crate) fn accept_value(key: &str) -> [u8; 28] {

@@ -3,11 +3,10 @@
 //! ```
 //! use std::sync::Arc;
 //! use bytes::Buf;
-//! use ws_core::{Config, Timestamp, server::{Accept, Handshake}};
+//! use ws_core::{Config, HandshakeConfig, OriginPolicy, Timestamp, server::{Accept, Handshake}};
 //!
 //! let now = Timestamp::ZERO;
-//! let config = Arc::new(Config::default());
-//! let mut handshake = Handshake::new(config.clone(), now);
+//! let mut handshake = Handshake::new(&HandshakeConfig::default(), now);
 //! let mut received = *b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
 //!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 //!     Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -16,13 +15,14 @@
 //! let request = handshake.receive(&mut input)?.expect("the whole head was there");
 //! assert_eq!(request.path(), "/chat");
 //! let accept = Accept::new().subprotocol("chat");
-//! let mut connection = request.upgrade(&config.origin)?.accept(&accept, config, now)?;
+//! let upgrade = request.upgrade(&OriginPolicy::SameHost)?;
+//! let mut connection = upgrade.accept(&accept, Arc::new(Config::default()), now)?;
 //! assert!(connection.transmit().chunk().starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
 //! # Ok::<(), ws_core::HandshakeError>(())
 //! ```
 
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
-use core::{fmt, net::SocketAddr, ops::Range};
+use core::{any::Any, fmt, net::SocketAddr, ops::Range};
 
 use super::{
     HandshakeError, Headers, Response, accept_value,
@@ -31,20 +31,21 @@ use super::{
     host::is_host,
     is_key,
     target::TargetParts,
+    values::Values,
 };
 pub use super::{
     accept::Accept,
-    site::{Site, Terms},
+    site::{Refusal, RouteMatch, Site, SiteBuilder, Terms},
 };
 use crate::{
-    Config, Connection, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit, connection::Opening,
-    excerpt::Excerpt, extension,
+    Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit,
+    connection::Opening, excerpt::Excerpt, extension,
 };
 
 /// Receives a client's request.
 #[derive(Debug)]
 pub struct Handshake {
-    config: Arc<Config>,
+    config: HandshakeConfig,
     head: HeadReader,
     deadline: Option<Timestamp>,
 }
@@ -52,9 +53,9 @@ pub struct Handshake {
 impl Handshake {
     /// Creates a handshake with a client that connected at `now`.
     #[must_use]
-    pub fn new(config: Arc<Config>, now: Timestamp) -> Self {
+    pub fn new(config: &HandshakeConfig, now: Timestamp) -> Self {
         let deadline = config.open_timeout.map(|timeout| now + timeout);
-        Self { config, head: HeadReader::for_request(), deadline }
+        Self { config: config.clone(), head: HeadReader::for_request(), deadline }
     }
 
     /// Takes received bytes off `input`, up to the end of the request's head. Returns `None` if more bytes are
@@ -106,6 +107,7 @@ pub struct Request {
     pub(super) parameters: Parameters,
     peer_addr: Option<SocketAddr>,
     scheme: Option<Scheme>,
+    pub(super) values: Values,
 }
 
 impl Request {
@@ -125,9 +127,10 @@ impl Request {
         if let Some(authority) = parts.authority {
             headers.set("Host", authority);
         }
-        let parameters = Parameters::default();
         let path = parts.path;
-        Ok(Self { headers, method, target, path, minor_version, parameters, peer_addr: None, scheme: None })
+        let (parameters, values) = (Parameters::default(), Values::default());
+        let (peer_addr, scheme) = (None, None);
+        Ok(Self { headers, method, target, path, minor_version, parameters, peer_addr, scheme, values })
     }
 
     /// Returns the method, such as `GET`.
@@ -164,6 +167,12 @@ impl Request {
         self.parameters.get(name)
     }
 
+    /// Returns the value of this type that was attached when the request was [accepted](Accept::with).
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.values.get()
+    }
+
     /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
@@ -197,6 +206,14 @@ impl Request {
     /// Returns the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.subprotocol_elements().filter(|name| !name.is_empty())
+    }
+
+    pub(super) fn choose_subprotocol<'s>(
+        &self,
+        supported: impl IntoIterator<Item = &'s str>,
+    ) -> Option<&str> {
+        let find = |supported| self.subprotocols().find(|&offered| offered == supported);
+        supported.into_iter().find_map(find)
     }
 
     /// Returns the elements of the list of subprotocols, including empty ones.
@@ -302,8 +319,7 @@ impl<'r> Upgrade<'r> {
     /// # }
     /// ```
     pub fn choose_subprotocol<'s>(&self, supported: impl IntoIterator<Item = &'s str>) -> Option<&'r str> {
-        let find = |supported| self.request.subprotocols().find(|&offered| offered == supported);
-        supported.into_iter().find_map(find)
+        self.request.choose_subprotocol(supported)
     }
 
     /// Opens the connection. The response waits in its [`transmit`](Connection::transmit).
@@ -319,22 +335,42 @@ impl<'r> Upgrade<'r> {
         config: Arc<Config>,
         now: Timestamp,
     ) -> Result<Connection, HandshakeError> {
+        self.request.open(&self.accept_value(), accept, config, now)
+    }
+
+    pub(super) fn accept_value(&self) -> AcceptValue {
+        accept_value(self.key)
+    }
+}
+
+/// The value of `Sec-WebSocket-Accept` that answers the key of a request.
+pub(super) type AcceptValue = [u8; 28];
+
+impl Request {
+    /// Opens the connection.
+    pub(super) fn open(
+        &self,
+        accept_value: &AcceptValue,
+        accept: &Accept,
+        config: Arc<Config>,
+        now: Timestamp,
+    ) -> Result<Connection, HandshakeError> {
         if accept.unsendable {
             return Err(HandshakeError::UnsendableHeader);
         }
         let subprotocol = accept.subprotocol.as_deref();
-        if subprotocol.is_some_and(|chosen| self.request.subprotocols().all(|offered| offered != chosen)) {
+        if subprotocol.is_some_and(|chosen| self.subprotocols().all(|offered| offered != chosen)) {
             return Err(HandshakeError::SubprotocolNotOffered);
         }
         let mut head = Vec::with_capacity(256);
         head.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
         );
-        write_field(&mut head, "Sec-WebSocket-Accept", &accept_value(self.key));
+        write_field(&mut head, "Sec-WebSocket-Accept", accept_value);
         if let Some(chosen) = subprotocol {
             write_field(&mut head, "Sec-WebSocket-Protocol", chosen.as_bytes());
         }
-        let (extension, response) = extension::accept(&self.request.headers, &config)?.unzip();
+        let (extension, response) = extension::accept(&self.headers, &config)?.unzip();
         if let Some(response) = response {
             write_field(&mut head, "Sec-WebSocket-Extensions", response.as_bytes());
         }

@@ -1,67 +1,49 @@
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
-use super::{Accept, Request, Upgrade};
+use super::{
+    Accept, Request,
+    server::{AcceptValue, Upgrade},
+};
 use crate::{
     Config, Connection, HandshakeError, OriginPolicy, Response, RouteError, Routes, Timestamp, Transmit,
 };
 
-type Check = dyn Fn(&Request) -> Result<Accept, Response> + Send + Sync;
 type Change = dyn Fn(&mut Config) + Send + Sync;
 type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// The routes of a server: handlers for WebSockets and pages, by path.
-///
-/// It makes decisions and does no I/O, so that servers of any kind can share it. `H` is the type of the handler that
-/// the server runs for an open connection.
-///
-/// ```
-/// use bytes::Buf as _;
-/// use ws_core::{Config, Timestamp, server::{Handshake, Site, Terms}};
-///
-/// let mut site = Site::new();
-/// site.mount("/echo", Terms::default(), "the echo handler");
-/// site.settle()?;
-///
-/// let mut handshake = Handshake::new(site.config().clone().into(), Timestamp::ZERO);
-/// let mut received = *b"GET /nothing HTTP/1.1\r\nHost: example.com\r\n\r\n";
-/// let mut request = handshake.receive(&mut &mut received[..])?.unwrap();
-/// let refusal = site.answer(&mut request, Timestamp::ZERO).unwrap_err();
-/// assert!(refusal.chunk().starts_with(b"HTTP/1.1 404 Not Found\r\n"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Site<H> {
+/// Collects the routes and pages of a [`Site`].
+pub struct SiteBuilder<H> {
     routes: Routes<(Terms, H)>,
     pages: Routes<Box<Page>>,
     config: Config,
+    origin: OriginPolicy,
     /// The error of the first route that could not be added.
     error: Option<RouteError>,
-    /// `true` if each route has its configuration.
-    is_settled: bool,
 }
 
-impl<H> Default for Site<H> {
+impl<H> Default for SiteBuilder<H> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<H> Site<H> {
-    /// Creates a site without routes.
+impl<H> SiteBuilder<H> {
+    /// Creates a builder without routes.
     #[must_use]
     pub fn new() -> Self {
         Self {
             routes: Routes::new(),
             pages: Routes::new(),
             config: Config::default(),
+            origin: OriginPolicy::default(),
             error: None,
-            is_settled: false,
         }
     }
 
-    /// Serves WebSockets on a path. See [`Routes`] for the syntax of paths.
+    /// Serves WebSockets on a path. See [`Routes`] for the syntax of paths. [`build`](Self::build) returns the error of a
+    /// malformed or duplicate path.
     pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
-        self.is_settled = false;
         let added = self.routes.insert(path, (terms, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
@@ -72,64 +54,139 @@ impl<H> Site<H> {
         self.error = self.error.take().or_else(|| added.err());
     }
 
+    /// Returns the configuration that all routes are derived from, for changes.
+    pub const fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Sets the origin policy of routes that do not have [their own](Terms::origin). Default:
+    /// [`OriginPolicy::SameHost`].
+    pub fn origin(&mut self, policy: OriginPolicy) {
+        self.origin = policy;
+    }
+
+    /// Builds the site and computes the configuration of each route.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`RouteError`] of the first route or page that is malformed or duplicate.
+    pub fn build(self) -> Result<Site<H>, RouteError> {
+        let Self { routes, pages, config, origin, error } = self;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let routes = routes.map(|(terms, handler)| Route::new(terms, &config, &origin, handler));
+        Ok(Site { routes, pages, config })
+    }
+}
+
+impl<H> fmt::Debug for SiteBuilder<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SiteBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The routes of a server: handlers for WebSockets and pages, by path.
+///
+/// It makes decisions and does no I/O, so that servers of any kind can share it. `H` is the type of the handler that
+/// the server runs for an open connection.
+///
+/// A request is answered in two steps. [`answer`](Self::answer) finds the route and checks the request against RFC 6455
+/// and the origin policy. [`RouteMatch::accept`] opens the connection. A check of the application runs between the two
+/// steps, for any length of time.
+///
+/// ```
+/// use bytes::Buf as _;
+/// use ws_core::{HandshakeConfig, Timestamp, server::{Accept, Handshake, SiteBuilder, Terms}};
+///
+/// let mut site = SiteBuilder::new();
+/// site.mount("/echo", Terms::default(), "the echo handler");
+/// let site = site.build()?;
+///
+/// let request = |path: &str| {
+///     let head = format!(
+///         "GET {path} HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+///     );
+///     let mut handshake = Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
+///     handshake.receive(&mut &mut head.into_bytes()[..])
+/// };
+/// let mut asked = request("/echo")?.unwrap();
+/// let route = site.answer(&mut asked).unwrap();
+/// let mut connection = route.accept(&mut asked, Accept::new(), Timestamp::ZERO).unwrap();
+/// assert_eq!(*route.handler(), "the echo handler");
+/// assert!(connection.transmit().chunk().starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+///
+/// let refusal = site.answer(&mut request("/nothing")?.unwrap()).unwrap_err();
+/// assert!(refusal.response.chunk().starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Site<H> {
+    routes: Routes<Route<H>>,
+    pages: Routes<Box<Page>>,
+    config: Config,
+}
+
+/// A route with everything that follows from its terms.
+struct Route<H> {
+    config: Arc<Config>,
+    origin: OriginPolicy,
+    subprotocols: Vec<String>,
+    handler: H,
+}
+
+impl<H> Route<H> {
+    fn new(terms: Terms, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
+        let mut config = config.clone();
+        for change in &terms.changes {
+            change(&mut config);
+        }
+        let origin = terms.origin.unwrap_or_else(|| origin.clone());
+        Self { config: Arc::new(config), origin, subprotocols: terms.subprotocols, handler }
+    }
+}
+
+/// A request that opens no WebSocket.
+#[derive(Debug)]
+pub struct Refusal<'s> {
+    /// The bytes to write before the stream is closed: a page, or an error.
+    pub response: Transmit,
+    /// The configuration for the response: that of the route, or that of the site if no route matched. Its
+    /// `close_timeout` and `write_timeout` limit the wait for the client.
+    pub config: &'s Config,
+}
+
+impl<H> Site<H> {
     /// Returns the configuration that all routes are derived from.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns the same configuration, for changes before [`settle`](Self::settle).
-    pub const fn config_mut(&mut self) -> &mut Config {
-        self.is_settled = false;
-        &mut self.config
-    }
-
-    /// Computes the configuration of each route. Call it after all changes and before the first answer. Until then,
-    /// every upgrade is answered with 500.
+    /// Finds the route of a request for a WebSocket, validates the request, and sets its parameters.
+    /// [`RouteMatch::accept`] then opens the connection.
     ///
     /// # Errors
     ///
-    /// Returns the [`RouteError`] of the first route that is malformed or duplicate, at every call.
-    pub fn settle(&mut self) -> Result<(), RouteError> {
-        if let Some(error) = &self.error {
-            return Err(error.clone());
-        }
-        for (terms, _) in self.routes.iter_mut() {
-            terms.inherit(&self.config);
-        }
-        self.is_settled = true;
-        Ok(())
-    }
-
-    /// Opens the requested connection and sets the request's parameters. The response waits in the connection.
-    ///
-    /// # Errors
-    ///
-    /// Returns the response for a request that opens no connection: a page, or an error. Write it and close the
+    /// Returns the [`Refusal`] of a request that opens no connection: a page, or an error. Write its response and close the
     /// stream.
-    pub fn answer(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Transmit> {
-        let answer = if request.is_upgrade() { self.open(request, now) } else { Err(self.show(request)) };
-        answer.map_err(|response| request.respond(&response))
-    }
-
-    fn open(&self, request: &mut Request, now: Timestamp) -> Result<(&H, Connection), Response> {
-        let Some(((terms, handler), parameters)) = self.routes.find(request.path()) else {
-            let has_page = self.pages.find(request.path()).is_some();
-            return Err(if has_page { only_a_page() } else { not_found() });
-        };
-        // Without its configuration, a route would open connections with limits other than its own.
-        if !self.is_settled {
-            return Err(Response::new(500).text("The server failed to answer this request.\n"));
+    pub fn answer(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
+        if !request.is_upgrade() {
+            let response = self.show(request);
+            return Err(Refusal { response: request.respond(&response), config: &self.config });
         }
-        request.parameters = parameters;
-        let opened = match request.upgrade(&terms.config.origin) {
-            Ok(upgrade) => {
-                let accept = terms.admit(request, &upgrade)?;
-                upgrade.accept(&accept, terms.config.clone(), now)
-            }
-            Err(error) => Err(error),
+        let Some((route, parameters)) = self.routes.find(request.path()) else {
+            let has_page = self.pages.find(request.path()).is_some();
+            let response = if has_page { only_a_page() } else { not_found() };
+            return Err(Refusal { response: request.respond(&response), config: &self.config });
         };
-        opened.map(|connection| (handler, connection)).map_err(|error| error.response())
+        request.parameters = parameters;
+        match request.upgrade(&route.origin).as_ref().map(Upgrade::accept_value) {
+            Ok(accept_value) => Ok(RouteMatch { route, accept_value }),
+            Err(error) => {
+                Err(Refusal { response: request.respond(&error.response()), config: &route.config })
+            }
+        }
     }
 
     fn show(&self, request: &mut Request) -> Response {
@@ -162,13 +219,74 @@ impl<H> fmt::Debug for Site<H> {
     }
 }
 
+/// The route of a valid request for a WebSocket. The application can accept the request, or refuse it with a response of
+/// its own.
+pub struct RouteMatch<'s, H> {
+    route: &'s Route<H>,
+    accept_value: AcceptValue,
+}
+
+impl<'s, H> RouteMatch<'s, H> {
+    /// Returns the handler of the route.
+    #[must_use]
+    pub const fn handler(&self) -> &'s H {
+        &self.route.handler
+    }
+
+    /// Returns the configuration of the route.
+    #[must_use]
+    pub fn config(&self) -> &'s Config {
+        &self.route.config
+    }
+
+    /// Opens the connection and moves the [values](Accept::with) of `accept` to the request. The response waits in the
+    /// connection. `request` is the request that [`Site::answer`] has matched. If `accept` has no subprotocol, the route
+    /// selects one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the bytes to write before the stream is closed. The status is 500 if `accept` has a subprotocol that the
+    /// client does not offer or a header that cannot be sent, and 400 if the client's list of extensions is malformed.
+    pub fn accept(
+        &self,
+        request: &mut Request,
+        mut accept: Accept,
+        now: Timestamp,
+    ) -> Result<Connection, Transmit> {
+        if !accept.has_subprotocol() {
+            let supported = self.route.subprotocols.iter().map(String::as_str);
+            accept.subprotocol = request.choose_subprotocol(supported).map(String::from);
+        }
+        match request.open(&self.accept_value, &accept, self.route.config.clone(), now) {
+            Ok(connection) => {
+                request.values = accept.values;
+                Ok(connection)
+            }
+            Err(error) => Err(request.respond(&error.response())),
+        }
+    }
+}
+
+impl<H> Clone for RouteMatch<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for RouteMatch<'_, H> {}
+
+impl<H> fmt::Debug for RouteMatch<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteMatch").field("config", &self.route.config).finish_non_exhaustive()
+    }
+}
+
 /// The conditions for opening a WebSocket on a route, and its configuration.
 #[derive(Clone, Default)]
 pub struct Terms {
-    check: Option<Arc<Check>>,
     changes: Vec<Arc<Change>>,
     subprotocols: Vec<String>,
-    config: Arc<Config>,
+    origin: Option<OriginPolicy>,
 }
 
 impl Terms {
@@ -179,17 +297,6 @@ impl Terms {
         self
     }
 
-    /// Checks a request before the connection is opened. The check accepts the request, optionally with a subprotocol
-    /// and headers, or answers it with another response.
-    #[must_use]
-    pub fn check(
-        mut self,
-        check: impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
-    ) -> Self {
-        self.check = Some(Arc::new(check));
-        self
-    }
-
     /// Changes the configuration for this route only.
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
@@ -197,32 +304,19 @@ impl Terms {
         self
     }
 
-    /// Sets the origin policy.
+    /// Sets the origin policy. Default: the policy of [the site](SiteBuilder::origin).
     #[must_use]
-    pub fn origin(self, policy: OriginPolicy) -> Self {
-        self.configure(move |config| config.origin = policy.clone())
-    }
-
-    fn inherit(&mut self, config: &Config) {
-        let mut config = config.clone();
-        for change in &self.changes {
-            change(&mut config);
-        }
-        self.config = Arc::new(config);
-    }
-
-    fn admit(&self, request: &Request, upgrade: &Upgrade<'_>) -> Result<Accept, Response> {
-        let accept = self.check.as_ref().map_or_else(|| Ok(Accept::new()), |check| check(request))?;
-        let supported = self.subprotocols.iter().map(String::as_str);
-        Ok(match upgrade.choose_subprotocol(supported) {
-            Some(chosen) if !accept.has_subprotocol() => accept.subprotocol(chosen),
-            _ => accept,
-        })
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.origin = Some(policy);
+        self
     }
 }
 
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms").field("subprotocols", &self.subprotocols).finish_non_exhaustive()
+        f.debug_struct("Terms")
+            .field("subprotocols", &self.subprotocols)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }

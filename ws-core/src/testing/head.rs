@@ -7,14 +7,13 @@ use crate::{excerpt::Excerpt, handshake::accept_value};
 /// The head of a request or response, line by line. It may be invalid in any way.
 ///
 /// ```
-/// use std::sync::Arc;
-/// use ws_core::{Config, HandshakeError, Timestamp, server, testing::Head};
+/// use ws_core::{HandshakeConfig, HandshakeError, OriginPolicy, Timestamp, server, testing::Head};
 ///
-/// let config = Arc::new(Config::default());
 /// let mut request = Head::request().set("Sec-WebSocket-Version", "8").bytes();
-/// let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+/// let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
 /// let request = handshake.receive(&mut &mut request[..])?.unwrap();
-/// assert_eq!(request.upgrade(&config.origin).unwrap_err(), HandshakeError::UnsupportedVersion);
+/// let upgrade = request.upgrade(&OriginPolicy::default());
+/// assert_eq!(upgrade.unwrap_err(), HandshakeError::UnsupportedVersion);
 /// # Ok::<(), HandshakeError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]

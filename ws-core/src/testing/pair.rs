@@ -5,7 +5,8 @@ use bytes::Buf;
 
 use super::{Link, ROLES, SEED, connect, drained, link::Loss, other, receive};
 use crate::{
-    Config, Connection, Event, HandshakeError, ProtocolError, Role, Timestamp, Transmit, client, server,
+    Config, Connection, Event, HandshakeConfig, HandshakeError, OriginPolicy, ProtocolError, Role, Timestamp,
+    Transmit, client, server,
 };
 
 /// A client and a server, connected by a network in memory with a virtual clock.
@@ -92,11 +93,11 @@ impl Pair {
         server: Arc<Config>,
     ) -> Result<Self, HandshakeError> {
         let now = Timestamp::ZERO;
-        let mut asking = client::Handshake::new(request, client, SEED, now)?;
+        let mut asking = client::Handshake::new(request, &HandshakeConfig::default(), client, SEED, now)?;
         let mut bytes = drained(&mut asking.transmit());
-        let mut asked = server::Handshake::new(server.clone(), now);
+        let mut asked = server::Handshake::new(&HandshakeConfig::default(), now);
         let request = asked.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
-        let upgrade = request.upgrade(&server.origin)?;
+        let upgrade = request.upgrade(&OriginPolicy::default())?;
         let mut server = upgrade.accept(accept, server, now)?;
         let mut bytes = drained(&mut server.transmit());
         let (client, _) = asking.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;

@@ -4,7 +4,7 @@
 use allocation_counter::measure;
 use bytes::Buf;
 use ws_core::{
-    Delivery, Event, Role, Timestamp, client,
+    Delivery, Event, HandshakeConfig, Role, Timestamp, client,
     frame::{Opcode, apply_mask},
     server,
 };
@@ -160,14 +160,21 @@ fn a_flood_of_pings_whose_answers_nobody_reads_stays_small() {
 #[test]
 fn the_reader_of_a_head_keeps_no_more_than_its_limit() {
     for limit in [1000, 16 << 10] {
-        let config = config(|config| config.max_head_size = limit);
+        let mut limits = HandshakeConfig::default();
+        limits.max_head_size = limit;
         let request = client::Request::new("ws://localhost/".parse().unwrap());
         for piece in [1, 100, 64 << 10] {
             for line in [&b"GET /"[..], b"HTTP/1.1 101 x\r\nX: "] {
                 let mut bytes = [line, &vec![b'a'; 1 << 20][..]].concat();
-                let mut server = server::Handshake::new(config.clone(), Timestamp::ZERO);
-                let mut client =
-                    client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
+                let mut server = server::Handshake::new(&limits, Timestamp::ZERO);
+                let mut client = client::Handshake::new(
+                    &request,
+                    &limits,
+                    std::sync::Arc::default(),
+                    [7; 32],
+                    Timestamp::ZERO,
+                )
+                .unwrap();
                 let info = measure(|| {
                     let mut pieces = bytes.chunks_mut(piece);
                     assert!(pieces.any(|mut piece| server.receive(&mut piece).is_err()));
@@ -186,7 +193,14 @@ fn the_reader_of_a_head_keeps_no_more_than_its_limit() {
 #[test]
 fn the_body_of_a_refusal_is_kept_up_to_4_kib() {
     let request = client::Request::new("ws://localhost/".parse().unwrap());
-    let mut client = client::Handshake::new(&request, config(|_| {}), [7; 32], Timestamp::ZERO).unwrap();
+    let mut client = client::Handshake::new(
+        &request,
+        &HandshakeConfig::default(),
+        config(|_| {}),
+        [7; 32],
+        Timestamp::ZERO,
+    )
+    .unwrap();
     let mut bytes = [&b"HTTP/1.1 500 Oops\r\n\r\n"[..], &vec![b'a'; 10 << 20]].concat();
     let mut error = None;
     let info = measure(|| error = client.receive(&mut &mut bytes[..]).err());

@@ -4,17 +4,27 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use bytes::Buf;
-use ws_core::{Config, Connection, PreparedMessage, Role, Timestamp, client, frame::Opcode, server};
+use ws_core::{
+    Config, Connection, HandshakeConfig, OriginPolicy, PreparedMessage, Role, Timestamp, client,
+    frame::Opcode, server,
+};
 
 use crate::{ROLES, config, connect, echo, frame, kept, write};
 
 /// Carries out an opening handshake as a driver does. Returns both ends.
 fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
-    let mut asking = client::Handshake::new(request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
+    let mut asking = client::Handshake::new(
+        request,
+        &HandshakeConfig::default(),
+        config.clone(),
+        [7; 32],
+        Timestamp::ZERO,
+    )
+    .unwrap();
     let mut bytes = asking.transmit().chunk().to_vec();
-    let mut asked = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut asked = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let received = asked.receive(&mut &mut bytes[..]).unwrap().unwrap();
-    let upgrade = received.upgrade(&config.origin).unwrap();
+    let upgrade = received.upgrade(&OriginPolicy::default()).unwrap();
     let mut server = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
     let mut bytes = server.transmit().chunk().to_vec();
     write(&mut server);

@@ -10,7 +10,8 @@ mod turns;
 use std::sync::Arc;
 
 use ws_core::{
-    Config, Connection, Deflate, Event, HandshakeError, ProtocolError, Timestamp, client,
+    Config, Connection, Deflate, Event, HandshakeConfig, HandshakeError, OriginPolicy, ProtocolError,
+    Timestamp, client,
     frame::{Header, Opcode, apply_mask},
     server,
     testing::drained as drain,
@@ -33,11 +34,12 @@ fn open(
 ) -> Result<(Connection, Connection, Option<String>), HandshakeError> {
     let now = Timestamp::ZERO;
     let request = client::Request::new("ws://host/".parse().unwrap());
-    let mut handshake = client::Handshake::new(&request, client.clone(), [7; 32], now)?;
+    let mut handshake =
+        client::Handshake::new(&request, &HandshakeConfig::default(), client.clone(), [7; 32], now)?;
     let mut bytes = drain(&mut handshake.transmit());
-    let mut accepting = server::Handshake::new(server.clone(), now);
+    let mut accepting = server::Handshake::new(&HandshakeConfig::default(), now);
     let request = accepting.receive(&mut &mut bytes[..])?.unwrap();
-    let upgrade = request.upgrade(&server.origin)?;
+    let upgrade = request.upgrade(&OriginPolicy::default())?;
     let mut accepted = upgrade.accept(&server::Accept::new(), server.clone(), now)?;
     let mut bytes = drain(&mut accepted.transmit());
     let (connected, response) = handshake.receive(&mut &mut bytes[..])?.unwrap();
@@ -53,9 +55,9 @@ fn server_for_offer(offer: &str, config: &Arc<Config>) -> (Connection, Option<St
          Sec-WebSocket-Extensions: {offer}\r\n\r\n"
     )
     .into_bytes();
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let request = handshake.receive(&mut &mut request[..]).unwrap().unwrap();
-    let upgrade = request.upgrade(&config.origin).unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     let mut connection = upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
     let head = String::from_utf8(drain(&mut connection.transmit())).unwrap();
     let response = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));

@@ -1,7 +1,9 @@
 //! Negotiation between two ends (RFC 7692 section 7.1).
 
 use proptest::prelude::*;
-use ws_core::{Connection, Event, HandshakeError, Message, Timestamp, client, testing::Head};
+use ws_core::{
+    Connection, Event, HandshakeConfig, HandshakeError, Message, Timestamp, client, testing::Head,
+};
 
 use super::{Config, compressing, drain, open, receive, server_for_offer};
 
@@ -81,7 +83,13 @@ fn client_for_response(
     config: &std::sync::Arc<Config>,
 ) -> Result<Connection, HandshakeError> {
     let request = client::Request::new("ws://host/".parse().unwrap());
-    let mut handshake = client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO)?;
+    let mut handshake = client::Handshake::new(
+        &request,
+        &HandshakeConfig::default(),
+        config.clone(),
+        [7; 32],
+        Timestamp::ZERO,
+    )?;
     let request = drain(&mut handshake.transmit());
     let head = Head::response_to(&request).with(format!("Sec-WebSocket-Extensions: {response}"));
     let (connection, _) = handshake.receive(&mut &mut head.bytes()[..])?.unwrap();
@@ -91,7 +99,14 @@ fn client_for_response(
 /// Returns the offer of a client with this configuration.
 fn offer_of(config: &std::sync::Arc<Config>) -> String {
     let request = client::Request::new("ws://host/".parse().unwrap());
-    let mut handshake = client::Handshake::new(&request, config.clone(), [7; 32], Timestamp::ZERO).unwrap();
+    let mut handshake = client::Handshake::new(
+        &request,
+        &HandshakeConfig::default(),
+        config.clone(),
+        [7; 32],
+        Timestamp::ZERO,
+    )
+    .unwrap();
     let request = String::from_utf8(drain(&mut handshake.transmit())).unwrap();
     let offer = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
     offer.expect("an offer").to_owned()

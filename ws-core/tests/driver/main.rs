@@ -207,7 +207,7 @@ fn messages_behind_the_request_in_the_same_write_are_answered() {
 
 #[test]
 fn a_request_that_does_not_come_is_not_waited_for_longer_than_the_open_timeout() {
-    let server = Server::start(|config| config.open_timeout = Some(millis(100)), None);
+    let server = Server::start_with(|limits| limits.open_timeout = Some(millis(100)));
     let began = Instant::now();
     let mut client = server.connect_raw(None);
     client.write_all(b"GET / HTTP/1.1\r\n").unwrap();

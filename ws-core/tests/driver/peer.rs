@@ -13,7 +13,7 @@ use rustix::{
     net::{AddressFamily, SocketType, connect, socket, sockopt},
 };
 use ws_core::{
-    Closure, Config, Role,
+    Closure, Config, HandshakeConfig, Role,
     testing::{Frame, Head, wire},
 };
 
@@ -28,12 +28,23 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the program with a changed configuration, and optionally with a send buffer of this size in bytes.
     pub(crate) fn start(change: impl FnOnce(&mut Config), send_buffer: Option<usize>) -> Self {
-        let (listener, address) = listen(send_buffer);
         let mut config = Config::default();
         change(&mut config);
+        Self::serve(HandshakeConfig::default(), config, send_buffer)
+    }
+
+    /// Starts it with changed limits of the opening handshake.
+    pub(crate) fn start_with(change: impl FnOnce(&mut HandshakeConfig)) -> Self {
+        let mut limits = HandshakeConfig::default();
+        change(&mut limits);
+        Self::serve(limits, Config::default(), None)
+    }
+
+    fn serve(limits: HandshakeConfig, config: Config, send_buffer: Option<usize>) -> Self {
+        let (listener, address) = listen(send_buffer);
         let thread = thread::spawn(move || {
             let (socket, _) = listener.accept()?;
-            driver::serve(socket, &Arc::new(config), Instant::now())
+            driver::serve(socket, &limits, &Arc::new(config), Instant::now())
         });
         Self { address, thread }
     }

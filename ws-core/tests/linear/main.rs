@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use ws_core::{
-    Config, Connection, Delivery, Role, Timestamp, client,
+    Config, Connection, Delivery, HandshakeConfig, Role, Timestamp, client,
     frame::{Header, Opcode, apply_mask},
     server,
 };
@@ -62,10 +62,15 @@ fn config(delivery: Delivery) -> Arc<Config> {
     let mut config = Config::default();
     config.max_message_size = usize::MAX;
     config.max_fragments = usize::MAX;
-    config.max_head_size = usize::MAX;
-    config.max_headers = usize::MAX;
     config.delivery = delivery;
     Arc::new(config)
+}
+
+fn limits() -> HandshakeConfig {
+    let mut limits = HandshakeConfig::default();
+    limits.max_head_size = usize::MAX;
+    limits.max_headers = usize::MAX;
+    limits
 }
 
 fn connection(role: Role, delivery: Delivery) -> Connection {
@@ -215,15 +220,14 @@ fn a_head_costs_the_same_for_each_byte_however_it_is_cut() {
     for (field, what) in [("X-Many: 0123456789\r\n", "many fields"), ("x", "one field")] {
         for piece in PIECES {
             assert_linear(&format!("a request of {what}, pieces of {piece}"), 1024, |size| {
-                let config = config(Delivery::Messages);
-                let mut server = server::Handshake::new(config, Timestamp::ZERO);
+                let mut server = server::Handshake::new(&limits(), Timestamp::ZERO);
                 work(head("GET / HTTP/1.1", field, size), piece, |input| {
                     assert!(server.receive(input).expect("no broken rule").is_none());
                 })
             });
             assert_linear(&format!("a response of {what}, pieces of {piece}"), 1024, |size| {
                 let config = config(Delivery::Messages);
-                let client = client::Handshake::new(&request, config, [7; 32], Timestamp::ZERO);
+                let client = client::Handshake::new(&request, &limits(), config, [7; 32], Timestamp::ZERO);
                 let mut client = client.expect("a request that can be sent");
                 work(head("HTTP/1.1 101 x", field, size), piece, |input| {
                     assert!(client.receive(input).expect("no broken rule").is_none());
@@ -237,7 +241,7 @@ fn a_head_costs_the_same_for_each_byte_however_it_is_cut() {
 fn the_end_of_a_head_costs_as_much_as_the_head() {
     for piece in PIECES {
         assert_linear(&format!("pieces of {piece}"), 1024, |size| {
-            let mut server = server::Handshake::new(config(Delivery::Messages), Timestamp::ZERO);
+            let mut server = server::Handshake::new(&limits(), Timestamp::ZERO);
             let mut request = head("GET / HTTP/1.1", "X-Many: 0123456789\r\n", size);
             request.extend_from_slice(b"\r\n");
             work(request, piece, |input| drop(server.receive(input).expect("no broken rule")))
@@ -263,14 +267,14 @@ fn one_scenario_of_one_size() {
             let _ = receive(role, Delivery::Chunks, frame(role, Opcode::Text, true, &text(size)), 1);
         }
         "request" => {
-            let mut server = server::Handshake::new(config(Delivery::Messages), Timestamp::ZERO);
+            let mut server = server::Handshake::new(&limits(), Timestamp::ZERO);
             let request = [&head("GET / HTTP/1.1", "X-Many: 0123456789\r\n", size)[..], b"\r\n"].concat();
             work(request, 1, |input| drop(server.receive(input).expect("no broken rule")));
         }
         "response" => {
             let request = client::Request::new("ws://localhost/".parse().expect("a URL"));
             let config = config(Delivery::Messages);
-            let client = client::Handshake::new(&request, config, [7; 32], Timestamp::ZERO);
+            let client = client::Handshake::new(&request, &limits(), config, [7; 32], Timestamp::ZERO);
             let mut client = client.expect("a request that can be sent");
             work(head("HTTP/1.1 101 x", "X-Many: 0123456789\r\n", size), 1, |input| {
                 drop(client.receive(input).expect("no broken rule"));

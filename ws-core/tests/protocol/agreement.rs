@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use ws_core::{Config, Connection, HandshakeError, OriginPolicy, Role, Timestamp, client, server};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, OriginPolicy, Role, Timestamp, client, server,
+};
 
 use crate::support::{
     cases, drained,
@@ -76,16 +78,21 @@ fn begin(client: &Client) -> Result<client::Handshake, HandshakeError> {
     let request = client::Request::new(client.url.parse().unwrap());
     let request = client.subprotocols.iter().fold(request, |request, name| request.subprotocol(name));
     let request = client.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-    client::Handshake::new(&request, Arc::new(Config::default()), client.seed, Timestamp::ZERO)
+    client::Handshake::new(
+        &request,
+        &HandshakeConfig::default(),
+        Arc::new(Config::default()),
+        client.seed,
+        Timestamp::ZERO,
+    )
 }
 
 /// Returns the server's answer, and its connection if it accepts.
 fn answer(server: &Server, request: &[u8], sizes: &[usize]) -> (Result<Connection, HandshakeError>, Vec<u8>) {
-    let mut config = Config::default();
-    config.max_head_size = server.max_head_size;
-    config.max_headers = server.max_headers;
-    let config = Arc::new(config);
-    let result = ask(&config, request, sizes).and_then(|asked| {
+    let mut limits = HandshakeConfig::default();
+    limits.max_head_size = server.max_head_size;
+    limits.max_headers = server.max_headers;
+    let result = ask(&limits, request, sizes).and_then(|asked| {
         let (request, rest) = asked.expect("a client's request is whole");
         assert_eq!(rest, b"");
         let upgrade = request.upgrade(&server.origin)?;
@@ -93,7 +100,7 @@ fn answer(server: &Server, request: &[u8], sizes: &[usize]) -> (Result<Connectio
         let accept =
             chosen.map_or_else(server::Accept::new, |chosen| server::Accept::new().subprotocol(chosen));
         let accept = server.headers.iter().fold(accept, |accept, (name, value)| accept.header(name, value));
-        upgrade.accept(&accept, config.clone(), Timestamp::ZERO)
+        upgrade.accept(&accept, Arc::default(), Timestamp::ZERO)
     });
     match result {
         Ok(mut connection) => {
@@ -204,10 +211,10 @@ fn refusing() -> Head {
 /// Returns the result of a server for any bytes, as text.
 fn server_verdict(bytes: &[u8], sizes: &[usize]) -> String {
     let config = Arc::new(Config::default());
-    match ask(&config, bytes, sizes) {
+    match ask(&HandshakeConfig::default(), bytes, sizes) {
         Ok(None) => "more".to_owned(),
         Ok(Some((request, rest))) => {
-            let upgrade = request.upgrade(&config.origin);
+            let upgrade = request.upgrade(&OriginPolicy::default());
             let answer = upgrade
                 .and_then(|upgrade| upgrade.accept(&server::Accept::new(), config.clone(), Timestamp::ZERO));
             let answer = answer.map(|mut connection| written(&mut connection));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use base64_decode::decode;
-use ws_core::{Config, HandshakeError, Timestamp, Url, UrlError, client};
+use ws_core::{Config, HandshakeConfig, HandshakeError, Timestamp, Url, UrlError, client};
 
 use crate::{
     server_answer::UNSENDABLE,
     support::{
         SEED, drained,
         http::{ask, client_request, encoded, header_value},
+        limits,
     },
 };
 
@@ -31,14 +32,18 @@ fn request_to(url: &str) -> client::Request {
 
 fn with_seed(seed: [u8; 32]) -> String {
     let config = Arc::new(Config::default());
-    let mut handshake = client::Handshake::new(&client_request(), config, seed, Timestamp::ZERO).unwrap();
+    let mut handshake =
+        client::Handshake::new(&client_request(), &HandshakeConfig::default(), config, seed, Timestamp::ZERO)
+            .unwrap();
     String::from_utf8(drained(&mut handshake.transmit())).unwrap()
 }
 
 /// Returns the error of a request.
 fn error_of(request: &client::Request) -> HandshakeError {
     let config = Arc::new(Config::default());
-    client::Handshake::new(request, config, SEED, Timestamp::ZERO).map(drop).unwrap_err()
+    client::Handshake::new(request, &HandshakeConfig::default(), config, SEED, Timestamp::ZERO)
+        .map(drop)
+        .unwrap_err()
 }
 
 #[test]
@@ -83,8 +88,7 @@ fn the_target_begins_with_a_slash_and_is_escaped() {
         let request = encoded(&request_to(url));
         assert_eq!(request.split("\r\n").next(), Some(line), "{url}");
         // Our own server understands every such request.
-        let (received, _) =
-            ask(&Arc::new(Config::default()), request.as_bytes(), &[usize::MAX]).unwrap().unwrap();
+        let (received, _) = ask(&limits(|_| {}), request.as_bytes(), &[usize::MAX]).unwrap().unwrap();
         assert!(received.path().starts_with('/'));
     }
 }

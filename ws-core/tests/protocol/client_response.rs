@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_core::{Config, HandshakeError, Role, State, Timestamp, client};
+use ws_core::{Config, HandshakeConfig, HandshakeError, Role, State, Timestamp, client};
 
 use crate::support::{
     SEED, assert_masked, at, hear,
@@ -186,25 +186,26 @@ fn the_response_is_strict_http_1_1() {
 
 #[test]
 fn a_response_is_held_to_the_limits_of_a_head() {
-    let conclude = |change: fn(&mut Config), bytes: &[u8]| {
-        let mut config = Config::default();
-        change(&mut config);
+    let conclude = |change: fn(&mut HandshakeConfig), bytes: &[u8]| {
+        let mut limits = HandshakeConfig::default();
+        change(&mut limits);
         let mut handshake =
-            client::Handshake::new(&client_request(), Arc::new(config), SEED, Timestamp::ZERO).unwrap();
+            client::Handshake::new(&client_request(), &limits, Arc::default(), SEED, Timestamp::ZERO)
+                .unwrap();
         let mut bytes = bytes.to_vec();
         handshake.receive(&mut &mut bytes[..]).map(|opened| opened.is_some())
     };
     let padded = opening().with(format!("X: {}", "x".repeat(20_000))).bytes();
     let limit = 16 << 10;
     assert_eq!(conclude(|_| {}, &padded), Err(HandshakeError::HeadTooLarge { limit }));
-    assert_eq!(conclude(|config| config.max_head_size = 30_000, &padded), Ok(true));
+    assert_eq!(conclude(|limits| limits.max_head_size = 30_000, &padded), Ok(true));
     assert_eq!(
         conclude(|_| {}, &[&b"HTTP/1.1 "[..], &[b'H'; 20_000]].concat()),
         Err(HandshakeError::FirstLineTooLong { limit })
     );
     let many = (0..126).fold(opening(), |head, number| head.with(format!("X-{number}: x")));
     assert_eq!(conclude(|_| {}, &many.bytes()), Err(HandshakeError::TooManyHeaders { limit: 128 }));
-    assert_eq!(conclude(|config| config.max_headers = 129, &many.bytes()), Ok(true));
+    assert_eq!(conclude(|limits| limits.max_headers = 129, &many.bytes()), Ok(true));
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use ws_core::{
-    Cause, CloseCode, Config, Connection, HandshakeError, Role, State, Timeout, Timestamp, client, server,
+    Cause, CloseCode, Config, Connection, HandshakeConfig, HandshakeError, Role, State, Timeout, Timestamp,
+    client, server,
 };
 
 use crate::support::{
-    ROLES, SEED, at, at_millis, config, error_of, events, hear, open_with, secs, sent, text,
+    ROLES, SEED, at, at_millis, error_of, events, hear, limits, open_with, secs, sent, text,
     wire::{self, Frame},
     written,
 };
@@ -213,18 +214,18 @@ fn a_close_timeout_of_zero_waits_for_nothing() {
     }
 }
 
-fn server_handshake(config: Arc<Config>, now: Timestamp) -> server::Handshake {
-    server::Handshake::new(config, now)
+fn server_handshake(limits: &HandshakeConfig, now: Timestamp) -> server::Handshake {
+    server::Handshake::new(limits, now)
 }
 
-fn client_handshake(config: Arc<Config>, now: Timestamp) -> client::Handshake {
+fn client_handshake(limits: &HandshakeConfig, now: Timestamp) -> client::Handshake {
     let request = client::Request::new("ws://localhost/".parse().unwrap());
-    client::Handshake::new(&request, config, SEED, now).unwrap()
+    client::Handshake::new(&request, limits, Arc::default(), SEED, now).unwrap()
 }
 
 #[test]
 fn a_server_waits_ten_seconds_for_the_whole_request_whatever_progress_it_makes() {
-    let mut handshake = server_handshake(config(|_| {}), at(100));
+    let mut handshake = server_handshake(&limits(|_| {}), at(100));
     for (second, byte) in (100..110).zip(*b"GET / HTTP") {
         assert_eq!(handshake.poll_timeout(), Some(at(110)));
         assert!(handshake.receive(&mut &mut [byte][..]).unwrap().is_none());
@@ -237,7 +238,7 @@ fn a_server_waits_ten_seconds_for_the_whole_request_whatever_progress_it_makes()
 
 #[test]
 fn a_client_waits_ten_seconds_for_the_whole_response_whatever_progress_it_makes() {
-    let mut handshake = client_handshake(config(|_| {}), at(100));
+    let mut handshake = client_handshake(&limits(|_| {}), at(100));
     for (second, byte) in (100..110).zip(*b"HTTP/1.1 1") {
         assert_eq!(handshake.poll_timeout(), Some(at(110)));
         assert!(handshake.receive(&mut &mut [byte][..]).unwrap().is_none());
@@ -249,7 +250,7 @@ fn a_client_waits_ten_seconds_for_the_whole_response_whatever_progress_it_makes(
 
 #[test]
 fn interim_responses_do_not_give_a_server_more_time() {
-    let mut handshake = client_handshake(config(|_| {}), at(0));
+    let mut handshake = client_handshake(&limits(|_| {}), at(0));
     for second in [3, 6, 9] {
         let mut interim = *b"HTTP/1.1 102 Processing\r\n\r\n";
         assert!(handshake.receive(&mut &mut interim[..]).unwrap().is_none());
@@ -275,8 +276,8 @@ fn assert_is_refusal(error: &HandshakeError) {
 fn a_refusal_whose_body_pauses_for_a_second_is_reported_without_its_end() {
     for patient in [true, false] {
         for refusal in UNENDED {
-            let config = config(|config| config.open_timeout = config.open_timeout.filter(|_| !patient));
-            let mut handshake = client_handshake(config, at(100));
+            let limits = limits(|limits| limits.open_timeout = limits.open_timeout.filter(|_| !patient));
+            let mut handshake = client_handshake(&limits, at(100));
             assert!(handshake.receive(&mut &mut refusal.to_vec()[..]).unwrap().is_none());
             assert_eq!(handshake.poll_timeout(), Some(at(100)), "the pause is counted from a time told now");
             assert_eq!(handshake.handle_timeout(at(103)), Ok(()));
@@ -289,7 +290,7 @@ fn a_refusal_whose_body_pauses_for_a_second_is_reported_without_its_end() {
 
 #[test]
 fn a_body_of_a_refusal_that_makes_progress_is_read_until_the_open_timeout() {
-    let mut handshake = client_handshake(config(|_| {}), at(0));
+    let mut handshake = client_handshake(&limits(|_| {}), at(0));
     assert!(handshake.receive(&mut &mut UNENDED[0][..].to_vec()[..]).unwrap().is_none());
     for half in 1..20 {
         assert_eq!(handshake.handle_timeout(at_millis(500 * half)), Ok(()));
@@ -302,9 +303,9 @@ fn a_body_of_a_refusal_that_makes_progress_is_read_until_the_open_timeout() {
 
 #[test]
 fn without_an_open_timeout_both_handshakes_wait_for_ever() {
-    let patient = config(|config| config.open_timeout = None);
-    let mut server = server_handshake(patient.clone(), at(0));
-    let mut client = client_handshake(patient, at(0));
+    let patient = limits(|limits| limits.open_timeout = None);
+    let mut server = server_handshake(&patient, at(0));
+    let mut client = client_handshake(&patient, at(0));
     assert_eq!((server.poll_timeout(), client.poll_timeout()), (None, None));
     assert_eq!(server.handle_timeout(at(1_000_000)), Ok(()));
     assert_eq!(client.handle_timeout(at(1_000_000)), Ok(()));
@@ -313,7 +314,7 @@ fn without_an_open_timeout_both_handshakes_wait_for_ever() {
 #[test]
 fn the_default_deadlines_are_those_of_the_documentation() {
     let config = Config::default();
-    assert_eq!(config.open_timeout, Some(secs(10)));
+    assert_eq!(HandshakeConfig::default().open_timeout, Some(secs(10)));
     assert_eq!(config.close_timeout, secs(5));
     assert_eq!(config.write_timeout, Some(secs(30)));
     assert_eq!(config.stall_timeout, Some(secs(30)));

@@ -3,8 +3,8 @@
 use std::{fmt::Debug, sync::Arc};
 
 use ws_core::{
-    Cause, Chunk, CloseCode, CloseFrame, Config, Event, HandshakeError, Headers, Message, PreparedMessage,
-    Response, Routes, Timestamp, Transmit, Url, Utf8Decoder, client, server,
+    Cause, Chunk, CloseCode, CloseFrame, Config, Event, HandshakeConfig, HandshakeError, Headers, Message,
+    OriginPolicy, PreparedMessage, Response, Routes, Timestamp, Transmit, Url, Utf8Decoder, client, server,
 };
 
 use crate::support::{SEED, http::Head, open, receive, wire::Frame};
@@ -55,26 +55,33 @@ fn big_text() -> String {
 
 #[test]
 fn a_server_shows_no_secret_of_a_request() {
-    let config = Arc::new(Config::default());
     let target = format!("GET /{} HTTP/1.1", "long/".repeat(500));
     let mut bytes = with_secrets(Head::request().first_line(target));
     for len in [0, 10, bytes.len() - 1] {
-        let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+        let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
         assert!(handshake.receive(&mut &mut bytes.clone()[..len]).unwrap().is_none());
         assert_fit_for_a_log("a server's handshake", &handshake);
     }
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     let request = handshake.receive(&mut &mut bytes[..]).unwrap().unwrap();
     assert_fit_for_a_log("a request", &request);
     assert_fit_for_a_log("its headers", request.headers());
-    let upgrade = request.upgrade(&config.origin).unwrap();
+    let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     assert_fit_for_a_log("an upgrade", &upgrade);
     let accept =
         SECRETS.iter().fold(server::Accept::new(), |accept, (name, value)| accept.header(name, value));
     assert_fit_for_a_log("an acceptance", &accept);
-    let mut site = server::Site::new();
+    assert_fit_for_a_log("values of an acceptance", &server::Accept::new().with(SECRET));
+    let mut site = server::SiteBuilder::new();
     site.mount("/", server::Terms::default(), SECRET);
+    assert_fit_for_a_log("a builder", &site);
+    let site = site.build().unwrap();
     assert_fit_for_a_log("a site", &site);
+    let mut asked = request.clone();
+    asked.set_scheme(ws_core::Scheme::Https);
+    if let Ok(found) = site.answer(&mut asked) {
+        assert_fit_for_a_log("a route", &found);
+    }
     assert_fit_for_a_log("terms", &server::Terms::default().subprotocols(["chat"]));
 }
 
@@ -86,8 +93,14 @@ fn a_client_shows_no_secret_of_its_own_or_of_a_response() {
         SECRETS.iter().fold(client::Request::new(url), |request, (name, value)| request.header(name, value));
     let request = request.header("X-Long", &"x".repeat(1 << 20));
     assert_fit_for_a_log("a client's request", &request);
-    let mut handshake =
-        client::Handshake::new(&request, Arc::new(Config::default()), SEED, Timestamp::ZERO).unwrap();
+    let mut handshake = client::Handshake::new(
+        &request,
+        &HandshakeConfig::default(),
+        Arc::new(Config::default()),
+        SEED,
+        Timestamp::ZERO,
+    )
+    .unwrap();
     assert_fit_for_a_log("a client's handshake", &handshake);
     let mut response = with_secrets(Head::new(["HTTP/1.1 403 Forbidden"]));
     let (head, end) = response.split_at_mut(500);

@@ -1,7 +1,7 @@
 //! Limits are exact, and apply before a byte of the payload is taken (RFC 6455 section 10.4).
 
 use proptest::prelude::*;
-use ws_core::{Config, Connection, Delivery, Event, ProtocolError, Role, State};
+use ws_core::{Config, Connection, Delivery, Event, HandshakeConfig, ProtocolError, Role, State};
 
 use crate::support::{
     ROLES, cases, error_of, events, hear, open_with, receive, receive_pieces, strategies,
@@ -208,8 +208,8 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.max_frame_size, usize::MAX);
     assert_eq!(config.max_fragments, 1024);
     assert_eq!(config.write_buffer_size, 64 << 10);
-    assert_eq!(config.max_head_size, 16 << 10);
-    assert_eq!(config.max_headers, 128);
+    let handshake = HandshakeConfig::default();
+    assert_eq!((handshake.max_head_size, handshake.max_headers), (16 << 10, 128));
 }
 
 proptest! {

@@ -3,8 +3,9 @@
 use ws_core::HandshakeError;
 
 use crate::support::{
-    at, config,
+    at,
     http::{answered, ask, client_request, start},
+    limits,
 };
 
 const CUTS: [&[usize]; 4] = [&[usize::MAX], &[1], &[2, 3], &[63, 1]];
@@ -42,7 +43,7 @@ fn a_client_that_speaks_tls_to_a_plain_server_is_told_apart() {
     for before in [&b""[..], b"\r\n"] {
         for sizes in CUTS {
             let bytes = [before, b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"].concat();
-            let error = ask(&config(|_| {}), &bytes, sizes).unwrap_err();
+            let error = ask(&limits(|_| {}), &bytes, sizes).unwrap_err();
             assert_eq!((error.status(), &error), (400, &HandshakeError::TlsRecord));
         }
     }

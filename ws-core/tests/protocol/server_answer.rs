@@ -12,13 +12,13 @@ use crate::support::{
         Head, SAMPLE_ACCEPT, SAMPLE_KEY, answered, ask, client_request, conclude, header_value, opening,
         refused, serve, serve_with,
     },
-    receive, secs, text,
+    limits, receive, secs, text,
     wire::Frame,
     written,
 };
 
 fn accept_with(head: &Head, accept: &Accept) -> Result<Connection, HandshakeError> {
-    serve_with(&config(|_| {}), &head.bytes(), accept)
+    serve_with(&config(|_| {}), &OriginPolicy::default(), &head.bytes(), accept)
 }
 
 /// Returns the 101 response to a request.
@@ -75,7 +75,7 @@ fn messages_go_out_behind_the_response() {
 #[test]
 fn the_time_of_a_connection_begins_when_it_is_accepted() {
     let config = config(|_| {});
-    let (request, _) = ask(&config, &Head::request().bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &Head::request().bytes(), &[1]).unwrap().unwrap();
     let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
     let server = upgrade.accept(&Accept::new(), config, at(100)).unwrap();
     assert_eq!(server.poll_timeout(), Some(at(100) + secs(20)));
@@ -151,7 +151,7 @@ fn what_was_received_behind_the_head_belongs_to_the_connection() {
     let config = config(|_| {});
     for cut in 0..early.len() {
         let bytes = [&Head::request().bytes()[..], &early[..cut]].concat();
-        let (request, rest) = ask(&config, &bytes, &[usize::MAX]).unwrap().unwrap();
+        let (request, rest) = ask(&limits(|_| {}), &bytes, &[usize::MAX]).unwrap().unwrap();
         let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
         let mut server = upgrade.accept(&Accept::new(), config.clone(), Timestamp::ZERO).unwrap();
         let mut events = receive(&mut server, &rest).events;
@@ -164,7 +164,7 @@ fn what_was_received_behind_the_head_belongs_to_the_connection() {
 fn a_pipelined_second_request_stays_in_the_input() {
     let both = [Head::request().set("Upgrade", "h2c").bytes(), Head::request().bytes()].concat();
     for sizes in [&[usize::MAX][..], &[1]] {
-        let (request, rest) = ask(&config(|_| {}), &both, sizes).unwrap().unwrap();
+        let (request, rest) = ask(&limits(|_| {}), &both, sizes).unwrap().unwrap();
         assert_eq!(rest, Head::request().bytes());
         let error = request.upgrade(&OriginPolicy::Any).unwrap_err();
         let response = String::from_utf8(error.response().to_bytes()).unwrap();
@@ -213,7 +213,7 @@ fn nothing_but_the_origin_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
 /// Returns the answer to a request with this method.
 fn respond(method: &str, response: &Response) -> String {
     let head = Head::request().first_line(format!("{method} /page HTTP/1.1"));
-    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
     String::from_utf8(drained(&mut request.respond(response))).unwrap()
 }
 
@@ -232,7 +232,7 @@ fn an_ordinary_request_gets_an_ordinary_response() {
 fn a_large_body_is_shared_with_the_response_and_not_copied() {
     use bytes::Buf as _;
     let page = Response::new(200).body(vec![7; 100_000]);
-    let (request, _) = ask(&config(|_| {}), &Head::request().bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &Head::request().bytes(), &[1]).unwrap().unwrap();
     let mut answers = [request.respond(&page), request.respond(&page.clone())];
     for answer in &mut answers {
         while !answer.chunk().starts_with(&[7]) {

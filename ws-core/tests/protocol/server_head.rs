@@ -1,12 +1,10 @@
 //! The head of a request: strict HTTP/1.1 and exact limits, regardless of the pieces in which it arrives (RFC 9112).
 
-use std::sync::Arc;
-
-use ws_core::{Config, HandshakeError, testing::drained};
+use ws_core::{HandshakeConfig, HandshakeError, OriginPolicy, testing::drained};
 
 use crate::support::{
-    config,
     http::{Head, ask, refused, serve},
+    limits,
 };
 
 /// Asserts that a request is refused with 400, and as malformed.
@@ -19,7 +17,7 @@ pub(crate) fn assert_malformed(what: &str, head: &Head) {
 /// Asserts the same for bytes that are not lines ended by CR LF, regardless of how they are split.
 fn assert_malformed_bytes(what: &str, bytes: &[u8]) {
     for sizes in [&[usize::MAX][..], &[1], &[5]] {
-        let error = ask(&Arc::new(Config::default()), bytes, sizes).expect_err(what);
+        let error = ask(&limits(|_| {}), bytes, sizes).expect_err(what);
         assert!(matches!(error, HandshakeError::MalformedHead(_)), "{what}: {error:?}");
         assert_eq!(error.status(), 400);
     }
@@ -112,14 +110,14 @@ fn a_request_is_http_1_1_or_1_0() {
 fn a_page_may_be_asked_for_in_http_1_0_without_a_host() {
     // RFC 9112 3.2 and 2.3. Load balancers use such requests for health checks.
     for lines in [&["GET /health HTTP/1.0"][..], &["GET /health HTTP/1.0", "Host: example.com"]] {
-        let (request, _) = ask(&config(|_| {}), &Head::new(lines).bytes(), &[1]).unwrap().unwrap();
+        let (request, _) = ask(&limits(|_| {}), &Head::new(lines).bytes(), &[1]).unwrap().unwrap();
         assert!(!request.is_upgrade() && request.path() == "/health");
         let mut answer = request.respond(&ws_core::Response::new(200).text("fine"));
         let answer = String::from_utf8(drained(&mut answer)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\nConnection: close\r\n"));
     }
     let twice = Head::new(["GET / HTTP/1.0", "Host: a", "Host: b"]).bytes();
-    assert_eq!(ask(&config(|_| {}), &twice, &[1]).unwrap_err(), HandshakeError::DuplicateHeader("Host"));
+    assert_eq!(ask(&limits(|_| {}), &twice, &[1]).unwrap_err(), HandshakeError::DuplicateHeader("Host"));
 }
 
 #[test]
@@ -167,18 +165,18 @@ fn one_empty_line_before_a_request_is_skipped() {
     // RFC 9112 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
     let bytes = [b"\r\n", &Head::request().bytes()[..]].concat();
     for sizes in [&[usize::MAX][..], &[1], &[2], &[3]] {
-        let (request, rest) = ask(&config(|_| {}), &[&bytes[..], b"rest"].concat(), sizes).unwrap().unwrap();
+        let (request, rest) = ask(&limits(|_| {}), &[&bytes[..], b"rest"].concat(), sizes).unwrap().unwrap();
         assert_eq!((request.method(), request.target(), &rest[..]), ("GET", "/chat", &b"rest"[..]));
-        assert!(request.upgrade(&config(|_| {}).origin).is_ok());
+        assert!(request.upgrade(&OriginPolicy::default()).is_ok());
     }
-    let mut handshake = ws_core::server::Handshake::new(config(|_| {}), ws_core::Timestamp::ZERO);
+    let mut handshake = ws_core::server::Handshake::new(&limits(|_| {}), ws_core::Timestamp::ZERO);
     assert!(handshake.receive(&mut &mut b"\r\n".to_vec()[..]).unwrap().is_none());
     assert!(!handshake.has_begun(), "an empty line is no part of a request");
 }
 
 /// Returns the first error, or the number of bytes that were passed without an error.
-fn bytes_until_error(config: &Arc<Config>, bytes: &[u8]) -> Result<usize, (HandshakeError, usize)> {
-    let mut handshake = ws_core::server::Handshake::new(config.clone(), ws_core::Timestamp::ZERO);
+fn bytes_until_error(limits: &HandshakeConfig, bytes: &[u8]) -> Result<usize, (HandshakeError, usize)> {
+    let mut handshake = ws_core::server::Handshake::new(limits, ws_core::Timestamp::ZERO);
     for (given, byte) in bytes.iter().enumerate() {
         handshake.receive(&mut &mut [*byte][..]).map_err(|error| (error, given + 1))?;
     }
@@ -188,7 +186,7 @@ fn bytes_until_error(config: &Arc<Config>, bytes: &[u8]) -> Result<usize, (Hands
 #[test]
 fn a_head_of_the_largest_size_passes_and_one_byte_more_is_refused_with_431() {
     let head = Head::request().with(format!("X-Pad: {}", "x".repeat(2000))).bytes();
-    let limit = |limit: usize| config(|config| config.max_head_size = limit);
+    let limit = |limit: usize| limits(|limits| limits.max_head_size = limit);
     for sizes in [&[usize::MAX][..], &[1], &[1000]] {
         assert!(ask(&limit(head.len()), &head, sizes).unwrap().is_some());
         assert!(ask(&limit(usize::MAX), &head, sizes).unwrap().is_some());
@@ -206,30 +204,30 @@ fn a_head_of_the_largest_size_passes_and_one_byte_more_is_refused_with_431() {
 #[test]
 fn an_endless_first_line_is_refused_with_414() {
     for limit in [0, 1, 100, 16 << 10] {
-        let config = config(|config| config.max_head_size = limit);
+        let limits = limits(|limits| limits.max_head_size = limit);
         let endless = [b"GET /", &[b'a'; 20_000][..]].concat();
         let error = HandshakeError::FirstLineTooLong { limit };
         assert_eq!(error.status(), 414);
-        assert_eq!(bytes_until_error(&config, &endless), Err((error.clone(), limit + 1)));
-        assert_eq!(ask(&config, &endless, &[usize::MAX]).unwrap_err(), error);
+        assert_eq!(bytes_until_error(&limits, &endless), Err((error.clone(), limit + 1)));
+        assert_eq!(ask(&limits, &endless, &[usize::MAX]).unwrap_err(), error);
     }
 }
 
 #[test]
 fn as_many_headers_as_allowed_pass_and_one_more_is_refused_with_431() {
     for limit in [5, 6, 64, 1000] {
-        let config = config(|config| config.max_headers = limit);
+        let limits = limits(|limits| limits.max_headers = limit);
         let pad = |count: usize| {
             (5..count).fold(Head::request(), |head, number| head.with(format!("X-{number}: a")))
         };
         for sizes in [&[usize::MAX][..], &[1]] {
-            let (request, _) = ask(&config, &pad(limit).bytes(), sizes).unwrap().unwrap();
+            let (request, _) = ask(&limits, &pad(limit).bytes(), sizes).unwrap().unwrap();
             assert_eq!(request.headers().len(), limit);
-            let error = ask(&config, &pad(limit + 1).bytes(), sizes).unwrap_err();
+            let error = ask(&limits, &pad(limit + 1).bytes(), sizes).unwrap_err();
             assert_eq!((error.status(), error), (431, HandshakeError::TooManyHeaders { limit }));
         }
     }
-    let none = config(|config| config.max_headers = 0);
+    let none = limits(|limits| limits.max_headers = 0);
     let error = ask(&none, &Head::request().bytes(), &[1]).unwrap_err();
     assert_eq!(error, HandshakeError::TooManyHeaders { limit: 0 });
 }
@@ -249,7 +247,7 @@ fn a_request_of_128_header_fields_is_accepted_by_default() {
 #[test]
 fn headers_are_found_whatever_their_case_and_in_order() {
     let head = Head::request().with("X-One: 1").with("x-TWO:2").with("X-One:  \t3 \t");
-    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
     assert_eq!(request.header("x-one"), Some("1"));
     assert_eq!(request.header("X-Two"), Some("2"));
     assert_eq!(request.header("X-Three"), None);
@@ -263,14 +261,14 @@ fn headers_are_found_whatever_their_case_and_in_order() {
 fn secrets_do_not_show_in_debug_output() {
     let head =
         Head::request().with("Cookie: session=hush").with("authorization: Basic hush").with("X-A: shown");
-    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
     let shown = format!("{:?}", request.headers());
     assert!(shown.contains("shown") && !shown.contains("hush"), "{shown}");
 }
 
 #[test]
 fn a_handshake_knows_whether_it_has_begun() {
-    let mut handshake = ws_core::server::Handshake::new(config(|_| {}), ws_core::Timestamp::ZERO);
+    let mut handshake = ws_core::server::Handshake::new(&limits(|_| {}), ws_core::Timestamp::ZERO);
     assert!(!handshake.has_begun());
     assert!(handshake.receive(&mut &mut [b'G'][..]).unwrap().is_none());
     assert!(handshake.has_begun());

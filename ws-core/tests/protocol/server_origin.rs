@@ -5,14 +5,14 @@ use ws_core::{HandshakeError, OriginPolicy, Scheme, server::Accept};
 use crate::support::{
     config,
     http::{Head, ask, serve_with},
+    limits,
 };
 
 /// Checks a request with these headers against a policy.
 fn passes(policy: &OriginPolicy, host: &str, origins: &[&[u8]]) -> Result<(), HandshakeError> {
     let lines = origins.iter().map(|origin| [b"Origin: ", *origin].concat());
     let head = lines.fold(Head::request().set("Host", host), Head::with);
-    let config = config(|config| config.origin = policy.clone());
-    serve_with(&config, &head.bytes(), &Accept::new()).map(drop)
+    serve_with(&config(|_| {}), policy, &head.bytes(), &Accept::new()).map(drop)
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn over_tls_only_pages_that_came_by_tls_may_connect_by_default() {
         ("https://example.com:8443", false),
     ] {
         let head = Head::request().set("Host", "example.com").with(format!("Origin: {origin}"));
-        let (mut request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+        let (mut request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
         assert!(request.upgrade(&OriginPolicy::OneOf(vec![origin.to_owned()])).is_ok());
         request.set_scheme(Scheme::Https);
         let result = request.upgrade(&OriginPolicy::SameHost);

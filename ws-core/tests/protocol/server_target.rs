@@ -5,8 +5,8 @@ use ws_core::HandshakeError;
 use crate::{
     server_head::assert_malformed,
     support::{
-        config,
         http::{Head, ask, refused, serve},
+        limits,
     },
 };
 
@@ -27,7 +27,7 @@ fn a_target_is_a_path_or_a_whole_address() {
         ("ws://server.example.com:80/", "/", None),
     ] {
         let head = Head::request().first_line(format!("GET {target} HTTP/1.1"));
-        let (request, _) = ask(&config(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
+        let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
         assert_eq!((request.target(), request.path(), request.query()), (target, path, query));
     }
 }
@@ -67,7 +67,7 @@ fn the_host_of_a_whole_address_replaces_the_header_and_the_origin_is_judged_by_i
         let head = Head::request().first_line(format!("GET http://one.example:8080/chat {version}"));
         head.set("Host", "two.example")
     };
-    let ask = |head: &Head| ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap().0;
+    let ask = |head: &Head| ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap().0;
     assert_eq!(ask(&head("HTTP/1.1")).header("host"), Some("one.example:8080"));
     assert_eq!(ask(&head("HTTP/1.0").without("Host")).header("Host"), Some("one.example:8080"));
     assert!(serve(&head("HTTP/1.1").with("Origin: http://one.example:8080")).is_ok());
@@ -117,7 +117,7 @@ fn a_host_that_is_empty_or_no_host_is_refused() {
 
 /// Returns the error of a head that is not a valid request, and the answer to it.
 fn refused_by_parser(head: &Head) -> (HandshakeError, String) {
-    let error = ask(&config(|_| {}), &head.bytes(), &[3]).unwrap_err();
+    let error = ask(&limits(|_| {}), &head.bytes(), &[3]).unwrap_err();
     let response = String::from_utf8(error.response().to_bytes()).unwrap();
     (error, response)
 }
@@ -126,7 +126,7 @@ fn refused_by_parser(head: &Head) -> (HandshakeError, String) {
 fn a_whole_address_without_a_path_asks_for_the_root() {
     // RFC 9112 3.2.2 and RFC 9110 4.2.3: an empty path of an http URI is the same as "/".
     let head = Head::request().first_line("GET http://server.example.com HTTP/1.1");
-    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[usize::MAX]).unwrap().unwrap();
     assert_eq!(request.path(), "/");
 }
 

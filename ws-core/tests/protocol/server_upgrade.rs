@@ -3,8 +3,8 @@
 use ws_core::{HandshakeError, OriginPolicy};
 
 use crate::support::{
-    config,
     http::{Head, ask, refused, serve},
+    limits,
 };
 
 fn assert_refused(head: &Head, status: u16, error: &HandshakeError) -> String {
@@ -151,7 +151,7 @@ fn the_key_is_16_bytes_in_base64() {
 }
 
 fn subprotocols(head: &Head) -> Vec<String> {
-    let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
     let upgrade = request.upgrade(&OriginPolicy::Any).unwrap();
     // If several are supported, the server's order decides.
     let offered: Vec<_> = request.subprotocols().map(str::to_owned).collect();
@@ -271,7 +271,7 @@ fn a_malformed_list_of_extensions_is_refused() {
 #[test]
 fn a_request_for_something_else_is_told_apart() {
     let page = Head::new(["GET /index.html HTTP/1.1", "Host: example.com"]);
-    let (request, _) = ask(&config(|_| {}), &page.bytes(), &[1]).unwrap().unwrap();
+    let (request, _) = ask(&limits(|_| {}), &page.bytes(), &[1]).unwrap().unwrap();
     assert!(!request.is_upgrade());
     assert_eq!(request.upgrade(&OriginPolicy::Any).unwrap_err(), HandshakeError::NotAnUpgrade);
     for head in [
@@ -279,7 +279,7 @@ fn a_request_for_something_else_is_told_apart() {
         Head::request().set("Upgrade", "h2c, websocket"),
         Head::request().set("Connection", "close"),
     ] {
-        let (request, _) = ask(&config(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
+        let (request, _) = ask(&limits(|_| {}), &head.bytes(), &[1]).unwrap().unwrap();
         assert!(request.is_upgrade());
     }
 }

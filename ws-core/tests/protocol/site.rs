@@ -1,10 +1,11 @@
 //! Routing of a server: the routes that open a connection, their conditions, and the other answers.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use ws_core::{
-    Connection, HandshakeError, OriginPolicy, Response, RouteError, Timestamp,
-    server::{Accept, Handshake, Request, Site, Terms},
+    Config, Connection, HandshakeConfig, HandshakeError, OriginPolicy, Response, RouteError, Timestamp,
+    Transmit,
+    server::{Accept, Handshake, Request, Site, SiteBuilder, Terms},
     testing::drained,
 };
 
@@ -12,7 +13,7 @@ use crate::support::{http::Head, written};
 
 /// Returns a request for this path.
 fn request(head: &Head) -> Request {
-    let mut handshake = Handshake::new(Arc::default(), Timestamp::ZERO);
+    let mut handshake = Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     handshake.receive(&mut &mut head.bytes()[..]).unwrap().expect("a whole request")
 }
 
@@ -22,34 +23,42 @@ fn upgrade(path: &str) -> Head {
 
 fn plain(method: &str, path: &str) -> Request {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n\r\n");
-    let mut handshake = Handshake::new(Arc::default(), Timestamp::ZERO);
+    let mut handshake = Handshake::new(&HandshakeConfig::default(), Timestamp::ZERO);
     handshake.receive(&mut &mut head.into_bytes()[..]).unwrap().expect("a whole request")
 }
 
-fn settled(mut site: Site<&'static str>) -> Site<&'static str> {
-    site.settle().expect("routes that are");
-    site
+/// The handler and the connection of a request that is accepted like this.
+fn accepted(
+    site: &Site<&'static str>,
+    request: &mut Request,
+    accept: Accept,
+) -> Result<(&'static str, Connection), String> {
+    let found = site.answer(request).map_err(|refusal| text(refusal.response))?;
+    let connection = found.accept(request, accept, Timestamp::ZERO).map_err(text)?;
+    Ok((found.handler(), connection))
+}
+
+fn text(mut response: Transmit) -> String {
+    String::from_utf8(drained(&mut response)).unwrap()
 }
 
 /// Returns the handler and the connection of an accepted request.
 fn opened(site: &Site<&'static str>, request: &mut Request) -> (&'static str, Connection) {
-    let (handler, connection) = site.answer(request, Timestamp::ZERO).expect("an open connection");
-    (handler, connection)
+    accepted(site, request, Accept::new()).expect("an open connection")
 }
 
 /// Returns the answer to a request that opens no connection.
 fn answered(site: &Site<&'static str>, mut request: Request) -> String {
-    let mut response = site.answer(&mut request, Timestamp::ZERO).expect_err("a response");
-    String::from_utf8(drained(&mut response)).unwrap()
+    text(site.answer(&mut request).expect_err("a response").response)
 }
 
 #[test]
 fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/rooms/:room", Terms::default(), "a room");
     site.mount("/rooms/lobby", Terms::default(), "the lobby");
     site.mount("/*rest", Terms::default(), "the rest");
-    let site = settled(site);
+    let site = site.build().unwrap();
     for (path, handler, name, value) in [
         ("/rooms/lobby", "the lobby", "room", None),
         ("/rooms/caf%C3%A9?x=1", "a room", "room", Some("café")),
@@ -67,20 +76,20 @@ fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
 
 #[test]
 fn a_path_that_nothing_is_served_on_is_404_be_it_for_a_websocket_or_a_page() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/echo", Terms::default(), "echo");
-    let site = settled(site);
+    let site = site.build().unwrap();
     assert!(answered(&site, request(&upgrade("/other"))).starts_with("HTTP/1.1 404 Not Found\r\n"));
     assert!(answered(&site, plain("GET", "/other")).starts_with("HTTP/1.1 404 Not Found\r\n"));
 }
 
 #[test]
 fn an_upgrade_on_a_path_that_only_has_a_page_is_told_so() {
-    let mut site = Site::<&str>::new();
+    let mut site = SiteBuilder::<&str>::new();
     site.page("/", |_| Response::new(200));
     site.page("/users/:name", |_| Response::new(200));
     site.mount("/echo", Terms::default(), "echo");
-    let site = settled(site);
+    let site = site.build().unwrap();
     for path in ["/", "/users/ann?x"] {
         let answer = answered(&site, request(&upgrade(path)));
         assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
@@ -91,21 +100,21 @@ fn an_upgrade_on_a_path_that_only_has_a_page_is_told_so() {
 
 #[test]
 fn an_ordinary_request_for_a_websocket_is_told_to_upgrade() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/echo", Terms::default(), "echo");
-    let answer = answered(&settled(site), plain("GET", "/echo"));
+    let answer = answered(&site.build().unwrap(), plain("GET", "/echo"));
     assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
     assert_eq!(HandshakeError::NotAnUpgrade.response().status(), 426);
 }
 
 #[test]
 fn a_page_answers_get_and_head_and_nothing_else() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/:name", Terms::default(), "a socket on the same path");
     site.page("/:name", |request| {
         Response::new(200).text(format!("hello {}", request.parameter("name").unwrap_or_default()))
     });
-    let site = settled(site);
+    let site = site.build().unwrap();
     let answer = answered(&site, plain("GET", "/ann"));
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello ann"), "{answer}");
     let answer = answered(&site, plain("HEAD", "/ann"));
@@ -116,46 +125,75 @@ fn a_page_answers_get_and_head_and_nothing_else() {
 }
 
 #[test]
-fn a_check_accepts_with_headers_or_answers_by_itself() {
-    let mut site = Site::new();
-    let check = |request: &Request| match request.header("Authorization") {
-        Some(_) => Ok(Accept::new().header("X-Greeting", "welcome")),
-        None => Err(Response::new(401).header("WWW-Authenticate", "Bearer")),
-    };
-    site.mount("/", Terms::default().check(check), "guarded");
-    let site = settled(site);
-    let answer = answered(&site, request(&upgrade("/")));
-    assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\n"), "{answer}");
-    let (_, mut connection) = opened(&site, &mut request(&upgrade("/").with("Authorization: Bearer 1")));
+fn a_match_is_accepted_with_headers_and_values_or_refused_by_the_application() {
+    #[derive(Debug, PartialEq)]
+    struct User(&'static str);
+    #[derive(Debug, PartialEq)]
+    struct Role(u8);
+
+    let mut site = SiteBuilder::new();
+    site.mount("/", Terms::default(), "guarded");
+    let site = site.build().unwrap();
+    let mut asked = request(&upgrade("/"));
+    let before = asked.clone();
+    let accept =
+        Accept::new().header("X-Greeting", "welcome").with(User("Eve")).with(Role(1)).with(User("Ada"));
+    let (_, mut connection) = accepted(&site, &mut asked, accept).unwrap();
     assert!(String::from_utf8(written(&mut connection)).unwrap().contains("\r\nX-Greeting: welcome\r\n"));
+    assert_eq!((asked.get(), asked.get()), (Some(&User("Ada")), Some(&Role(1))), "one of each type");
+    assert_eq!((asked.get::<u8>(), before.get::<User>()), (None, None));
+    assert!(asked == asked.clone() && asked != before, "requests with other values differ");
+
+    // Nothing is left behind if the connection is not opened.
+    let mut asked = request(&upgrade("/"));
+    let accept = Accept::new().subprotocol("never offered").with(User("Ada"));
+    let response = accepted(&site, &mut asked, accept).unwrap_err();
+    assert!(response.starts_with("HTTP/1.1 500 "), "{response}");
+    assert_eq!(asked.get::<User>(), None);
 }
 
 #[test]
 fn the_route_prefers_subprotocols_in_its_own_order_and_a_check_overrules_it() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/", Terms::default().subprotocols(["v2", "v1"]), "negotiated");
-    let check = |_: &Request| Ok(Accept::new().subprotocol("v1"));
-    site.mount("/fixed", Terms::default().subprotocols(["v2", "v1"]).check(check), "decided");
-    let site = settled(site);
-    for (path, offered, chosen) in [
-        ("/", "v1, v2", Some("v2")),
-        ("/", "v1", Some("v1")),
-        ("/", "v3", None),
-        ("/fixed", "v1, v2", Some("v1")),
+    let site = site.build().unwrap();
+    for (accept, offered, chosen) in [
+        (Accept::new(), "v1, v2", Some("v2")),
+        (Accept::new(), "v1", Some("v1")),
+        (Accept::new(), "v3", None),
+        (Accept::new().subprotocol("v1"), "v1, v2", Some("v1")),
     ] {
-        let head = upgrade(path).with(format!("Sec-WebSocket-Protocol: {offered}"));
-        let (_, connection) = opened(&site, &mut request(&head));
-        assert_eq!(connection.subprotocol(), chosen, "{path} {offered}");
+        let head = upgrade("/").with(format!("Sec-WebSocket-Protocol: {offered}"));
+        let (_, connection) = accepted(&site, &mut request(&head), accept.clone()).unwrap();
+        assert_eq!(connection.subprotocol(), chosen, "{accept:?} {offered}");
     }
 }
 
 #[test]
+fn a_refusal_has_the_configuration_of_the_route_that_matched() {
+    let mut site = SiteBuilder::new();
+    site.page("/", |_| Response::new(200));
+    let close = |seconds: u64| move |config: &mut Config| config.close_timeout = Duration::from_secs(seconds);
+    site.mount("/patient", Terms::default().configure(close(60)), "patient");
+    close(7)(site.config_mut());
+    let site = site.build().unwrap();
+    let foreign = |path: &str| request(&upgrade(path).with("Origin: https://elsewhere.example"));
+    for (mut asked, seconds) in [(foreign("/patient"), 60), (foreign("/"), 7), (plain("GET", "/"), 7)] {
+        let refusal = site.answer(&mut asked).unwrap_err();
+        assert_eq!(refusal.config.close_timeout, Duration::from_secs(seconds), "{asked:?}");
+    }
+    let found = site.answer(&mut request(&upgrade("/patient"))).unwrap();
+    assert_eq!(found.config().close_timeout, Duration::from_secs(60), "for a refusal by the application");
+}
+
+#[test]
 fn a_route_starts_from_the_common_configuration_and_changes_its_own() {
-    let mut site = Site::new();
+    let mut site = SiteBuilder::new();
     site.mount("/small", Terms::default().configure(|config| config.max_message_size = 10), "small");
     site.mount("/open", Terms::default().origin(OriginPolicy::Any), "open");
     site.config_mut().max_fragments = 7;
-    let site = settled(site);
+    site.origin(OriginPolicy::OneOf(vec!["https://app.example".into()]));
+    let site = site.build().unwrap();
     let sizes = |path: &str| {
         let (_, connection) = opened(&site, &mut request(&upgrade(path)));
         (connection.config().max_message_size, connection.config().max_fragments)
@@ -164,36 +202,22 @@ fn a_route_starts_from_the_common_configuration_and_changes_its_own() {
     let foreign = |path| request(&upgrade(path).with("Origin: https://elsewhere.example"));
     assert!(answered(&site, foreign("/small")).starts_with("HTTP/1.1 403 Forbidden\r\n"));
     assert_eq!(opened(&site, &mut foreign("/open")).0, "open");
+    let app = upgrade("/small").with("Origin: https://app.example");
+    assert_eq!(opened(&site, &mut request(&app)).0, "small");
     assert_eq!(site.config().max_fragments, 7);
 }
 
 #[test]
 fn the_first_route_that_is_malformed_or_there_twice_is_told_before_serving() {
-    let mut site = Site::default();
+    let mut site = SiteBuilder::default();
     site.mount("/a", Terms::default(), "first");
     site.mount("/a", Terms::default(), "second");
     site.page("no slash", |_| Response::new(200));
-    for _ in 0..2 {
-        assert_eq!(site.settle(), Err(RouteError::Duplicate("/a".into())), "however often it is asked");
-    }
+    // A builder that has failed is gone, so that no second attempt can succeed.
+    assert_eq!(site.build().unwrap_err(), RouteError::Duplicate("/a".into()));
 
-    let mut site = Site::<&str>::new();
+    let mut site = SiteBuilder::<&str>::new();
     site.page("no slash", |_| Response::new(200));
-    let error = site.settle().unwrap_err();
+    let error = site.build().unwrap_err();
     assert!(error.to_string().contains("no slash"), "{error}");
-}
-
-#[test]
-fn a_site_that_was_not_settled_opens_no_connection() {
-    // Its routes would have default limits instead of their own.
-    let mut site = Site::new();
-    site.mount("/", Terms::default().configure(|config| config.max_message_size = 10), "small");
-    assert!(answered(&site, request(&upgrade("/"))).starts_with("HTTP/1.1 500 "));
-    let mut site = settled(site);
-    assert_eq!(opened(&site, &mut request(&upgrade("/"))).1.config().max_message_size, 10);
-    site.config_mut().max_fragments = 7;
-    assert!(answered(&site, request(&upgrade("/"))).starts_with("HTTP/1.1 500 "), "changed since");
-    let site = settled(site);
-    let (_, connection) = opened(&site, &mut request(&upgrade("/")));
-    assert_eq!((connection.config().max_message_size, connection.config().max_fragments), (10, 7));
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 pub(crate) use ws_core::testing::Head;
-use ws_core::{Config, Connection, HandshakeError, Response, Role, Timestamp, client, server};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, OriginPolicy, Response, Role, Timestamp, client,
+    server,
+};
 
-use super::{SEED, drained, hear, pieces, receive, text, wire::Frame, written};
+use super::{SEED, drained, hear, limits, pieces, receive, text, wire::Frame, written};
 
 /// The key in RFC 6455 section 1.3.
 pub(crate) const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -21,11 +24,11 @@ const CUTS: [&[usize]; 3] = [&[usize::MAX], &[1], &[3, 7, 50]];
 
 /// Passes these bytes to a server in pieces. Returns the bytes behind the head as well.
 pub(crate) fn ask(
-    config: &Arc<Config>,
+    limits: &HandshakeConfig,
     bytes: &[u8],
     sizes: &[usize],
 ) -> Result<Option<(server::Request, Vec<u8>)>, HandshakeError> {
-    let mut handshake = server::Handshake::new(config.clone(), Timestamp::ZERO);
+    let mut handshake = server::Handshake::new(limits, Timestamp::ZERO);
     let mut rest = bytes.len();
     for piece in pieces(bytes, sizes) {
         let mut piece = piece.to_vec();
@@ -45,6 +48,7 @@ pub(crate) fn ask(
 /// follows it. The frame must not be lost. The result is an error, or a connection whose response waits.
 pub(crate) fn serve_with(
     config: &Arc<Config>,
+    origin: &OriginPolicy,
     head: &[u8],
     accept: &server::Accept,
 ) -> Result<Connection, HandshakeError> {
@@ -52,10 +56,10 @@ pub(crate) fn serve_with(
     let mut results = Vec::new();
     for glued in [&[][..], &early] {
         for sizes in CUTS {
-            let answered = ask(config, &[head, glued].concat(), sizes).and_then(|request| {
+            let answered = ask(&limits(|_| {}), &[head, glued].concat(), sizes).and_then(|request| {
                 let (request, rest) = request.expect("the head is whole");
                 request
-                    .upgrade(&config.origin)?
+                    .upgrade(origin)?
                     .accept(accept, config.clone(), Timestamp::ZERO)
                     .map(|connection| (connection, rest))
             });
@@ -73,7 +77,7 @@ pub(crate) fn serve_with(
 }
 
 pub(crate) fn serve(head: &Head) -> Result<Connection, HandshakeError> {
-    serve_with(&Arc::new(Config::default()), &head.bytes(), &server::Accept::new())
+    serve_with(&Arc::new(Config::default()), &OriginPolicy::default(), &head.bytes(), &server::Accept::new())
 }
 
 /// Returns the error of a request that must not open a connection, and the head of the response to it.
@@ -93,7 +97,7 @@ pub(crate) fn client_request() -> client::Request {
 
 pub(crate) fn start(request: &client::Request) -> client::Handshake {
     let config = Arc::new(Config::default());
-    client::Handshake::new(request, config, SEED, Timestamp::ZERO).unwrap()
+    client::Handshake::new(request, &HandshakeConfig::default(), config, SEED, Timestamp::ZERO).unwrap()
 }
 
 /// Returns the request that a client sends.

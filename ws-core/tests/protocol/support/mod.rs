@@ -11,7 +11,8 @@ pub(crate) use ws_core::testing::{
     wire, written,
 };
 use ws_core::{
-    Cause, CloseCode, CloseFrame, Config, Connection, Event, ProtocolError, Role, Timestamp, testing,
+    Cause, CloseCode, CloseFrame, Config, Connection, Event, HandshakeConfig, ProtocolError, Role, Timestamp,
+    testing,
 };
 
 use self::wire::Frame;
@@ -25,6 +26,12 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut config = Config::default();
     change(&mut config);
     Arc::new(config)
+}
+
+pub(crate) fn limits(change: impl FnOnce(&mut HandshakeConfig)) -> HandshakeConfig {
+    let mut limits = HandshakeConfig::default();
+    change(&mut limits);
+    limits
 }
 
 /// Returns a connection with the default configuration, opened at time zero.
