@@ -42,7 +42,8 @@ pub(crate) enum Inflater {}
 pub(crate) struct Quota;
 
 impl Quota {
-    pub(crate) const MOST_COMPRESSED: usize = 0;
+    /// Any value: nothing is inflated.
+    pub(crate) const MOST_COMPRESSED: usize = 1;
 
     pub(crate) const fn new() -> Self {
         Self
