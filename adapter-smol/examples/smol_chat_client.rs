@@ -72,7 +72,9 @@ async fn talk(
             },
             Next::Received(Ok(Some(Message::Binary(_)))) => {}
             Next::Received(Ok(None)) => {
-                return Ok(Some(ws.closure().map_or_else(String::new, |closure| closure.to_string())));
+                return Ok(Some(
+                    ws.close_info().map_or_else(String::new, |close_info| close_info.to_string()),
+                ));
             }
             Next::Received(Err(error)) => return Ok(Some(error.to_string())),
             Next::Typed(Some(line)) => {

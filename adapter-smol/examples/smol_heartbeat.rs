@@ -15,7 +15,7 @@ async fn run() -> Result<(), Error> {
     let second = Duration::from_secs(1);
     let callbacks = Callbacks::new()
         .on_connect(|session| println!("{} is there", session.id()))
-        .on_disconnect(|session, closure| println!("{} is gone: {closure}", session.id()));
+        .on_disconnect(|session, close_info| println!("{} is gone: {close_info}", session.id()));
     let route = Route::callbacks(callbacks).configure(move |config| {
         config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 2 });
     });

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use smol::{Timer, future::FutureExt as _};
-use ws_smol::{Client, Deadline, Error};
+use ws_smol::{Client, Error, TimeoutKind};
 
 fn main() -> Result<(), Error> {
     smol::block_on(run())
@@ -24,7 +24,7 @@ async fn run() -> Result<(), Error> {
             Ok(Some(message)) => println!("received: {message}"),
             Ok(None) => return Ok(()),
             // The connection is still usable.
-            Err(Error::Timeout(Deadline::Read)) => {
+            Err(Error::Timeout(TimeoutKind::Read)) => {
                 println!("a second of silence");
                 ws.send("anybody there?").or(too_late()).await?;
             }
@@ -35,5 +35,5 @@ async fn run() -> Result<(), Error> {
 
 async fn too_late() -> Result<(), Error> {
     Timer::after(Duration::from_secs(5)).await;
-    Err(Error::Timeout(Deadline::Write))
+    Err(Error::Timeout(TimeoutKind::Write))
 }

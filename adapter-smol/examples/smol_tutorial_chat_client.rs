@@ -15,7 +15,7 @@ async fn run() -> Result<(), Error> {
     let callbacks = Callbacks::new()
         .on_message(|_session, message| println!("{message}"))
         .on_error(|_session, error| eprintln!("error: {error}"))
-        .on_disconnect(|_session, closure| println!("the end: {closure}"));
+        .on_disconnect(|_session, close_info| println!("the end: {close_info}"));
     let keepalive = Keepalive { interval: Duration::from_secs(15), ..Keepalive::default() };
     let client = Client::new(&url)
         .configure(|config| config.keepalive = Some(keepalive))

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf as _;
-use ws_core::{CloseCode, Closure};
+use ws_core::{CloseCode, CloseInfo};
 use ws_sessions::SessionBackend;
 use ws_transport::{
     Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome,
@@ -57,7 +57,7 @@ impl SessionBackend for Duplex {
         let network = if inner.blocked { Network::Refuses } else { Network::Accepts };
         let outcome = inner.driver.post(outgoing, network)?;
         if outcome.disconnected {
-            self.tell_time(inner);
+            self.report_time(inner);
         }
         if !is_reply {
             self.flush_soon(inner);
@@ -76,10 +76,10 @@ impl SessionBackend for Duplex {
         self.begin_close(code, reason)
     }
 
-    fn end(&self) -> Closure {
+    fn end(&self) -> CloseInfo {
         loop {
-            match self.closure() {
-                Some(closure) => return closure,
+            match self.close_info() {
+                Some(close_info) => return close_info,
                 None => self.abandon(),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Driver, Error};
 
 use crate::{
@@ -204,8 +204,8 @@ impl Sender {
 
     /// Returns the reason for the end of the connection, or `None` while the connection is open.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.duplex.closure()
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.duplex.close_info()
     }
 
     /// Returns the round-trip time of the last answered keepalive ping.

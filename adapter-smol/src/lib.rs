@@ -51,32 +51,33 @@ mod halves;
 mod input;
 mod lazy_timer;
 mod opening;
+#[cfg(target_os = "linux")]
+mod reactor;
 mod server;
 mod socket;
 mod stream;
 mod turns;
 mod waker_set;
-#[cfg(target_os = "linux")]
-mod watch;
 mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
-pub use server::{Handle, HandlerResult, Listener, Route, Server, Task};
+pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, Task};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{
-    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, UrlError,
+    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
+    UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
-    Callbacks, ConnectionError, ConnectionErrorKind, Monitor, Panicked, Rooms, ServerStats, Session,
+    Callbacks, ConnectionError, ConnectionErrorKind, Panicked, Rooms, ServerMetrics, ServerStats, Session,
     SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Clock, Deadline, Error, ListenOptions, Overflow,
+    Backlog, Clock, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

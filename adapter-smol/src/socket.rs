@@ -14,7 +14,7 @@ use rustix::{
 };
 
 #[cfg(target_os = "linux")]
-use crate::watch::{Watch, Watched};
+use crate::reactor::{Reactor, Watched};
 
 /// Number of bytes that one read appends to a message that has much more capacity.
 const APPENDED_IN_TURN: usize = 512 << 10;
@@ -141,13 +141,13 @@ pub(crate) fn accept(
 #[derive(Debug)]
 pub(crate) struct Sockets {
     #[cfg(target_os = "linux")]
-    watch: Arc<Watch>,
+    watch: Arc<Reactor>,
 }
 
 #[cfg(target_os = "linux")]
 impl Sockets {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { watch: Arc::new(Watch::new()?) })
+        Ok(Self { watch: Arc::new(Reactor::new()?) })
     }
 
     /// Adds a socket to the watched sockets.

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
 use ws_transport::{Addresses, Clock, Driver, Error};
 
 use crate::{
@@ -126,7 +126,7 @@ impl WebSocket {
         (self.receiver.duplex.clone(), self.receiver.attached.take())
     }
 
-    /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the
+    /// Waits for the next message. Returns `None` if the connection has ended [normally](CloseInfo::is_normal): the
     /// peer closed it with 1000, with 1001 or without a code, or answered the Close of this end.
     ///
     /// During the wait, it answers pings, sends keepalive pings and enforces deadlines.
@@ -151,13 +151,13 @@ impl WebSocket {
     /// Like [`receive`](Self::receive), this answers pings, writes queued output and enforces deadlines.
     ///
     /// ```no_run
-    /// use ws_smol::{Deadline, Error, WebSocket};
+    /// use ws_smol::{TimeoutKind, Error, WebSocket};
     ///
     /// fn poll(ws: &mut WebSocket) -> Result<(), Error> {
     ///     match ws.try_receive() {
     ///         Ok(Some(message)) => println!("{message}"),
     ///         Ok(None) => println!("the connection has ended"),
-    ///         Err(Error::Timeout(Deadline::Read)) => {} // no message has come yet
+    ///         Err(Error::Timeout(TimeoutKind::Read)) => {} // no message has come yet
     ///         Err(error) => return Err(error),
     ///     }
     ///     Ok(())
@@ -167,7 +167,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// Returns the same errors as [`receive`](Self::receive). Returns [`Error::Timeout`] with
-    /// [`Deadline::Read`](crate::Deadline::Read) if no message has arrived. The connection is then unchanged.
+    /// [`TimeoutKind::Read`](crate::TimeoutKind::Read) if no message has arrived. The connection is then unchanged.
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receiver.try_receive()
     }
@@ -275,7 +275,7 @@ impl WebSocket {
     }
 
     /// Closes the connection: sends a Close, discards further messages of the peer, and waits for the peer's Close,
-    /// for at most [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) returns the result.
+    /// for at most [`close_timeout`](ws_core::Config::close_timeout). [`close_info`](Self::close_info) returns the result.
     /// It is not an error if the connection has already ended, if the peer closes it at the same time, or if the peer
     /// does not answer in time.
     ///
@@ -327,8 +327,8 @@ impl WebSocket {
 
     /// Returns the reason for the end of the connection, or `None` while the connection is open.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.sender.closure()
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.sender.close_info()
     }
 
     /// Returns the round-trip time of the last answered keepalive ping.

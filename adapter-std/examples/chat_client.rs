@@ -61,7 +61,9 @@ fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String
                 Heard::TurnedAway(why) => return Err(why.into()),
             },
             Ok(Some(Message::Binary(_))) => {}
-            Ok(None) => return Ok(ws.closure().map_or_else(String::new, |closure| closure.to_string())),
+            Ok(None) => {
+                return Ok(ws.close_info().map_or_else(String::new, |close_info| close_info.to_string()));
+            }
             Err(error) => return Ok(error.to_string()),
         }
     }

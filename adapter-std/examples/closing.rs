@@ -8,7 +8,7 @@ use ws_std::{CloseCode, Error};
 fn main() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
     let mut ws = ws_std::connect(&url)?;
-    // An abnormal close is an error, and `closure` returns both kinds.
+    // An abnormal close is an error, and `close_info` returns both kinds.
     while let Ok(Some(message)) = ws.receive() {
         println!("received: {message}");
         if message == "bye" {
@@ -16,9 +16,14 @@ fn main() -> Result<(), Error> {
             ws.close(CloseCode::new(4000), "good night")?;
         }
     }
-    if let Some(closure) = ws.closure() {
-        println!("code {}, reason {:?}, clean: {}", closure.code.get(), closure.reason, closure.clean);
-        println!("that is: {closure}");
+    if let Some(close_info) = ws.close_info() {
+        println!(
+            "code {}, reason {:?}, was_clean: {}",
+            close_info.code.get(),
+            close_info.reason,
+            close_info.was_clean
+        );
+        println!("that is: {close_info}");
     }
     Ok(())
 }

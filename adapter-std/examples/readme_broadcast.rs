@@ -10,8 +10,8 @@ fn main() -> Result<(), ws_std::Error> {
         .on_message(move |session, message| {
             for_messages.broadcast(format!("{}: {message}", session.id()));
         })
-        .on_disconnect(move |session, closure| {
-            for_ends.broadcast(format!("{} left: {closure}", session.id()));
+        .on_disconnect(move |session, close_info| {
+            for_ends.broadcast(format!("{} left: {close_info}", session.id()));
         });
     Server::new().mount("/chat", chat).listen("127.0.0.1:9002")
 }

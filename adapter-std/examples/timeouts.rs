@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ws_std::{Client, Deadline, Error};
+use ws_std::{Client, Error, TimeoutKind};
 
 fn main() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001/".into());
@@ -20,7 +20,7 @@ fn main() -> Result<(), Error> {
             Ok(Some(message)) => println!("received: {message}"),
             Ok(None) => return Ok(()),
             // The connection is still usable.
-            Err(Error::Timeout(Deadline::Read)) => {
+            Err(Error::Timeout(TimeoutKind::Read)) => {
                 println!("a second of silence");
                 ws.send("anybody there?")?;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ws_core::{CloseCode, Closure, State};
+use ws_core::{CloseCode, CloseInfo, State};
 use ws_sessions::SessionBackend;
 use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
 
@@ -49,7 +49,7 @@ impl SessionBackend for Duplex {
             let mut driver = self.driver();
             let outcome = driver.post(outgoing, network);
             if outcome.as_ref().is_ok_and(|outcome| outcome.disconnected) {
-                self.tell_time(&mut driver);
+                self.report_time(&mut driver);
             }
             outcome
         };
@@ -73,10 +73,10 @@ impl SessionBackend for Duplex {
         self.close_without_waiting(code, reason)
     }
 
-    fn end(&self) -> Closure {
+    fn end(&self) -> CloseInfo {
         loop {
-            match self.closure() {
-                Some(closure) => return closure,
+            match self.close_info() {
+                Some(close_info) => return close_info,
                 None => self.abandon(),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Connection, Event, Message, PreparedMessage, State};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
 use ws_transport::{Error, MessageAssembler};
 
 use crate::{
@@ -199,8 +199,8 @@ impl Sender {
 
     /// Returns the way the connection ended or is ending. `None` while it is open.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.duplex.closure()
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.duplex.close_info()
     }
 
     /// Returns the round-trip time of the last answered keepalive ping.

@@ -53,21 +53,22 @@ mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
-pub use server::{Handle, HandlerResult, Listener, Route, Server};
+pub use server::{HandlerResult, Listener, Route, Server, ServerHandle};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{
-    self, Chunk, CloseCode, Closure, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, UrlError,
+    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
+    UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
-    Callbacks, ConnectionError, ConnectionErrorKind, Monitor, Panicked, Rooms, ServerStats, Session,
+    Callbacks, ConnectionError, ConnectionErrorKind, Panicked, Rooms, ServerMetrics, ServerStats, Session,
     SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Deadline, Error, ListenOptions, Overflow,
+    Backlog, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

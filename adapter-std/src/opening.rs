@@ -6,8 +6,8 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, Timestamp, Transmit};
-use ws_transport::{Clock, Deadline, Driver, Error, response_timeout, tls::Session};
+use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit};
+use ws_transport::{Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -66,7 +66,7 @@ impl Opening {
             (None, Err(error)) => Err(error.into()),
             (None, Ok(true)) => Ok(None),
             (_, Ok(false)) if due.is_some() => Ok(None),
-            (_, Ok(false)) => Err(Error::Timeout(Deadline::Write)),
+            (_, Ok(false)) => Err(Error::Timeout(TimeoutKind::Write)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Opening {
         const PIECE: usize = 64 << 10;
         let Some(tls) = &mut self.tls else {
             let written = self.socket.write_all(bytes, pause, deadline)?;
-            return if written { Ok(()) } else { Err(Error::Timeout(Deadline::Write)) };
+            return if written { Ok(()) } else { Err(Error::Timeout(TimeoutKind::Write)) };
         };
         let mut output = Transmit::default();
         loop {
@@ -102,7 +102,7 @@ impl Opening {
             tls.encrypt_all(&mut (&mut *bytes).take(PIECE), &mut output);
             tls.take_output(&mut output);
             if !self.socket.write_all(&mut output, pause, deadline)? {
-                return Err(Error::Timeout(Deadline::Write));
+                return Err(Error::Timeout(TimeoutKind::Write));
             }
             if !bytes.has_remaining() || bytes.remaining() == before {
                 return Ok(());

@@ -1,6 +1,6 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, Closure, Event, Message, PreparedMessage};
+use ws_core::{Chunk, CloseCode, CloseInfo, Event, Message, PreparedMessage};
 use ws_transport::{Error, MessageAssembler};
 
 use crate::{
@@ -61,7 +61,7 @@ impl WebSocket {
         (self.receiver.duplex.clone(), self.receiver.attached.take())
     }
 
-    /// Waits for the next message. Returns `None` if the connection has ended [normally](Closure::is_normal): the peer
+    /// Waits for the next message. Returns `None` if the connection has ended [normally](CloseInfo::is_normal): the peer
     /// closed it with 1000, with 1001 or without a code, or answered the Close of this end.
     ///
     /// While it waits, this method answers pings, sends keepalive pings and enforces deadlines.
@@ -86,13 +86,13 @@ impl WebSocket {
     /// Like [`receive`](Self::receive), this method answers pings, writes queued messages and enforces deadlines.
     ///
     /// ```no_run
-    /// use ws_std::{Deadline, Error, WebSocket};
+    /// use ws_std::{TimeoutKind, Error, WebSocket};
     ///
     /// fn poll(ws: &mut WebSocket) -> Result<(), Error> {
     ///     match ws.try_receive() {
     ///         Ok(Some(message)) => println!("{message}"),
     ///         Ok(None) => println!("the connection has ended"),
-    ///         Err(Error::Timeout(Deadline::Read)) => {} // no message has arrived yet
+    ///         Err(Error::Timeout(TimeoutKind::Read)) => {} // no message has arrived yet
     ///         Err(error) => return Err(error),
     ///     }
     ///     Ok(())
@@ -102,7 +102,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// Returns the same errors as [`receive`](Self::receive). Returns [`Error::Timeout`] with
-    /// [`Deadline::Read`](crate::Deadline::Read) if no message has arrived. In this case the connection is unchanged.
+    /// [`TimeoutKind::Read`](crate::TimeoutKind::Read) if no message has arrived. In this case the connection is unchanged.
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.receiver.try_receive()
     }
@@ -201,7 +201,7 @@ impl WebSocket {
     }
 
     /// Closes the connection with a closing handshake. Sends a Close, drops further messages of the peer, and waits
-    /// for its Close for at most [`close_timeout`](ws_core::Config::close_timeout). [`closure`](Self::closure) then
+    /// for its Close for at most [`close_timeout`](ws_core::Config::close_timeout). [`close_info`](Self::close_info) then
     /// returns the result. It is not an error if the connection has already ended, if the peer closes it at the same
     /// time, or if the peer does not answer in time.
     ///
@@ -253,8 +253,8 @@ impl WebSocket {
 
     /// Returns the way the connection ended or is ending. `None` while it is open.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.sender.closure()
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.sender.close_info()
     }
 
     /// Returns the round-trip time of the last answered keepalive ping.

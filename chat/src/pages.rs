@@ -1,5 +1,5 @@
 use ws_core::{Response, server::Request};
-use ws_sessions::{Monitor, ServerStats};
+use ws_sessions::{ServerMetrics, ServerStats};
 
 use crate::Chat;
 
@@ -9,7 +9,7 @@ pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 /// Returns the HTTP pages by path: the chat page on `/` and `/:room`, its script and style sheet, the health check
 /// `/healthz` and the metrics `/metrics`.
 #[must_use]
-pub fn pages(monitor: Monitor) -> Vec<(&'static str, Page)> {
+pub fn pages(monitor: ServerMetrics) -> Vec<(&'static str, Page)> {
     let metrics = move |_: &Request| {
         let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)

@@ -1,6 +1,6 @@
 use std::{fmt::Debug, sync::Arc};
 
-use ws_core::{CloseCode, Closure};
+use ws_core::{CloseCode, CloseInfo};
 use ws_transport::{Driver, Error, Outgoing, SendOutcome};
 
 /// Operations of an adapter's connection that a [`Session`](crate::Session) uses. They run on any thread and do not
@@ -30,7 +30,7 @@ pub trait SessionBackend: Debug + Send + Sync {
     fn close(self: Arc<Self>, code: CloseCode, reason: &str) -> Result<(), Error>;
 
     /// Aborts the connection if it has not ended, and returns the way it ended.
-    fn end(&self) -> Closure;
+    fn end(&self) -> CloseInfo;
 
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));

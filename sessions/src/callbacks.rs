@@ -1,11 +1,11 @@
 use std::{error, fmt, mem, sync::Arc};
 
-use ws_core::{Chunk, Closure, Event, Message, Response};
+use ws_core::{Chunk, CloseInfo, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
 
 use crate::{
     Session, SessionBackend, Sessions,
-    session::{OnLagging, Peer},
+    session::{OnLagging, PeerInfo},
 };
 
 /// Callbacks for the events of sessions: connect, message, disconnect, error. This is the callback style of a server
@@ -29,8 +29,8 @@ use crate::{
 ///     .on_message(|session, message| {
 ///         let _ = session.feed(message); // if it fails, `on_disconnect` follows
 ///     })
-///     .on_disconnect(move |session, closure| {
-///         left.broadcast(format!("{} left: {closure}", session.id()));
+///     .on_disconnect(move |session, close_info| {
+///         left.broadcast(format!("{} left: {close_info}", session.id()));
 ///     })
 ///     .on_error(|session, error| eprintln!("{}: {error}", session.id()));
 /// ```
@@ -50,7 +50,7 @@ pub struct Callbacks {
 type OnConnect = dyn Fn(&Session) + Send + Sync;
 type OnConnected = dyn Fn(&Session, &Response) + Send + Sync;
 type OnMessage = dyn Fn(&Session, Message<'_>) + Send + Sync;
-type OnDisconnect = dyn Fn(&Session, &Closure) + Send + Sync;
+type OnDisconnect = dyn Fn(&Session, &CloseInfo) + Send + Sync;
 type OnError = dyn Fn(&Session, &Error) + Send + Sync;
 
 impl Callbacks {
@@ -82,13 +82,13 @@ impl Callbacks {
 
     /// Sets the callback for the end of a connection: by a closing handshake, a broken stream, a missed
     /// deadline or a panic. It runs exactly once for each opened session, after all other callbacks. At that time the
-    /// session has left all its sets. [`Closure::is_normal`] returns `true` if no error occurred.
-    pub fn on_disconnect(mut self, callback: impl Fn(&Session, &Closure) + Send + Sync + 'static) -> Self {
+    /// session has left all its sets. [`CloseInfo::is_normal`] returns `true` if no error occurred.
+    pub fn on_disconnect(mut self, callback: impl Fn(&Session, &CloseInfo) + Send + Sync + 'static) -> Self {
         self.on_disconnect = Some(Box::new(callback));
         self
     }
 
-    /// Sets the callback for a connection that did not end [normally](Closure::is_normal): the peer violated the
+    /// Sets the callback for a connection that did not end [normally](CloseInfo::is_normal): the peer violated the
     /// protocol, closed with a code such as 1011 or vanished, or the network failed.
     /// [`on_disconnect`](Self::on_disconnect) follows.
     pub fn on_error(mut self, callback: impl Fn(&Session, &Error) + Send + Sync + 'static) -> Self {
@@ -132,7 +132,7 @@ impl fmt::Debug for Callbacks {
 
 /// Runs the callbacks of a session from the first to the last, on behalf of an adapter. When it is dropped, the
 /// session ends and its last callback runs, even if the driver has failed.
-pub struct Attendance {
+pub struct SessionGuard {
     callbacks: Arc<Callbacks>,
     session: Session,
     backend: Arc<dyn SessionBackend>,
@@ -141,19 +141,19 @@ pub struct Attendance {
     assembler: MessageAssembler,
 }
 
-impl fmt::Debug for Attendance {
+impl fmt::Debug for SessionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attendance")
+        f.debug_struct("SessionGuard")
             .field("session", &self.session)
             .field("begun", &self.begun)
             .finish_non_exhaustive()
     }
 }
 
-impl Attendance {
+impl SessionGuard {
     /// Creates a session for an opened connection.
     #[must_use]
-    pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: Peer) -> Self {
+    pub fn new(callbacks: Arc<Callbacks>, backend: Arc<dyn SessionBackend>, peer: PeerInfo) -> Self {
         let session = Session::new(&backend, peer, callbacks.backlog, callbacks.on_lagging.clone());
         callbacks.sessions.insert(&session);
         Self { callbacks, session, backend, begun: false, assembler: MessageAssembler::default() }
@@ -230,18 +230,18 @@ impl Attendance {
     }
 
     fn end(&mut self) {
-        let closure = self.session.end(self.backend.end());
+        let close_info = self.session.end(self.backend.end());
         let has_begun = mem::take(&mut self.begun);
         let (callbacks, session) = (self.callbacks.clone(), self.session.clone());
         self.session.finish(move || {
             if let (true, Some(on_disconnect)) = (has_begun, &callbacks.on_disconnect) {
-                on_disconnect(&session, &closure);
+                on_disconnect(&session, &close_info);
             }
         });
     }
 }
 
-impl Drop for Attendance {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.end();
     }

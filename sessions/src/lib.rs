@@ -13,9 +13,9 @@ mod sessions;
 mod stats;
 
 pub use backend::SessionBackend;
-pub use callbacks::{Attendance, Callbacks};
+pub use callbacks::{Callbacks, SessionGuard};
 pub use guard::{Panicked, guard};
 pub use report::{CheckError, ConnectionError, ConnectionErrorKind, Origin, Reporter};
-pub use session::{Peer, Session, SessionId};
+pub use session::{PeerInfo, Session, SessionId};
 pub use sessions::{Rooms, Sessions};
-pub use stats::{AwaitedRequest, CountedConnection, Monitor, ServerStats, SessionStats, Stats};
+pub use stats::{AwaitedRequest, CountedConnection, ServerMetrics, ServerStats, SessionStats, Stats};

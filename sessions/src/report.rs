@@ -4,12 +4,12 @@ use std::{error, fmt, net::SocketAddr};
 
 use bytes::Buf as _;
 use ws_core::{
-    Cause, Closure, Connection, Response, Timestamp, Transmit,
-    server::{Accept, Refusal, Request, RouteMatch, Site},
+    Cause, CloseInfo, Connection, Response, Timestamp, Transmit,
+    server::{Accept, Refusal, Request, RouteMatch, Router},
 };
 use ws_transport::Error;
 
-use crate::{Monitor, Panicked, excerpt::Excerpt, guard};
+use crate::{Panicked, ServerMetrics, excerpt::Excerpt, guard};
 
 /// An error of one connection of a server. [`Server::on_error`] receives it.
 ///
@@ -147,7 +147,7 @@ type OnError = dyn Fn(&ConnectionError) + Send + Sync;
 /// The error hook and the counters of a server.
 #[derive(Default)]
 pub struct Reporter {
-    monitor: Monitor,
+    monitor: ServerMetrics,
     hook: Option<Box<OnError>>,
 }
 
@@ -159,7 +159,7 @@ impl Reporter {
 
     /// Returns the counters.
     #[must_use]
-    pub const fn monitor(&self) -> &Monitor {
+    pub const fn monitor(&self) -> &ServerMetrics {
         &self.monitor
     }
 
@@ -187,7 +187,7 @@ impl Reporter {
         }
     }
 
-    /// Finds the route of a request like [`Site::answer`], and catches panics of the application's pages. After a panic,
+    /// Finds the route of a request like [`Router::handle`], and catches panics of the application's pages. After a panic,
     /// the answer is 500.
     ///
     /// # Errors
@@ -195,10 +195,10 @@ impl Reporter {
     /// Returns the bytes of the answer if no connection is opened. Close the stream after writing them.
     pub fn answer<'s, H>(
         &self,
-        site: &'s Site<H>,
+        router: &'s Router<H>,
         request: &mut Request,
     ) -> Result<RouteMatch<'s, H>, Refusal<'s>> {
-        match guard(|| site.answer(request)) {
+        match guard(|| router.handle(request)) {
             Ok(Err(refusal)) => {
                 if request.is_upgrade() {
                     self.report_refusal(request, &refusal.response);
@@ -209,7 +209,7 @@ impl Reporter {
             }
             Ok(found) => found,
             Err(panicked) => {
-                Err(Refusal { response: self.panicked(request, panicked), config: site.config() })
+                Err(Refusal { response: self.panicked(request, panicked), config: router.config() })
             }
         }
     }
@@ -294,14 +294,14 @@ impl Reporter {
 
     /// Reports the end of a connection if it is not normal. `error` is the error that the application received about
     /// it.
-    pub fn report_end(&self, closure: Closure, error: Option<Error>, origin: Option<&Origin>) {
+    pub fn report_end(&self, close_info: CloseInfo, error: Option<Error>, origin: Option<&Origin>) {
         // The application has failed the connection itself, so it needs no report.
-        if closure.is_normal() || closure.cause == Cause::Application {
+        if close_info.is_normal() || close_info.cause == Cause::Application {
             return;
         }
         let error = match error {
             Some(error @ (Error::Io(_) | Error::Tls(_))) => error,
-            _ => Error::of_end(closure),
+            _ => Error::of_end(close_info),
         };
         self.report(ConnectionErrorKind::of(&error), origin, error);
     }

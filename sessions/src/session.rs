@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use ws_core::{CloseCode, Closure, Message, PreparedMessage, server::Request};
+use ws_core::{CloseCode, CloseInfo, Message, PreparedMessage, server::Request};
 use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, Payload, SendOutcome, Traffic};
 
 use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::Excerpt, guard};
@@ -39,7 +39,7 @@ struct Inner {
     id: SessionId,
     /// Weak, because handles of the application must not keep the connection alive.
     backend: Weak<dyn SessionBackend>,
-    peer: Peer,
+    peer: PeerInfo,
     connected_at: SystemTime,
     traffic: Arc<Traffic>,
     /// The first panic of a callback. After a panic, only the last callback runs.
@@ -49,7 +49,7 @@ struct Inner {
 
 /// The peer of a session, and the parameters of the connection.
 #[derive(Default)]
-pub struct Peer {
+pub struct PeerInfo {
     /// The path of the request.
     pub path: String,
     /// The request. `None` on a client.
@@ -62,9 +62,9 @@ pub struct Peer {
     pub subprotocol: Option<String>,
 }
 
-impl fmt::Debug for Peer {
+impl fmt::Debug for PeerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer")
+        f.debug_struct("PeerInfo")
             .field("path", &Excerpt(&self.path))
             .field("request", &self.request)
             .field("address", &self.address)
@@ -84,7 +84,7 @@ struct State {
     /// The sets that contain the session. The session leaves them when it ends.
     memberships: Vec<Sessions>,
     /// The way the session ended. `None` while it is open.
-    closure: Option<Closure>,
+    close_info: Option<CloseInfo>,
     last: LastCallback,
 }
 
@@ -104,7 +104,7 @@ enum LastCallback {
 impl Session {
     pub(crate) fn new(
         backend: &Arc<dyn SessionBackend>,
-        peer: Peer,
+        peer: PeerInfo,
         backlog: Backlog,
         on_lagging: Option<Arc<OnLagging>>,
     ) -> Self {
@@ -117,7 +117,7 @@ impl Session {
             on_lagging,
             lagging_calls: 0,
             memberships: Vec::new(),
-            closure: None,
+            close_info: None,
             last: LastCallback::NotDue,
         };
         Self(Arc::new(Inner {
@@ -303,19 +303,19 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut open = false;
-        self.look(&mut |driver| open = driver.connection.closure().is_none());
+        self.look(&mut |driver| open = driver.connection.close_info().is_none());
         open
     }
 
     /// Returns the way the session ended or is ending. `None` while it is open.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        if let Some(closure) = &self.state().closure {
-            return Some(closure.clone());
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        if let Some(close_info) = &self.state().close_info {
+            return Some(close_info.clone());
         }
-        let mut closure = None;
-        self.look(&mut |driver| closure = driver.connection.closure());
-        closure
+        let mut close_info = None;
+        self.look(&mut |driver| close_info = driver.connection.close_info());
+        close_info
     }
 
     /// Returns the counters of the session.
@@ -360,7 +360,7 @@ impl Session {
     /// Adds the session to a set by `insert`, unless the session has ended.
     pub(crate) fn enter(&self, sessions: &Sessions, insert: impl FnOnce() -> bool) -> bool {
         let mut state = self.state();
-        if state.closure.is_some() {
+        if state.close_info.is_some() {
             return false;
         }
         let new = insert();
@@ -378,16 +378,16 @@ impl Session {
     }
 
     /// Leaves all sets for good, and returns the way the session ended.
-    pub(crate) fn end(&self, closure: Closure) -> Closure {
+    pub(crate) fn end(&self, close_info: CloseInfo) -> CloseInfo {
         let memberships = {
             let mut state = self.state();
-            state.closure = Some(closure.clone());
+            state.close_info = Some(close_info.clone());
             mem::take(&mut state.memberships)
         };
         for sessions in memberships {
             sessions.forget(self);
         }
-        closure
+        close_info
     }
 
     /// Runs the last callback after the calls of `on_lagging` that have begun. Only the first call of this method has
@@ -447,15 +447,15 @@ impl Session {
             let session = self.clone();
             deferred::run_later(move || session.call_on_lagging(posted.dropped));
         }
-        match self.closure() {
-            Some(closure) if posted.disconnected => Err(Error::Closed(closure)),
+        match self.close_info() {
+            Some(close_info) if posted.disconnected => Err(Error::Closed(close_info)),
             _ => Ok(()),
         }
     }
 
     fn backend(&self) -> Result<Arc<dyn SessionBackend>, Error> {
-        self.0.backend.upgrade().ok_or_else(|| match &self.state().closure {
-            Some(closure) => Error::Closed(closure.clone()),
+        self.0.backend.upgrade().ok_or_else(|| match &self.state().close_info {
+            Some(close_info) => Error::Closed(close_info.clone()),
             None => Error::Io(std::io::ErrorKind::NotConnected.into()),
         })
     }

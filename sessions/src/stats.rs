@@ -171,7 +171,7 @@ impl ServerStats {
 
 /// A handle to the counters of a server.
 #[derive(Clone, Debug, Default)]
-pub struct Monitor(Arc<Connections>);
+pub struct ServerMetrics(Arc<Connections>);
 
 #[derive(Debug, Default)]
 struct Connections {
@@ -200,7 +200,7 @@ struct Open {
 /// A WebSocket of a server. Its traffic is counted until this is dropped.
 #[derive(Debug)]
 pub struct CountedConnection {
-    monitor: Monitor,
+    monitor: ServerMetrics,
     number: u64,
 }
 
@@ -216,7 +216,7 @@ impl Drop for CountedConnection {
 
 /// A client that has not sent a request yet. If it is dropped in this state, it counts as [`ServerStats::abandoned`].
 #[derive(Debug)]
-pub struct AwaitedRequest(Option<Monitor>);
+pub struct AwaitedRequest(Option<ServerMetrics>);
 
 impl AwaitedRequest {
     /// Reports that a request was received or refused.
@@ -233,7 +233,7 @@ impl Drop for AwaitedRequest {
     }
 }
 
-impl Monitor {
+impl ServerMetrics {
     /// Returns the counters of the server. A counter is never smaller than in an earlier result.
     #[must_use]
     pub fn stats(&self) -> ServerStats {

@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use ws_core::{CloseCode, Closure, Connection, Timestamp};
-use ws_sessions::{Attendance, Callbacks, Peer, Rooms, Session, SessionBackend, Sessions};
+use ws_core::{CloseCode, CloseInfo, Connection, Timestamp};
+use ws_sessions::{Callbacks, PeerInfo, Rooms, Session, SessionBackend, SessionGuard, Sessions};
 use ws_transport::{Backlog, Driver, Error, Network, Outgoing, Overflow, SendOutcome};
 
 /// A connection to a network that accepts no output.
@@ -57,10 +57,10 @@ impl SessionBackend for Refusing {
         Ok(self.driver.lock().unwrap().close(code, reason)?)
     }
 
-    fn end(&self) -> Closure {
+    fn end(&self) -> CloseInfo {
         let mut driver = self.driver.lock().unwrap();
         driver.connection.receive_eof();
-        driver.connection.closure().unwrap()
+        driver.connection.close_info().unwrap()
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
@@ -72,9 +72,10 @@ impl SessionBackend for Refusing {
 /// Drops each message at once.
 const NONE: Backlog = Backlog { messages: 0, bytes: 0, overflow: Overflow::DropNewest };
 
-fn attend(callbacks: Callbacks) -> (Arc<Refusing>, Attendance) {
+fn attend(callbacks: Callbacks) -> (Arc<Refusing>, SessionGuard) {
     let backend = Refusing::new();
-    let mut attendance = Attendance::new(Arc::new(callbacks.backlog(NONE)), backend.clone(), Peer::default());
+    let mut attendance =
+        SessionGuard::new(Arc::new(callbacks.backlog(NONE)), backend.clone(), PeerInfo::default());
     attendance.connect(None);
     (backend, attendance)
 }

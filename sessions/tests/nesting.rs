@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use ws_core::{CloseCode, Closure, Config, Connection, Timestamp};
-use ws_sessions::{Attendance, Callbacks, Peer, Rooms, Session, SessionBackend, Sessions};
+use ws_core::{CloseCode, CloseInfo, Config, Connection, Timestamp};
+use ws_sessions::{Callbacks, PeerInfo, Rooms, Session, SessionBackend, SessionGuard, Sessions};
 use ws_transport::{Backlog, Driver, Error, Network, Outgoing, Overflow, SendOutcome};
 
 /// A connection whose peer reads nothing, so that its first message is dropped.
@@ -42,10 +42,10 @@ impl SessionBackend for Lagging {
         Ok(())
     }
 
-    fn end(&self) -> Closure {
+    fn end(&self) -> CloseInfo {
         let mut driver = self.driver.lock().unwrap();
         driver.connection.receive_eof();
-        driver.connection.closure().unwrap()
+        driver.connection.close_info().unwrap()
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
@@ -59,11 +59,11 @@ fn on_small_stack(test: impl FnOnce() + Send + 'static) {
 }
 
 /// Returns this number of sessions with lagging peers. A session ends when it is dropped.
-fn attend(count: usize, callbacks: Callbacks) -> Vec<Attendance> {
+fn attend(count: usize, callbacks: Callbacks) -> Vec<SessionGuard> {
     let (callbacks, config) = (Arc::new(callbacks), Arc::default());
     let attend = || {
         let mut attendance =
-            Attendance::new(callbacks.clone(), Arc::new(Lagging::new(&config)), Peer::default());
+            SessionGuard::new(callbacks.clone(), Arc::new(Lagging::new(&config)), PeerInfo::default());
         attendance.connect(None);
         attendance
     };
@@ -128,7 +128,7 @@ fn a_broadcast_to_all_from_on_lagging_reaches_all_each_time() {
             .on_lagging(move |_, _| alone(|| assert_eq!(all.broadcast("a session lags"), SESSIONS)));
         let attendances = attend(SESSIONS, callbacks);
         everyone.broadcast("hello");
-        let sent = |attendance: &Attendance| attendance.session().stats().messages_sent;
+        let sent = |attendance: &SessionGuard| attendance.session().stats().messages_sent;
         assert!(attendances.iter().all(|attendance| sent(attendance) == 1 + SESSIONS as u64));
     });
 }

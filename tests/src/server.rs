@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ws_std::{Closure, Error, Handle, HandlerResult, Request, Route, Server, WebSocket};
+use ws_std::{CloseInfo, Error, HandlerResult, Request, Route, Server, ServerHandle, WebSocket};
 
 use crate::PATIENCE;
 
@@ -13,7 +13,7 @@ use crate::PATIENCE;
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    handle: Handle,
+    handle: ServerHandle,
     serving: Option<JoinHandle<Result<(), Error>>>,
 }
 
@@ -37,7 +37,7 @@ impl Running {
     }
 
     /// Returns the handle that stops the server.
-    pub fn handle(&self) -> &Handle {
+    pub fn handle(&self) -> &ServerHandle {
         &self.handle
     }
 
@@ -57,12 +57,12 @@ impl Drop for Running {
 }
 
 /// Connects clients that wait for the end of their connections. Returns one thread per client.
-pub fn waiting_clients(url: &str, count: usize) -> Vec<JoinHandle<Closure>> {
+pub fn waiting_clients(url: &str, count: usize) -> Vec<JoinHandle<CloseInfo>> {
     let client = |_| {
         let mut ws = ws_std::connect(url).expect("a connection");
         thread::spawn(move || {
             assert!(ws.receive().expect("a normal end").is_none());
-            ws.closure().expect("an end")
+            ws.close_info().expect("an end")
         })
     };
     (0..count).map(client).collect()

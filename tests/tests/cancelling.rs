@@ -92,7 +92,7 @@ fn expect_all_arrive(mut client: WebSocket, mut server: WebSocket, messages: &[M
         ended.1 = ended.1.or_else(|| try_once(server.receive()));
     }
     assert!(matches!(ended, (Some(Ok(None)), Some(Ok(None)))), "{ended:?}");
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_handshake_and_messages_cross_an_awkward_stream() {
                 assert_eq!(ws.receive().await.unwrap().unwrap(), message);
             }
             ws.close(CloseCode::NORMAL_CLOSURE, "").await.unwrap();
-            assert!(ws.closure().unwrap().clean);
+            assert!(ws.close_info().unwrap().was_clean);
         };
         block_on(zip(server, client));
     });
@@ -238,7 +238,7 @@ fn a_websocket_is_a_sink_of_messages() {
                     assert_eq!(server.receive().await.unwrap().unwrap(), *format!("{at}"));
                 }
                 let _ = server.receive().await;
-                assert_eq!(server.closure().unwrap().code, CloseCode::NORMAL_CLOSURE);
+                assert_eq!(server.close_info().unwrap().code, CloseCode::NORMAL_CLOSURE);
             };
             block_on(zip(sending, receiving));
         }

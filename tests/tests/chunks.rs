@@ -75,7 +75,7 @@ fn a_message_that_was_begun_is_dropped_when_the_peer_closes() {
         raw.send(Frame::text("never to be fin").unfinished());
         raw.send(Frame::close(1001, "going away"));
         assert!(handed.ws.receive().unwrap().is_none());
-        assert_eq!(handed.ws.closure().unwrap().code, CloseCode::GOING_AWAY);
+        assert_eq!(handed.ws.close_info().unwrap().code, CloseCode::GOING_AWAY);
     });
 }
 

@@ -7,8 +7,7 @@ use std::{
 };
 
 use ws_std::{
-    Client, CloseCode, Closure, Deadline, Delivery, Error, Route, Server, WebSocket,
-    ws_core::{Cause, Timeout},
+    Client, CloseCode, CloseInfo, Delivery, Error, Route, Server, TimeoutKind, WebSocket, ws_core::Cause,
 };
 use ws_tests::{
     PATIENCE, Raw, RawListener, Running, SLACK, bounded, echo, hand_over, let_pass, takes, wire::Frame,
@@ -45,13 +44,13 @@ fn after_the_read_timeout_the_connection_goes_on() {
         let mut ws = Client::new(&server.url("/")).read_timeout(Some(SHORT)).connect().unwrap();
         for _ in 0..2 {
             let error = takes(SHORT, || ws.receive().unwrap_err());
-            assert!(matches!(error, Error::Timeout(Deadline::Read)), "{error}");
+            assert!(matches!(error, Error::Timeout(TimeoutKind::Read)), "{error}");
         }
         ws.send("still open").unwrap();
         assert_eq!(ws.receive().unwrap().unwrap(), "still open");
         ws.set_read_timeout(None);
         ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-        assert!(ws.closure().unwrap().clean);
+        assert!(ws.close_info().unwrap().was_clean);
     });
 }
 
@@ -60,7 +59,7 @@ fn a_handler_may_have_a_read_timeout_too() {
     bounded(|| {
         let handler = |_, mut ws: WebSocket| loop {
             match ws.receive() {
-                Err(Error::Timeout(Deadline::Read)) => ws.send("Are you asleep?")?,
+                Err(Error::Timeout(TimeoutKind::Read)) => ws.send("Are you asleep?")?,
                 Err(error) => return Err(error.into()),
                 Ok(None) => return Ok(()),
                 Ok(Some(_)) => {}
@@ -96,7 +95,7 @@ fn pings_do_not_put_off_the_read_timeout() {
         handed.ws.set_read_timeout(Some(SHORT));
         let received = handed.ws.receive();
         drop(stop);
-        assert!(matches!(received, Err(Error::Timeout(Deadline::Read))), "{received:?}");
+        assert!(matches!(received, Err(Error::Timeout(TimeoutKind::Read))), "{received:?}");
         pinging.join().unwrap();
     });
 }
@@ -108,7 +107,7 @@ fn message_around_a_read_timeout(delivery: Delivery) {
         client.configure(|config| config.delivery = delivery).connect().unwrap()
     });
     raw.write([0x81, 10, b'f', b'i', b'r', b's', b't']);
-    assert!(matches!(ws.receive(), Err(Error::Timeout(Deadline::Read))));
+    assert!(matches!(ws.receive(), Err(Error::Timeout(TimeoutKind::Read))));
     raw.write(b" half");
     assert_eq!(ws.receive().unwrap().unwrap(), "first half");
 }
@@ -139,7 +138,7 @@ fn a_client_that_never_reads_is_given_up_after_the_write_timeout() {
         let _raw = Raw::open(server.address(), "/");
         let mut handed = take();
         let error = takes(SHORT, || send_forever(&handed.ws.sender()));
-        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
         assert!(matches!(handed.ws.send("more"), Err(Error::Closed(_))));
         assert!(matches!(handed.ws.receive(), Err(Error::Disconnected(_))));
     });
@@ -150,7 +149,7 @@ fn a_server_that_never_reads_is_given_up_after_the_write_timeout() {
     bounded(|| {
         let (mut ws, _raw) = short_client();
         let error = takes(SHORT, || send_forever(&ws.sender()));
-        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
         assert!(matches!(ws.receive(), Err(Error::Disconnected(_))));
     });
 }
@@ -163,16 +162,16 @@ fn a_write_timeout_ends_the_receive_of_another_thread() {
         let handed = take();
         let (sender, mut receiver) = handed.ws.split();
         let receiving = thread::spawn(move || receiver.receive().unwrap_err());
-        assert!(matches!(takes(SHORT, || send_forever(&sender)), Error::Timeout(Deadline::Write)));
+        assert!(matches!(takes(SHORT, || send_forever(&sender)), Error::Timeout(TimeoutKind::Write)));
         let error = receiving.join().unwrap();
         assert!(matches!(error, Error::Disconnected(_)), "{error}");
     });
 }
 
-fn expect_close_timeout(closure: Option<Closure>) {
-    let closure = closure.unwrap();
-    assert!(!closure.clean, "{closure}");
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Close));
+fn expect_close_timeout(close_info: Option<CloseInfo>) {
+    let close_info = close_info.unwrap();
+    assert!(!close_info.was_clean, "{close_info}");
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Close));
 }
 
 #[test]
@@ -182,7 +181,7 @@ fn a_client_without_an_answering_close_ends_after_the_close_timeout() {
         let mut raw = Raw::open(server.address(), "/");
         let mut handed = take();
         takes(SHORT, || handed.ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
-        expect_close_timeout(handed.ws.closure());
+        expect_close_timeout(handed.ws.close_info());
         assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
         assert_eq!(raw.next_frame(), None);
     });
@@ -193,7 +192,7 @@ fn a_server_without_an_answering_close_ends_after_the_close_timeout() {
     bounded(|| {
         let (mut ws, mut raw) = short_client();
         takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
-        expect_close_timeout(ws.closure());
+        expect_close_timeout(ws.close_info());
         assert_eq!(raw.frame().code_and_reason(), (1000, "bye"));
         assert_eq!(raw.next_frame(), None);
     });
@@ -212,7 +211,7 @@ fn a_peer_that_goes_on_sending_does_not_put_off_the_close_timeout() {
             while (&socket).write_all(&frame).is_ok() {}
         });
         takes(SHORT, || handed.ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
-        expect_close_timeout(handed.ws.closure());
+        expect_close_timeout(handed.ws.close_info());
         drop(handed);
         sending.join().unwrap();
     });
@@ -228,7 +227,7 @@ fn a_server_that_keeps_the_stream_open_is_left_after_the_close_timeout() {
             raw
         });
         takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap());
-        assert!(ws.closure().unwrap().clean);
+        assert!(ws.close_info().unwrap().was_clean);
         drop(answering.join().unwrap());
     });
 }
@@ -251,7 +250,7 @@ fn a_close_by_another_thread_ends_receive_after_the_close_timeout() {
         sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         assert!(matches!(receiving.join().unwrap(), Err(Error::Disconnected(_))));
         assert!(began.elapsed() < SHORT + SLACK, "{:?}", began.elapsed());
-        expect_close_timeout(sender.closure());
+        expect_close_timeout(sender.close_info());
     });
 }
 
@@ -264,7 +263,9 @@ fn a_message_that_is_begun_and_not_continued_ends_the_connection() {
         let mut handed = take();
         let error = handed.ws.receive().unwrap_err();
         match error {
-            Error::Disconnected(closure) => assert_eq!(closure.cause, Cause::Timeout(Timeout::Stall)),
+            Error::Disconnected(close_info) => {
+                assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Stall))
+            }
             other => panic!("{other}"),
         }
         assert_eq!(raw.frame().code_and_reason().0, 1008);

@@ -67,9 +67,9 @@ fn the_peer_of_a_dropped_websocket_sees_a_normal_close(pairing: Pairing) {
     drop(handed.ws);
     assert_eq!(client.message(), "the last message");
     assert_eq!(client.receive().unwrap(), None);
-    let closure = client.closure();
-    assert!(closure.clean);
-    assert_eq!(closure.code, CloseCode::NORMAL_CLOSURE);
+    let close_info = client.close_info();
+    assert!(close_info.was_clean);
+    assert_eq!(close_info.code, CloseCode::NORMAL_CLOSURE);
     expect_running(&server);
 }
 

@@ -74,7 +74,7 @@ fn both_ends_send_64_mib_from_two_threads_each_while_they_receive() {
         let (sender, mut receiver) = both_ways(ws_std::connect(&server.url("/")).unwrap());
         sender.close(CloseCode::NORMAL_CLOSURE, "enough").unwrap();
         assert!(receiver.receive().unwrap().is_none());
-        assert!(sender.closure().unwrap().clean);
+        assert!(sender.close_info().unwrap().was_clean);
     });
 }
 
@@ -131,8 +131,8 @@ fn close_from_one_thread_ends_the_receive_of_another() {
         let receiving = thread::spawn(move || receiver.receive());
         sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         assert!(matches!(receiving.join().unwrap(), Ok(None)));
-        assert!(sender.closure().unwrap().clean);
-        assert!(matches!(sender.send("too late"), Err(Error::Closed(closure)) if closure.clean));
+        assert!(sender.close_info().unwrap().was_clean);
+        assert!(matches!(sender.send("too late"), Err(Error::Closed(close_info)) if close_info.was_clean));
     });
 }
 
@@ -181,7 +181,7 @@ fn a_receiver_may_move_to_a_thread_that_outlives_the_handler() {
         let mut ws = Client::new(&server.url("/")).connect().unwrap();
         assert_eq!(ws.receive().unwrap().unwrap(), "bye");
         assert!(ws.receive().unwrap().is_none());
-        assert_eq!(ws.closure().unwrap().code, CloseCode::NORMAL_CLOSURE);
+        assert_eq!(ws.close_info().unwrap().code, CloseCode::NORMAL_CLOSURE);
         assert!(hear.recv().unwrap().unwrap());
     });
 }

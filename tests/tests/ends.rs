@@ -3,7 +3,7 @@
 use std::sync::{Mutex, mpsc};
 
 use futures_lite::{StreamExt as _, future::block_on};
-use ws_std::{Callbacks, CloseCode, Closure, Error};
+use ws_std::{Callbacks, CloseCode, CloseInfo, Error};
 use ws_tests::{
     PATIENCE, Raw, bounded,
     either::{Adapter, Client, Route, Server, WebSocket},
@@ -32,7 +32,7 @@ fn a_close_with_1000_or_1001_or_without_a_code_is_a_normal_end(adapter: Adapter)
         raw.send_unmasked(&close);
         drop(raw);
         assert!(matches!(ws.receive(), Ok(None)), "{close:?}");
-        assert!(ws.closure().is_normal());
+        assert!(ws.close_info().is_normal());
     }
 }
 
@@ -46,9 +46,12 @@ fn a_close_of_the_peer_with_another_code_is_an_error_with_code_and_reason(adapte
         let error = ws.receive().unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&code.to_string()) && text.contains("database down"), "{text}");
-        let Error::Closed(closure) = error else { panic!("{error:?}") };
-        assert_eq!((closure.code.get(), &*closure.reason, closure.clean), (code, "database down", true));
-        assert!(!closure.is_normal());
+        let Error::Closed(close_info) = error else { panic!("{error:?}") };
+        assert_eq!(
+            (close_info.code.get(), &*close_info.reason, close_info.was_clean),
+            (code, "database down", true)
+        );
+        assert!(!close_info.is_normal());
     }
 }
 
@@ -62,7 +65,7 @@ fn an_answer_to_our_own_close_is_a_normal_end_whatever_its_code(adapter: Adapter
         drop(raw);
         assert_eq!(ws.message(), "a message before the answer");
         assert!(matches!(ws.receive(), Ok(None)), "{answer}");
-        assert!(ws.closure().is_normal());
+        assert!(ws.close_info().is_normal());
     }
 }
 
@@ -71,7 +74,7 @@ fn a_peer_that_does_not_answer_our_close_is_an_error(adapter: Adapter) {
     ws.sender().close(CloseCode::NORMAL_CLOSURE, "").unwrap();
     assert_eq!(raw.frame().code_and_reason(), (1000, ""));
     drop(raw);
-    assert!(matches!(ws.receive(), Err(Error::Disconnected(closure)) if !closure.is_normal()));
+    assert!(matches!(ws.receive(), Err(Error::Disconnected(close_info)) if !close_info.is_normal()));
     assert!(matches!(ws.receive(), Ok(None)));
 }
 
@@ -109,21 +112,21 @@ fn on_error_is_called_for_an_abnormal_close_and_not_for_a_normal_one(adapter: Ad
     let (errors, ends) = (Mutex::new(tell.clone()), Mutex::new(tell));
     let callbacks = Callbacks::new()
         .on_error(move |_, error| {
-            let Error::Closed(closure) = error else { panic!("{error:?}") };
-            errors.lock().unwrap().send(("on_error", closure.clone())).unwrap();
+            let Error::Closed(close_info) = error else { panic!("{error:?}") };
+            errors.lock().unwrap().send(("on_error", close_info.clone())).unwrap();
         })
-        .on_disconnect(move |_, closure| {
-            ends.lock().unwrap().send(("on_disconnect", closure.clone())).unwrap();
+        .on_disconnect(move |_, close_info| {
+            ends.lock().unwrap().send(("on_disconnect", close_info.clone())).unwrap();
         });
     let server = Server::new(adapter).mount("/", Route::callbacks(adapter, callbacks)).start();
-    let next = || -> (&str, Closure) { told.recv_timeout(PATIENCE).expect("a callback") };
+    let next = || -> (&str, CloseInfo) { told.recv_timeout(PATIENCE).expect("a callback") };
     for (code, expected) in [(1001, &["on_disconnect"][..]), (1008, &["on_error", "on_disconnect"])] {
         let mut raw = Raw::open(server.address(), "/");
         raw.send(Frame::close(code, ""));
         assert_eq!(raw.frame().code_and_reason().0, code);
         for &name in expected {
-            let (called, closure) = next();
-            assert_eq!((called, closure.code.get(), closure.is_normal()), (name, code, code == 1001));
+            let (called, close_info) = next();
+            assert_eq!((called, close_info.code.get(), close_info.is_normal()), (name, code, code == 1001));
         }
     }
 }

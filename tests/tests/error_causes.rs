@@ -62,8 +62,8 @@ fn variant(error: &Error) -> String {
         Error::Handshake(error) => format!("Handshake({})", name(error)),
         Error::Tls(error) => format!("Tls({})", name(error)),
         Error::Protocol(error) => format!("Protocol({})", name(error)),
-        Error::Closed(closure) => format!("Closed({})", of_cause(closure.cause)),
-        Error::Disconnected(closure) => format!("Disconnected({})", of_cause(closure.cause)),
+        Error::Closed(close_info) => format!("Closed({})", of_cause(close_info.cause)),
+        Error::Disconnected(close_info) => format!("Disconnected({})", of_cause(close_info.cause)),
         other => format!("{other:?}"),
     }
 }

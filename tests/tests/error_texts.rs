@@ -3,7 +3,7 @@
 use std::{error, io};
 
 use ws_std::{
-    ConnectionErrorKind, Deadline, Error, HandshakeError, ProtocolError, Response, SendError, TlsError,
+    ConnectionErrorKind, Error, HandshakeError, ProtocolError, Response, SendError, TimeoutKind, TlsError,
     UrlError,
     ws_core::{CloseCode, Config, Connection, RouteError, Timestamp},
 };
@@ -137,7 +137,7 @@ fn ends() -> Vec<Error> {
     let mut closed = open();
     let mut close = Frame::close(1013, "later").encode();
     while closed.receive(&mut &mut close[..]).is_ok_and(|event| event.is_some()) {}
-    [cut, failed, closed].map(|connection| Error::of_end(connection.closure().expect("an end"))).into()
+    [cut, failed, closed].map(|connection| Error::of_end(connection.close_info().expect("an end"))).into()
 }
 
 fn errors() -> Vec<Error> {
@@ -149,7 +149,7 @@ fn errors() -> Vec<Error> {
     errors.extend(tls_errors().into_iter().map(Error::Tls));
     errors
         .extend([RouteError::Malformed("a\n".into()), RouteError::Duplicate("/a".into())].map(Error::Route));
-    errors.extend([Deadline::Connect, Deadline::Read, Deadline::Write].map(Error::Timeout));
+    errors.extend([TimeoutKind::Connect, TimeoutKind::Read, TimeoutKind::Write].map(Error::Timeout));
     errors.extend([
         io::Error::from_raw_os_error(104).into(),
         io::Error::other(UrlError::Scheme).into(),
@@ -211,9 +211,9 @@ fn an_error_of_a_limit_or_timeout_names_its_setting() {
         (HandshakeError::HeadTooLarge { limit: 1 }.into(), "max_head_size"),
         (HandshakeError::TooManyHeaders { limit: 1 }.into(), "max_headers"),
         (HandshakeError::Timeout.into(), "open_timeout"),
-        (Error::Timeout(Deadline::Connect), "connect_timeout"),
-        (Error::Timeout(Deadline::Read), "read_timeout"),
-        (Error::Timeout(Deadline::Write), "write_timeout"),
+        (Error::Timeout(TimeoutKind::Connect), "connect_timeout"),
+        (Error::Timeout(TimeoutKind::Read), "read_timeout"),
+        (Error::Timeout(TimeoutKind::Write), "write_timeout"),
     ] {
         assert!(error.to_string().contains(setting), "{error} does not name {setting}");
     }
@@ -224,7 +224,7 @@ fn every_error_is_decided_to_be_transient_or_not() {
     for error in errors() {
         let expected = match &error {
             Error::Io(_) | Error::Timeout(_) | Error::Disconnected(_) => true,
-            Error::Closed(closure) => closure.code == CloseCode::TRY_AGAIN_LATER,
+            Error::Closed(close_info) => close_info.code == CloseCode::TRY_AGAIN_LATER,
             Error::Handshake(HandshakeError::Refused(response)) => matches!(response.status(), 500 | 503),
             Error::Handshake(error) => matches!(error, HandshakeError::Timeout | HandshakeError::Eof),
             _ => false,
@@ -245,7 +245,7 @@ fn every_error_is_decided_to_be_transient_or_not() {
         let mut connection = Connection::client(Config::default().into(), [0; 32], Timestamp::ZERO);
         let mut close = Frame::close(code, "").encode();
         while connection.receive(&mut &mut close[..]).is_ok_and(|event| event.is_some()) {}
-        let error = Error::Closed(connection.closure().expect("an end"));
+        let error = Error::Closed(connection.close_info().expect("an end"));
         assert_eq!(error.is_transient(), expected, "{error}");
     }
 }

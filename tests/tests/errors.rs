@@ -37,7 +37,7 @@ struct Seen {
 /// A server that reports its errors to the test.
 struct Reporting {
     server: Running,
-    monitor: ws_std::Monitor,
+    monitor: ws_std::ServerMetrics,
     seen: mpsc::Receiver<Seen>,
 }
 

@@ -47,7 +47,7 @@ fn messages_of_every_size_and_kind_come_back_as_they_were() {
             }
         }
         ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
-        assert!(ws.closure().unwrap().clean);
+        assert!(ws.close_info().unwrap().was_clean);
     });
 }
 

@@ -30,7 +30,7 @@ async fn talk(url: &str) -> Result<(), Error> {
         assert_eq!(ws.receive().await?.unwrap().len(), size);
     }
     ws.close(CloseCode::NORMAL_CLOSURE, "").await?;
-    assert!(ws.closure().unwrap().clean);
+    assert!(ws.close_info().unwrap().was_clean);
     Ok(())
 }
 
@@ -123,7 +123,7 @@ fn a_handler_that_waits_keeps_no_other_connection_waiting() {
                 talk(&format!("ws://{address}/")).await.unwrap();
                 drop(release);
                 assert_eq!(waiting.receive().await.unwrap(), None);
-                assert_eq!(waiting.closure().unwrap().code, CloseCode::NORMAL_CLOSURE);
+                assert_eq!(waiting.close_info().unwrap().code, CloseCode::NORMAL_CLOSURE);
                 assert!(handle.stop(PATIENCE).await);
             };
             future::zip(listener.serve(), clients).await.0.unwrap();

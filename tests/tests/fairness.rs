@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ws_std::{Callbacks, Deadline, Deflate, Error, Sessions};
+use ws_std::{Callbacks, Deflate, Error, Sessions, TimeoutKind};
 use ws_tests::{
     PATIENCE, Raw, bounded,
     either::{Adapter, Route, Running, Server},
@@ -41,7 +41,7 @@ fn the_read_timeout_is_kept_under_a_flood_of_control_frames(adapter: Adapter) {
     });
     for _ in 0..2 {
         let error = takes(SHORT, || handed.ws.receive().unwrap_err());
-        assert!(matches!(error, Error::Timeout(Deadline::Read)), "{error}");
+        assert!(matches!(error, Error::Timeout(TimeoutKind::Read)), "{error}");
     }
     is_over.store(true, SeqCst);
     drop(handed);

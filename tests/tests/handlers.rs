@@ -63,7 +63,7 @@ fn a_hundred_panics_leave_the_server_serving() {
         for _ in 0..100 {
             let mut ws = ws_std::connect(&server.url("/panics")).unwrap();
             assert!(matches!(ws.receive(), Err(Error::Closed(_))));
-            assert_eq!(ws.closure().unwrap().code, CloseCode::INTERNAL_ERROR);
+            assert_eq!(ws.close_info().unwrap().code, CloseCode::INTERNAL_ERROR);
         }
         still_echoes(&mut bystander);
     });
@@ -77,7 +77,7 @@ fn what_was_fed_before_a_handler_failed_arrives_before_the_close() {
         ws.send("go").unwrap();
         assert_eq!(ws.receive().unwrap().unwrap(), "a reply that is not lost");
         assert!(matches!(ws.receive(), Err(Error::Closed(_))));
-        assert_eq!(ws.closure().unwrap().code, CloseCode::INTERNAL_ERROR);
+        assert_eq!(ws.close_info().unwrap().code, CloseCode::INTERNAL_ERROR);
     });
 }
 
@@ -134,6 +134,6 @@ fn a_handler_may_drop_its_websocket_early() {
         let mut ws = ws_std::connect(&server.url("/")).unwrap();
         ws.send("nobody reads this").unwrap();
         assert!(ws.receive().unwrap().is_none());
-        assert_eq!(ws.closure().unwrap().code, CloseCode::NORMAL_CLOSURE);
+        assert_eq!(ws.close_info().unwrap().code, CloseCode::NORMAL_CLOSURE);
     });
 }

@@ -274,7 +274,7 @@ fn a_client_of_ours_tells_a_server_that_breaks_the_rules() {
                 let mut ws = ws_std::connect(&url).unwrap();
                 let error = ws.receive().unwrap_err();
                 assert!(matches!(error, ws_std::Error::Protocol(_)), "{error}");
-                assert!(!ws.closure().unwrap().clean);
+                assert!(!ws.close_info().unwrap().was_clean);
             });
             let (mut raw, _) = listener.open();
             raw.write(bytes);

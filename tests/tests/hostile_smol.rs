@@ -11,7 +11,7 @@ use std::{
 use smol::io::{AsyncRead, AsyncWrite};
 use ws_smol::{
     Clock, CloseCode, Config, WebSocket,
-    ws_core::{Cause, Connection, Timeout},
+    ws_core::{Cause, Connection, TimeoutKind},
 };
 use ws_tests::{bounded, takes};
 
@@ -50,6 +50,6 @@ fn a_peer_that_floods_does_not_outlast_the_closing_handshake() {
         takes(Duration::from_millis(200), || {
             let _ = smol::block_on(ws.close(CloseCode::NORMAL_CLOSURE, "enough"));
         });
-        assert_eq!(ws.closure().unwrap().cause, Cause::Timeout(Timeout::Close));
+        assert_eq!(ws.close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Close));
     });
 }

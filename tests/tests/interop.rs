@@ -218,9 +218,12 @@ fn a_close_of_ours_is_seen_with_code_and_reason(language: Language, role: Role) 
     let mut pair = Pair::plain(language, role);
     pair.ws.close(CloseCode::new(4321), "goodbye, 世界").unwrap();
     assert_eq!(pair.peer.wait_closed(), (4321, "goodbye, 世界".to_owned()));
-    let closure = pair.ws.closure().unwrap();
-    assert!(closure.clean, "{closure}");
-    assert_eq!((closure.code.get(), closure.initiator, closure.cause), (4321, Side::Local, Cause::Close));
+    let close_info = pair.ws.close_info().unwrap();
+    assert!(close_info.was_clean, "{close_info}");
+    assert_eq!(
+        (close_info.code.get(), close_info.initiator, close_info.cause),
+        (4321, Side::Local, Cause::Close)
+    );
     assert!(matches!(pair.ws.receive(), Ok(None)));
     assert!(matches!(pair.ws.send("too late"), Err(Error::Closed(_))));
 }
@@ -231,22 +234,22 @@ fn a_close_of_the_peer_is_seen_with_code_and_reason(language: Language, role: Ro
     let receiving = thread::spawn(move || {
         let ended = Pair::receive_to_end(&mut ws);
         assert!(matches!(ended, Err(Error::Closed(_))), "{ended:?}");
-        ws.closure().unwrap()
+        ws.close_info().unwrap()
     });
     let (code, _) = pair.peer.close(3999, "adieu, 世界");
     assert_eq!(code, 3999, "what we answered");
-    let closure = receiving.join().unwrap();
-    assert!(closure.clean, "{closure}");
-    assert_eq!((closure.code.get(), &*closure.reason), (3999, "adieu, 世界"));
-    assert_eq!((closure.initiator, closure.cause), (Side::Remote, Cause::Close));
+    let close_info = receiving.join().unwrap();
+    assert!(close_info.was_clean, "{close_info}");
+    assert_eq!((close_info.code.get(), &*close_info.reason), (3999, "adieu, 世界"));
+    assert_eq!((close_info.initiator, close_info.cause), (Side::Remote, Cause::Close));
 }
 
 fn a_peer_that_vanishes_is_an_error(language: Language, role: Role) {
     let mut pair = Pair::plain(language, role);
     pair.peer.vanish();
     match pair.ws.receive() {
-        Err(Error::Disconnected(closure)) => {
-            assert_eq!((closure.code, closure.clean), (CloseCode::ABNORMAL_CLOSURE, false));
+        Err(Error::Disconnected(close_info)) => {
+            assert_eq!((close_info.code, close_info.was_clean), (CloseCode::ABNORMAL_CLOSURE, false));
         }
         other => panic!("{other:?}"),
     }
@@ -269,7 +272,7 @@ fn a_message_that_is_too_big_for_the_peer_ends_with_its_1009(language: Language,
     let mut pair = Pair::open(language, role, OURS, terms);
     pair.ws.send(&[1; 1001]).unwrap();
     assert!(matches!(Pair::receive_to_end(&mut pair.ws), Err(Error::Closed(_))));
-    assert_eq!(pair.ws.closure().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
+    assert_eq!(pair.ws.close_info().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
 }
 
 fn subprotocol_and_headers_reach_both_ends(language: Language, role: Role) {

@@ -127,7 +127,7 @@ fn a_close_of_ours_is_seen_with_code_and_reason(mut pair: Pair) {
         ws.close(CloseCode::new(4000), "enough").unwrap();
         assert_eq!(waiting.join().unwrap(), (4000, "enough".into()));
     });
-    assert!(ws.closure().clean);
+    assert!(ws.close_info().was_clean);
 }
 
 fn a_close_of_the_peer_is_seen_with_code_and_reason(mut pair: Pair) {
@@ -136,9 +136,9 @@ fn a_close_of_the_peer_is_seen_with_code_and_reason(mut pair: Pair) {
         let closing = scope.spawn(|| peer.close(4001, "that is it"));
         // An application has chosen this code, so the end is an error.
         assert!(matches!(ws.receive_to_end(), Err(Error::Closed(_))));
-        let closure = ws.closure();
-        assert_eq!((closure.code, &*closure.reason), (CloseCode::new(4001), "that is it"));
-        assert_eq!((closure.clean, closure.initiator), (true, Side::Remote));
+        let close_info = ws.close_info();
+        assert_eq!((close_info.code, &*close_info.reason), (CloseCode::new(4001), "that is it"));
+        assert_eq!((close_info.was_clean, close_info.initiator), (true, Side::Remote));
         closing.join().unwrap();
     });
 }

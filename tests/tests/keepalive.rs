@@ -8,7 +8,7 @@ use std::{
 
 use ws_std::{
     Client, Error, Keepalive, Server,
-    ws_core::{Cause, Timeout},
+    ws_core::{Cause, TimeoutKind},
 };
 use ws_tests::{
     Handed, PATIENCE, Raw, RawListener, Running, SLACK, bounded, eventually, hand_over, let_pass, wire::Frame,
@@ -29,9 +29,9 @@ fn server(keepalive: Keepalive) -> (Running, impl Fn() -> Handed) {
 
 fn expect_dead(error: Error, since: Instant) {
     match error {
-        Error::Disconnected(closure) => {
-            assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
-            assert!(closure.to_string().contains("did not answer the pings of keepalive"), "{closure}");
+        Error::Disconnected(close_info) => {
+            assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
+            assert!(close_info.to_string().contains("did not answer the pings of keepalive"), "{close_info}");
         }
         other => panic!("{other:?}"),
     }

@@ -19,7 +19,7 @@ fn come_and_go(server: &Running, number: usize) {
             ws.send("hello").unwrap();
             assert_eq!(ws.receive().unwrap().unwrap(), "hello");
             ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-            assert!(ws.closure().unwrap().clean);
+            assert!(ws.close_info().unwrap().was_clean);
         }
         1 => {
             let mut raw = Raw::open(server.address(), "/");

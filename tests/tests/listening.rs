@@ -9,10 +9,7 @@ use std::{
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use ws_std::{
-    CloseCode, Deadline, Error, Keepalive,
-    ws_core::{Cause, Timeout},
-};
+use ws_std::{CloseCode, Error, Keepalive, TimeoutKind, ws_core::Cause};
 use ws_tests::{
     Folder, Raw, SLACK,
     certificates::Authority,
@@ -43,7 +40,7 @@ fn expect_echo(mut ws: WebSocket) {
     ws.send(vec![1; 500_000]).unwrap();
     assert_eq!(ws.message().len(), 500_000);
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-    assert!(ws.closure().clean);
+    assert!(ws.close_info().was_clean);
 }
 
 fn a_unix_domain_socket_serves(pairing: Pairing) {
@@ -77,7 +74,7 @@ fn a_full_backlog_of_a_unix_domain_socket_is_waited_for_until_the_connect_timeou
     waiting.connect(&address).unwrap();
     let client = Client::new(adapter, "ws://localhost/").connect_timeout(TIMEOUT);
     let error = takes(TIMEOUT, || client.connect_unix(&path).unwrap_err());
-    assert!(matches!(error, Error::Timeout(Deadline::Connect)), "{error}");
+    assert!(matches!(error, Error::Timeout(TimeoutKind::Connect)), "{error}");
 }
 
 fn ipv6_serves(pairing: Pairing) {
@@ -132,8 +129,8 @@ const KEEPALIVE: Keepalive =
     Keepalive { interval: Duration::from_millis(100), timeout: Duration::from_millis(200), max_missed: 1 };
 
 fn expect_dead(error: Error, since: Instant) {
-    let Error::Disconnected(closure) = error else { panic!("{error:?}") };
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    let Error::Disconnected(close_info) = error else { panic!("{error:?}") };
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
     let took = since.elapsed();
     assert!(took >= KEEPALIVE.timeout, "{took:?}");
     assert!(took < KEEPALIVE.interval + KEEPALIVE.timeout + SLACK, "{took:?}");

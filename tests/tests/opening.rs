@@ -8,7 +8,7 @@ use std::{
 };
 
 use socket2::{Domain, Type};
-use ws_std::{Client, Deadline, Error, HandshakeError, Server};
+use ws_std::{Client, Error, HandshakeError, Server, TimeoutKind};
 use ws_tests::{Raw, RawListener, Running, bounded, echo, let_pass, takes, wire};
 
 /// The configured timeout.
@@ -52,7 +52,7 @@ fn connecting_to_a_server_that_accepts_none_ends_at_the_connect_timeout() {
             .collect();
         let client = Client::new(&format!("ws://{address}/")).connect_timeout(SHORT);
         let error = takes(SHORT, || client.connect().unwrap_err());
-        assert!(matches!(error, Error::Timeout(Deadline::Connect)), "{error}");
+        assert!(matches!(error, Error::Timeout(TimeoutKind::Connect)), "{error}");
         drop(waiting);
     });
 }

@@ -35,28 +35,34 @@ fn a_close_of_the_client_is_seen_with_code_and_reason(pairing: Pairing) {
     let (_server, mut handed, mut client) = pairing.open();
     let receiving = thread::spawn(move || {
         handed.ws.receive_to_abnormal_close();
-        handed.ws.closure()
+        handed.ws.close_info()
     });
     client.close(code(4321), "no reason, really").unwrap();
-    let closure = receiving.join().unwrap();
-    assert_eq!((closure.code, &*closure.reason), (code(4321), "no reason, really"));
-    assert_eq!((closure.clean, closure.initiator, closure.cause), (true, Side::Remote, Cause::Close));
-    let closure = client.closure();
-    assert_eq!((closure.code, closure.clean, closure.initiator), (code(4321), true, Side::Local));
+    let close_info = receiving.join().unwrap();
+    assert_eq!((close_info.code, &*close_info.reason), (code(4321), "no reason, really"));
+    assert_eq!(
+        (close_info.was_clean, close_info.initiator, close_info.cause),
+        (true, Side::Remote, Cause::Close)
+    );
+    let close_info = client.close_info();
+    assert_eq!(
+        (close_info.code, close_info.was_clean, close_info.initiator),
+        (code(4321), true, Side::Local)
+    );
 }
 
 fn a_close_of_the_server_is_seen_with_code_and_reason(pairing: Pairing) {
     let (_server, mut handed, mut client) = pairing.open();
     let receiving = thread::spawn(move || {
         client.receive_to_abnormal_close();
-        client.closure()
+        client.close_info()
     });
     handed.ws.close(code(3000), "Schluß").unwrap();
-    let closure = receiving.join().unwrap();
-    assert_eq!((closure.code, &*closure.reason), (code(3000), "Schluß"));
-    assert_eq!((closure.clean, closure.initiator), (true, Side::Remote));
-    let closure = handed.ws.closure();
-    assert_eq!((closure.clean, closure.initiator), (true, Side::Local));
+    let close_info = receiving.join().unwrap();
+    assert_eq!((close_info.code, &*close_info.reason), (code(3000), "Schluß"));
+    assert_eq!((close_info.was_clean, close_info.initiator), (true, Side::Remote));
+    let close_info = handed.ws.close_info();
+    assert_eq!((close_info.was_clean, close_info.initiator), (true, Side::Local));
 }
 
 fn a_close_of_a_sender_ends_the_receive_of_its_own_end(pairing: Pairing) {
@@ -71,11 +77,11 @@ fn both_ends_may_close_at_once(pairing: Pairing) {
     let (_server, mut handed, mut client) = pairing.open();
     let closing = thread::spawn(move || {
         handed.ws.close(code(4001), "").unwrap();
-        handed.ws.closure()
+        handed.ws.close_info()
     });
     client.close(code(4002), "").unwrap();
-    assert!(client.closure().clean);
-    assert!(closing.join().unwrap().clean);
+    assert!(client.close_info().was_clean);
+    assert!(closing.join().unwrap().was_clean);
 }
 
 fn expect_closed_by_handler(pairing: Pairing, then: fn() -> ws_std::HandlerResult, expected: CloseCode) {
@@ -85,8 +91,8 @@ fn expect_closed_by_handler(pairing: Pairing, then: fn() -> ws_std::HandlerResul
         let mut client = pairing.client(&server, "/").connect().unwrap();
         client.send("go").unwrap();
         let ended = client.receive_to_end();
-        let closure = client.closure();
-        assert_eq!((closure.code, closure.clean), (expected, true), "{closure}");
+        let close_info = client.close_info();
+        assert_eq!((close_info.code, close_info.was_clean), (expected, true), "{close_info}");
         assert_eq!(ended.is_ok(), expected == CloseCode::NORMAL_CLOSURE, "{ended:?}");
     }
 }
@@ -116,12 +122,12 @@ fn stop_closes_with_1001_and_serve_returns(pairing: Pairing) {
     let ending = clients.into_iter().map(|mut client| {
         thread::spawn(move || {
             client.receive_to_end().unwrap();
-            client.closure()
+            client.close_info()
         })
     });
     for ended in ending.collect::<Vec<_>>() {
-        let closure = ended.join().unwrap();
-        assert_eq!((closure.code, closure.clean), (CloseCode::GOING_AWAY, true));
+        let close_info = ended.join().unwrap();
+        assert_eq!((close_info.code, close_info.was_clean), (CloseCode::GOING_AWAY, true));
     }
     assert!(stopping.join().unwrap(), "nothing had to be broken off");
     assert_eq!(server.handle().connections(), 0);
@@ -135,7 +141,7 @@ fn stop_breaks_off_a_client_that_does_not_answer(pairing: Pairing) {
     server.served().unwrap();
     // The Close arrived earlier, and the client has not read it yet.
     let _ = client.receive_to_end();
-    assert_eq!(client.closure().code, CloseCode::GOING_AWAY);
+    assert_eq!(client.close_info().code, CloseCode::GOING_AWAY);
 }
 
 fn a_message_that_is_too_big_is_answered_with_1009(pairing: Pairing) {
@@ -164,8 +170,8 @@ fn a_connection_that_is_dropped_is_an_error_for_the_peer(pairing: Pairing) {
     let error = handed.ws.receive().unwrap_err();
     // A plain stream may just end. A TLS stream must announce its end.
     assert!(matches!(error, Error::Disconnected(_) | Error::Tls(_) | Error::Io(_)), "{error:?}");
-    let closure = handed.ws.closure();
-    assert_eq!((closure.code, closure.clean), (CloseCode::ABNORMAL_CLOSURE, false));
+    let close_info = handed.ws.close_info();
+    assert_eq!((close_info.code, close_info.was_clean), (CloseCode::ABNORMAL_CLOSURE, false));
 }
 
 fn what_was_sent_before_a_close_arrives(pairing: Pairing) {
@@ -188,8 +194,8 @@ fn what_was_sent_before_a_close_arrives(pairing: Pairing) {
 fn nothing_can_be_sent_after_a_close(pairing: Pairing) {
     let (_server, mut client) = pairing.echo();
     client.close(CloseCode::NORMAL_CLOSURE, "done").unwrap();
-    let Err(Error::Closed(closure)) = client.send("too late") else { panic!("it was sent") };
-    assert_eq!(closure.initiator, Side::Local);
+    let Err(Error::Closed(close_info)) = client.send("too late") else { panic!("it was sent") };
+    assert_eq!(close_info.initiator, Side::Local);
     assert!(matches!(client.send(Message::from("again")), Err(Error::Closed(_))));
     client.close(code(4000), "twice").unwrap();
     assert_eq!(client.receive().unwrap(), None);

@@ -7,7 +7,7 @@ use std::{
 
 use ws_std::{
     Config, Error, Event, Keepalive,
-    ws_core::{Cause, Timeout},
+    ws_core::{Cause, TimeoutKind},
 };
 use ws_tests::{
     PATIENCE, SLACK,
@@ -40,8 +40,8 @@ fn silent(config: &mut Config) {
 }
 
 fn expect_dead(error: Error, since: Instant) {
-    let Error::Disconnected(closure) = error else { panic!("{error:?}") };
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    let Error::Disconnected(close_info) = error else { panic!("{error:?}") };
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
     let took = since.elapsed();
     assert!(took >= TIMEOUT && took < INTERVAL + TIMEOUT + SLACK, "{took:?}");
 }
@@ -89,7 +89,7 @@ fn a_wait_that_is_limited_ends_and_the_connection_goes_on(pairing: Pairing) {
     let mut client = client;
     for _ in 0..3 {
         client.set_read_timeout(Some(Duration::from_millis(20)));
-        assert!(matches!(client.receive(), Err(Error::Timeout(ws_std::Deadline::Read))));
+        assert!(matches!(client.receive(), Err(Error::Timeout(TimeoutKind::Read))));
         client.send("and on").unwrap();
         client.set_read_timeout(None);
         assert_eq!(client.message(), "and on");

@@ -35,7 +35,7 @@ fn messages_of_all_sizes_are_echoed_unchanged(pairing: Pairing) {
         assert!(ws.message() == *text, "{size} characters");
     }
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-    assert!(ws.closure().clean);
+    assert!(ws.close_info().was_clean);
 }
 
 fn large_messages_and_small_ones_follow_each_other(pairing: Pairing) {

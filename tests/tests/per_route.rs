@@ -6,8 +6,8 @@ use std::{
 };
 
 use ws_std::{
-    Accept, CloseCode, Config, Deadline, Deflate, Delivery, Error, Event, Keepalive, OriginPolicy, Response,
-    ws_core::{Cause, Timeout},
+    Accept, CloseCode, Config, Deflate, Delivery, Error, Event, Keepalive, OriginPolicy, Response,
+    TimeoutKind, ws_core::Cause,
 };
 use ws_tests::{
     PATIENCE, Raw,
@@ -104,7 +104,7 @@ fn the_write_timeout_is_that_of_the_route(adapter: Adapter) {
             }
         }
     });
-    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
 }
 
 fn the_stall_timeout_is_that_of_the_route(adapter: Adapter) {
@@ -112,8 +112,8 @@ fn the_stall_timeout_is_that_of_the_route(adapter: Adapter) {
         connected(adapter, |config| config.stall_timeout = None, |config| config.stall_timeout = Some(SHORT));
     raw.send(Frame::text("begun").unfinished());
     let error = takes(SHORT, || handed.ws.receive().unwrap_err());
-    let Error::Disconnected(closure) = error else { panic!("{error}") };
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Stall));
+    let Error::Disconnected(close_info) = error else { panic!("{error}") };
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Stall));
 }
 
 fn keepalive_is_that_of_the_route(adapter: Adapter) {
@@ -172,7 +172,7 @@ fn close_soon(config: &mut Config) {
 fn the_close_timeout_of_the_route_bounds_the_wait_for_the_close(adapter: Adapter) {
     let (_server, _raw, mut handed) = connected(adapter, patient, close_soon);
     takes(SHORT, || handed.ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
-    assert_eq!(handed.ws.closure().cause, Cause::Timeout(Timeout::Close));
+    assert_eq!(handed.ws.close_info().cause, Cause::Timeout(TimeoutKind::Close));
 }
 
 fn the_close_timeout_of_the_route_bounds_the_wait_for_the_end_of_the_stream(adapter: Adapter) {

@@ -103,7 +103,7 @@ fn echo_server_takes_messages_up_to_its_limit() {
         assert_eq!(ws.receive().unwrap().unwrap().len(), 1000);
         ws.send(&[1; 1001]).unwrap();
         assert!(matches!(ws.receive(), Err(Error::Closed(_))));
-        assert_eq!(ws.closure().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
+        assert_eq!(ws.close_info().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
     });
 }
 
@@ -124,9 +124,9 @@ fn interrupted(signal: Signal) {
         let clients = waiting_clients(&server.url("/"), 3);
         server.process.signal(signal);
         for client in clients {
-            let closure = client.join().unwrap();
-            assert!(closure.clean, "{closure}");
-            assert_eq!(closure.code, CloseCode::GOING_AWAY);
+            let close_info = client.join().unwrap();
+            assert!(close_info.was_clean, "{close_info}");
+            assert_eq!(close_info.code, CloseCode::GOING_AWAY);
         }
         let (status, _, stderr) = server.process.finish();
         assert_eq!(status.code(), Some(0), "{stderr:?}");
@@ -223,7 +223,7 @@ fn echo_client_sends_what_it_says_and_closes_with_1000() {
         handed.ws.send(b"12345").unwrap();
         assert_eq!(client.line(), "received: 5 bytes");
         assert!(handed.ws.receive().unwrap().is_none());
-        assert_eq!(handed.ws.closure().unwrap().code, CloseCode::NORMAL_CLOSURE);
+        assert_eq!(handed.ws.close_info().unwrap().code, CloseCode::NORMAL_CLOSURE);
         drop(handed);
         assert!(client.finish().0.success());
     });

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ws_std::{CloseCode, Deadline, Error};
+use ws_std::{CloseCode, Error, TimeoutKind};
 use ws_tests::{
     Raw, SLACK,
     either::{Adapter, Client, Pairing, WebSocket},
@@ -33,7 +33,7 @@ fn connected(adapter: Adapter) -> (WebSocket, Raw) {
 }
 
 fn is_nothing<T>(received: &Result<Option<T>, Error>) -> bool {
-    matches!(received, Err(Error::Timeout(Deadline::Read)))
+    matches!(received, Err(Error::Timeout(TimeoutKind::Read)))
 }
 
 /// Calls a function until it returns a value.
@@ -76,7 +76,7 @@ fn try_receive_returns_each_end_as_receive_does(adapter: Adapter) {
         drop(raw);
         match poll(|| ws.try_receive()) {
             Ok(None) => assert!(is_normal),
-            Err(Error::Closed(closure)) => assert_eq!((closure.code.get(), is_normal), (1011, false)),
+            Err(Error::Closed(close_info)) => assert_eq!((close_info.code.get(), is_normal), (1011, false)),
             other => panic!("{other:?}"),
         }
         assert!(matches!(ws.try_receive(), Ok(None)));

@@ -277,7 +277,7 @@ fn the_limits_of_a_route_are_its_own() {
             assert_eq!(ws.receive().unwrap().unwrap().len(), fits);
             ws.send(vec![1; fits + 1]).unwrap();
             assert!(matches!(ws.receive(), Err(Error::Closed(_))));
-            assert_eq!(ws.closure().unwrap().code.get(), 1009, "{path}");
+            assert_eq!(ws.close_info().unwrap().code.get(), 1009, "{path}");
         }
     });
 }

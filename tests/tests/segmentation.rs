@@ -80,7 +80,7 @@ fn serve(send: impl FnOnce(&Raw, Vec<u8>)) {
         while let Some(message) = ws.receive().unwrap() {
             received.push(message.to_string());
         }
-        (received, ws.closure().unwrap())
+        (received, ws.close_info().unwrap())
     });
     let mut raw = listener.accept();
     let mut stream = wire::response(&raw.head()).into_bytes();
@@ -91,10 +91,10 @@ fn serve(send: impl FnOnce(&Raw, Vec<u8>)) {
     assert!(pong.mask.is_some());
     assert_eq!(close.code_and_reason(), (1000, ""));
     drop(raw);
-    let (received, closure) = client.join().unwrap();
+    let (received, close_info) = client.join().unwrap();
     assert_eq!(received, ["one and the same", &"x".repeat(126)]);
-    assert!(closure.clean, "{closure}");
-    assert_eq!(closure.reason, "done");
+    assert!(close_info.was_clean, "{close_info}");
+    assert_eq!(close_info.reason, "done");
 }
 
 #[test]

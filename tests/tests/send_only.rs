@@ -51,11 +51,14 @@ fn send_reports_the_close_of_the_peer(adapter: Adapter) {
     let (_server, mut handed, mut raw) = open(adapter);
     raw.send(Frame::close(4001, "enough"));
     let error = first_error(|| handed.ws.send("hello"));
-    assert!(matches!(&error, Error::Closed(closure) if closure.code == CloseCode::new(4001)), "{error:?}");
+    assert!(
+        matches!(&error, Error::Closed(close_info) if close_info.code == CloseCode::new(4001)),
+        "{error:?}"
+    );
     assert_eq!(close_of(&mut raw).code_and_reason().0, 4001, "it is answered");
     // The receiver has the error, too, and once.
     let error = handed.ws.receive().unwrap_err();
-    assert!(matches!(&error, Error::Closed(closure) if closure.reason == "enough"), "{error:?}");
+    assert!(matches!(&error, Error::Closed(close_info) if close_info.reason == "enough"), "{error:?}");
     assert!(handed.ws.receive().unwrap().is_none());
 }
 
@@ -77,7 +80,7 @@ fn every_way_to_send_reports_the_close_of_the_peer(adapter: Adapter) {
         let (_server, handed, raw) = open(adapter);
         raw.send(Frame::close(1000, ""));
         let error = first_error(|| way(&handed));
-        assert!(matches!(&error, Error::Closed(closure) if closure.clean), "{error:?}");
+        assert!(matches!(&error, Error::Closed(close_info) if close_info.was_clean), "{error:?}");
     }
 }
 
@@ -101,7 +104,10 @@ fn send_reports_the_close_of_the_peer_after_the_receiver_was_dropped(adapter: Ad
     }
     raw.send(Frame::close(4001, "enough"));
     let error = first_error(|| sender.send("hello"));
-    assert!(matches!(&error, Error::Closed(closure) if closure.code == CloseCode::new(4001)), "{error:?}");
+    assert!(
+        matches!(&error, Error::Closed(close_info) if close_info.code == CloseCode::new(4001)),
+        "{error:?}"
+    );
     assert_eq!(close_of(&mut raw).code_and_reason().0, 4001);
 }
 
@@ -112,7 +118,7 @@ fn messages_before_a_close_that_send_reports_wait_for_the_receiver(adapter: Adap
     raw.send(Frame::text("two"));
     raw.send(Frame::close(1000, ""));
     let error = first_error(|| handed.ws.send("hello"));
-    assert!(matches!(&error, Error::Closed(closure) if closure.clean), "{error:?}");
+    assert!(matches!(&error, Error::Closed(close_info) if close_info.was_clean), "{error:?}");
     assert_eq!(handed.ws.message(), "one");
     assert_eq!(handed.ws.message(), "two");
     assert!(handed.ws.receive().unwrap().is_none());

@@ -64,9 +64,9 @@ fn vanish(adapter: Adapter) {
                 let _ = session.feed(message);
             })
             .on_error(move |_, _| failed.lock().unwrap().errors += 1)
-            .on_disconnect(move |session, closure| {
+            .on_disconnect(move |session, close_info| {
                 let told = &mut *ended.lock().unwrap();
-                told.wrong += usize::from(closure.clean || all.contains(session.id()));
+                told.wrong += usize::from(close_info.was_clean || all.contains(session.id()));
                 told.begun_and_ended.entry(session.id()).or_default().1 += 1;
             })
     };

@@ -35,19 +35,19 @@ fn a_client_starts_talks_and_stops(pairing: Pairing) {
     let (tell, end) = (Mutex::new(tell.clone()), Mutex::new(tell));
     let callbacks = Callbacks::new()
         .on_message(move |_, message| tell.lock().unwrap().send(Ok(message.into_owned())).unwrap())
-        .on_disconnect(move |_, closure| end.lock().unwrap().send(Err(closure.clone())).unwrap());
+        .on_disconnect(move |_, close_info| end.lock().unwrap().send(Err(close_info.clone())).unwrap());
     let client = pairing.client(&server, "/").start(callbacks).unwrap();
     client.session().send("text").unwrap();
     client.session().send(vec![7; 1 << 20]).unwrap();
     assert_eq!(told.recv_timeout(PATIENCE).unwrap().unwrap(), "text");
     assert_eq!(told.recv_timeout(PATIENCE).unwrap().unwrap(), Message::from(vec![7; 1 << 20]));
     let session = client.session().clone();
-    assert!(session.is_open() && session.closure().is_none());
+    assert!(session.is_open() && session.close_info().is_none());
     assert!(client.stop(PATIENCE));
     // `stop` has waited for the last callback.
-    let closure = told.try_recv().unwrap().unwrap_err();
-    assert!(closure.clean && closure.code == CloseCode::NORMAL_CLOSURE, "{closure}");
-    assert_eq!(session.closure(), Some(closure));
+    let close_info = told.try_recv().unwrap().unwrap_err();
+    assert!(close_info.was_clean && close_info.code == CloseCode::NORMAL_CLOSURE, "{close_info}");
+    assert_eq!(session.close_info(), Some(close_info));
     assert!(!session.is_open());
     assert!(matches!(session.send("too late"), Err(Error::Closed(_))));
     assert!(matches!(session.ping(b""), Err(Error::Closed(_))));
@@ -62,8 +62,8 @@ fn a_client_waits_until_the_server_closes(pairing: Pairing) {
     let closing = std::thread::spawn(move || there.ws.close(CloseCode::new(4321), "enough"));
     client.wait();
     closing.join().unwrap().unwrap();
-    let closure = client.session().closure().unwrap();
-    assert_eq!((closure.code.get(), &*closure.reason, closure.clean), (4321, "enough", true));
+    let close_info = client.session().close_info().unwrap();
+    assert_eq!((close_info.code.get(), &*close_info.reason, close_info.was_clean), (4321, "enough", true));
     client.wait();
     assert!(client.stop(Duration::ZERO), "it has ended long ago");
 }
@@ -95,7 +95,7 @@ fn a_server_without_an_answering_close_is_aborted_after_the_timeout(adapter: Ada
     let client = starting.join().unwrap();
     let session = client.session().clone();
     assert!(!takes(Duration::from_millis(200), || client.stop(Duration::from_millis(200))));
-    assert!(!session.closure().unwrap().clean);
+    assert!(!session.close_info().unwrap().was_clean);
     assert_eq!(raw.frame().code_and_reason(), (1000, ""));
     assert_eq!(raw.next_frame(), None);
 }
@@ -138,7 +138,7 @@ fn a_client_whose_server_vanishes_is_told_so(adapter: Adapter) {
     let (tell, end) = (Mutex::new(tell.clone()), Mutex::new(tell));
     let callbacks = Callbacks::new()
         .on_error(move |_, error| tell.lock().unwrap().send(error.to_string()).unwrap())
-        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code.to_string()).unwrap());
+        .on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.code.to_string()).unwrap());
     let starting = std::thread::spawn(move || Client::new(adapter, &url).start(callbacks).unwrap());
     let (raw, _) = listener.open();
     let client = starting.join().unwrap();

@@ -61,7 +61,7 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     raw.send(Frame::close(4000, ""));
     assert_eq!(raw.next_frame(), None);
     eventually("it has ended", || everyone.is_empty());
-    assert!(session.closure().unwrap().clean);
+    assert!(session.close_info().unwrap().was_clean);
 }
 
 fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
@@ -84,7 +84,7 @@ fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
     let end = Mutex::new(end);
     let callbacks = Callbacks::new()
         .sessions(everyone)
-        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
+        .on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.code).unwrap());
     (callbacks, ends)
 }
 

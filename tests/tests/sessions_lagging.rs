@@ -129,7 +129,7 @@ fn one_of_101_that_never_reads_delays_no_other_and_ends_with_1013(adapter: Adapt
     let room = Room::new(adapter, BACKLOG);
     let (mut raw, session) = room.join();
     let sent = room.broadcast(adapter, |_| !session.is_open());
-    assert_eq!(session.closure().unwrap().code, CloseCode::ABNORMAL_CLOSURE, "no Close of the peer yet");
+    assert_eq!(session.close_info().unwrap().code, CloseCode::ABNORMAL_CLOSURE, "no Close of the peer yet");
     let stats = session.stats();
     assert_eq!((stats.lagged, room.lagging.load(SeqCst)), (1, 1));
     // The queued messages, and the one for which there was no room.
@@ -141,7 +141,7 @@ fn one_of_101_that_never_reads_delays_no_other_and_ends_with_1013(adapter: Adapt
     raw.send(Frame::close(1013, ""));
     assert_eq!(raw.next_frame(), None);
     eventually("it is gone", || room.everyone.is_empty());
-    assert_eq!(session.closure().unwrap().code, CloseCode::TRY_AGAIN_LATER);
+    assert_eq!(session.close_info().unwrap().code, CloseCode::TRY_AGAIN_LATER);
     assert!(matches!(session.send("too late"), Err(ws_std::Error::Closed(_))));
 }
 

@@ -6,7 +6,7 @@ use std::sync::{
     mpsc,
 };
 
-use ws_std::{Backlog, Callbacks, CloseCode, Closure, Overflow, Sessions};
+use ws_std::{Backlog, Callbacks, CloseCode, CloseInfo, Overflow, Sessions};
 use ws_tests::{
     PATIENCE, Raw,
     either::{Adapter, Client, Route, Running, Server, WebSocket},
@@ -25,14 +25,14 @@ with_both_adapters! {
 }
 
 /// The end that the last callback of the panicking sessions received.
-type Ends = mpsc::Receiver<Closure>;
+type Ends = mpsc::Receiver<CloseInfo>;
 
 /// Starts a server that panics on `/panics`, in the callbacks that `panicking` adds, and echoes on `/echo`.
 fn server(adapter: Adapter, panicking: impl FnOnce(Callbacks) -> Callbacks) -> (Running, Ends, WebSocket) {
     let (end, ends) = mpsc::channel();
     let end = Mutex::new(end);
-    let callbacks = Callbacks::new().on_disconnect(move |_, closure| {
-        end.lock().unwrap().send(closure.clone()).unwrap();
+    let callbacks = Callbacks::new().on_disconnect(move |_, close_info| {
+        end.lock().unwrap().send(close_info.clone()).unwrap();
     });
     let echo = Callbacks::new().on_message(|session, message| session.feed(message).unwrap());
     let server = Server::new(adapter)
@@ -53,8 +53,8 @@ fn expect_1011(mut raw: Raw, ends: &Ends) {
     assert_eq!(raw.frame().code_and_reason(), (1011, "the handler failed"));
     raw.send(Frame::close(1011, ""));
     assert_eq!(raw.next_frame(), None);
-    let closure = ends.recv_timeout(PATIENCE).unwrap();
-    assert_eq!((closure.code, closure.clean), (CloseCode::INTERNAL_ERROR, true));
+    let close_info = ends.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((close_info.code, close_info.was_clean), (CloseCode::INTERNAL_ERROR, true));
 }
 
 fn nobody_else_ended(ends: &Ends) {
@@ -150,7 +150,7 @@ fn a_panic_in_a_clients_callback_is_told_to_the_server(adapter: Adapter) {
     let callbacks = Callbacks::new()
         .on_connected(|_, _| panic!("as it was told to"))
         .on_connect(|_| unreachable!("nothing is called after a panic"))
-        .on_disconnect(move |_, closure| end.lock().unwrap().send(closure.code).unwrap());
+        .on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.code).unwrap());
     let client = Client::new(adapter, &format!("ws://{}/", server.address())).start(callbacks).unwrap();
     let mut there = take();
     assert_eq!(there.ws.receive_to_abnormal_close().code, CloseCode::INTERNAL_ERROR);

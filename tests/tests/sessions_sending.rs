@@ -11,8 +11,8 @@ use std::{
 };
 
 use ws_std::{
-    Backlog, Callbacks, CloseCode, Closure, Keepalive, Overflow, Session, Sessions,
-    ws_core::{Cause, Timeout},
+    Backlog, Callbacks, CloseCode, CloseInfo, Keepalive, Overflow, Session, Sessions,
+    ws_core::{Cause, TimeoutKind},
 };
 use ws_tests::{
     PATIENCE, Raw,
@@ -167,11 +167,11 @@ fn a_peer_that_reads_only_after_all_its_requests_gets_all_replies_by_tls(adapter
 
 /// Starts a server that pings each second and waits another second for the pong, and a peer that sends far too many
 /// requests.
-fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::Receiver<Closure>) {
+fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::Receiver<CloseInfo>) {
     let (end, ended) = mpsc::channel();
     let end = Mutex::new(end);
     let callbacks =
-        echo().on_disconnect(move |_, closure| end.lock().unwrap().send(closure.clone()).unwrap());
+        echo().on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.clone()).unwrap());
     let second = Duration::from_secs(1);
     let route = Route::callbacks(adapter, callbacks).configure(move |config| {
         config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 1 });
@@ -209,9 +209,9 @@ fn a_peer_that_reads_its_answers_slowly_counts_as_alive(adapter: Adapter) {
 
 fn a_peer_that_never_reads_its_answers_is_given_up(adapter: Adapter) {
     let (_server, _raw, asking, ended) = impatient(adapter);
-    let closure = ended.recv_timeout(PATIENCE).expect("an end");
+    let close_info = ended.recv_timeout(PATIENCE).expect("an end");
     // While the server does not read, silence proves nothing, so the write timeout decides.
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Write));
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Write));
     asking.join().unwrap();
 }
 
@@ -286,7 +286,7 @@ fn a_peer_that_vanishes_while_its_answers_wait_ends_at_once(adapter: Adapter) {
         (0..512).for_each(|number| session.feed(question(number).payload).unwrap());
     });
     let callbacks =
-        callbacks.on_disconnect(move |_, closure| end.lock().unwrap().send(closure.clean).unwrap());
+        callbacks.on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.was_clean).unwrap());
     let server = Pairing::of(adapter, false).call_back(callbacks);
     let raw = Raw::open(server.address(), "/");
     let session = only(&everyone);

@@ -293,6 +293,6 @@ fn a_server_that_floods_behind_its_close_is_left_after_the_close_timeout() {
         let began = Instant::now();
         assert_eq!(ws.receive().expect("an end"), None);
         assert!(began.elapsed() < BOUND, "it took {:?}", began.elapsed());
-        assert!(ws.closure().clean);
+        assert!(ws.close_info().was_clean);
     });
 }

@@ -83,7 +83,7 @@ fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
     let (end, ended) = mpsc::channel();
     let callbacks = Callbacks::new()
         .sessions(&everyone)
-        .on_disconnect(move |_, closure| end.send((closure.clone(), Instant::now())).unwrap());
+        .on_disconnect(move |_, close_info| end.send((close_info.clone(), Instant::now())).unwrap());
     let server = serve(adapter, secure, Route::callbacks(adapter, callbacks));
     let _vanished = Link::open_with_small_buffer(server.address(), secure);
     eventually("it is there", || everyone.len() == 1);
@@ -94,10 +94,10 @@ fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
             let_pass(Duration::from_millis(10));
         }
     });
-    let (closure, end) = ended.recv_timeout(4 * SHORT + LATE).expect("an end");
+    let (close_info, end) = ended.recv_timeout(4 * SHORT + LATE).expect("an end");
     let took = end - began;
-    assert!(took < 2 * SHORT + LATE, "{closure} after {took:?}");
-    assert!(!closure.clean, "{closure}");
+    assert!(took < 2 * SHORT + LATE, "{close_info} after {took:?}");
+    assert!(!close_info.was_clean, "{close_info}");
     broadcasting.join().unwrap();
 }
 

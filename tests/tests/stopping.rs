@@ -26,9 +26,9 @@ fn stop_closes_every_connection_with_1001_and_serve_returns() {
         assert_eq!(raw.next_frame(), None);
         drop(raw);
         for client in clients {
-            let closure = client.join().unwrap();
-            assert!(closure.clean, "{closure}");
-            assert_eq!((closure.code, &*closure.reason), (CloseCode::GOING_AWAY, "the server stops"));
+            let close_info = client.join().unwrap();
+            assert!(close_info.was_clean, "{close_info}");
+            assert_eq!((close_info.code, &*close_info.reason), (CloseCode::GOING_AWAY, "the server stops"));
         }
         assert!(stopping.join().unwrap(), "nothing had to be broken off");
         assert_eq!(server.handle().connections(), 0);
@@ -142,7 +142,7 @@ fn stop_returns_although_a_handler_waits_for_another_event() {
         let began = Instant::now();
         let receiving = thread::spawn(move || {
             let received = ws.receive();
-            (matches!(received, Ok(None)), ws.closure().unwrap().code)
+            (matches!(received, Ok(None)), ws.close_info().unwrap().code)
         });
         assert!(!server.handle().stop(Duration::from_millis(300)));
         assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());

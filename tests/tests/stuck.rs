@@ -2,10 +2,7 @@
 
 use std::{io::Write as _, thread, time::Duration};
 
-use ws_std::{
-    CloseCode, Deadline, Error,
-    ws_core::{Cause, Timeout},
-};
+use ws_std::{CloseCode, Error, TimeoutKind, ws_core::Cause};
 use ws_tests::{
     Raw,
     either::{Adapter, Client, Route, Server, WebSocket},
@@ -34,8 +31,8 @@ fn closing_does_not_wait_longer_for_a_peer_that_does_not_read(adapter: Adapter) 
         Client::connected_to_raw(adapter, |client| client.configure(|config| config.close_timeout = SHORT));
     ws.feed(vec![7; MUCH]).unwrap();
     takes(SHORT, || ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
-    let closure = ws.closure();
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Close), "{closure}");
+    let close_info = ws.close_info();
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Close), "{close_info}");
     assert!(matches!(ws.send("more"), Err(Error::Closed(_))));
 }
 
@@ -53,7 +50,7 @@ fn a_returning_handler_waits_no_longer_for_a_client_that_does_not_read(adapter: 
 fn sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout(adapter: Adapter) {
     let (mut ws, _raw) = Client::connected_to_raw(adapter, |client| client.write_timeout(SHORT));
     let error = takes(SHORT, || send_forever(&ws));
-    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
     assert!(matches!(ws.send("more"), Err(Error::Closed(_))));
     assert!(matches!(ws.receive(), Err(Error::Disconnected(_))));
 
@@ -62,7 +59,7 @@ fn sending_to_a_peer_that_does_not_read_fails_after_the_write_timeout(adapter: A
     let _raw = Raw::open(server.address(), "/");
     let mut handed = take();
     let error = takes(SHORT, || send_forever(&handed.ws));
-    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
     assert!(matches!(handed.ws.receive(), Err(Error::Disconnected(_))));
 }
 
@@ -78,7 +75,7 @@ fn who_receives_sees_that_another_gave_up_sending(adapter: Adapter) {
             }
         }
     });
-    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    assert!(matches!(error, Error::Timeout(TimeoutKind::Write)), "{error}");
     let error = receiving.join().unwrap();
     assert!(matches!(error, Error::Disconnected(_)), "{error}");
 }

@@ -68,7 +68,7 @@ fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
         assert_eq!(raw.frame(), None);
     });
     prompt("closing", || ws.close(CloseCode::NORMAL_CLOSURE, "")).unwrap();
-    assert!(ws.closure().clean);
+    assert!(ws.close_info().was_clean);
     prompt("the client's `close_notify`", || answering.join()).unwrap();
 }
 
@@ -147,8 +147,8 @@ fn a_close_before_a_broken_record_ends_cleanly(adapter: Adapter) {
     let (_server, mut handed, mut link) = hand_over(adapter);
     link.write_with_rubbish(Frame::close(1000, "").masked().encode(), BROKEN_RECORD);
     let received = prompt("the end", || handed.ws.receive());
-    let closure = handed.ws.closure();
-    assert_eq!(closure.code, CloseCode::NORMAL_CLOSURE, "{received:?}");
+    let close_info = handed.ws.close_info();
+    assert_eq!(close_info.code, CloseCode::NORMAL_CLOSURE, "{received:?}");
     assert_eq!(received.unwrap(), None);
 }
 

@@ -86,7 +86,7 @@ fn a_client_ends_with_a_close_and_close_notify(adapter: Adapter) {
     raw.write(Frame { mask: None, ..close }.encode());
     raw.end(true);
     assert_eq!(raw.frame(), None);
-    assert!(closing.join().unwrap().unwrap().closure().clean);
+    assert!(closing.join().unwrap().unwrap().close_info().was_clean);
 }
 
 fn a_refusal_ends_with_close_notify(adapter: Adapter) {
@@ -107,7 +107,7 @@ fn a_stream_that_is_cut_off_is_disconnected(adapter: Adapter) {
     assert_eq!(handed.ws.message(), "before");
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
-    assert!(!handed.ws.closure().clean);
+    assert!(!handed.ws.close_info().was_clean);
     let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
     raw.end(false);
     let error = ws.receive().unwrap_err();
@@ -119,7 +119,7 @@ fn a_stream_that_ends_with_close_notify_alone_is_disconnected(adapter: Adapter) 
     raw.end(true);
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
-    assert!(!handed.ws.closure().clean);
+    assert!(!handed.ws.close_info().was_clean);
 }
 
 fn after_a_close_a_missing_close_notify_is_no_error(adapter: Adapter) {
@@ -127,7 +127,7 @@ fn after_a_close_a_missing_close_notify_is_no_error(adapter: Adapter) {
     raw.write(Frame::close(1000, "").masked().encode());
     raw.end(false);
     assert_eq!(handed.ws.receive().unwrap(), None);
-    assert!(handed.ws.closure().clean);
+    assert!(handed.ws.close_info().was_clean);
 }
 
 fn garbage_below_tls_is_an_error_and_harms_nobody(adapter: Adapter) {

@@ -62,7 +62,7 @@ fn expect_echo(client: Client) {
     ws.send("by TLS").unwrap();
     assert_eq!(ws.message(), "by TLS");
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-    assert!(ws.closure().clean);
+    assert!(ws.close_info().was_clean);
 }
 
 fn tls_error(client: Client) -> TlsError {

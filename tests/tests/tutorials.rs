@@ -103,8 +103,8 @@ fn tutorial_echo_client_says_hello(prefix: &str) {
     assert_eq!(next(&mut handed.ws), "Hello, WebSocket!");
     handed.ws.send("Hello, client!").unwrap();
     assert!(handed.ws.receive().unwrap().is_none());
-    let closure = handed.ws.closure().unwrap();
-    assert_eq!((closure.code, &*closure.reason), (CloseCode::NORMAL_CLOSURE, "bye"));
+    let close_info = handed.ws.close_info().unwrap();
+    assert_eq!((close_info.code, &*close_info.reason), (CloseCode::NORMAL_CLOSURE, "bye"));
     drop(handed);
     assert_eq!(succeeds(client), ["received: Hello, client!"]);
 }
@@ -137,8 +137,8 @@ fn authorization_refuses_early_with_401_and_late_with_1008(prefix: &str) {
     let late = format!("{url}/late");
     let mut ws = ws_std::connect(&late).unwrap();
     assert!(matches!(ws.receive(), Err(Error::Closed(_))));
-    let closure = ws.closure().unwrap();
-    assert_eq!((closure.code, &*closure.reason), (CloseCode::POLICY_VIOLATION, "unauthorized"));
+    let close_info = ws.close_info().unwrap();
+    assert_eq!((close_info.code, &*close_info.reason), (CloseCode::POLICY_VIOLATION, "unauthorized"));
     for url in [url, late] {
         let client = Client::new(&url).header("Authorization", "Bearer 1234");
         assert_eq!(next(&mut client.connect().unwrap()), "welcome");
@@ -200,13 +200,13 @@ fn closing_tells_how_the_peer_closed(prefix: &str) {
     let (_server, client, mut handed) = connect(&format!("{prefix}closing"));
     handed.ws.send("hello").unwrap();
     handed.ws.close(CloseCode::GOING_AWAY, "lunch").unwrap();
-    assert!(handed.ws.closure().unwrap().clean);
+    assert!(handed.ws.close_info().unwrap().was_clean);
     drop(handed);
     assert_eq!(
         succeeds(client),
         [
             "received: hello",
-            "code 1001, reason \"lunch\", clean: true",
+            "code 1001, reason \"lunch\", was_clean: true",
             "that is: closed by the peer, code 1001 going away (lunch)",
         ]
     );
@@ -217,7 +217,7 @@ fn closing_tells_of_an_abnormal_close_too(prefix: &str) {
     handed.ws.close(CloseCode::INTERNAL_ERROR, "database down").unwrap();
     drop(handed);
     let lines = succeeds(client);
-    assert_eq!(lines[0], "code 1011, reason \"database down\", clean: true");
+    assert_eq!(lines[0], "code 1011, reason \"database down\", was_clean: true");
 }
 
 fn an_echo_client_reports_an_abnormal_close_in_one_line(prefix: &str) {
@@ -236,8 +236,8 @@ fn closing_closes_with_a_code_of_its_own(prefix: &str) {
     let (_server, client, mut handed) = connect(&format!("{prefix}closing"));
     handed.ws.send("bye").unwrap();
     assert!(matches!(handed.ws.receive(), Err(Error::Closed(_))));
-    let closure = handed.ws.closure().unwrap();
-    assert_eq!((closure.code.get(), &*closure.reason), (4000, "good night"));
+    let close_info = handed.ws.close_info().unwrap();
+    assert_eq!((close_info.code.get(), &*close_info.reason), (4000, "good night"));
     drop(handed);
     let lines = succeeds(client);
     assert_eq!(lines[0], "received: bye");

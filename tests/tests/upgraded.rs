@@ -290,7 +290,7 @@ fn a_client_over_futures_rustls_sends_everything_before_its_close() {
             ws.feed(vec![7; MUCH]).await.unwrap();
             ws.feed("end").await.unwrap();
             ws.close(CloseCode::NORMAL_CLOSURE, "").await.unwrap();
-            assert!(ws.closure().unwrap().clean);
+            assert!(ws.close_info().unwrap().was_clean);
         });
         serving.join().unwrap().unwrap();
     });

@@ -5,11 +5,11 @@ mod output;
 
 use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Event, ProtocolError, Timeout, Timestamp};
+use ws_core::{Cause, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
 
 use self::{early::Early, output::Batch};
 use crate::{
-    Deadline, Error, ReadSize, RecycledBuffer, Traffic,
+    Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
     tls::{Session, TlsError},
 };
@@ -228,8 +228,8 @@ impl Driver {
 
     fn apply_input_end(&mut self, end: InputEnd) -> Result<(), Error> {
         self.connection.receive_eof();
-        let closure = self.connection.closure();
-        let cause = closure.as_ref().map(|closure| closure.cause);
+        let close_info = self.connection.close_info();
+        let cause = close_info.as_ref().map(|close_info| close_info.cause);
         // A connection that has failed for another reason ends with that reason. See `ended`.
         let has_failed = matches!(cause, Some(Cause::Protocol(_)));
         match end {
@@ -246,7 +246,7 @@ impl Driver {
             InputEnd::FailedTls(error) => {
                 // The session still has an alert to send, which informs the peer of the reason.
                 self.connection.discard_output();
-                let was_clean = closure.is_some_and(|closure| closure.clean);
+                let was_clean = close_info.is_some_and(|close_info| close_info.was_clean);
                 if has_failed || was_clean { Ok(()) } else { Err(error.into()) }
             }
         }
@@ -319,16 +319,20 @@ impl Driver {
     /// Returns the error for the sender of dropped output.
     #[must_use]
     pub fn lost_output(&self) -> Error {
-        let Some(closure) = self.connection.closure() else { return Error::Timeout(Deadline::Write) };
-        match closure.cause {
-            Cause::Timeout(Timeout::Write) => Error::Timeout(Deadline::Write),
-            Cause::Eof | Cause::Timeout(Timeout::Keepalive | Timeout::Stall) => Error::Disconnected(closure),
-            _ => Error::Closed(closure),
+        let Some(close_info) = self.connection.close_info() else {
+            return Error::Timeout(TimeoutKind::Write);
+        };
+        match close_info.cause {
+            Cause::Timeout(TimeoutKind::Write) => Error::Timeout(TimeoutKind::Write),
+            Cause::Eof | Cause::Timeout(TimeoutKind::Keepalive | TimeoutKind::Stall) => {
+                Error::Disconnected(close_info)
+            }
+            _ => Error::Closed(close_info),
         }
     }
 
     /// Returns the end of the connection as a result for the application that waits for a message. This method is the
-    /// only place with the rule: the end is not an error if it is [normal](ws_core::Closure::is_normal). An error is
+    /// only place with the rule: the end is not an error if it is [normal](ws_core::CloseInfo::is_normal). An error is
     /// returned once.
     ///
     /// # Errors
@@ -338,8 +342,8 @@ impl Driver {
     ///   Close with 1011.
     /// - Returns [`Error::Disconnected`] for every other abnormal end.
     pub fn ended(&mut self) -> Result<(), Error> {
-        match self.connection.closure() {
-            Some(closure) if !closure.is_normal() => self.report(Error::of_end(closure)),
+        match self.connection.close_info() {
+            Some(close_info) if !close_info.is_normal() => self.report(Error::of_end(close_info)),
             _ => Ok(()),
         }
     }

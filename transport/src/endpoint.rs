@@ -11,7 +11,8 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{AddressFailures, Deadline, Error, ListeningSocket};
+use crate::{AddressFailures, Error, ListeningSocket};
+use ws_core::TimeoutKind;
 
 /// Options of a client's sockets.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +63,7 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Timeout`] with [`Deadline::Connect`] if the backlog is full until the timeout, and the error of
+    /// Returns [`Error::Timeout`] with [`TimeoutKind::Connect`] if the backlog is full until the timeout, and the error of
     /// [`Error::of_connect`] if the server cannot be reached.
     pub fn connect_unix(&self, path: &Path) -> Result<Socket, Error> {
         let describe = |error: io::Error| Error::of_connect(path.display(), &error);
@@ -72,7 +73,7 @@ impl ConnectOptions {
         socket.set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))?;
         match socket.connect(&address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Error::Timeout(Deadline::Connect));
+                return Err(Error::Timeout(TimeoutKind::Connect));
             }
             connected => connected.map_err(describe)?,
         }

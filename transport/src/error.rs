@@ -1,7 +1,8 @@
 use std::{error, fmt, io};
 
 use ws_core::{
-    Cause, CloseCode, Closure, HandshakeError, ProtocolError, RouteError, SendError, Side, Timeout, UrlError,
+    Cause, CloseCode, CloseInfo, HandshakeError, ProtocolError, RouteError, SendError, Side, TimeoutKind,
+    UrlError,
 };
 
 use crate::tls::TlsError;
@@ -27,29 +28,17 @@ pub enum Error {
     /// The message cannot be sent. The connection is unchanged.
     Send(SendError),
     /// The connection is closing or closed. For a sender, no more messages can be sent. For a receiver, the end is
-    /// not [normal](Closure::is_normal), because the peer sent a Close with a code such as 1011, or because this
+    /// not [normal](CloseInfo::is_normal), because the peer sent a Close with a code such as 1011, or because this
     /// application has failed the connection.
-    Closed(Closure),
+    Closed(CloseInfo),
     /// The connection ended without a complete closing handshake: the stream broke off, or the peer stopped answering.
     /// Over TLS, a missing `close_notify` makes no difference: a truncated message is never delivered, and the missing
     /// Close shows that more messages may be missing.
-    Disconnected(Closure),
+    Disconnected(CloseInfo),
     /// A deadline passed.
-    Timeout(Deadline),
+    Timeout(TimeoutKind),
     /// TLS could not be set up, or the peer caused a TLS error.
     Tls(TlsError),
-}
-
-/// The deadlines that the adapter checks, in addition to those of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Deadline {
-    /// No connection was established within the connect timeout.
-    Connect,
-    /// No message arrived within the read timeout. The connection is unchanged.
-    Read,
-    /// The peer did not accept the output within the write timeout. The connection is closed.
-    Write,
 }
 
 impl Error {
@@ -65,9 +54,9 @@ impl Error {
     ///   (service restart), 1013 (try again later) or 1014 (bad gateway).
     ///
     /// ```
-    /// use ws_transport::{Deadline, Error};
+    /// use ws_transport::Error;
     ///
-    /// assert!(Error::Timeout(Deadline::Connect).is_transient());
+    /// assert!(Error::Timeout(ws_core::TimeoutKind::Connect).is_transient());
     /// assert!(!Error::Url(ws_core::UrlError::Scheme).is_transient());
     /// ```
     #[must_use]
@@ -76,7 +65,7 @@ impl Error {
         match self {
             Self::Io(_) | Self::Timeout(_) | Self::Disconnected(_) => true,
             Self::Handshake(error) => error.is_transient(),
-            Self::Closed(closure) => is_transient_close(closure),
+            Self::Closed(close_info) => is_transient_close(close_info),
             Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) | Self::Tls(_) => false,
         }
     }
@@ -99,7 +88,7 @@ impl Error {
     #[must_use]
     pub fn of_connect(address: impl fmt::Display, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::TimedOut => Self::Timeout(Deadline::Connect),
+            io::ErrorKind::TimedOut => Self::Timeout(TimeoutKind::Connect),
             _ if is_end_of_stream(error.kind()) => Self::Handshake(HandshakeError::Eof),
             kind => io::Error::new(kind, format!("cannot connect to {address}: {error}")).into(),
         }
@@ -117,13 +106,13 @@ impl Error {
         }
     }
 
-    /// Returns the error for a connection that did not end [normally](Closure::is_normal).
+    /// Returns the error for a connection that did not end [normally](CloseInfo::is_normal).
     #[must_use]
-    pub fn of_end(closure: Closure) -> Self {
-        match (closure.cause, closure.initiator) {
+    pub fn of_end(close_info: CloseInfo) -> Self {
+        match (close_info.cause, close_info.initiator) {
             (Cause::Protocol(error), _) => Self::Protocol(error),
-            (Cause::Close, Side::Remote) | (Cause::Application, _) => Self::Closed(closure),
-            _ => Self::Disconnected(closure),
+            (Cause::Close, Side::Remote) | (Cause::Application, _) => Self::Closed(close_info),
+            _ => Self::Disconnected(close_info),
         }
     }
 
@@ -136,8 +125,8 @@ impl Error {
     pub fn of_close(ended: Result<(), Self>) -> Result<(), Self> {
         match ended {
             Err(Self::Closed(_)) => Ok(()),
-            Err(Self::Disconnected(closure))
-                if matches!(closure.cause, Cause::Close | Cause::Timeout(Timeout::Close)) =>
+            Err(Self::Disconnected(close_info))
+                if matches!(close_info.cause, Cause::Close | Cause::Timeout(TimeoutKind::Close)) =>
             {
                 Ok(())
             }
@@ -147,7 +136,7 @@ impl Error {
 }
 
 /// Returns `true` if the peer has closed because of a state that may pass.
-fn is_transient_close(closure: &Closure) -> bool {
+fn is_transient_close(close_info: &CloseInfo) -> bool {
     const TRANSIENT: [CloseCode; 5] = [
         CloseCode::GOING_AWAY,
         CloseCode::INTERNAL_ERROR,
@@ -155,7 +144,9 @@ fn is_transient_close(closure: &Closure) -> bool {
         CloseCode::TRY_AGAIN_LATER,
         CloseCode::BAD_GATEWAY,
     ];
-    closure.cause == Cause::Close && closure.initiator == Side::Remote && TRANSIENT.contains(&closure.code)
+    close_info.cause == Cause::Close
+        && close_info.initiator == Side::Remote
+        && TRANSIENT.contains(&close_info.code)
 }
 
 /// Returns `true` if the peer has closed the stream, orderly or not.
@@ -178,14 +169,10 @@ impl fmt::Display for Error {
             Self::Handshake(error) => write!(f, "the opening handshake failed: {error}"),
             Self::Protocol(error) => write!(f, "the connection was failed: {error}"),
             Self::Send(error) => error.fmt(f),
-            Self::Closed(closure) | Self::Disconnected(closure) => write!(f, "the connection was {closure}"),
-            Self::Timeout(Deadline::Connect) => {
-                f.write_str("the server did not accept the connection within connect_timeout")
+            Self::Closed(close_info) | Self::Disconnected(close_info) => {
+                write!(f, "the connection was {close_info}")
             }
-            Self::Timeout(Deadline::Read) => f.write_str("the peer sent no message within read_timeout"),
-            Self::Timeout(Deadline::Write) => {
-                f.write_str("the peer did not read what was sent to it within write_timeout")
-            }
+            Self::Timeout(kind) => kind.fmt(f),
             Self::Tls(error) => error.fmt(f),
         }
     }

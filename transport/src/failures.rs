@@ -4,9 +4,9 @@ use std::{
     net::SocketAddr,
 };
 
-use ws_core::HandshakeError;
+use ws_core::{HandshakeError, TimeoutKind};
 
-use crate::{Deadline, Error, error::is_end_of_stream};
+use crate::{Error, error::is_end_of_stream};
 
 /// The reasons why no address of a name could be used.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl AddressFailures {
     pub fn into_connect_error(self, host: &str) -> Error {
         match self.last {
             None => Error::of_no_address(host),
-            Some(ErrorKind::TimedOut) => Error::Timeout(Deadline::Connect),
+            Some(ErrorKind::TimedOut) => Error::Timeout(TimeoutKind::Connect),
             Some(kind) if is_end_of_stream(kind) => Error::Handshake(HandshakeError::Eof),
             Some(kind) => io::Error::new(kind, self.text).into(),
         }

@@ -23,7 +23,7 @@ pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
-pub use error::{Deadline, Error};
+pub use error::Error;
 pub use failures::AddressFailures;
 pub use listening::{ListeningSocket, accept_failure};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};

@@ -135,16 +135,16 @@ pub struct LastLooks {
 
 impl LastLooks {
     /// Number of reads for which there is always time.
-    const FEWEST: usize = 8;
+    const MIN: usize = 8;
     /// Number of reads after which the wait is over.
-    const MOST: usize = 64;
+    const MAX: usize = 64;
     /// Time for further reads.
     const GRACE: Duration = Duration::from_millis(5);
 
     /// Returns `true` if there may be one more read, at this time after the deadline.
     pub fn may_look(&mut self, late_by: Duration) -> bool {
         self.looks = self.looks.saturating_add(1);
-        self.looks < Self::MOST && (self.looks <= Self::FEWEST || late_by < Self::GRACE)
+        self.looks < Self::MAX && (self.looks <= Self::MIN || late_by < Self::GRACE)
     }
 }
 

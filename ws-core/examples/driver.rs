@@ -11,7 +11,7 @@ use std::{
 use bytes::Buf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ws_core::{
-    Closure, Config, Connection, Event, HandshakeConfig, OriginPolicy, Timestamp,
+    CloseInfo, Config, Connection, Event, HandshakeConfig, OriginPolicy, Timestamp,
     server::{Accept, Handshake},
 };
 
@@ -86,7 +86,7 @@ pub(crate) fn serve(
     limits: &HandshakeConfig,
     config: &Arc<Config>,
     epoch: Instant,
-) -> io::Result<Option<Closure>> {
+) -> io::Result<Option<CloseInfo>> {
     let now = || Timestamp::from(epoch.elapsed());
     let mut handshake = Handshake::new(limits, now());
     let mut buffer = [0; 4096];
@@ -115,7 +115,7 @@ pub(crate) fn serve(
                 answer(&mut connection, input); // messages may directly follow the request
                 socket.set_nonblocking(true)?;
                 drive(&mut connection, &socket, epoch)?;
-                return Ok(connection.closure());
+                return Ok(connection.close_info());
             }
             Err(error) => {
                 socket.write_all(&error.response().to_bytes())?;
@@ -132,7 +132,7 @@ fn main() -> io::Result<()> {
     for socket in listener.incoming() {
         let (socket, limits, config) = (socket?, limits.clone(), config.clone());
         thread::spawn(move || match serve(socket, &limits, &config, epoch) {
-            Ok(Some(closure)) => println!("{closure}"),
+            Ok(Some(close_info)) => println!("{close_info}"),
             Ok(None) => println!("no connection was opened"),
             Err(error) => println!("{error}"),
         });

@@ -126,14 +126,14 @@ mod tests {
         caller.ask(pair.client(), "why", Timestamp::ZERO).unwrap();
         assert_eq!(run(&mut pair, &mut caller), []);
         let due = caller.poll_timeout().unwrap();
-        pair.wait(due.saturating_duration_since(pair.now()));
+        pair.advance(due.saturating_duration_since(pair.now()));
         assert_eq!(caller.handle_timeout(pair.now()), [Outcome::TimedOut(0)]);
         assert_eq!(caller.poll_timeout(), None);
     }
 
     #[test]
     fn an_answer_to_nothing_is_ignored() {
-        let mut peer = Peer::of(Role::Client, Config::default());
+        let mut peer = Peer::for_role(Role::Client, Config::default());
         let mut caller = Caller::default();
         caller.ask(&mut peer.connection, "why", Timestamp::ZERO).unwrap();
         peer.expect(Frame::text("0 why"));

@@ -43,8 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!();
     for end in &ends {
         assert!(end.connection.is_finished());
-        if let Some(closure) = end.connection.closure() {
-            println!("{}: {closure}", end.name);
+        if let Some(close_info) = end.connection.close_info() {
+            println!("{}: {close_info}", end.name);
         }
     }
     Ok(())

@@ -208,18 +208,38 @@ pub enum Side {
     Remote,
 }
 
-/// A deadline that a peer can miss.
+/// A deadline that was missed.
+///
+/// The core reports [`Keepalive`](Self::Keepalive), [`Stall`](Self::Stall), [`Close`](Self::Close) and
+/// [`Write`](Self::Write). Adapters also report [`Connect`](Self::Connect) and [`Read`](Self::Read).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Timeout {
+pub enum TimeoutKind {
+    /// No connection was established within the connect timeout of a client.
+    Connect,
+    /// No message arrived within the read timeout of the application. The connection is unchanged.
+    Read,
+    /// The peer accepted no output of this end for [`write_timeout`](crate::Config::write_timeout). The connection is closed.
+    Write,
     /// The pings of [`Keepalive`](crate::Keepalive) remained unanswered.
     Keepalive,
     /// A message in progress made no progress for [`stall_timeout`](crate::Config::stall_timeout).
     Stall,
     /// A phase of the closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
     Close,
-    /// The peer read no output of this end for [`write_timeout`](crate::Config::write_timeout).
-    Write,
+}
+
+impl fmt::Display for TimeoutKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "the server did not accept the connection within connect_timeout",
+            Self::Read => "the peer sent no message within read_timeout",
+            Self::Write => "the peer did not read what was sent to it within write_timeout",
+            Self::Keepalive => "the peer did not answer the pings of keepalive in time",
+            Self::Stall => "the peer began a message and sent no more of it within stall_timeout",
+            Self::Close => "the peer did not finish the closing handshake within close_timeout",
+        })
+    }
 }
 
 /// The event that ended a connection.
@@ -233,7 +253,7 @@ pub enum Cause {
     /// The application failed the connection.
     Application,
     /// The peer missed a deadline.
-    Timeout(Timeout),
+    Timeout(TimeoutKind),
     /// The stream ended without a Close from the peer.
     Eof,
 }
@@ -243,21 +263,21 @@ pub enum Cause {
 /// Its `Display` output is one sentence for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Closure {
+pub struct CloseInfo {
     /// The close code: that of the peer's Close if one arrived (1005 if it contained no code), otherwise the code
     /// with which this end failed the connection, otherwise 1006.
     pub code: CloseCode,
     /// The reason that belongs to the code. Often empty.
     pub reason: String,
     /// `true` if both ends sent a Close (RFC 6455 section 7.1.4).
-    pub clean: bool,
+    pub was_clean: bool,
     /// The side that ended the connection: it sent the first Close or broke off.
     pub initiator: Side,
     /// The event that ended the connection.
     pub cause: Cause,
 }
 
-impl Closure {
+impl CloseInfo {
     /// Returns `true` if the connection ended normally. That is the case if the peer closed it with 1000, with 1001
     /// or without a code, and also if the peer answered the Close of this end, regardless of the code.
     ///
@@ -271,8 +291,8 @@ impl Closure {
     /// let mut connection = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
     /// connection.close(CloseCode::NORMAL_CLOSURE, "")?;
     /// connection.receive_eof();
-    /// let closure = connection.closure().unwrap();
-    /// assert!(!closure.is_normal(), "the peer did not answer the Close");
+    /// let close_info = connection.close_info().unwrap();
+    /// assert!(!close_info.is_normal(), "the peer did not answer the Close");
     /// # Ok::<(), ws_core::SendError>(())
     /// ```
     #[must_use]
@@ -281,40 +301,27 @@ impl Closure {
             [CloseCode::NORMAL_CLOSURE, CloseCode::GOING_AWAY, CloseCode::NO_STATUS_RECEIVED];
         self.cause == Cause::Close
             && match self.initiator {
-                Side::Local => self.clean,
+                Side::Local => self.was_clean,
                 Side::Remote => NORMAL.contains(&self.code),
             }
     }
 }
 
-impl fmt::Display for Closure {
+impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.initiator) {
             (Cause::Close, Side::Local) => f.write_str("closed by this end")?,
             (Cause::Close, Side::Remote) => f.write_str("closed by the peer")?,
             (Cause::Protocol(error), _) => write!(f, "failed by this end because {error}")?,
             (Cause::Application, _) => f.write_str("failed by this end")?,
-            (Cause::Timeout(Timeout::Keepalive), _) => {
-                f.write_str("given up: the peer did not answer the pings of keepalive in time")?;
-            }
-            (Cause::Timeout(Timeout::Stall), _) => {
-                f.write_str(
-                    "given up: the peer began a message and sent no more of it within stall_timeout",
-                )?;
-            }
-            (Cause::Timeout(Timeout::Write), _) => {
-                f.write_str("given up: the peer did not read what was sent to it within write_timeout")?;
-            }
-            (Cause::Timeout(Timeout::Close), _) => {
-                f.write_str("given up: the peer did not finish the closing handshake within close_timeout")?;
-            }
+            (Cause::Timeout(kind), _) => write!(f, "given up: {kind}")?,
             (Cause::Eof, _) => f.write_str("broken off: the peer's stream ended without a Close")?,
         }
         write!(f, ", code {}", self.code)?;
         if !self.reason.is_empty() {
             write!(f, " ({})", self.reason.escape_debug())?;
         }
-        if matches!(self.cause, Cause::Close) && !self.clean {
+        if matches!(self.cause, Cause::Close) && !self.was_clean {
             f.write_str(", the other side's Close is missing")?;
         }
         Ok(())

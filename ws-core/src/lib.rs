@@ -100,7 +100,7 @@
 //! - [`SendError`]: the connection cannot carry out a call of the application. The connection is unchanged.
 //! - [`HandshakeError`]: the opening handshake failed. A server answers with [`HandshakeError::response`].
 //!
-//! The end of a connection is not an error. [`Connection::closure`] returns a record of it.
+//! The end of a connection is not an error. [`Connection::close_info`] returns a record of it.
 //!
 //! No input from a peer makes this crate panic, block or exceed the limits of its [`Config`].
 //!
@@ -134,7 +134,7 @@ mod time;
 mod transmit;
 mod utf8;
 
-pub use close::{Cause, CloseCode, CloseFrame, Closure, Side, Timeout};
+pub use close::{Cause, CloseCode, CloseFrame, CloseInfo, Side, TimeoutKind};
 pub use config::{Config, Delivery, HandshakeConfig, Keepalive, OriginPolicy, Scheme};
 pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
@@ -143,7 +143,7 @@ pub use extension::Deflate;
 pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
-pub use route::{Parameters, RouteError, Routes};
+pub use route::{Parameters, PathRouter, RouteError};
 pub use time::Timestamp;
 pub use transmit::Transmit;
 pub use utf8::Utf8Decoder;

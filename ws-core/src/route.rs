@@ -18,9 +18,9 @@ use crate::excerpt::Excerpt;
 /// percent-decoding.
 ///
 /// ```
-/// use ws_core::Routes;
+/// use ws_core::PathRouter;
 ///
-/// let mut routes = Routes::new();
+/// let mut routes = PathRouter::new();
 /// routes.insert("/echo", "echo")?;
 /// routes.insert("/rooms/:room", "chat")?;
 /// routes.insert("/*", "the rest")?;
@@ -31,7 +31,7 @@ use crate::excerpt::Excerpt;
 /// # Ok::<(), ws_core::RouteError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Routes<T> {
+pub struct PathRouter<T> {
     /// Routes, the most specific first.
     routes: Vec<(Vec<Segment>, T)>,
     /// Number of segments of the longest pattern.
@@ -58,13 +58,13 @@ impl Segment {
     }
 }
 
-impl<T> Default for Routes<T> {
+impl<T> Default for PathRouter<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Routes<T> {
+impl<T> PathRouter<T> {
     /// Creates an empty set of routes.
     #[must_use]
     pub const fn new() -> Self {
@@ -101,9 +101,9 @@ impl<T> Routes<T> {
     }
 
     /// Returns the same routes to other targets.
-    pub(crate) fn map<U>(self, mut change: impl FnMut(T) -> U) -> Routes<U> {
+    pub(crate) fn map<U>(self, mut change: impl FnMut(T) -> U) -> PathRouter<U> {
         let routes = self.routes.into_iter().map(|(pattern, target)| (pattern, change(target)));
-        Routes { routes: routes.collect(), longest: self.longest }
+        PathRouter { routes: routes.collect(), longest: self.longest }
     }
 
     /// Returns all targets.
@@ -269,7 +269,7 @@ mod tests {
     fn the_most_specific_route_wins_whatever_the_order() {
         let patterns = ["/*", "/:a", "/echo", "/:a/x", "/echo/*rest", "/echo/:b", "/"];
         for turn in 0..patterns.len() {
-            let mut routes = Routes::new();
+            let mut routes = PathRouter::new();
             for at in 0..patterns.len() {
                 let pattern = patterns[(at + turn) % patterns.len()];
                 routes.insert(pattern, pattern).unwrap();
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn names_are_filled_percent_decoded() {
-        let mut routes = Routes::new();
+        let mut routes = PathRouter::new();
         routes.insert("/a/:one/b/*two", ()).unwrap();
         let (_, parameters) = routes.find("/a/%C3%BC%2F/b/c/d").unwrap();
         let found: Vec<_> = parameters.iter().collect();
@@ -301,14 +301,14 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_utf8_finds_nothing() {
-        let mut routes = Routes::new();
+        let mut routes = PathRouter::new();
         routes.insert("/*", ()).unwrap();
         assert!(routes.find("/%FF").is_none());
     }
 
     #[test]
     fn malformed_and_duplicate_patterns_are_refused() {
-        let mut routes = Routes::new();
+        let mut routes = PathRouter::new();
         routes.insert("/a/:b", ()).unwrap();
         for pattern in
             ["", "a", "/:", "/*/a", "/*a/*b", "/:a/:a", "/:a/*a", "/:*", "/:*/*", "/**", "/:a:b", "/a/%FF"]

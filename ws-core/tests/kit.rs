@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
 use ws_core::{
     Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Event, HandshakeConfig, Message,
-    OriginPolicy, Role, State, Timeout, Timestamp,
+    OriginPolicy, Role, State, TimeoutKind, Timestamp,
     frame::Header,
     server,
     testing::{Ending, Frame, Head, Pair, Peer, ROLES, connect, other, strategies},
@@ -31,10 +31,10 @@ fn bytes_arrive_after_the_delay_and_not_before() {
         let mut pair = pair();
         pair.link(role).delay(millis(40));
         pair.end(role).connection.send("a").unwrap();
-        pair.wait(millis(39));
+        pair.advance(millis(39));
         assert_eq!(pair.end(other(role)).events(), []);
         assert!(pair.link(role).under_way() > 0);
-        pair.wait(millis(1));
+        pair.advance(millis(1));
         assert_eq!(pair.end(other(role)).take_events(), [Event::Message(Message::from("a"))]);
         assert_eq!(pair.now(), Timestamp::from(millis(40)));
     }
@@ -59,16 +59,16 @@ fn a_deadline_on_the_way_is_met_in_time() {
     // Longer than the keepalive timeouts of both ends.
     pair.link(Role::Client).delay(Duration::from_secs(100));
     pair.client().send("too late").unwrap();
-    pair.settle();
-    let closure = pair.server().closure().unwrap();
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    pair.run_until_idle();
+    let close_info = pair.server().close_info().unwrap();
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
     assert_eq!(pair.end(Role::Server).events(), []);
 }
 
 #[test]
 fn waiting_takes_as_long_as_it_says_and_wakes_whoever_wants_to_be() {
     let mut pair = pair();
-    pair.wait(Duration::from_secs(3600));
+    pair.advance(Duration::from_secs(3600));
     assert_eq!(pair.now(), Timestamp::from(Duration::from_secs(3600)));
     assert_eq!(pair.client().state(), State::Open);
     assert_eq!(pair.client().latency(), Some(Duration::ZERO));
@@ -82,7 +82,7 @@ fn a_link_cuts_as_it_is_told_and_then_no_more() {
     // Two bytes of header, and then the payload.
     pair.link(Role::Server).pieces([2, 1, 0, 3]);
     pair.server().send("abcdefghij").unwrap();
-    pair.settle();
+    pair.run_until_idle();
     let lens: Vec<_> = pair.end(Role::Client).events().iter().map(len_of_chunk).collect();
     assert_eq!(lens, [1, 1, 3, 5]);
 }
@@ -96,16 +96,16 @@ fn bytes_take_the_time_of_the_bandwidth() {
         pair.link(role).bandwidth(1000).delay(millis(500));
         let header = if role == Role::Client { 8 } else { 4 };
         pair.end(role).connection.send(vec![7; 2000 - header]).unwrap();
-        pair.wait(millis(2499));
+        pair.advance(millis(2499));
         assert_eq!(pair.end(other(role)).events().len(), 0);
-        pair.wait(millis(1));
+        pair.advance(millis(1));
         assert_eq!(pair.end(other(role)).take_events().len(), 1);
         // A link that was idle does not catch up.
-        pair.wait(millis(60_000));
+        pair.advance(millis(60_000));
         pair.end(role).connection.send(vec![7; 1000 - header]).unwrap();
-        pair.wait(millis(1499));
+        pair.advance(millis(1499));
         assert_eq!(pair.end(other(role)).events().len(), 0);
-        pair.wait(millis(1));
+        pair.advance(millis(1));
         assert_eq!(pair.end(other(role)).take_events().len(), 1);
     }
 }
@@ -125,7 +125,7 @@ fn a_link_refuses_what_is_beyond_its_capacity_until_bytes_were_read() {
     assert_eq!(pair.link(Role::Server).room(), 30);
     assert!(pair.write(Role::Server, usize::MAX));
     assert_eq!((pair.server().buffered(), pair.link(Role::Server).under_way()), (120, 100));
-    pair.settle();
+    pair.run_until_idle();
     assert_eq!(pair.end(Role::Client).take_events().len(), 1);
 }
 
@@ -137,7 +137,7 @@ fn what_is_taken_is_in_flight_until_it_was_written() {
     pair.server().send("second").unwrap();
     assert!(pair.write(Role::Server, 3));
     assert_eq!((pair.server().buffered(), pair.server().total_written()), (12, 3));
-    pair.settle();
+    pair.run_until_idle();
     let event = |text: &'static str| Event::Message(Message::from(text));
     assert_eq!(pair.end(Role::Client).take_events(), [event("first"), event("second")]);
     assert_eq!(pair.server().buffered(), 0);
@@ -151,9 +151,9 @@ fn a_pause_holds_back_what_is_under_way_and_what_follows() {
     pair.write(Role::Server, usize::MAX);
     pair.link(Role::Server).pause_until(Timestamp::from(millis(100)));
     pair.server().send("b").unwrap();
-    pair.wait(millis(99));
+    pair.advance(millis(99));
     assert_eq!(pair.end(Role::Client).events(), []);
-    pair.wait(millis(11));
+    pair.advance(millis(11));
     assert_eq!(pair.end(Role::Client).take_events().len(), 2);
 }
 
@@ -167,9 +167,9 @@ fn a_half_closed_stream_ends_behind_what_was_written_and_still_receives() {
         pair.half_close(role);
         let answerer = other(role);
         pair.end(answerer).connection.send("answer").unwrap();
-        pair.settle();
+        pair.run_until_idle();
         assert_eq!(pair.end(answerer).take_events(), [Event::Message(Message::from("question"))]);
-        assert_eq!(pair.end(answerer).connection.closure().unwrap().cause, Cause::Eof);
+        assert_eq!(pair.end(answerer).connection.close_info().unwrap().cause, Cause::Eof);
         assert_eq!(pair.end(role).take_events(), [Event::Message(Message::from("answer"))]);
         assert!(pair.end(answerer).connection.is_finished());
     }
@@ -183,11 +183,11 @@ fn a_reset_drops_what_is_under_way_and_ends_both_streams() {
     pair.server().send("never arrives").unwrap();
     pair.write(Role::Server, usize::MAX);
     pair.client().send("never whole").unwrap();
-    pair.settle();
+    pair.run_until_idle();
     for role in ROLES {
         assert_eq!(pair.end(role).events(), []);
         assert_eq!(pair.link(role).under_way(), 0);
-        assert_eq!(pair.end(role).connection.closure().unwrap().cause, Cause::Eof);
+        assert_eq!(pair.end(role).connection.close_info().unwrap().cause, Cause::Eof);
         assert!(pair.end(role).connection.is_finished());
     }
 }
@@ -228,7 +228,7 @@ fn a_finished_end_hangs_up_behind_what_it_has_said() {
     pair.link(Role::Server).delay(millis(10));
     pair.server().send("last words").unwrap();
     pair.server().fail(CloseCode::GOING_AWAY, "").unwrap();
-    pair.settle();
+    pair.run_until_idle();
     let events = pair.end(Role::Client).take_events();
     assert_eq!(events[0], Event::Message(Message::from("last words")));
     assert!(matches!(events[1], Event::Close(Some(_))));
@@ -240,9 +240,9 @@ fn two_ends_shake_hands_or_say_why_not() {
     let request = ws_core::client::Request::new("ws://host/".parse().unwrap());
     let accept = server::Accept::new().subprotocol("chat");
     let config = Arc::new(Config::default());
-    let error = Pair::shake_hands(&request, &accept, config.clone(), config.clone()).unwrap_err();
+    let error = Pair::handshake(&request, &accept, config.clone(), config.clone()).unwrap_err();
     assert_eq!(error, ws_core::HandshakeError::SubprotocolNotOffered);
-    let mut pair = Pair::shake_hands(&request.subprotocol("chat"), &accept, config.clone(), config).unwrap();
+    let mut pair = Pair::handshake(&request.subprotocol("chat"), &accept, config.clone(), config).unwrap();
     for role in ROLES {
         assert_eq!(pair.end(role).connection.subprotocol(), Some("chat"));
         assert!(!pair.end(role).connection.wants_write());
@@ -252,22 +252,22 @@ fn two_ends_shake_hands_or_say_why_not() {
 #[test]
 fn a_peer_is_masked_as_its_role_demands_and_hears_everything() {
     for role in ROLES {
-        let mut peer = Peer::of(role, Config::default());
-        peer.send(Frame::ping("a")).send(Frame::text("b")).expect(Frame::pong("a")).expect_nothing();
+        let mut peer = Peer::for_role(role, Config::default());
+        peer.send(Frame::ping("a")).send(Frame::text("b")).expect(Frame::pong("a")).expect_silence();
         assert_eq!(peer.take_events().len(), 2);
         peer.send_bytes(&[0xFF, 0xFF]).expect_close(1002);
         assert!(peer.error().is_some());
-        peer.hang_up();
+        peer.close_stream();
         assert!(peer.connection.is_finished());
     }
 }
 
 #[test]
 fn a_peer_that_waits_lets_deadlines_pass() {
-    let mut peer = Peer::of(Role::Server, Config::default());
-    peer.wait(Duration::from_secs(20));
+    let mut peer = Peer::for_role(Role::Server, Config::default());
+    peer.advance(Duration::from_secs(20));
     assert_eq!(peer.next_frame().unwrap().opcode, 9);
-    peer.wait(Duration::from_secs(20));
+    peer.advance(Duration::from_secs(20));
     assert!(peer.connection.is_finished());
     assert_eq!(peer.now(), Timestamp::from(Duration::from_secs(40)));
 }
@@ -275,13 +275,13 @@ fn a_peer_that_waits_lets_deadlines_pass() {
 #[test]
 #[should_panic(expected = "and nothing came")]
 fn a_peer_that_expects_what_does_not_come_panics() {
-    Peer::of(Role::Client, Config::default()).expect(Frame::text("never"));
+    Peer::for_role(Role::Client, Config::default()).expect(Frame::text("never"));
 }
 
 #[test]
 #[should_panic(expected = "unexpected")]
 fn a_peer_that_expects_nothing_panics_when_something_comes() {
-    Peer::of(Role::Client, Config::default()).send(Frame::ping("")).expect_nothing();
+    Peer::for_role(Role::Client, Config::default()).send(Frame::ping("")).expect_silence();
 }
 
 proptest! {
@@ -301,7 +301,7 @@ proptest! {
         for message in &messages {
             let _ = pair.end(role).connection.send(message);
         }
-        pair.settle();
+        pair.run_until_idle();
         prop_assert!(pair.link(role).delivered() <= loss);
         let received = pair.end(other(role)).take_events();
         let expected: Vec<_> = messages.into_iter().map(Event::Message).take(received.len()).collect();
@@ -311,7 +311,7 @@ proptest! {
             let end = pair.end(role);
             prop_assert_eq!(end.error(), None);
             prop_assert_eq!(end.connection.is_finished(), lost);
-            prop_assert_eq!(end.connection.closure().map(|closure| closure.cause), lost.then_some(Cause::Eof));
+            prop_assert_eq!(end.connection.close_info().map(|close_info| close_info.cause), lost.then_some(Cause::Eof));
         }
     }
 
@@ -320,7 +320,7 @@ proptest! {
     fn a_silent_direction_is_noticed(role in strategies::role(), loss in 0..30_u64) {
         let mut pair = pair();
         pair.link(role).silence_after(loss);
-        pair.wait(Duration::from_secs(600));
+        pair.advance(Duration::from_secs(600));
         for role in ROLES {
             prop_assert!(pair.end(role).connection.is_finished());
         }
@@ -341,7 +341,7 @@ proptest! {
             ending.apply(&mut pair, *role);
         }
         let _ = pair.client().close(CloseCode::NORMAL_CLOSURE, "");
-        pair.wait(Duration::from_secs(10));
+        pair.advance(Duration::from_secs(10));
         prop_assert!(pair.client().is_finished() && pair.server().is_finished());
     }
 

@@ -12,7 +12,7 @@ use std::{
 use async_io::Timer;
 use futures_lite::future;
 use ws_core::{CloseCode, Response};
-use ws_sessions::{Attendance, Callbacks, Peer, Session};
+use ws_sessions::{Callbacks, PeerInfo, Session, SessionGuard};
 
 use crate::{Task, WebSocket, current, duplex::Duplex, waker_set::WakerSet};
 
@@ -41,7 +41,7 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let peer = Peer {
+        let peer = PeerInfo {
             path,
             request: None,
             address: ws.peer_addr(),
@@ -49,7 +49,7 @@ impl ClientHandle {
             subprotocol: ws.subprotocol(),
         };
         let (duplex, _) = ws.into_parts();
-        let attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
+        let attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());
         let ending = Ending(ended.clone());
         let key = (owner(&ended), 0);

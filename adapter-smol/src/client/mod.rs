@@ -12,12 +12,12 @@ use async_io::{Async, Timer};
 use futures_lite::future;
 use socket2::SockAddr;
 use ws_core::{
-    Config, Connection, HandshakeConfig, Response, Url, UrlError,
+    Config, Connection, HandshakeConfig, Response, TimeoutKind, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Deadline, Error, begin_connect, seed,
+    AddressFailures, Clock, ConnectOptions, Error, begin_connect, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -153,7 +153,7 @@ impl Client {
         let url = self.request.as_ref().map_err(|&error| error)?.url();
         let connected = future::or(self.connect_socket(url), async {
             Timer::after(self.options.timeout).await;
-            Err(Error::Timeout(Deadline::Connect))
+            Err(Error::Timeout(TimeoutKind::Connect))
         });
         let (stream, address) = connected.await?;
         // The peer may have disconnected already. For some addresses, such as 0.0.0.0, the peer's address differs
@@ -185,7 +185,7 @@ impl Client {
     ///
     /// let callbacks = Callbacks::new()
     ///     .on_message(|_session, message| println!("{message}"))
-    ///     .on_disconnect(|_session, closure| println!("{closure}"));
+    ///     .on_disconnect(|_session, close_info| println!("{close_info}"));
     /// let client = Client::new("ws://127.0.0.1:9001/chat");
     /// let client = client.start(callbacks, |task| smol::spawn(task).detach()).await?;
     /// client.session().send("Hello")?;

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use ws_core::{Closure, Connection, Timestamp, Transmit};
+use ws_core::{CloseInfo, Connection, Timestamp, Transmit};
 use ws_transport::{Addresses, Clock, Driver, MessageAssembler, work};
 
 pub(crate) use self::assembling::Assembling;
@@ -120,8 +120,8 @@ impl Duplex {
         self.lock().read_timeout = timeout;
     }
 
-    pub(crate) fn closure(&self) -> Option<Closure> {
-        self.ask(Connection::closure)
+    pub(crate) fn close_info(&self) -> Option<CloseInfo> {
+        self.ask(Connection::close_info)
     }
 
     /// Returns the waker set that the stream wakes when it accepts more output.

@@ -9,9 +9,9 @@ use std::{
 };
 
 use futures_lite::Future;
-use ws_core::{Event, State, Timestamp};
+use ws_core::{Event, State, TimeoutKind, Timestamp};
 use ws_transport::{
-    Deadline, Driver, Error, InputEnd, Step, Turn,
+    Driver, Error, InputEnd, Step, Turn,
     work::{self, LastLooks, Work},
 };
 
@@ -270,7 +270,7 @@ impl Duplex {
         let _ = self.poll_flush(inner, cx);
         let deadline = wait.deadline(inner.read_timeout, now).filter(|deadline| *deadline <= now);
         if deadline.is_some_and(|deadline| !wait.looks.may_look(now.saturating_duration_since(deadline))) {
-            return Poll::Ready(Error::Timeout(Deadline::Read));
+            return Poll::Ready(Error::Timeout(TimeoutKind::Read));
         }
         inner.yield_turn(cx);
         Poll::Pending
@@ -327,7 +327,7 @@ impl Duplex {
             if let Some(late_by) = late_by
                 && (!read || mem::replace(&mut wait.has_looked, true) || !wait.looks.may_look(late_by))
             {
-                return Poll::Ready(Err(Error::Timeout(Deadline::Read)));
+                return Poll::Ready(Err(Error::Timeout(TimeoutKind::Read)));
             }
             if budget_spent {
                 // Due work has been done although the peer never pauses.

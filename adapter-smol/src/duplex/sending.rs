@@ -75,7 +75,7 @@ impl Duplex {
         let inner = &mut *self.lock();
         inner.driver.connection.abort_message();
         let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        self.tell_time(inner);
+        self.report_time(inner);
     }
 
     /// Waits until there is room to queue something.
@@ -226,13 +226,13 @@ impl Duplex {
             result => result?,
         }
         let _ = self.poll_flush(inner, &mut Context::from_waker(Waker::noop()));
-        self.tell_time(inner);
+        self.report_time(inner);
         Ok(())
     }
 
     /// Passes the current time to a connection that has started to close. Wakes all waiting tasks, because they have
     /// a new deadline.
-    pub(crate) fn tell_time(&self, inner: &mut Inner) {
+    pub(crate) fn report_time(&self, inner: &mut Inner) {
         inner.driver.connection.handle_output_timeout(self.clock.now());
         self.wake_all(inner);
     }

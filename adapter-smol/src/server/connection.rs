@@ -110,10 +110,10 @@ async fn open(
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(response, server.site.config().into()).await;
+        opening.respond(response, server.router.config().into()).await;
         return None;
     }
-    let found = match server.reporter.answer(&server.site, &mut request) {
+    let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
         Err(Refusal { response, config }) => {
             opening.respond(response, config.into()).await;
@@ -208,7 +208,7 @@ async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond_short(response, server.site.config().into()).await;
+        opening.respond_short(response, server.router.config().into()).await;
     }
 }
 
@@ -233,8 +233,8 @@ async fn close(
     }
     let _ = duplex.receive_to_end().await;
     // The reason for the end is known before the peer has closed its side.
-    if let Some(closure) = duplex.closure() {
-        server.reporter.report_end(closure, lost, origin.as_deref());
+    if let Some(close_info) = duplex.close_info() {
+        server.reporter.report_end(close_info, lost, origin.as_deref());
     }
     poll_fn(|cx| duplex.poll_drain(cx)).await;
     // If no other handle exists, dropping the connection closes its socket.

@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::shared::Shared;
 
-/// Handle to stop a server and to count its connections.
+/// ServerHandle to stop a server and to count its connections.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ServerHandle {
     pub(super) shared: Arc<Shared>,
 }
 
-impl Handle {
+impl ServerHandle {
     /// Stops the server (graceful shutdown): closes the listening socket, closes every connection with 1001 (going
     /// away), and waits for all handlers to return. Connections that have not ended within `timeout` are aborted.
     /// Returns `true` if all connections ended in time.

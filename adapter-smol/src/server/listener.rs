@@ -16,7 +16,7 @@ use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
 
 use super::{
-    BoundServer, Handle, connection,
+    BoundServer, ServerHandle, connection,
     shared::{Client, Place, Refusal, Registration, Shared},
 };
 use crate::{
@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// Pause in accepting when the process has run out of file descriptors or memory.
-const SHORTAGE: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Time for aborted connections to notice the end, and for refused clients to read their response.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// Time for each refused client to read its response.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 /// Number of clients that are accepted before other tasks run.
@@ -72,11 +72,11 @@ impl Listener {
 
     /// Creates a handle that stops the server.
     #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle { shared: self.shared.clone() }
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: self.shared.clone() }
     }
 
-    /// Serves clients until the server is [stopped](Handle::stop) and the connections have ended.
+    /// Serves clients until the server is [stopped](ServerHandle::stop) and the connections have ended.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Listener {
             }
             let stop = self.shared.stopped().await;
             self.shared.end_all(stop).await;
-            self.shared.is_quiet(LAST_WORDS).await;
+            self.shared.is_quiet(ABORT_GRACE).await;
             Ok(())
         };
         let served = match &executors {
@@ -131,7 +131,7 @@ impl Listener {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     accept_failure(&error).map_or(Ok(()), Err)?;
-                    Timer::after(SHORTAGE).await;
+                    Timer::after(ACCEPT_BACKOFF).await;
                 }
             }
         }

@@ -7,10 +7,10 @@ use std::{
 
 use ws_core::{
     Config, OriginPolicy, Response,
-    server::{Accept, Request, Terms},
+    server::{Accept, Request, RouteOptions},
 };
 
-use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
+use ws_sessions::{Callbacks, CheckError, PeerInfo, SessionGuard, guard};
 
 use crate::WebSocket;
 
@@ -83,7 +83,7 @@ impl Endpoint {
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
     pub(super) endpoint: Endpoint,
-    pub(super) terms: Terms,
+    pub(super) terms: RouteOptions,
 }
 
 impl Route {
@@ -95,7 +95,7 @@ impl Route {
         F: Future<Output = HandlerResult> + Send + 'static,
     {
         let handler = Arc::new(move |request, ws| -> Handling { Box::pin(handler(request, ws)) });
-        Self { endpoint: Endpoint { handler, check: Check::None }, terms: Terms::default() }
+        Self { endpoint: Endpoint { handler, check: Check::None }, terms: RouteOptions::default() }
     }
 
     /// Creates a route to callbacks. They run in the task of the connection, so they must not block.
@@ -210,7 +210,7 @@ impl From<Callbacks> for Route {
 
 /// Runs the callbacks until the connection has ended.
 async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
-    let peer = Peer {
+    let peer = PeerInfo {
         path: request.path().to_owned(),
         address: request.peer_addr(),
         local_address: ws.local_addr(),
@@ -218,7 +218,7 @@ async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> H
         request: Some(request),
     };
     let (duplex, _attached) = ws.into_parts();
-    let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
+    let mut attendance = SessionGuard::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
     let ended = poll_fn(|cx| duplex.poll_receive_each(cx, |event| attendance.handle(event))).await;
     attendance.finish(ended)

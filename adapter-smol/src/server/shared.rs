@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Maximum number of refused clients that are answered at the same time.
-const MOST_REFUSED: usize = 64;
+const MAX_REFUSED: usize = 64;
 /// Maximum time in which connected clients may send their request after a stop has started.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
@@ -144,7 +144,7 @@ impl Shared {
             return Place::Served(Registration { id, signals, shared: self.clone() });
         }
         // A client that expects TLS cannot read a plain-text response.
-        let answer = connections.refused < MOST_REFUSED && self.server.tls_config.is_none();
+        let answer = connections.refused < MAX_REFUSED && self.server.tls_config.is_none();
         connections.refused += usize::from(answer);
         drop(connections);
         let place = if answer { Place::Refused(Refusal(self.clone())) } else { Place::None };

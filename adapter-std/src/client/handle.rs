@@ -9,7 +9,7 @@ use std::{
 };
 
 use ws_core::{CloseCode, Response};
-use ws_sessions::{Attendance, Callbacks, Peer, Session};
+use ws_sessions::{Callbacks, PeerInfo, Session, SessionGuard};
 use ws_transport::Error;
 
 use crate::{WebSocket, duplex::Duplex};
@@ -31,7 +31,7 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> Result<Self, Error> {
-        let peer = Peer {
+        let peer = PeerInfo {
             path,
             request: None,
             address: ws.peer_addr(),
@@ -39,7 +39,7 @@ impl ClientHandle {
             subprotocol: ws.subprotocol(),
         };
         let (duplex, _) = ws.into_parts();
-        let mut attendance = Attendance::new(Arc::new(callbacks), duplex.clone(), peer);
+        let mut attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
         let (ending, ended) = mpsc::channel();
         let session = attendance.session().clone();
         let weak = Arc::downgrade(&duplex);

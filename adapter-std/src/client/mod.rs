@@ -9,12 +9,12 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, Response, Url, UrlError,
+    Config, HandshakeConfig, Response, TimeoutKind, Url, UrlError,
     client::{Handshake, Request},
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Deadline, Error, seed,
+    AddressFailures, Clock, ConnectOptions, Error, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -168,7 +168,7 @@ impl Client {
     ///
     /// let callbacks = Callbacks::new()
     ///     .on_message(|_session, message| println!("{message}"))
-    ///     .on_disconnect(|_session, closure| println!("{closure}"));
+    ///     .on_disconnect(|_session, close_info| println!("{close_info}"));
     /// let client = Client::new("ws://127.0.0.1:9001/chat").start(callbacks)?;
     /// client.session().send("Hello")?;
     /// client.stop(Duration::from_secs(5));
@@ -229,7 +229,7 @@ impl Client {
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return Err(Error::Timeout(Deadline::Connect));
+                return Err(Error::Timeout(TimeoutKind::Connect));
             }
             match self.connect_address(address, left) {
                 Ok(socket) => return Ok(socket),

@@ -25,9 +25,9 @@ use std::{
 };
 
 use rustix::event::PollFlags;
-use ws_core::{Chunk, Closure, Connection, Event, Message, State, Transmit};
+use ws_core::{Chunk, CloseInfo, Connection, Event, Message, State, TimeoutKind, Transmit};
 use ws_transport::{
-    Clock, Deadline, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
+    Clock, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
     work::{self, LastLooks, Work},
 };
 
@@ -162,8 +162,8 @@ impl Duplex {
         &self.socket
     }
 
-    pub(crate) fn closure(&self) -> Option<Closure> {
-        self.ask(Connection::closure)
+    pub(crate) fn close_info(&self) -> Option<CloseInfo> {
+        self.ask(Connection::close_info)
     }
 }
 
@@ -367,7 +367,7 @@ impl Duplex {
             drop(driver);
             // Receive the input that has already arrived.
             let has_come = read && patience.may_look() && self.read(reading, left);
-            return if has_come { Ok(Turned::Received) } else { Err(Error::Timeout(Deadline::Read)) };
+            return if has_come { Ok(Turned::Received) } else { Err(Error::Timeout(TimeoutKind::Read)) };
         }
         self.park(reading, driver, flushed, read, (due, left))?;
         Ok(Turned::Received)

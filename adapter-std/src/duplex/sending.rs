@@ -253,7 +253,7 @@ impl Duplex {
         let mut driver = self.driver();
         driver.connection.abort_message();
         let is_closing = driver.connection.state() != State::Open;
-        self.tell_time(&mut driver);
+        self.report_time(&mut driver);
         drop(driver);
         let flushed = self.flush_without_waiting();
         if is_closing {
@@ -277,13 +277,13 @@ impl Duplex {
             Err(SendError::Closed) => return Ok(()),
             result => result?,
         }
-        self.tell_time(&mut driver);
+        self.report_time(&mut driver);
         Ok(())
     }
 
     /// Passes the current time to a connection that begins to close. Wakes the waiting threads, because they have a
     /// new deadline.
-    pub(crate) fn tell_time(&self, driver: &mut Driver) {
+    pub(crate) fn report_time(&self, driver: &mut Driver) {
         driver.connection.handle_output_timeout(self.clock.now());
         self.wake_all();
     }

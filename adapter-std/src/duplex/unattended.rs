@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use rustix::event::PollFlags;
-use ws_core::{CloseCode, Connection, State};
-use ws_transport::{Deadline, Error, work};
+use ws_core::{CloseCode, Connection, State, TimeoutKind};
+use ws_transport::{Error, work};
 
 use super::{Duplex, Goal, Patience, Turned};
 
@@ -44,7 +44,7 @@ impl Duplex {
                     self.abandon();
                     return None;
                 }
-                Err(Error::Timeout(Deadline::Read)) => return Some(self.wants()),
+                Err(Error::Timeout(TimeoutKind::Read)) => return Some(self.wants()),
                 // The next turn detects the end.
                 Ok(Turned::Received) | Err(_) => {}
             }

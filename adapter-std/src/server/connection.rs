@@ -19,7 +19,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
         Ok(tls) => tls,
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
-    let mut opening = Opening::new(socket, clock, tls, server.site.config().write_timeout);
+    let mut opening = Opening::new(socket, clock, tls, server.router.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
     let received = receive_request(server, &mut opening, clock);
     // Port scanners do this, and browsers that connect in advance.
@@ -35,9 +35,9 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.site.config());
+        return opening.respond(response, server.router.config());
     }
-    let found = match server.reporter.answer(&server.site, &mut request) {
+    let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
         Err(Refusal { response, config }) => return opening.respond(response, config),
     };
@@ -81,7 +81,7 @@ fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.site.config());
+        opening.respond(&response[..], server.router.config());
     }
 }
 
@@ -118,8 +118,8 @@ fn run(
     }
     let _ = duplex.receive_to_end();
     // The result is known before the peer closes its side.
-    if let Some(closure) = duplex.closure() {
-        server.reporter.report_end(closure, lost, origin);
+    if let Some(close_info) = duplex.close_info() {
+        server.reporter.report_end(close_info, lost, origin);
     }
     duplex.drain();
 }

@@ -4,11 +4,11 @@ use super::shared::Shared;
 
 /// A handle that stops a server.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ServerHandle {
     pub(super) shared: Arc<Shared>,
 }
 
-impl Handle {
+impl ServerHandle {
     /// Stops the server (graceful shutdown). Closes the listening socket, closes every connection with 1001 (going
     /// away), and waits until all handlers have returned. After `timeout`, aborts the remaining connections. Returns
     /// `true` if all connections ended before that.

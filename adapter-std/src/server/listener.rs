@@ -15,15 +15,15 @@ use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::{Error, ListeningSocket, accept_failure};
 
 use super::{
-    BoundServer, Handle, connection,
+    BoundServer, ServerHandle, connection,
     shared::{Client, Shared, accept_waiting},
 };
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
 /// Pause of the accept loop when the process is out of file descriptors or memory.
-const SHORTAGE: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Time for threads to detect that their connections were aborted.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// A [`Server`](super::Server) that is bound to an address.
 #[derive(Debug)]
@@ -67,11 +67,11 @@ impl Listener {
 
     /// Returns a handle that can stop the server.
     #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle { shared: self.shared.clone() }
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: self.shared.clone() }
     }
 
-    /// Serves clients until the server is [stopped](Handle::stop) and its connections have ended.
+    /// Serves clients until the server is [stopped](ServerHandle::stop) and its connections have ended.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Listener {
         if let Some(stop) = self.shared.stop() {
             refused.finish()?;
             if !self.shared.end_all(stop) {
-                self.shared.pool.close(Some(Instant::now() + LAST_WORDS));
+                self.shared.pool.close(Some(Instant::now() + ABORT_GRACE));
             }
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Listener {
                 return Ok(());
             }
             if has_connected && self.accept(listener, refused)? == Accepted::Shortage {
-                wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(SHORTAGE))?;
+                wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(ACCEPT_BACKOFF))?;
             }
         }
     }
@@ -173,7 +173,7 @@ struct Refused(Vec<(Arc<Socket>, Instant)>);
 
 impl Refused {
     /// Maximum number of clients to wait for.
-    const MOST: usize = 64;
+    const MAX: usize = 64;
     /// Maximum time to wait for each of them.
     const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -184,7 +184,7 @@ impl Refused {
             .to_bytes();
         let written = socket.write_all(&mut &response[..], Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
-        if matches!(written, Ok(true)) && self.0.len() < Self::MOST {
+        if matches!(written, Ok(true)) && self.0.len() < Self::MAX {
             self.0.push((socket, Instant::now() + Self::PATIENCE));
         }
     }

@@ -11,15 +11,15 @@ use std::{
 
 use ws_core::{
     Config, HandshakeConfig, OriginPolicy, Response,
-    server::{Request, Site, SiteBuilder},
+    server::{Request, Router, RouterBuilder},
 };
-use ws_sessions::{ConnectionError, Monitor, Reporter};
+use ws_sessions::{ConnectionError, Reporter, ServerMetrics};
 use ws_transport::{
     Error, ListenOptions, ListeningSocket,
     tls::{ServerTlsConfig, rustls},
 };
 
-pub use handle::Handle;
+pub use handle::ServerHandle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 
@@ -46,7 +46,7 @@ use crate::WebSocket;
 /// ```
 #[must_use = "a server does nothing before `listen` or `bind`"]
 pub struct Server {
-    site: SiteBuilder<Endpoint>,
+    router: RouterBuilder<Endpoint>,
     handshake: HandshakeConfig,
     settings: Settings,
     tls: Option<ServerTlsConfig>,
@@ -55,7 +55,7 @@ pub struct Server {
 
 /// A bound server, as its listener runs it. Its settings are valid.
 struct BoundServer {
-    site: Site<Endpoint>,
+    router: Router<Endpoint>,
     handshake: HandshakeConfig,
     settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
@@ -81,7 +81,7 @@ impl Server {
     /// Creates a server without routes.
     pub fn new() -> Self {
         Self {
-            site: SiteBuilder::new(),
+            router: RouterBuilder::new(),
             handshake: HandshakeConfig::default(),
             settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
             tls: None,
@@ -90,7 +90,7 @@ impl Server {
     }
 
     /// Adds a handler for WebSockets on a path such as `/echo`, `/rooms/:room` or `/files/*`. See
-    /// [`Routes`](ws_core::Routes) for the patterns. Use [`mount`](Self::mount) to add a [`Route`] with more settings.
+    /// [`PathRouter`](ws_core::PathRouter) for the patterns. Use [`mount`](Self::mount) to add a [`Route`] with more settings.
     pub fn route<H>(self, path: &str, handler: H) -> Self
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
@@ -101,7 +101,7 @@ impl Server {
     /// Adds a [`Route`] or callbacks for WebSockets on a path.
     pub fn mount(mut self, path: &str, route: impl Into<Route>) -> Self {
         let route = route.into();
-        self.site.mount(path, route.terms, route.endpoint);
+        self.router.route(path, route.terms, route.endpoint);
         self
     }
 
@@ -111,14 +111,14 @@ impl Server {
     where
         P: Fn(&Request) -> Response + Send + Sync + 'static,
     {
-        self.site.page(path, page);
+        self.router.page(path, page);
         self
     }
 
     /// Changes limits, deadlines and keepalive of the connections of all routes. A route can
     /// [change](Route::configure) them again.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(self.site.config_mut());
+        change(self.router.config_mut());
         self
     }
 
@@ -140,7 +140,7 @@ impl Server {
     /// Sets the origin check, which selects the web pages that may connect. A route can have [its own](Route::origin).
     /// Default: pages of the same host.
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
-        self.site.origin(policy);
+        self.router.origin(policy);
         self
     }
 
@@ -211,7 +211,7 @@ impl Server {
     /// });
     /// ```
     #[must_use]
-    pub fn monitor(&self) -> Monitor {
+    pub fn monitor(&self) -> ServerMetrics {
         self.reporter.monitor().clone()
     }
 
@@ -286,7 +286,7 @@ impl Server {
         }
         self.settings.listen.check()?;
         Ok(BoundServer {
-            site: self.site.build()?,
+            router: self.router.build()?,
             handshake: self.handshake,
             settings: self.settings,
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
@@ -298,7 +298,7 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("site", &self.site)
+            .field("router", &self.router)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -307,7 +307,7 @@ impl fmt::Debug for Server {
 impl fmt::Debug for BoundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoundServer")
-            .field("site", &self.site)
+            .field("router", &self.router)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

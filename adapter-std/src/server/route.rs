@@ -2,10 +2,10 @@ use std::{fmt, sync::Arc};
 
 use ws_core::{
     Config, OriginPolicy, Response,
-    server::{Accept, Request, Terms},
+    server::{Accept, Request, RouteOptions},
 };
 
-use ws_sessions::{Attendance, Callbacks, CheckError, Peer, guard};
+use ws_sessions::{Callbacks, CheckError, PeerInfo, SessionGuard, guard};
 
 use crate::WebSocket;
 
@@ -54,7 +54,7 @@ impl Endpoint {
 #[must_use = "a route serves nothing before it is mounted"]
 pub struct Route {
     pub(super) endpoint: Endpoint,
-    pub(super) terms: Terms,
+    pub(super) terms: RouteOptions,
 }
 
 impl Route {
@@ -64,7 +64,10 @@ impl Route {
     where
         H: Fn(Request, WebSocket) -> HandlerResult + Send + Sync + 'static,
     {
-        Self { endpoint: Endpoint { handler: Arc::new(handler), check: None }, terms: Terms::default() }
+        Self {
+            endpoint: Endpoint { handler: Arc::new(handler), check: None },
+            terms: RouteOptions::default(),
+        }
     }
 
     /// Creates a route to callbacks. Each connection has a separate thread.
@@ -141,7 +144,7 @@ impl From<Callbacks> for Route {
 
 /// Runs the callbacks until the connection has ended.
 fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
-    let peer = Peer {
+    let peer = PeerInfo {
         path: request.path().to_owned(),
         address: request.peer_addr(),
         local_address: ws.local_addr(),
@@ -149,7 +152,7 @@ fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> Handler
         request: Some(request),
     };
     let (duplex, _attached) = ws.into_parts();
-    let mut attendance = Attendance::new(callbacks, duplex.clone(), peer);
+    let mut attendance = SessionGuard::new(callbacks, duplex.clone(), peer);
     attendance.connect(None);
     let ended = duplex.receive_each(|event| attendance.handle(event));
     attendance.finish(ended)

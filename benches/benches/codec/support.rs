@@ -131,7 +131,7 @@ pub(crate) fn compressing_server() -> Connection {
     let request = handshake.receive(&mut &mut request[..]).unwrap().unwrap();
     let upgrade = request.upgrade(&OriginPolicy::default()).unwrap();
     let mut connection = upgrade.accept(&ws_core::server::Accept::new(), config, Timestamp::ZERO).unwrap();
-    assert!(connection.is_compressed());
+    assert!(connection.is_compression_negotiated());
     drain(connection.transmit());
     used(connection)
 }

@@ -137,7 +137,7 @@ fn offered(config: &Arc<Config>, value: &[u8]) {
     let offers = offers.expect("a list that is not legal was taken");
     let head = String::from_utf8(testing::written(&mut connection)).expect("text");
     let answer = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
-    assert_eq!(answer.is_some(), connection.is_compressed());
+    assert_eq!(answer.is_some(), connection.is_compression_negotiated());
     let Some(answer) = answer else { return };
     let answer = parse(answer.as_bytes()).expect("a legal answer");
     assert!(answer.len() == 1 && offers.iter().any(|offer| fits(&answer[0], offer)), "{head}");
@@ -172,11 +172,11 @@ fn chosen(config: &Arc<Config>, value: &[u8]) {
         Ok(opened) => {
             let (connection, _) = opened.expect("a whole head");
             if parsed.as_ref().is_some_and(Vec::is_empty) {
-                assert!(!connection.is_compressed(), "nothing was chosen");
+                assert!(!connection.is_compression_negotiated(), "nothing was chosen");
                 return;
             }
             let [chosen] = &parsed.expect("a legal list")[..] else { panic!("more than one extension") };
-            assert!(connection.is_compressed() && chosen.name == "permessage-deflate");
+            assert!(connection.is_compression_negotiated() && chosen.name == "permessage-deflate");
             for (name, _) in &chosen.parameters {
                 assert!(
                     matches!(
@@ -202,7 +202,7 @@ fn chosen(config: &Arc<Config>, value: &[u8]) {
 
 /// Checks that any two configurations agree, and that each end reads the messages of the other.
 fn agreed(client: &Arc<Config>, server: &Arc<Config>) {
-    let mut pair: Pair = crate::settings::shake_hands(client.clone(), server.clone());
+    let mut pair: Pair = crate::settings::handshake(client.clone(), server.clone());
     for text in ["the same again and again", "the same again and again", ""] {
         talk(pair.client(), text);
         talk(pair.server(), text);
@@ -216,6 +216,6 @@ fn agreed(client: &Arc<Config>, server: &Arc<Config>) {
 }
 
 fn talk(connection: &mut Connection, text: &str) {
-    assert!(connection.is_compressed());
+    assert!(connection.is_compression_negotiated());
     connection.send(text).expect("room for a message");
 }

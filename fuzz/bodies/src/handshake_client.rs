@@ -119,6 +119,6 @@ fn accepted(connection: &Connection, response: &Response, mut bytes: &[u8], acce
     let mut extensions =
         head.values("sec-websocket-extensions").flat_map(|list| list.split(|&byte| byte == b','));
     let chooses = extensions.any(|element| !element.trim_ascii().is_empty());
-    assert_eq!(chooses, connection.is_compressed());
-    assert!(!connection.is_compressed() || connection.config().deflate.is_some());
+    assert_eq!(chooses, connection.is_compression_negotiated());
+    assert!(!connection.is_compression_negotiated() || connection.config().deflate.is_some());
 }

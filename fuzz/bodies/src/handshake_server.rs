@@ -45,7 +45,10 @@ pub fn handshake_server(data: &[u8]) {
             assert_eq!((response.first, rest), (&b"HTTP/1.1 101 Switching Protocols"[..], &b""[..]));
             assert_eq!(response.single("sec-websocket-accept"), Some(accept_value(key).as_bytes()));
             assert_eq!(response.single("sec-websocket-protocol"), chosen.map(str::as_bytes));
-            assert_eq!(response.single("sec-websocket-extensions").is_some(), connection.is_compressed());
+            assert_eq!(
+                response.single("sec-websocket-extensions").is_some(),
+                connection.is_compression_negotiated()
+            );
         }
         Err(error) => assert_eq!(error, HandshakeError::InvalidHeader("Sec-WebSocket-Extensions")),
     }

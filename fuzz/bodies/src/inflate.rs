@@ -126,7 +126,7 @@ fn round_trip(byte: u8, payload: &[u8]) {
         deflate.level = 1 + byte % 9;
         deflate.client_max_window_bits = 9 + byte % 7;
     });
-    let mut pair = crate::settings::shake_hands(config.clone(), config);
+    let mut pair = crate::settings::handshake(config.clone(), config);
     for _ in 0..2 {
         pair.client().send(payload).expect("room for a message");
         let event = pair.next_event();

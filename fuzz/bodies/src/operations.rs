@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arbitrary::{Arbitrary, Unstructured};
 use ws_core::{
-    Chunk, CloseCode, Closure, Config, Connection, Event, Message, PreparedMessage, Role, SendError, State,
+    Chunk, CloseCode, CloseInfo, Config, Connection, Event, Message, PreparedMessage, Role, SendError, State,
     testing::{Ending, Pair, ROLES, assembled, other, wire},
 };
 
@@ -92,7 +92,7 @@ impl Watched {
                 deflate.server_context_takeover = conversation.settings & 4 != 0;
                 deflate.client_context_takeover = conversation.settings & 8 != 0;
             });
-            settings::shake_hands(config.clone(), config)
+            settings::handshake(config.clone(), config)
         } else {
             Pair::open(Arc::new(config))
         };
@@ -177,9 +177,9 @@ impl Watched {
             Operation::Close(code, len) => connection.close(*code, &"r".repeat(usize::from(*len)))?,
             Operation::Write(most) => drop(self.pair.write(role, usize::from(*most))),
             Operation::Read(most) => drop(self.pair.read(role, usize::from(*most))),
-            Operation::Wait(millis) => self.pair.wait(Duration::from_millis(u64::from(*millis))),
-            Operation::Settle => self.pair.settle(),
-            Operation::Release => connection.release(),
+            Operation::Wait(millis) => self.pair.advance(Duration::from_millis(u64::from(*millis))),
+            Operation::Settle => self.pair.run_until_idle(),
+            Operation::Release => connection.shrink_to_fit(),
             Operation::Reply(message) => {
                 connection.reply(message)?;
                 self.sent[index].push(message.clone());
@@ -229,12 +229,12 @@ impl Watched {
             ROLES.map(|role| self.pair.end(role).connection.buffered()).into_iter().max().unwrap_or(0);
         let flushing = Duration::from_secs((waiting + (16 << 10)).div_ceil(256) as u64 + 1);
         let limit = 4 * self.pair.client().config().close_timeout + flushing;
-        self.pair.wait(limit);
+        self.pair.advance(limit);
         for role in ROLES {
             let end = self.pair.end(role);
             assert!(end.connection.is_finished(), "{role:?}: {:?}", end.connection);
             assert_eq!(end.connection.poll_timeout(), None);
-            check_output(role, end.output(), end.connection.is_compressed());
+            check_output(role, end.output(), end.connection.is_compression_negotiated());
         }
     }
 }
@@ -250,26 +250,26 @@ fn joined(begun: Option<Message<'static>>, more: Message<'static>) -> Message<'s
 /// The observable state of a connection.
 struct Facts {
     state: State,
-    closure: Option<Closure>,
+    close_info: Option<CloseInfo>,
     buffered: usize,
     written: u64,
 }
 
 impl Facts {
     fn of(connection: &Connection) -> Self {
-        let (state, closure) = (connection.state(), connection.closure());
-        assert_eq!(state == State::Open, closure.is_none());
+        let (state, close_info) = (connection.state(), connection.close_info());
+        assert_eq!(state == State::Open, close_info.is_none());
         assert_eq!(state == State::Closed, connection.is_finished());
         let (buffered, written) = (connection.buffered(), connection.total_written());
         assert_eq!(connection.total_queued(), written + buffered as u64);
-        Self { state, closure, buffered, written }
+        Self { state, close_info, buffered, written }
     }
 
     fn check(&self, after: &Self, refused: bool) {
         assert!(after.state as u8 >= self.state as u8, "a connection never opens again");
         assert!(after.written >= self.written, "what was written stays so");
         if self.state == State::Closed {
-            assert_eq!(self.closure, after.closure, "a closure is final");
+            assert_eq!(self.close_info, after.close_info, "a close_info is final");
         }
         if refused {
             assert_eq!((self.state, self.buffered), (after.state, after.buffered));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    Closure, Config, Connection, Event, ProtocolError, Role,
+    CloseInfo, Config, Connection, Event, ProtocolError, Role,
     testing::{self, Frame, assembled, receive_pieces, reference, wire},
 };
 
@@ -34,11 +34,11 @@ fn receive(role: Role, data: &[u8]) {
 /// Checks that a failed connection stays failed on any further input.
 fn stays(connection: &mut Connection, error: Option<ProtocolError>) {
     if let Some(error) = error {
-        let closure = connection.closure();
+        let close_info = connection.close_info();
         for more in [&b"\x81\x00"[..], &b"\x88\x80\0\0\0\0"[..], &[0xFF; 20]] {
             assert_eq!(connection.receive(&mut &mut more.to_vec()[..]), Err(error));
         }
-        assert_eq!(connection.closure(), closure);
+        assert_eq!(connection.close_info(), close_info);
     }
 }
 
@@ -102,7 +102,7 @@ pub fn split(data: &[u8]) {
 }
 
 /// All observable results of a connection.
-type Seen = (Vec<Event<'static>>, Option<ProtocolError>, Option<Closure>, Vec<u8>);
+type Seen = (Vec<Event<'static>>, Option<ProtocolError>, Option<CloseInfo>, Vec<u8>);
 
 fn seen(role: Role, byte: u8, stream: &[u8], sizes: &[usize]) -> Seen {
     let config = settings::config(byte);
@@ -112,5 +112,5 @@ fn seen(role: Role, byte: u8, stream: &[u8], sizes: &[usize]) -> Seen {
         settings::compressed(role, settings::compressing(config, |_| {}))
     };
     let received = receive_pieces(&mut connection, stream, sizes);
-    (assembled(received.events), received.error, connection.closure(), testing::written(&mut connection))
+    (assembled(received.events), received.error, connection.close_info(), testing::written(&mut connection))
 }

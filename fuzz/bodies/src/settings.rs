@@ -29,14 +29,14 @@ pub(crate) fn compressing(mut config: Config, change: impl FnOnce(&mut Deflate))
 }
 
 /// Returns two ends after a handshake.
-pub(crate) fn shake_hands(client: Arc<Config>, server: Arc<Config>) -> Pair {
+pub(crate) fn handshake(client: Arc<Config>, server: Arc<Config>) -> Pair {
     let request = Request::new("ws://host/".parse().expect("a URL"));
-    Pair::shake_hands(&request, &Accept::new(), client, server).expect("two ends that agree")
+    Pair::handshake(&request, &Accept::new(), client, server).expect("two ends that agree")
 }
 
 /// Returns a connection that negotiated compression.
 pub(crate) fn compressed(role: Role, config: Arc<Config>) -> Connection {
-    let (client, server) = shake_hands(config.clone(), config).into_connections();
+    let (client, server) = handshake(config.clone(), config).into_connections();
     match role {
         Role::Client => client,
         Role::Server => server,

@@ -227,8 +227,8 @@ impl Worker<'_> {
         }
         if self.random.below(4) > 0 {
             ws.close(CloseCode::NORMAL_CLOSURE, "bye")?;
-            if !ws.closure().clean {
-                return Err(format!("the end was not clean: {}", ws.closure()).into());
+            if !ws.close_info().was_clean {
+                return Err(format!("the end was not was_clean: {}", ws.close_info()).into());
             }
         }
         Ok(())

@@ -8,8 +8,8 @@ use std::{
 };
 
 use ws_std::{
-    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, Monitor, OriginPolicy, Request,
-    Response, ServerTls,
+    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, OriginPolicy, Request, Response,
+    ServerMetrics, ServerTls,
 };
 
 use super::{Adapter, WebSocket};
@@ -256,7 +256,7 @@ impl Server {
     }
 
     /// Same as `Server::monitor`.
-    pub fn monitor(&self) -> Monitor {
+    pub fn monitor(&self) -> ServerMetrics {
         either!(self, server => server.monitor())
     }
 
@@ -331,9 +331,9 @@ impl Server {
 #[derive(Clone, Debug)]
 pub enum Handle {
     /// The variant of `ws-std`.
-    Std(ws_std::Handle),
+    Std(ws_std::ServerHandle),
     /// The variant of `ws-smol`.
-    Smol(ws_smol::Handle),
+    Smol(ws_smol::ServerHandle),
 }
 
 impl Handle {

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use ws_std::{Chunk, CloseCode, Closure, Error, Event, Message, PreparedMessage, State};
+use ws_std::{Chunk, CloseCode, CloseInfo, Error, Event, Message, PreparedMessage, State};
 
 /// A connection of either adapter.
 #[derive(Debug)]
@@ -79,9 +79,9 @@ impl WebSocket {
     }
 
     /// Receives and drops messages until the peer closes with an error code.
-    pub fn receive_to_abnormal_close(&mut self) -> Closure {
+    pub fn receive_to_abnormal_close(&mut self) -> CloseInfo {
         match self.receive_to_end() {
-            Err(Error::Closed(closure)) => closure,
+            Err(Error::Closed(close_info)) => close_info,
             other => panic!("{other:?}"),
         }
     }
@@ -119,8 +119,8 @@ impl WebSocket {
     }
 
     /// Returns the end of the connection. Panics if it is still open.
-    pub fn closure(&self) -> Closure {
-        either!(self, ws => ws.closure()).expect("an end")
+    pub fn close_info(&self) -> CloseInfo {
+        either!(self, ws => ws.close_info()).expect("an end")
     }
 
     /// Same as `WebSocket::latency`.

@@ -193,8 +193,8 @@ impl Driver {
 
     #[cold]
     fn refused(&self, error: SendError) -> Error {
-        match (error, self.connection.closure()) {
-            (SendError::Closed, Some(closure)) => Error::Closed(closure),
+        match (error, self.connection.close_info()) {
+            (SendError::Closed, Some(close_info)) => Error::Closed(close_info),
             (error, _) => Error::Send(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Buf as _;
 use ws_core::{
-    Cause, CloseCode, Config, PreparedMessage, Role, Timeout, Transmit,
+    Cause, CloseCode, Config, PreparedMessage, Role, TimeoutKind, Transmit,
     testing::{Frame, drained, wire},
 };
 use ws_transport::{Backlog, Driver, Error, Network, Outgoing, OutgoingKind, Payload};
@@ -67,8 +67,8 @@ fn a_full_socket_is_waited_for_and_given_up_after_the_write_timeout() {
                 Outcome::Ended(result) => ended = Some(result),
             }
         }
-        let Some(Err(Error::Disconnected(closure))) = ended else { panic!("{ended:?}") };
-        assert_eq!(closure.cause, Cause::Timeout(Timeout::Write));
+        let Some(Err(Error::Disconnected(close_info))) = ended else { panic!("{ended:?}") };
+        assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Write));
         assert!(server.now <= millis(31_000), "{}", server.now);
         assert_eq!(server.outbox.len(), 1000);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ws_core::{
-    Cause, Config, Event, Keepalive, Message, Role, State, Timeout, Transmit,
+    Cause, Config, Event, Keepalive, Message, Role, State, TimeoutKind, Transmit,
     testing::{Frame, drained, wire},
 };
 use ws_transport::{Error, InputEnd};
@@ -46,8 +46,8 @@ fn a_silent_peer_is_dead_after_one_look_and_not_before() {
     server.turn();
     server.now = millis(2000);
     server.looks = 0;
-    let Outcome::Ended(Err(Error::Disconnected(closure))) = server.turn() else { panic!("still waiting") };
-    assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+    let Outcome::Ended(Err(Error::Disconnected(close_info))) = server.turn() else { panic!("still waiting") };
+    assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
     assert_eq!(server.looks, 1);
 }
 
@@ -107,8 +107,8 @@ fn a_close_before_a_broken_record_is_still_a_close() {
     server.inbox.extend(drained(&mut sealed));
     server.inbox.extend([0; 100]);
     server.turn();
-    let closure = server.driver.connection.closure().unwrap();
-    assert_eq!((closure.code.get(), &*closure.reason), (1000, "bye"));
+    let close_info = server.driver.connection.close_info().unwrap();
+    assert_eq!((close_info.code.get(), &*close_info.reason), (1000, "bye"));
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn close_notify_is_the_end_of_the_stream_though_tcp_stays_open() {
     client.close();
     client.take_output(&mut sealed);
     server.inbox.extend(drained(&mut sealed));
-    let Outcome::Ended(Err(Error::Disconnected(closure))) = server.turn() else {
+    let Outcome::Ended(Err(Error::Disconnected(close_info))) = server.turn() else {
         panic!("it waits for more")
     };
-    assert_eq!((closure.cause, server.events), (Cause::Eof, vec![text("last")]));
+    assert_eq!((close_info.cause, server.events), (Cause::Eof, vec![text("last")]));
     // The server sends its own `close_notify`, and shuts down.
     assert!(!server.outbox.is_empty() && server.is_shut_down);
 }

@@ -9,7 +9,9 @@ use alloc::{
 use core::time::Duration;
 
 use super::{Connection, outgoing::Outgoing};
-use crate::{Cause, CloseCode, CloseFrame, Closure, SendError, Side, Timeout, Timestamp, frame::Opcode};
+use crate::{
+    Cause, CloseCode, CloseFrame, CloseInfo, SendError, Side, TimeoutKind, Timestamp, frame::Opcode,
+};
 
 /// Facts recorded since the connection stopped being open.
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Closing {
         self.is_clean() || self.failure.is_some() || (self.broken && self.received.is_some())
     }
 
-    /// Returns the time at which [`tell_time`](Self::tell_time) has to be called. It is the present time if the
+    /// Returns the time at which [`report_time`](Self::report_time) has to be called. It is the present time if the
     /// deadline of a phase has not started, or if progress has moved it.
     pub(super) fn deadline(
         &self,
@@ -132,7 +134,7 @@ impl Closing {
 
     /// Starts, extends or checks the deadline of a phase. `close_timeout` is the longest pause while output is
     /// flushed, and the longest duration of each other phase.
-    pub(super) fn tell_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
+    pub(super) fn report_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
         match &mut self.timer {
             _ if phase == Phase::Closed => {}
             Some(timer) if timer.phase == phase => {
@@ -149,7 +151,7 @@ impl Closing {
         }
     }
 
-    pub(super) fn closure(&self) -> Closure {
+    pub(super) fn close_info(&self) -> CloseInfo {
         let (code, reason) = match (&self.received, &self.failure) {
             (Some(Some(frame)), _) => (frame.code, frame.reason.clone().into_owned()),
             (Some(None), _) => (CloseCode::NO_STATUS_RECEIVED, String::new()),
@@ -159,11 +161,11 @@ impl Closing {
         let cause = match &self.failure {
             Some(failure) => failure.cause,
             None if self.broken && self.received.is_none() => Cause::Eof,
-            None if self.expired && !self.is_clean() => Cause::Timeout(Timeout::Close),
+            None if self.expired && !self.is_clean() => Cause::Timeout(TimeoutKind::Close),
             None if self.sent.is_some() || self.received.is_some() => Cause::Close,
             None => Cause::Eof,
         };
-        Closure { code, reason, clean: self.is_clean(), initiator: self.initiator, cause }
+        CloseInfo { code, reason, was_clean: self.is_clean(), initiator: self.initiator, cause }
     }
 }
 
@@ -233,7 +235,7 @@ impl Connection {
 
     /// Ends the connection because the peer is gone. It sends no Close and waits for nothing.
     #[cold]
-    pub(super) fn give_up(&mut self, timeout: Timeout) {
+    pub(super) fn give_up(&mut self, timeout: TimeoutKind) {
         let closing = self.begin_closing(Side::Local);
         closing.failure = Some(Failure {
             cause: Cause::Timeout(timeout),

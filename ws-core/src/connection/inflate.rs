@@ -23,7 +23,7 @@ pub(super) fn inflated_piece<'a>(
     quota: &mut Quota,
 ) -> Result<Option<Event<'a>>, ProtocolError> {
     let in_chunks = config.delivery == Delivery::Chunks;
-    let piece = input.get_mut(..len.min(Quota::MOST_COMPRESSED)).unwrap_or_default();
+    let piece = input.get_mut(..len.min(Quota::MAX_COMPRESSED)).unwrap_or_default();
     let last = frame.fin && frame.remaining == piece.len() as u64;
     let limit = if in_chunks { config.max_message_size } else { config.max_message_size.min(MAX_LEN) };
     let announced = message.size;

@@ -25,7 +25,7 @@ use self::{
     receive::Incoming,
 };
 use crate::{
-    Cause, CloseCode, CloseFrame, Config, Event, Message, ProtocolError, Side, Timeout, Timestamp,
+    Cause, CloseCode, CloseFrame, Config, Event, Message, ProtocolError, Side, TimeoutKind, Timestamp,
     extension::Quota, frame::Opcode, utf8,
 };
 
@@ -230,7 +230,7 @@ impl Connection {
             return;
         }
         if self.stall_deadline().is_some_and(|deadline| now >= deadline) {
-            let cause = Cause::Timeout(Timeout::Stall);
+            let cause = Cause::Timeout(TimeoutKind::Stall);
             self.fail_with(cause, CloseCode::POLICY_VIOLATION, "message begun and not continued");
             return;
         }
@@ -241,9 +241,9 @@ impl Connection {
             Due::Ping(payload) => {
                 self.outgoing.push(Opcode::Ping, &payload);
                 self.pings.sent(now, self.outgoing.end());
-                self.release();
+                self.shrink_to_fit();
             }
-            Due::Dead => self.give_up(Timeout::Keepalive),
+            Due::Dead => self.give_up(TimeoutKind::Keepalive),
         }
     }
 
@@ -261,7 +261,7 @@ impl Connection {
         self.outgoing.look(before, now);
         let phase = self.phase();
         if let Some(closing) = &mut self.closing {
-            closing.tell_time(phase, now, &self.outgoing, self.config.close_timeout);
+            closing.report_time(phase, now, &self.outgoing, self.config.close_timeout);
             if closing.expired {
                 self.drop_output();
             }
@@ -269,7 +269,7 @@ impl Connection {
             (self.outgoing.refused_since(), self.config.write_timeout)
             && now >= since + timeout
         {
-            self.give_up(Timeout::Write);
+            self.give_up(TimeoutKind::Write);
         }
         self.outgoing.accepted = false;
     }
@@ -301,7 +301,7 @@ impl Connection {
 
     /// Frees memory that only a busy connection needs. The connection does this with every keepalive ping. A driver
     /// without keepalive may call it when a connection has been idle for some time.
-    pub fn release(&mut self) {
+    pub fn shrink_to_fit(&mut self) {
         self.outgoing.release();
     }
 }

@@ -147,22 +147,26 @@ impl Incoming {
         read: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<(R, bool)> {
         /// Fewer missing bytes are better read together with the bytes that follow them.
-        const FEWEST: usize = 16 << 10;
+        const MIN_READ: usize = 16 << 10;
         /// Fewer bytes than these, received or proven, leave too little room for more.
-        const BEGUN: usize = 64 << 10;
+        const IN_PLACE_FROM: usize = 64 << 10;
         let proven = self.proven();
         let Partial { message, frame, .. } = &mut **self.partial.as_mut()?;
         let (message, frame) = (message.as_mut()?, frame.as_mut()?);
         let Payload::Binary(bytes) = &mut message.payload else { return None };
         let missing = usize::try_from(frame.remaining).ok()?;
         let is_whole = config.delivery == Delivery::Messages && !message.compressed;
-        if bytes.len().max(proven) < BEGUN || missing < FEWEST || !is_whole || frame.opcode.is_control() {
+        if bytes.len().max(proven) < IN_PLACE_FROM
+            || missing < MIN_READ
+            || !is_whole
+            || frame.opcode.is_control()
+        {
             return None;
         }
-        if bytes.capacity().saturating_sub(bytes.len()) < FEWEST {
+        if bytes.capacity().saturating_sub(bytes.len()) < MIN_READ {
             // Without enough memory, the bytes take the ordinary way, which reports the error.
             let wanted = growth(bytes.len(), proven).min(missing);
-            reserve(bytes, missing.min(FEWEST), wanted).ok()?;
+            reserve(bytes, missing.min(MIN_READ), wanted).ok()?;
         }
         let before = bytes.len();
         if bytes.capacity().saturating_sub(before) > missing {

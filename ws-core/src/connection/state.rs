@@ -7,7 +7,7 @@ use super::{
     Connection,
     closing::{Closing, Phase},
 };
-use crate::{Closure, Config, excerpt::Excerpt};
+use crate::{CloseInfo, Config, excerpt::Excerpt};
 
 /// The role of an end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,8 +97,8 @@ impl Connection {
     /// Returns the way in which the connection ended or is ending. Returns `None` while it is open. The value is
     /// final once [`is_finished`](Self::is_finished) returns `true`.
     #[must_use]
-    pub fn closure(&self) -> Option<Closure> {
-        self.closing.as_deref().map(Closing::closure)
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.closing.as_deref().map(Closing::close_info)
     }
 
     /// Returns the subprotocol that was negotiated in the opening handshake.
@@ -109,7 +109,7 @@ impl Connection {
 
     /// Returns `true` if messages can be compressed, because both ends agreed on permessage-deflate.
     #[must_use]
-    pub const fn is_compressed(&self) -> bool {
+    pub const fn is_compression_negotiated(&self) -> bool {
         self.outgoing.compressor.is_some()
     }
 
@@ -139,9 +139,9 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("role", &self.role())
             .field("state", &self.state())
-            .field("closure", &self.closure())
+            .field("close_info", &self.close_info())
             .field("subprotocol", &self.subprotocol().map(|name| Excerpt(name.as_bytes())))
-            .field("is_compressed", &self.is_compressed())
+            .field("is_compression_negotiated", &self.is_compression_negotiated())
             .field("buffered", &self.buffered())
             .field("total_written", &self.total_written())
             .field("poll_timeout", &self.poll_timeout())

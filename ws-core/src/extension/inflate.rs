@@ -36,7 +36,7 @@ impl Quota {
     /// Work of one call of the codec, which can be for a block of a few bytes.
     const CALL: usize = 128;
     /// Maximum number of compressed bytes that one call of `receive` inflates.
-    pub(crate) const MOST_COMPRESSED: usize = Self::PER_CALL / Self::COMPRESSED;
+    pub(crate) const MAX_COMPRESSED: usize = Self::PER_CALL / Self::COMPRESSED;
 
     pub(crate) const fn new() -> Self {
         Self { left: Self::PER_CALL }

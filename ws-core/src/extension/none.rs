@@ -43,7 +43,7 @@ pub(crate) struct Quota;
 
 impl Quota {
     /// Any value: nothing is inflated.
-    pub(crate) const MOST_COMPRESSED: usize = 1;
+    pub(crate) const MAX_COMPRESSED: usize = 1;
 
     pub(crate) const fn new() -> Self {
         Self

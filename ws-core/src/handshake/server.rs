@@ -35,7 +35,7 @@ use super::{
 };
 pub use super::{
     accept::Accept,
-    site::{Refusal, RouteMatch, Site, SiteBuilder, Terms},
+    router::{Refusal, RouteMatch, RouteOptions, Router, RouterBuilder},
 };
 use crate::{
     Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit,
@@ -160,7 +160,7 @@ impl Request {
         self.target().split_once('?').map(|(_, query)| query)
     }
 
-    /// Returns the percent-decoded value of a parameter in the pattern of the route that a [`Site`] found. For
+    /// Returns the percent-decoded value of a parameter in the pattern of the route that a [`Router`] found. For
     /// example, `room` is a parameter of `/rooms/:room`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {

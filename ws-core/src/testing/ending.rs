@@ -15,9 +15,9 @@ use crate::{CloseCode, Connection, Role, excerpt::Excerpt};
 ///     pair.end(role).connection.send("last words").unwrap();
 ///     Ending::Close(CloseCode::GOING_AWAY, "bye".into()).apply(&mut pair, role);
 /// }
-/// pair.settle();
-/// assert!(pair.client().closure().unwrap().clean);
-/// assert!(pair.server().closure().unwrap().clean);
+/// pair.run_until_idle();
+/// assert!(pair.client().close_info().unwrap().was_clean);
+/// assert!(pair.server().close_info().unwrap().was_clean);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -39,7 +39,7 @@ impl Ending {
         match self {
             Self::Wait(time) => {
                 pair.set_now(pair.now() + *time);
-                pair.tell_time(role);
+                pair.advance_to(role);
             }
             other => other.apply_to(&mut pair.end(role).connection),
         }

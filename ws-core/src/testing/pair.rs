@@ -12,9 +12,9 @@ use crate::{
 /// A client and a server, connected by a network in memory with a virtual clock.
 ///
 /// Each end is driven by the rules of [`Connection`]. There are three ways to proceed, which can be mixed. A test
-/// that answers uses [`next_event`](Self::next_event). A test that checks the result uses [`settle`](Self::settle)
-/// and [`wait`](Self::wait). A test that controls the schedule uses single steps: [`write`](Self::write),
-/// [`read`](Self::read) and [`tell_time`](Self::tell_time).
+/// that answers uses [`next_event`](Self::next_event). A test that checks the result uses [`run_until_idle`](Self::run_until_idle)
+/// and [`wait`](Self::advance). A test that controls the schedule uses single steps: [`write`](Self::write),
+/// [`read`](Self::read) and [`advance_to`](Self::advance_to).
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -22,13 +22,13 @@ use crate::{
 ///
 /// let mut pair = Pair::open(Arc::new(Config::default()));
 /// pair.client().send("Are you there?").unwrap();
-/// pair.settle();
+/// pair.run_until_idle();
 /// assert_eq!(pair.end(Role::Server).take_events(), [Event::Message(Message::from("Are you there?"))]);
 ///
 /// // From here on, no bytes from the server arrive. The keepalive of the client detects this.
 /// pair.link(Role::Server).silence_after(0);
-/// pair.wait(Duration::from_secs(60));
-/// assert_eq!(pair.client().closure().unwrap().cause, Cause::Timeout(Timeout::Keepalive));
+/// pair.advance(Duration::from_secs(60));
+/// assert_eq!(pair.client().close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Keepalive));
 /// ```
 #[derive(Debug)]
 pub struct Pair {
@@ -78,7 +78,7 @@ impl Pair {
     /// let request = Request::new("ws://example.com/chat".parse()?).subprotocol("chat");
     /// let accept = Accept::new().subprotocol("chat");
     /// let config = Arc::new(Config::default());
-    /// let mut pair = Pair::shake_hands(&request, &accept, config.clone(), config)?;
+    /// let mut pair = Pair::handshake(&request, &accept, config.clone(), config)?;
     /// assert_eq!(pair.client().subprotocol(), Some("chat"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -86,7 +86,7 @@ impl Pair {
     /// # Errors
     ///
     /// Returns the [`HandshakeError`](crate::HandshakeError) of the end that fails.
-    pub fn shake_hands(
+    pub fn handshake(
         request: &client::Request,
         accept: &server::Accept,
         client: Arc<Config>,
@@ -147,7 +147,7 @@ impl Pair {
 impl Pair {
     /// Returns the next event at either end, in the order of arrival. Moves bytes and advances the clock until there
     /// is an event. Returns `None` when no bytes are in transit and no output waits. After that only time can cause
-    /// events. See [`wait`](Self::wait).
+    /// events. See [`wait`](Self::advance).
     pub fn next_event(&mut self) -> Option<(Role, Event<'static>)> {
         loop {
             for role in ROLES {
@@ -163,13 +163,13 @@ impl Pair {
 
     /// Moves bytes until no more bytes move, and advances the clock only when they require it. Without delays no time
     /// passes. If bytes are always in transit, because keepalive pings take longer than their interval, this method
-    /// does not return. Use [`wait`](Self::wait) in that case.
-    pub fn settle(&mut self) {
+    /// does not return. Use [`wait`](Self::advance) in that case.
+    pub fn run_until_idle(&mut self) {
         while self.step() {}
     }
 
     /// Advances the clock by `time`. All events until then occur at their own time.
-    pub fn wait(&mut self, time: Duration) {
+    pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             while self.move_bytes() {}
@@ -206,7 +206,7 @@ impl Pair {
         let mut moved = false;
         for role in ROLES {
             moved |= self.read(role, usize::MAX);
-            self.tell_time(role);
+            self.advance_to(role);
             moved |= self.write(role, usize::MAX);
         }
         moved
@@ -220,13 +220,13 @@ impl Pair {
 
 /// Single steps.
 impl Pair {
-    /// Sets the clock. The next event or [`tell_time`](Self::tell_time) reports the new time to the ends.
+    /// Sets the clock. The next event or [`advance_to`](Self::advance_to) reports the new time to the ends.
     pub const fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
 
     /// Reports the time to this end.
-    pub fn tell_time(&mut self, role: Role) {
+    pub fn advance_to(&mut self, role: Role) {
         let now = self.now;
         self.end(role).connection.handle_timeout(now);
     }

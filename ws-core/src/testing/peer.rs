@@ -10,7 +10,7 @@ use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::
 /// ```
 /// use ws_core::{Config, Event, Message, Role, testing::{Frame, Peer}};
 ///
-/// let mut server = Peer::of(Role::Server, Config::default());
+/// let mut server = Peer::for_role(Role::Server, Config::default());
 /// server.send(Frame::text("Hello, ").unfinished());
 /// server.send(Frame::ping("still there?"));
 /// server.expect(Frame::pong("still there?"));
@@ -19,7 +19,7 @@ use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::
 ///
 /// server.send(Frame::continuation("of nothing"));
 /// server.expect_close(1002);
-/// server.hang_up();
+/// server.close_stream();
 /// assert!(server.connection.is_finished());
 /// ```
 pub struct Peer {
@@ -53,7 +53,7 @@ impl Peer {
 
     /// Creates the peer of a connection of this role, which was opened without a handshake.
     #[must_use]
-    pub fn of(role: Role, config: Config) -> Self {
+    pub fn for_role(role: Role, config: Config) -> Self {
         Self::new(connect(role, Arc::new(config)))
     }
 
@@ -73,26 +73,26 @@ impl Peer {
         let received = receive(&mut self.connection, bytes);
         self.events.extend(received.events);
         self.error = self.error.or(received.error);
-        self.tell_time();
+        self.advance_to();
         self
     }
 
     /// Advances the clock, and reports the time to the connection at each of its deadlines.
-    pub fn wait(&mut self, time: Duration) -> &mut Self {
+    pub fn advance(&mut self, time: Duration) -> &mut Self {
         let end = self.now + time;
         while let Some(due) = self.connection.poll_timeout().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            self.tell_time();
+            self.advance_to();
         }
         self.now = end;
-        self.tell_time();
+        self.advance_to();
         self
     }
 
     /// Ends the stream.
-    pub fn hang_up(&mut self) -> &mut Self {
+    pub fn close_stream(&mut self) -> &mut Self {
         self.connection.receive_eof();
-        self.tell_time();
+        self.advance_to();
         self
     }
 
@@ -131,7 +131,7 @@ impl Peer {
     ///
     /// Panics if there is output.
     #[track_caller]
-    pub fn expect_nothing(&mut self) -> &mut Self {
+    pub fn expect_silence(&mut self) -> &mut Self {
         self.hear();
         assert!(self.heard.is_empty(), "unexpected: {:?}", wire::frames(&self.heard));
         self
@@ -180,7 +180,7 @@ impl Peer {
         self.heard.extend(written(&mut self.connection));
     }
 
-    fn tell_time(&mut self) {
+    fn advance_to(&mut self) {
         self.connection.handle_timeout(self.now);
     }
 }

@@ -12,7 +12,7 @@ use ws_core::{
 use crate::{ROLES, config, connect, echo, frame, kept, write};
 
 /// Carries out an opening handshake as a driver does. Returns both ends.
-fn shake_hands(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
+fn handshake(config: &Arc<Config>, request: &client::Request) -> (Connection, Connection) {
     let mut asking = client::Handshake::new(
         request,
         &HandshakeConfig::default(),
@@ -42,7 +42,7 @@ fn an_idle_connection_costs_at_most_1_kib_of_heap() {
     for role in ROLES {
         let mut idle = None;
         let info = measure(|| {
-            let (client, server) = shake_hands(&config, &request);
+            let (client, server) = handshake(&config, &request);
             idle = Some(if role == Role::Client { client } else { server });
         });
         assert!(kept(info) <= IDLE, "{role:?}: {info:?}");
@@ -102,7 +102,7 @@ fn expect_idle_after_traffic(give_back: fn(&mut Connection)) {
 fn after_traffic_a_connection_that_gives_back_what_it_does_not_need_costs_as_little() {
     expect_idle_after_traffic(|connection| {
         assert!(!connection.wants_write());
-        connection.release();
+        connection.shrink_to_fit();
     });
 }
 

@@ -66,7 +66,7 @@ fn an_offer_is_answered_with_what_it_allows_and_the_server_wants() {
     ] {
         let (connection, answered) = server_for_offer(offer, config);
         assert_eq!(answered, response.map(|response| format!("{plain}{response}")), "{offer}");
-        assert_eq!(connection.is_compressed(), response.is_some(), "{offer}");
+        assert_eq!(connection.is_compression_negotiated(), response.is_some(), "{offer}");
     }
 }
 
@@ -74,7 +74,7 @@ fn an_offer_is_answered_with_what_it_allows_and_the_server_wants() {
 fn a_server_that_does_not_compress_answers_no_offer() {
     let (connection, answered) =
         server_for_offer("permessage-deflate", &std::sync::Arc::new(Config::default()));
-    assert_eq!((connection.is_compressed(), answered), (false, None));
+    assert_eq!((connection.is_compression_negotiated(), answered), (false, None));
 }
 
 /// Returns the result of a client with this configuration for this response.
@@ -206,7 +206,7 @@ fn a_client_takes_only_answers_to_what_it_offered() {
     ] {
         let result = client_for_response(response, config);
         assert_eq!(result.is_ok(), taken, "{response}: {result:?}");
-        assert!(result.map_or(true, |connection| connection.is_compressed()));
+        assert!(result.map_or(true, |connection| connection.is_compression_negotiated()));
     }
     let error = client_for_response("permessage-deflate", &Config::default().into()).map(drop).unwrap_err();
     assert_eq!(error, HandshakeError::UnofferedExtension);
@@ -230,7 +230,7 @@ proptest! {
         });
         let (mut client, mut server, response) = open(&config(0), &config(2)).unwrap();
         prop_assert!(response.is_some());
-        prop_assert!(client.is_compressed() && server.is_compressed());
+        prop_assert!(client.is_compression_negotiated() && server.is_compression_negotiated());
         for text in &texts {
             for from_client in [true, false] {
                 let (from, to) = if from_client { (&mut client, &mut server) } else { (&mut server, &mut client) };

@@ -100,7 +100,7 @@ fn dropping_an_idle_compressor_is_not_noticed_by_the_peer() {
     for _ in 0..3 {
         server.send("the same again and again").unwrap();
         let bytes = drain(&mut server.transmit());
-        server.release();
+        server.shrink_to_fit();
         assert_eq!(
             receive(&mut client, &bytes, 5).unwrap(),
             [Event::Message("the same again and again".into())]

@@ -96,7 +96,7 @@ fn while_a_message_is_inflated_the_driver_does_not_read() {
     let message = |text| Event::Message(Message::from(text));
     assert_eq!(events[1..], [message("next"), message("late")]);
     assert!(matches!(&events[0], Event::Message(message) if message.len() == 1 << 20));
-    assert!(!server.wants_read() && server.closure().is_some());
+    assert!(!server.wants_read() && server.close_info().is_some());
 }
 
 /// A driver may write and report the time between any two events. If it read then too, the kept input would grow.

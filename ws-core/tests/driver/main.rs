@@ -17,7 +17,7 @@ use std::{
 };
 
 use ws_core::{
-    Cause, CloseCode, Closure, Keepalive, ProtocolError, Timeout,
+    Cause, CloseCode, CloseInfo, Keepalive, ProtocolError, TimeoutKind,
     testing::{Frame, wire},
 };
 
@@ -30,8 +30,8 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn cause(closure: Option<Closure>) -> Option<Cause> {
-    closure.map(|closure| closure.cause)
+fn cause(close_info: Option<CloseInfo>) -> Option<Cause> {
+    close_info.map(|close_info| close_info.cause)
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_slow_reader_gets_the_answers_to_a_large_and_a_short_message() {
     sender.join().unwrap();
     assert!(answers(&received) == messages);
     drop(client);
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_peer_that_sends_everything_and_reads_only_at_the_end_gets_all_answers() {
     }
     assert!(answers(&read_to_end(&mut client)) == messages);
     drop(client);
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn messages_and_a_close_in_one_write_are_all_answered_through_small_buffers() {
     peer::wait_until_readable(&client);
     assert!(answers(&read_to_end(&mut client)) == messages);
     drop(client);
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_peer_that_half_closes_gets_all_answers_and_no_close() {
     client.write_all(&masked(&messages)).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert!(answers(&read_to_end(&mut client)) == messages);
-    assert_eq!(cause(server.closure()), Some(Cause::Eof));
+    assert_eq!(cause(server.close_info()), Some(Cause::Eof));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_silent_peer_is_declared_dead_within_interval_plus_timeout() {
     let server = Server::start(|config| config.keepalive = Some(keepalive), None);
     let began = Instant::now();
     let client = server.connect(None);
-    assert_eq!(cause(server.closure()), Some(Cause::Timeout(Timeout::Keepalive)));
+    assert_eq!(cause(server.close_info()), Some(Cause::Timeout(TimeoutKind::Keepalive)));
     let took = began.elapsed();
     // A busy machine may be late, but it is never early.
     assert!(took >= millis(250) && took < millis(1000), "{took:?}");
@@ -122,7 +122,7 @@ fn a_peer_that_answers_pings_is_kept() {
     client.write_all(&masked([&Frame::close(1000, "")])).unwrap();
     read_to_end(&mut client);
     drop(client);
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_peer_that_never_reads_is_dropped_after_the_write_timeout() {
         let message = masked([&Frame::binary(vec![7; 100_000])]);
         while writer.write_all(&message).is_ok() {}
     });
-    assert_eq!(cause(server.closure()), Some(Cause::Timeout(Timeout::Write)));
+    assert_eq!(cause(server.close_info()), Some(Cause::Timeout(TimeoutKind::Write)));
     let took = began.elapsed();
     assert!(took >= millis(300) && took < millis(1500), "{took:?}");
     sender.join().unwrap();
@@ -162,7 +162,7 @@ fn a_closing_peer_that_never_reads_is_dropped_after_the_close_timeout() {
     let began = Instant::now();
     // The answer is larger than the buffers of both sockets, but not so large that receiving pauses before the Close.
     client.write_all(&masked([&Frame::binary(vec![7; 60_000]), &Frame::close(1000, "")])).unwrap();
-    assert_eq!(server.closure().map(|closure| closure.code), Some(CloseCode::NORMAL_CLOSURE));
+    assert_eq!(server.close_info().map(|close_info| close_info.code), Some(CloseCode::NORMAL_CLOSURE));
     assert!(began.elapsed() >= millis(200), "the close timeout is waited for");
     assert!(began.elapsed() < millis(1500), "{:?}", began.elapsed());
     drop(client);
@@ -176,7 +176,7 @@ fn a_hostile_peer_reads_the_close_and_is_never_reset() {
         expect_refusal(&mut client, round);
         drop(client);
         let broken = Cause::Protocol(ProtocolError::ReservedOpcode(11));
-        assert_eq!(cause(server.closure()), Some(broken));
+        assert_eq!(cause(server.close_info()), Some(broken));
     }
 }
 
@@ -188,8 +188,8 @@ fn a_peer_that_resets_the_connection_ends_the_thread() {
     // Closing a socket with unread input resets the connection.
     peer::wait_until_readable(&client);
     drop(client);
-    let closure = server.closure().unwrap();
-    assert_eq!((closure.code, closure.cause), (CloseCode::ABNORMAL_CLOSURE, Cause::Eof));
+    let close_info = server.close_info().unwrap();
+    assert_eq!((close_info.code, close_info.cause), (CloseCode::ABNORMAL_CLOSURE, Cause::Eof));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn messages_behind_the_request_in_the_same_write_are_answered() {
     let head = received.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(answers(&received[head..]), messages);
     drop(client);
-    assert!(server.closure().unwrap().clean);
+    assert!(server.close_info().unwrap().was_clean);
 }
 
 #[test]
@@ -212,6 +212,6 @@ fn a_request_that_does_not_come_is_not_waited_for_longer_than_the_open_timeout()
     let mut client = server.connect_raw(None);
     client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     assert!(read_to_end(&mut client).starts_with(b"HTTP/1.1 408"));
-    assert_eq!(server.closure(), None);
+    assert_eq!(server.close_info(), None);
     assert!(began.elapsed() < millis(1500));
 }

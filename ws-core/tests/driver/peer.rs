@@ -13,7 +13,7 @@ use rustix::{
     net::{AddressFamily, SocketType, connect, socket, sockopt},
 };
 use ws_core::{
-    Closure, Config, HandshakeConfig, Role,
+    CloseInfo, Config, HandshakeConfig, Role,
     testing::{Frame, Head, wire},
 };
 
@@ -22,7 +22,7 @@ use crate::{LONG, driver};
 /// The program, which serves one client.
 pub(crate) struct Server {
     address: SocketAddr,
-    thread: JoinHandle<io::Result<Option<Closure>>>,
+    thread: JoinHandle<io::Result<Option<CloseInfo>>>,
 }
 
 impl Server {
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// Waits until the thread of the connection has returned, and returns the record of the connection's end.
-    pub(crate) fn closure(self) -> Option<Closure> {
+    pub(crate) fn close_info(self) -> Option<CloseInfo> {
         self.thread.join().unwrap().unwrap()
     }
 }

@@ -4,7 +4,7 @@ use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
 use std::time::Duration;
 use ws_core::{
-    Chunk, CloseCode, Closure, Config, Connection, Delivery, Keepalive, Message, PreparedMessage,
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Keepalive, Message, PreparedMessage,
     ProtocolError, Role, SendError, State, Timestamp, Transmit,
 };
 
@@ -100,7 +100,7 @@ fn any_config() -> impl Strategy<Value = Config> {
 /// The state before a call.
 struct Before {
     state: State,
-    closure: Option<Closure>,
+    close_info: Option<CloseInfo>,
     finished: bool,
     buffered: usize,
     output: usize,
@@ -189,7 +189,7 @@ impl Watched {
                 self.now += Duration::from_millis(*pause);
                 connection.handle_output_timeout(self.now.into());
             }
-            Call::Release => connection.release(),
+            Call::Release => connection.shrink_to_fit(),
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Watched {
         let connection = &self.connection;
         Before {
             state: connection.state(),
-            closure: connection.closure(),
+            close_info: connection.close_info(),
             finished: connection.is_finished(),
             buffered: connection.buffered(),
             output: self.output.len(),
@@ -208,18 +208,18 @@ impl Watched {
     /// Checks the invariants that hold after every call.
     fn check(&self, call: &Call, before: &Before, refused: bool) {
         let connection = &self.connection;
-        let closure = connection.closure();
+        let close_info = connection.close_info();
         assert!(connection.state() as u8 >= before.state as u8, "a connection never opens again: {call:?}");
-        assert_eq!(connection.state() == State::Open, closure.is_none(), "{call:?}");
+        assert_eq!(connection.state() == State::Open, close_info.is_none(), "{call:?}");
         assert_eq!(connection.state() == State::Closed, connection.is_finished(), "{call:?}");
         if before.finished {
             assert!(connection.is_finished(), "what is finished stays so: {call:?}");
-            assert_eq!(closure, before.closure, "a closure is final: {call:?}");
+            assert_eq!(close_info, before.close_info, "a close_info is final: {call:?}");
             assert!(!connection.wants_read() && !connection.wants_write(), "{call:?}");
         }
         if refused {
             assert_eq!(connection.buffered(), before.buffered, "{call:?}");
-            assert_eq!((connection.state(), &closure), (before.state, &before.closure), "{call:?}");
+            assert_eq!((connection.state(), &close_info), (before.state, &before.close_info), "{call:?}");
         }
         let in_flight = self.driver.remaining();
         assert!(connection.buffered() <= in_flight || connection.wants_write(), "{call:?}");

@@ -63,7 +63,7 @@ fn releasing_memory_does_not_forget_a_refused_chunk() {
         assert_eq!(connection.send_chunk(Chunk::new("second")), Err(SendError::BufferFull));
         written(&mut connection);
         connection.handle_timeout(crate::support::at(1));
-        connection.release();
+        connection.shrink_to_fit();
         assert_eq!(connection.send_chunk(Chunk::new("third")), Err(SendError::ChunkSkipped));
     }
 }
@@ -87,7 +87,7 @@ fn a_message_that_is_aborted_closes_the_connection_with_1011() {
                 "the message never ends"
             );
             hear(&mut connection, &[Frame::close(1011, "")]);
-            assert_eq!(connection.closure().unwrap().cause, Cause::Close);
+            assert_eq!(connection.close_info().unwrap().cause, Cause::Close);
         }
     }
 }

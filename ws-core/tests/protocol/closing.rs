@@ -24,16 +24,19 @@ fn a_received_close_is_echoed_if_its_code_is_legal_and_refused_if_not() {
         for code in (0..5100).chain([9999, 65534, 65535]) {
             let mut connection = open(role);
             let received = receive(&mut connection, &Frame::close(code, "why").encode_for(role));
-            let closure = connection.closure().unwrap();
+            let close_info = connection.close_info().unwrap();
             if is_legal(code) {
                 assert_eq!((received.events, received.error), (vec![closed(code, "why")], None));
                 assert_eq!(sent(&mut connection), [Frame::close(code, "")]);
-                assert_eq!((closure.code.get(), &closure.reason[..], closure.clean), (code, "why", true));
+                assert_eq!(
+                    (close_info.code.get(), &close_info.reason[..], close_info.was_clean),
+                    (code, "why", true)
+                );
             } else {
                 let error = ProtocolError::InvalidCloseCode(CloseCode::new(code));
                 assert_eq!((received.events, received.error), (vec![], Some(error)));
                 assert_eq!(sent(&mut connection)[0].payload[..2], 1002_u16.to_be_bytes());
-                assert_eq!((closure.code.get(), closure.clean), (1002, false));
+                assert_eq!((close_info.code.get(), close_info.was_clean), (1002, false));
             }
         }
     }
@@ -62,9 +65,9 @@ fn a_close_without_a_body_is_answered_without_one_and_means_1005() {
         let mut connection = open(role);
         assert_eq!(hear(&mut connection, &[Frame::new(CLOSE, [])]), [Event::Close(None)]);
         assert_eq!(sent(&mut connection), [Frame::new(CLOSE, [])]);
-        let closure = connection.closure().unwrap();
-        assert_eq!((closure.code, &closure.reason[..]), (CloseCode::NO_STATUS_RECEIVED, ""));
-        assert!(closure.clean);
+        let close_info = connection.close_info().unwrap();
+        assert_eq!((close_info.code, &close_info.reason[..]), (CloseCode::NO_STATUS_RECEIVED, ""));
+        assert!(close_info.was_clean);
     }
 }
 
@@ -137,10 +140,13 @@ fn closes_that_cross_are_one_clean_end_and_neither_is_answered() {
         connection.close(NORMAL, "mine").unwrap();
         assert_eq!(hear(&mut connection, &[Frame::close(1001, "theirs")]), [closed(1001, "theirs")]);
         assert_eq!(sent(&mut connection), [Frame::close(1000, "mine")]);
-        let closure = connection.closure().unwrap();
+        let close_info = connection.close_info().unwrap();
         // RFC 6455 7.1.5: the code of the connection is the received one.
-        assert_eq!((closure.code, &closure.reason[..]), (CloseCode::GOING_AWAY, "theirs"));
-        assert_eq!((closure.clean, closure.initiator, closure.cause), (true, Side::Local, Cause::Close));
+        assert_eq!((close_info.code, &close_info.reason[..]), (CloseCode::GOING_AWAY, "theirs"));
+        assert_eq!(
+            (close_info.was_clean, close_info.initiator, close_info.cause),
+            (true, Side::Local, Cause::Close)
+        );
     }
 }
 
@@ -161,7 +167,7 @@ fn whatever_comes_after_a_close_is_ignored() {
             assert_eq!((received.events, received.error), (vec![], None));
         }
         assert_eq!(sent(&mut connection), [Frame::close(1000, "")]);
-        assert_eq!(connection.closure().unwrap().code, NORMAL);
+        assert_eq!(connection.close_info().unwrap().code, NORMAL);
     }
 }
 
@@ -173,8 +179,11 @@ fn after_its_own_close_an_endpoint_still_finds_broken_rules_and_sends_no_second_
         let error = error_of(&mut connection, &[Frame::continuation("")]);
         assert_eq!(error, Some(ProtocolError::UnexpectedContinuation));
         assert_eq!(sent(&mut connection), [Frame::close(1000, "")]);
-        let closure = connection.closure().unwrap();
-        assert_eq!((closure.code.get(), closure.clean, closure.initiator), (1002, false, Side::Local));
+        let close_info = connection.close_info().unwrap();
+        assert_eq!(
+            (close_info.code.get(), close_info.was_clean, close_info.initiator),
+            (1002, false, Side::Local)
+        );
         assert!(connection.wants_shutdown());
     }
 }

@@ -2,7 +2,7 @@
 //! frame". 5.5.1 forbids only "any more data frames" after a Close, and a pong is a control frame.
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Connection, Event, Role, State, Timeout};
+use ws_core::{Cause, CloseCode, Connection, Event, Role, State, TimeoutKind};
 
 use crate::support::{
     ROLES, at, at_millis, closed, error_of, hear, open, ping, pong, sent, text, wire::Frame, written,
@@ -29,7 +29,7 @@ fn a_ping_behind_our_own_close_is_answered() {
         assert_eq!(sent(&mut connection), [Frame::pong("r")]);
         assert_eq!(hear(&mut connection, &[Frame::close(1000, "")]), [closed(1000, "")]);
         assert_eq!(sent(&mut connection), []);
-        assert!(connection.closure().unwrap().clean);
+        assert!(connection.close_info().unwrap().was_clean);
     }
 }
 
@@ -100,7 +100,7 @@ fn pings_do_not_prolong_the_wait_for_the_peers_close() {
             }
             connection.handle_timeout(at(6));
             assert!(connection.is_finished() && !connection.wants_write());
-            assert_eq!(connection.closure().unwrap().cause, Cause::Timeout(Timeout::Close));
+            assert_eq!(connection.close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Close));
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ws_core::{
-    Cause, CloseCode, Config, Connection, HandshakeConfig, HandshakeError, Role, State, Timeout, Timestamp,
-    client, server,
+    Cause, CloseCode, Config, Connection, HandshakeConfig, HandshakeError, Role, State, TimeoutKind,
+    Timestamp, client, server,
 };
 
 use crate::support::{
@@ -45,7 +45,7 @@ fn a_message_that_was_begun_and_not_continued_fails_the_connection_with_1008() {
             connection.handle_timeout(at_millis(1_030_999));
             assert_eq!(connection.state(), State::Open, "{what}");
             connection.handle_timeout(at(1031));
-            assert_eq!(connection.closure().unwrap().cause, Cause::Timeout(Timeout::Stall), "{what}");
+            assert_eq!(connection.close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Stall), "{what}");
             let frames = sent(&mut connection);
             assert_eq!((frames.len(), &frames[0].payload[..2]), (1, &1008_u16.to_be_bytes()[..]));
             assert!(connection.wants_shutdown());
@@ -145,7 +145,7 @@ fn a_peer_that_does_not_answer_a_close_is_waited_for_as_long_as_configured() {
         connection.handle_timeout(at(105));
         assert_eq!(connection.state(), State::Closed);
         assert_eq!(connection.poll_timeout(), None);
-        assert_eq!(connection.closure().unwrap().cause, Cause::Timeout(Timeout::Close));
+        assert_eq!(connection.close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Close));
     }
 }
 

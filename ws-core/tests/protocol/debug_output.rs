@@ -4,7 +4,8 @@ use std::{fmt::Debug, sync::Arc};
 
 use ws_core::{
     Cause, Chunk, CloseCode, CloseFrame, Config, Event, HandshakeConfig, HandshakeError, Headers, Message,
-    OriginPolicy, PreparedMessage, Response, Routes, Timestamp, Transmit, Url, Utf8Decoder, client, server,
+    OriginPolicy, PathRouter, PreparedMessage, Response, Timestamp, Transmit, Url, Utf8Decoder, client,
+    server,
 };
 
 use crate::support::{SEED, http::Head, open, receive, wire::Frame};
@@ -72,17 +73,17 @@ fn a_server_shows_no_secret_of_a_request() {
         SECRETS.iter().fold(server::Accept::new(), |accept, (name, value)| accept.header(name, value));
     assert_fit_for_a_log("an acceptance", &accept);
     assert_fit_for_a_log("values of an acceptance", &server::Accept::new().with(SECRET));
-    let mut site = server::SiteBuilder::new();
-    site.mount("/", server::Terms::default(), SECRET);
-    assert_fit_for_a_log("a builder", &site);
-    let site = site.build().unwrap();
-    assert_fit_for_a_log("a site", &site);
+    let mut router = server::RouterBuilder::new();
+    router.route("/", server::RouteOptions::default(), SECRET);
+    assert_fit_for_a_log("a builder", &router);
+    let router = router.build().unwrap();
+    assert_fit_for_a_log("a router", &router);
     let mut asked = request.clone();
     asked.set_scheme(ws_core::Scheme::Https);
-    if let Ok(found) = site.answer(&mut asked) {
+    if let Ok(found) = router.handle(&mut asked) {
         assert_fit_for_a_log("a route", &found);
     }
-    assert_fit_for_a_log("terms", &server::Terms::default().subprotocols(["chat"]));
+    assert_fit_for_a_log("terms", &server::RouteOptions::default().subprotocols(["chat"]));
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn values_show_the_beginning_of_what_they_hold() {
     let mut decoder = Utf8Decoder::default();
     assert!(decoder.decode(b"\xF0\x9F\x98").is_ok());
     assert_fit_for_a_log("a decoder", &decoder);
-    let mut routes = Routes::new();
+    let mut routes = PathRouter::new();
     routes.insert("/users/:user", 1).unwrap();
     assert_fit_for_a_log("routes", &routes);
     let long = format!("/users/{}", "u".repeat(10_000));
@@ -158,9 +159,9 @@ fn the_end_of_a_connection_is_shown_in_a_line() {
     let mut server = open(ws_core::Role::Server);
     let close = Frame::close(1008, &"r".repeat(123)).encode_for(ws_core::Role::Server);
     receive(&mut server, &close);
-    let closure = server.closure().unwrap();
-    assert_eq!(closure.cause, Cause::Close);
-    assert_fit_for_a_log("a closure", &closure);
+    let close_info = server.close_info().unwrap();
+    assert_eq!(close_info.cause, Cause::Close);
+    assert_fit_for_a_log("close information", &close_info);
 }
 
 /// Returns a connection with waiting payloads of all kinds, and with messages in progress.

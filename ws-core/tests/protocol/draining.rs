@@ -1,7 +1,7 @@
 //! The phases of closing: flushing, waiting for the peer's Close, and draining the input that the peer still sends.
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Role, State, Timeout, Transmit};
+use ws_core::{Cause, CloseCode, Role, State, TimeoutKind, Transmit};
 
 use crate::support::{
     ROLES, at, at_millis, cause, events, hear, open_with, quiet, receive, secs, sent,
@@ -53,7 +53,7 @@ fn a_reader_of_one_byte_per_second_cannot_hold_a_closing_connection() {
             }
             assert!(now <= at(100) + allowed + secs(1), "{size} bytes took until {now}");
             if size >= 1000 {
-                assert_eq!(cause(&connection), Some(Cause::Timeout(Timeout::Close)));
+                assert_eq!(cause(&connection), Some(Cause::Timeout(TimeoutKind::Close)));
                 assert!(connection.is_finished());
             }
         }
@@ -117,7 +117,7 @@ fn draining_has_a_deadline_of_its_own() {
         }
         connection.handle_timeout(at(13));
         assert_eq!((connection.state(), connection.poll_timeout()), (State::Closed, None));
-        assert!(connection.closure().unwrap().clean);
+        assert!(connection.close_info().unwrap().was_clean);
     }
 }
 
@@ -190,7 +190,7 @@ fn a_broken_transport_drops_the_output_and_the_peer_is_still_heard() {
         assert!(!connection.wants_write(), "nothing more is queued");
         connection.receive_eof();
         assert!(connection.is_finished());
-        assert_eq!(connection.closure().unwrap().code, CloseCode::GOING_AWAY);
+        assert_eq!(connection.close_info().unwrap().code, CloseCode::GOING_AWAY);
     }
 }
 

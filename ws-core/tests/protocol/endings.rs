@@ -1,7 +1,8 @@
-//! The end of a connection as seen from one end: state, closure and the order of waiting (RFC 6455 section 7.1).
+//! The end of a connection as seen from one end: state, close information and the order of waiting (RFC 6455 section 7.1).
 
 use ws_core::{
-    Cause, CloseCode, Closure, Connection, Keepalive, ProtocolError, Role, Side, State, Timeout, Timestamp,
+    Cause, CloseCode, CloseInfo, Connection, Keepalive, ProtocolError, Role, Side, State, TimeoutKind,
+    Timestamp,
 };
 
 use crate::support::{ROLES, at, error_of, events, hear, open, open_with, secs, sent, wire::Frame, written};
@@ -12,7 +13,7 @@ const NORMAL: CloseCode = CloseCode::NORMAL_CLOSURE;
 type Named = (&'static str, fn(&mut Connection));
 
 fn states(connection: &Connection) -> (State, bool, bool) {
-    (connection.state(), connection.is_finished(), connection.closure().is_some())
+    (connection.state(), connection.is_finished(), connection.close_info().is_some())
 }
 
 const OPEN: (State, bool, bool) = (State::Open, false, false);
@@ -60,7 +61,7 @@ fn a_client_waits_for_the_server_to_close_the_stream() {
     assert!(client.wants_read() && !client.wants_shutdown());
     client.receive_eof();
     assert_eq!(states(&client), CLOSED);
-    assert!(client.closure().unwrap().clean);
+    assert!(client.close_info().unwrap().was_clean);
 
     // If a server closes the stream before it reads the echo, the echo is still written.
     let mut client = open(Role::Client);
@@ -80,8 +81,8 @@ fn a_client_gives_up_waiting_after_the_close_timeout_and_the_end_is_clean_still(
     assert_eq!(client.poll_timeout(), Some(at(6)));
     client.handle_timeout(at(6));
     assert_eq!(states(&client), CLOSED);
-    let closure = client.closure().unwrap();
-    assert_eq!((closure.cause, closure.clean), (Cause::Close, true));
+    let close_info = client.close_info().unwrap();
+    assert_eq!((close_info.cause, close_info.was_clean), (Cause::Close, true));
 }
 
 #[test]
@@ -111,14 +112,14 @@ fn failing_after_closing_sends_nothing_more() {
         connection.fail(CloseCode::POLICY_VIOLATION, "enough").unwrap();
         assert_eq!(sent(&mut connection), [Frame::close(1000, "")]);
         assert!(connection.wants_shutdown());
-        let closure = connection.closure().unwrap();
-        assert_eq!((closure.code, closure.cause), (CloseCode::POLICY_VIOLATION, Cause::Application));
+        let close_info = connection.close_info().unwrap();
+        assert_eq!((close_info.code, close_info.cause), (CloseCode::POLICY_VIOLATION, Cause::Application));
 
         let mut connection = open(role);
         hear(&mut connection, &[Frame::close(1001, "")]);
         connection.fail(CloseCode::POLICY_VIOLATION, "late").unwrap();
         assert_eq!(sent(&mut connection), [Frame::close(1001, "")]);
-        assert_eq!(connection.closure().unwrap().cause, Cause::Close);
+        assert_eq!(connection.close_info().unwrap().cause, Cause::Close);
     }
 }
 
@@ -129,7 +130,7 @@ fn a_failed_connection_receives_nothing_more() {
         connection.fail(NORMAL, "").unwrap();
         assert_eq!(hear(&mut connection, &[Frame::text("a"), Frame::close(1000, "")]), []);
         assert_eq!(events(&mut connection, b"\xFF\xFF\xFF\xFF"), []);
-        assert!(!connection.closure().unwrap().clean);
+        assert!(!connection.close_info().unwrap().was_clean);
     }
 }
 
@@ -162,11 +163,11 @@ fn the_end_of_the_stream_finishes_a_connection_at_every_stage() {
             }
             assert_eq!(states(&connection), CLOSED, "{stage}");
             assert!(!connection.wants_read(), "{stage}");
-            let closure = connection.closure().unwrap();
-            assert!(!closure.clean, "{stage}");
-            let before = closure;
+            let close_info = connection.close_info().unwrap();
+            assert!(!close_info.was_clean, "{stage}");
+            let before = close_info;
             connection.receive_eof();
-            assert_eq!(connection.closure(), Some(before), "{stage}: once more changes nothing");
+            assert_eq!(connection.close_info(), Some(before), "{stage}: once more changes nothing");
         }
     }
 }
@@ -177,10 +178,14 @@ fn nothing_that_comes_after_the_end_of_the_stream_counts() {
         for frame in [Frame::text("a"), Frame::ping("a"), Frame::close(1000, ""), Frame::continuation("")] {
             let mut connection = open(role);
             connection.receive_eof();
-            let (closure, output) = (connection.closure(), written(&mut connection));
+            let (close_info, output) = (connection.close_info(), written(&mut connection));
             let received = crate::support::receive(&mut connection, &frame.encode_for(role));
             assert_eq!((received.events, received.error), (vec![], None), "{frame:?}");
-            assert_eq!((connection.closure(), written(&mut connection)), (closure, output), "{frame:?}");
+            assert_eq!(
+                (connection.close_info(), written(&mut connection)),
+                (close_info, output),
+                "{frame:?}"
+            );
             assert_eq!(states(&connection), CLOSED);
         }
     }
@@ -205,31 +210,34 @@ fn a_closure_is_final_once_the_connection_is_finished() {
             written(&mut connection);
             connection.receive_eof();
             assert_eq!(states(&connection), CLOSED, "{end}");
-            let closure = connection.closure();
+            let close_info = connection.close_info();
             connection.handle_timeout(at(1));
             connection.handle_timeout(at(1000));
             connection.fail(CloseCode::POLICY_VIOLATION, "too late").unwrap();
-            assert_eq!(connection.closure(), closure, "{end}");
+            assert_eq!(connection.close_info(), close_info, "{end}");
             assert_eq!(states(&connection), CLOSED, "{end}");
             assert_eq!(connection.poll_timeout(), None, "{end}: nothing is left to wait for");
         }
     }
 }
 
-/// Asserts the closure of a connection.
+/// Asserts the close information of a connection.
 fn assert_closure(
     connection: &Connection,
     code: u16,
     reason: &str,
-    clean: bool,
+    was_clean: bool,
     who: Side,
     cause: Cause,
     said: &str,
 ) {
-    let closure: Closure = connection.closure().unwrap();
-    assert_eq!((closure.code.get(), &closure.reason[..], closure.clean), (code, reason, clean));
-    assert_eq!((closure.initiator, closure.cause), (who, cause));
-    assert_eq!(closure.to_string(), said);
+    let close_info: CloseInfo = connection.close_info().unwrap();
+    assert_eq!(
+        (close_info.code.get(), &close_info.reason[..], close_info.was_clean),
+        (code, reason, was_clean)
+    );
+    assert_eq!((close_info.initiator, close_info.cause), (who, cause));
+    assert_eq!(close_info.to_string(), said);
 }
 
 #[test]
@@ -294,18 +302,21 @@ fn every_missed_deadline_has_its_sentence() {
         connection.handle_timeout(at(5));
         let said = "given up: the peer did not finish the closing handshake within close_timeout, \
                     code 1006 abnormal closure";
-        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Close), said);
+        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(TimeoutKind::Close), said);
 
         let mut connection = open_with(role, |config| config.keepalive = None);
         hear(&mut connection, &[Frame::text("begun").unfinished()]);
         connection.handle_timeout(at(1));
         connection.handle_timeout(at(31));
-        let closure = connection.closure().unwrap();
-        assert_eq!((closure.code.get(), closure.clean, closure.initiator), (1008, false, Side::Local));
-        assert_eq!(closure.cause, Cause::Timeout(Timeout::Stall));
+        let close_info = connection.close_info().unwrap();
+        assert_eq!(
+            (close_info.code.get(), close_info.was_clean, close_info.initiator),
+            (1008, false, Side::Local)
+        );
+        assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Stall));
         let said = "given up: the peer began a message and sent no more of it within stall_timeout, \
                     code 1008 policy violation";
-        assert!(closure.to_string().starts_with(said), "{closure}");
+        assert!(close_info.to_string().starts_with(said), "{close_info}");
 
         let keepalive = Keepalive { interval: secs(1), timeout: secs(1), max_missed: 1 };
         let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
@@ -313,7 +324,15 @@ fn every_missed_deadline_has_its_sentence() {
         connection.handle_timeout(at(2));
         let said = "given up: the peer did not answer the pings of keepalive in time, \
                     code 1006 abnormal closure";
-        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Keepalive), said);
+        assert_closure(
+            &connection,
+            1006,
+            "",
+            false,
+            Side::Local,
+            Cause::Timeout(TimeoutKind::Keepalive),
+            said,
+        );
 
         let mut connection = open_with(role, |config| config.keepalive = None);
         connection.send("unread").unwrap();
@@ -321,7 +340,7 @@ fn every_missed_deadline_has_its_sentence() {
         connection.handle_timeout(at(31));
         let said = "given up: the peer did not read what was sent to it within write_timeout, \
                     code 1006 abnormal closure";
-        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(Timeout::Write), said);
+        assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(TimeoutKind::Write), said);
     }
 }
 

@@ -197,7 +197,7 @@ fn an_error_stays_and_is_answered_with_one_close_whatever_follows() {
             receive(&mut connection, &(rule.bytes)(role));
             let frames = sent(&mut connection);
             assert_eq!((frames.len(), frames[0].opcode), (1, CLOSE));
-            assert_eq!(connection.closure().unwrap().code, rule.error.close_code());
+            assert_eq!(connection.close_info().unwrap().code, rule.error.close_code());
             connection.receive_eof();
             assert_eq!(connection.receive(&mut &mut [][..]), Err(rule.error), "even after the end");
         }

@@ -122,7 +122,7 @@ fn a_close_inside_a_message_closes_and_the_message_is_never_delivered() {
         let frames = [Frame::text("a").unfinished(), Frame::close(1000, "bye"), Frame::continuation("b")];
         let close = CloseFrame::new(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
         assert_eq!(hear(&mut connection, &frames), [Event::Close(Some(close))]);
-        assert!(connection.closure().unwrap().clean);
+        assert!(connection.close_info().unwrap().was_clean);
     }
 }
 

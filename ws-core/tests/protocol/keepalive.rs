@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ws_core::{Cause, Chunk, CloseCode, Connection, Keepalive, SendError, Timeout, Timestamp};
+use ws_core::{Cause, Chunk, CloseCode, Connection, Keepalive, SendError, TimeoutKind, Timestamp};
 
 use crate::support::{
     ROLES, at, at_millis, cases, hear, open_with, ping, pong, secs, sent, strategies, text,
@@ -34,7 +34,7 @@ fn ping_at(connection: &mut Connection, now: Timestamp) -> Vec<u8> {
 }
 
 fn is_dead(connection: &Connection) -> bool {
-    let dead = connection.closure().is_some_and(|end| end.cause == Cause::Timeout(Timeout::Keepalive));
+    let dead = connection.close_info().is_some_and(|end| end.cause == Cause::Timeout(TimeoutKind::Keepalive));
     assert_eq!(dead, connection.is_finished());
     dead
 }
@@ -84,7 +84,7 @@ fn a_silent_peer_is_dead_when_the_ping_has_timed_out_and_gets_no_close() {
         assert!(is_dead(&connection));
         assert!(!connection.wants_write() && !connection.wants_read());
         assert_eq!(connection.poll_timeout(), None);
-        assert_eq!(connection.closure().unwrap().code, CloseCode::ABNORMAL_CLOSURE);
+        assert_eq!(connection.close_info().unwrap().code, CloseCode::ABNORMAL_CLOSURE);
         assert_eq!(hear(&mut connection, &[Frame::text("too late")]), []);
     }
 }

@@ -36,7 +36,7 @@ fn a_message_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header(
                 assert!(!received.is_empty());
                 let error = error_of_header(&mut connection, true, opcode, limit as u64 + 1);
                 assert_eq!(error, Some(ProtocolError::MessageTooLarge { size: limit as u64 + 1, limit }));
-                assert_eq!(connection.closure().unwrap().code.get(), 1009);
+                assert_eq!(connection.close_info().unwrap().code.get(), 1009);
             }
         }
     }
@@ -74,7 +74,7 @@ fn a_frame_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header() 
             let size = limit as u64 + 1;
             let error = error_of_header(&mut connection, false, wire::TEXT, size);
             assert_eq!(error, Some(ProtocolError::FrameTooLarge { size, limit }));
-            assert_eq!(connection.closure().unwrap().code.get(), 1009);
+            assert_eq!(connection.close_info().unwrap().code.get(), 1009);
         }
         for mut connection in each(|config| config.max_frame_size = limit) {
             hear(&mut connection, &[Frame::text("").unfinished()]);
@@ -97,7 +97,7 @@ fn as_many_fragments_as_allowed_pass_and_one_more_fails_from_the_header() {
             hear(&mut connection, &frames);
             let error = error_of_header(&mut connection, true, wire::CONTINUATION, 100);
             assert_eq!(error, Some(ProtocolError::TooManyFragments { limit }));
-            assert_eq!(connection.closure().unwrap().code.get(), 1008);
+            assert_eq!(connection.close_info().unwrap().code.get(), 1008);
         }
     }
     for role in ROLES {

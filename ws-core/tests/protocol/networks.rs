@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
-use ws_core::{Cause, CloseCode, Config, Event, Message, Role, State, Timeout};
+use ws_core::{Cause, CloseCode, Config, Event, Message, Role, State, TimeoutKind};
 
 use crate::support::{
     Pair, ROLES, at, cases, config, other, secs, split_at_close, strategies,
@@ -97,11 +97,11 @@ impl Conversation {
     }
 
     /// Advances the clock. Both ends answer received messages.
-    fn wait(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         let end = self.pair.now() + time;
         while self.pair.now() < end {
             let left = end.saturating_duration_since(self.pair.now());
-            self.pair.wait(left.min(Duration::from_millis(500)));
+            self.pair.advance(left.min(Duration::from_millis(500)));
             for role in ROLES {
                 for event in self.pair.end(role).take_events() {
                     if let Event::Message(Message::Binary(payload)) = &event {
@@ -130,9 +130,9 @@ impl Conversation {
                 let until = self.pair.now() + pause;
                 self.pair.link(role).pause_until(until);
                 // Consecutive pauses would act as one pause that is longer than the timeouts.
-                self.wait(pause + secs(20));
+                self.advance(pause + secs(20));
             }
-            Step::Wait(millis) => self.wait(Duration::from_millis(*millis)),
+            Step::Wait(millis) => self.advance(Duration::from_millis(*millis)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Conversation {
             if ROLES.iter().all(|role| self.pair.end(*role).connection.is_finished()) {
                 return;
             }
-            self.wait(secs(1));
+            self.advance(secs(1));
         }
         panic!("the connection does not end");
     }
@@ -191,7 +191,7 @@ proptest! {
             conversation.apply(*role, step);
             for role in ROLES {
                 let connection = &conversation.pair.end(role).connection;
-                prop_assert_eq!(connection.state(), State::Open, "{:?}: {:?}", role, connection.closure());
+                prop_assert_eq!(connection.state(), State::Open, "{:?}: {:?}", role, connection.close_info());
             }
         }
         conversation.end(end);
@@ -199,8 +199,8 @@ proptest! {
             prop_assert_eq!(conversation.messages_of(other(role)), conversation.sent[role as usize].clone());
             let end = conversation.pair.end(role);
             prop_assert_eq!(end.error(), None);
-            let closure = end.connection.closure().unwrap();
-            prop_assert!(closure.clean, "{:?}: {}", role, closure);
+            let close_info = end.connection.close_info().unwrap();
+            prop_assert!(close_info.was_clean, "{:?}: {}", role, close_info);
             prop_assert_eq!(end.connection.buffered(), 0);
             let frames = wire::frames(end.output());
             let (before, behind) = split_at_close(&frames);
@@ -241,7 +241,7 @@ proptest! {
         let mut now = Duration::ZERO;
         while now < Duration::from_millis(vanishes_at) {
             let _ = pair.end(role).connection.send(&message);
-            pair.wait(Duration::from_millis(20));
+            pair.advance(Duration::from_millis(20));
             pair.end(other(role)).take_events();
             now = pair.now().into();
         }
@@ -258,15 +258,15 @@ proptest! {
             let now = due.min(next_message).max(pair.now());
             prop_assert!(now <= vanished + secs(40), "vanished at {}, and still open at {}", vanished, now);
             pair.set_now(now);
-            pair.tell_time(role);
+            pair.advance_to(role);
             if now >= next_message {
                 let _ = pair.end(role).connection.send(&message);
                 next_message = now + Duration::from_millis(20);
             }
             pair.write(role, usize::MAX);
         }
-        let closure = pair.end(role).connection.closure().unwrap();
-        prop_assert_eq!(closure.cause, Cause::Timeout(Timeout::Keepalive));
+        let close_info = pair.end(role).connection.close_info().unwrap();
+        prop_assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Keepalive));
     }
 }
 
@@ -276,12 +276,12 @@ fn a_large_message_and_a_close_arrive_over_a_slow_network_with_every_default() {
     for role in ROLES {
         let mut conversation = Conversation::new(config(|_| {}), &[network.clone(), network.clone()]);
         conversation.apply(role, &Step::Send(1 << 20));
-        conversation.wait(secs(10));
+        conversation.advance(secs(10));
         conversation.end(End::Close(role));
         assert!(conversation.pair.now() >= at((1 << 20) / 20_000));
         assert_eq!(conversation.messages_of(other(role)), conversation.sent[role as usize]);
         for role in ROLES {
-            assert!(conversation.pair.end(role).connection.closure().unwrap().clean);
+            assert!(conversation.pair.end(role).connection.close_info().unwrap().was_clean);
         }
     }
 }

@@ -57,7 +57,7 @@ fn apply(pair: &mut Pair, role: Role, step: Step) {
             Ok(())
         }
     };
-    pair.tell_time(role);
+    pair.advance_to(role);
 }
 
 /// Ends a connection in one of the ways that this end has.
@@ -94,11 +94,11 @@ proptest! {
         }
         end(&mut pair.end(closer).connection, way);
         prop_assert_ne!(pair.end(closer).connection.state(), State::Open);
-        pair.tell_time(closer);
+        pair.advance_to(closer);
         let began = pair.now();
         loop {
             if peer_lives {
-                pair.settle();
+                pair.run_until_idle();
             }
             let connection = &mut pair.end(closer).connection;
             if connection.is_finished() {
@@ -107,7 +107,7 @@ proptest! {
             let due = connection.poll_timeout().expect("something is waited for");
             prop_assert!(due <= began + secs(5), "{due} is too late");
             pair.set_now(pair.now().max(due));
-            pair.tell_time(closer);
+            pair.advance_to(closer);
         }
         prop_assert!(pair.now() <= began + secs(5));
     }
@@ -126,7 +126,7 @@ proptest! {
         }
         let before = pair.now();
         end(&mut pair.end(closer).connection, way);
-        pair.settle();
+        pair.run_until_idle();
         prop_assert_eq!(pair.now(), before);
         for role in ROLES {
             let end = pair.end(role);
@@ -150,11 +150,11 @@ proptest! {
             pair.end(*role).connection.send(vec![7; *len]).unwrap();
         }
         pair.end(closer).connection.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-        pair.settle();
+        pair.run_until_idle();
         for role in ROLES {
             let sent: Vec<_> = lens.iter().filter(|(from, _)| *from != role).map(|(_, len)| *len).collect();
             let end = pair.end(role);
-            prop_assert!(end.connection.closure().is_some_and(|closure| closure.clean));
+            prop_assert!(end.connection.close_info().is_some_and(|close_info| close_info.was_clean));
             let received: Vec<_> = end.events().iter().filter_map(|event| match event {
                 Event::Message(Message::Binary(bytes)) => Some(bytes.len()),
                 _ => None,
@@ -173,10 +173,10 @@ proptest! {
             for (role, step) in &steps {
                 apply(&mut pair, *role, *step);
             }
-            pair.settle();
+            pair.run_until_idle();
             ROLES.map(|role| {
                 let end = pair.end(role);
-                (end.output().to_vec(), end.take_events(), end.connection.closure(), end.connection.latency())
+                (end.output().to_vec(), end.take_events(), end.connection.close_info(), end.connection.latency())
             })
         };
         prop_assert!(run() == run());
@@ -190,7 +190,7 @@ fn two_idle_ends_keep_each_other_alive() {
     while pair.now() < crate::support::at(3600) {
         let due = pair.next_timeout().unwrap();
         pair.set_now(due);
-        pair.settle();
+        pair.run_until_idle();
         wakes += 1;
         for role in ROLES {
             assert_eq!(pair.end(role).connection.state(), State::Open);
@@ -205,10 +205,10 @@ fn when_one_end_vanishes_the_other_notices() {
     for survivor in ROLES {
         let mut pair = Pair::open(config(|_| {}));
         pair.end(other(survivor)).connection.send("last words").unwrap();
-        pair.settle();
+        pair.run_until_idle();
         while let Some(due) = pair.end(survivor).connection.poll_timeout() {
             pair.set_now(due);
-            pair.tell_time(survivor);
+            pair.advance_to(survivor);
             pair.write(survivor, usize::MAX);
         }
         assert!(pair.end(survivor).connection.is_finished());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Buf;
-use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, Timeout, Timestamp, Transmit};
+use ws_core::{Cause, CloseCode, Connection, Keepalive, Role, State, TimeoutKind, Timestamp, Transmit};
 
 use crate::support::{
     ROLES, at, at_millis, cause, hear, open_with, quiet, secs, sent, text,
@@ -22,8 +22,8 @@ fn pinging(role: Role) -> Connection {
     })
 }
 
-const DEAD: Option<Cause> = Some(Cause::Timeout(Timeout::Keepalive));
-const STUCK: Option<Cause> = Some(Cause::Timeout(Timeout::Write));
+const DEAD: Option<Cause> = Some(Cause::Timeout(TimeoutKind::Keepalive));
+const STUCK: Option<Cause> = Some(Cause::Timeout(TimeoutKind::Write));
 
 #[test]
 fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {

@@ -242,7 +242,7 @@ proptest! {
             }
             shown += &format!("{:?}", receive_pieces(&mut connection, second, &[5]));
             let _ = connection.close(CloseCode::GOING_AWAY, "bye");
-            (shown, connection.closure(), drained(&mut connection.transmit()))
+            (shown, connection.close_info(), drained(&mut connection.transmit()))
         };
         prop_assert!(run() == run());
     }
@@ -273,11 +273,11 @@ fn a_conversation_ends_cleanly_at_both_ends_whoever_closes() {
         let mut pair = Pair::open(config(|_| {}));
         pair.end(role).connection.send("hello").unwrap();
         pair.end(role).connection.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
-        pair.settle();
+        pair.run_until_idle();
         for end in ROLES {
             let connection = &pair.end(end).connection;
             assert!(connection.is_finished());
-            assert!(connection.closure().unwrap().clean);
+            assert!(connection.close_info().unwrap().was_clean);
         }
         assert_eq!(pair.end(other(role)).events()[0], Event::Message(Message::from("hello")));
         assert_eq!(pair.next_timeout(), None, "nobody waits for anything");
@@ -291,7 +291,7 @@ fn empty_writes_are_harmless() {
         assert!(!connection.transmit().has_remaining());
         connection.transmit().advance(0);
         assert_eq!(connection.transmit().chunk(), b"");
-        connection.release();
+        connection.shrink_to_fit();
         assert_eq!(connection.buffered(), 0);
     }
 }

@@ -1,10 +1,10 @@
 //! Routes: the paths that patterns match, the values of their parameters, and the cost of a lookup.
 
 use allocation_counter::measure;
-use ws_core::{RouteError, Routes};
+use ws_core::{PathRouter, RouteError};
 
-fn routes(patterns: &[&'static str]) -> Routes<&'static str> {
-    let mut routes = Routes::new();
+fn routes(patterns: &[&'static str]) -> PathRouter<&'static str> {
+    let mut routes = PathRouter::new();
     for pattern in patterns {
         routes.insert(pattern, *pattern).expect("a legal pattern");
     }
@@ -12,7 +12,7 @@ fn routes(patterns: &[&'static str]) -> Routes<&'static str> {
 }
 
 /// Returns the pattern that matches a path, and the values of its parameters.
-fn found<'r>(routes: &Routes<&'r str>, path: &str) -> Option<(&'r str, Vec<String>)> {
+fn found<'r>(routes: &PathRouter<&'r str>, path: &str) -> Option<(&'r str, Vec<String>)> {
     let (pattern, parameters) = routes.find(path)?;
     Some((pattern, parameters.iter().map(|(_, value)| value.to_owned()).collect()))
 }
@@ -41,11 +41,11 @@ fn no_name_is_filled_with_nothing() {
 #[test]
 fn a_name_that_is_there_twice_is_refused_whatever_it_names() {
     for pattern in ["/:a/*a", "/:a/:a", "/:a/b/:a", "/:*/*", "/:*", "/**", "/:a:", "/:", "/*/b", "/*a/b"] {
-        let error = Routes::new().insert(pattern, ()).unwrap_err();
+        let error = PathRouter::new().insert(pattern, ()).unwrap_err();
         assert_eq!(error, RouteError::Malformed(pattern.into()));
     }
     for pattern in ["/:a/*b", "/:a/:b/*", "/a:b/*", "/a*/:b", "/"] {
-        assert_eq!(Routes::new().insert(pattern, ()), Ok(()), "{pattern}");
+        assert_eq!(PathRouter::new().insert(pattern, ()), Ok(()), "{pattern}");
     }
 }
 
@@ -58,7 +58,7 @@ fn routes_that_match_the_same_paths_are_refused_whatever_their_names() {
 }
 
 /// Returns the maximum number of bytes that a lookup of a path allocates.
-fn cost(routes: &Routes<&str>, path: &str) -> u64 {
+fn cost(routes: &PathRouter<&str>, path: &str) -> u64 {
     measure(|| drop(routes.find(path))).bytes_max
 }
 
@@ -75,7 +75,7 @@ fn a_path_of_many_slashes_costs_no_more_than_its_bytes() {
 
 #[test]
 fn a_long_segment_is_copied_only_for_the_route_that_matches() {
-    let mut routes = Routes::new();
+    let mut routes = PathRouter::new();
     for number in 0..1000 {
         routes.insert(&format!("/:user/{number}"), "no match").expect("a legal pattern");
     }

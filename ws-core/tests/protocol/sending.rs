@@ -29,9 +29,11 @@ fn refuses(
     what: &str,
     refused: impl Fn(&mut Connection) -> Result<(), SendError>,
 ) {
-    let before = (connection.buffered(), connection.state(), connection.closure(), connection.poll_timeout());
+    let before =
+        (connection.buffered(), connection.state(), connection.close_info(), connection.poll_timeout());
     assert_eq!(refused(&mut connection), Err(error), "{what}");
-    let after = (connection.buffered(), connection.state(), connection.closure(), connection.poll_timeout());
+    let after =
+        (connection.buffered(), connection.state(), connection.close_info(), connection.poll_timeout());
     assert_eq!(after, before, "{what}");
 }
 

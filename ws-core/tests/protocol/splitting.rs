@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Buf;
 use proptest::{collection::vec, prelude::*};
 use ws_core::{
-    Chunk, Closure, Config, Connection, Delivery, Event, Message, PreparedMessage, ProtocolError, Role,
+    Chunk, CloseInfo, Config, Connection, Delivery, Event, Message, PreparedMessage, ProtocolError, Role,
     Transmit,
 };
 
@@ -21,16 +21,16 @@ fn seen(
     config: &Config,
     stream: &[u8],
     sizes: &[usize],
-) -> (Vec<Event<'static>>, Option<ProtocolError>, Option<Closure>, Vec<u8>) {
+) -> (Vec<Event<'static>>, Option<ProtocolError>, Option<CloseInfo>, Vec<u8>) {
     let mut connection = connect(role, &Arc::new(config.clone()));
     let received = receive_pieces(&mut connection, stream, sizes);
-    (received.events, received.error, connection.closure(), written(&mut connection))
+    (received.events, received.error, connection.close_info(), written(&mut connection))
 }
 
 proptest! {
     #![proptest_config(cases(600))]
 
-    // Invariant: events, error, closure and output do not depend on how the input is split.
+    // Invariant: events, error, close information and output do not depend on how the input is split.
     #[test]
     fn any_cutting_of_the_input_shows_the_same(
         (role, stream) in strategies::role_and_stream(),
@@ -52,12 +52,12 @@ proptest! {
     ) {
         // The number of fragments is limited only if messages are assembled.
         limits.max_fragments = usize::MAX;
-        let (events, error, closure, output) = seen(role, &limits, &stream, &[usize::MAX]);
+        let (events, error, close_info, output) = seen(role, &limits, &stream, &[usize::MAX]);
         limits.delivery = Delivery::Chunks;
         for sizes in [&sizes[..], &[1], &[usize::MAX]] {
             let chunked = seen(role, &limits, &stream, sizes);
             prop_assert_eq!(&assembled(chunked.0), &events);
-            prop_assert_eq!((&chunked.1, &chunked.2, &chunked.3), (&error, &closure, &output));
+            prop_assert_eq!((&chunked.1, &chunked.2, &chunked.3), (&error, &close_info, &output));
         }
     }
 
@@ -245,7 +245,7 @@ proptest! {
             sending.apply(&mut whole, number);
             sending.apply(&mut released, number);
             bytes.extend(write_chunk(&mut released, *most));
-            released.release();
+            released.shrink_to_fit();
         }
         bytes.extend(written(&mut released));
         prop_assert!(bytes == written(&mut whole));

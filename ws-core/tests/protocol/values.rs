@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ws_core::{
-    CloseCode, CloseFrame, HandshakeError, Message, PreparedMessage, Response, RouteError, Routes, Timestamp,
-    Url, UrlError, client,
+    CloseCode, CloseFrame, HandshakeError, Message, PathRouter, PreparedMessage, Response, RouteError,
+    Timestamp, Url, UrlError, client,
 };
 
 #[test]
@@ -105,7 +105,7 @@ fn errors_of_the_handshake_say_which_side_did_what() {
 
 #[test]
 fn routes_tell_what_is_wrong_with_a_pattern_and_give_all_targets() {
-    let mut routes = Routes::default();
+    let mut routes = PathRouter::default();
     for (pattern, target) in [("/a/:one/*two", 1), ("/b", 2)] {
         routes.insert(pattern, target).unwrap();
     }

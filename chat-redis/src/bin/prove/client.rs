@@ -124,7 +124,7 @@ impl Visitor {
                     return None;
                 }
                 Next::Received(Ok(None) | Err(_)) => {
-                    return ws.closure().map(|closure| closure.code.get());
+                    return ws.close_info().map(|close_info| close_info.code.get());
                 }
             }
         }

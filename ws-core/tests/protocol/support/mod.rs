@@ -61,7 +61,7 @@ pub(crate) fn write(connection: &mut Connection, count: usize) {
 
 /// Returns the cause of the end, if the connection has ended.
 pub(crate) fn cause(connection: &Connection) -> Option<Cause> {
-    connection.closure().map(|closure| closure.cause)
+    connection.close_info().map(|close_info| close_info.cause)
 }
 
 pub(crate) const fn secs(secs: u64) -> Duration {

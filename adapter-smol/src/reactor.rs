@@ -39,15 +39,15 @@ const ASKED_IN_TURN: usize = 16;
 
 /// Watches sockets while [`drive`](Self::drive) is polled.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Reactor {
     epoll: Async<OwnedFd>,
     /// The watched sockets. Each event contains the index of its socket.
-    slots: Mutex<Slab<Arc<Slot>>>,
+    slots: Mutex<Slab<Arc<Source>>>,
 }
 
 /// Readiness of one socket, and the tasks that wait for it.
 #[derive(Debug, Default)]
-struct Slot {
+struct Source {
     /// `true` if input has arrived since the last read started.
     readable: AtomicBool,
     /// `true` if the peer has ended its stream or the connection has failed. The next read reports the reason.
@@ -68,12 +68,12 @@ struct Tasks {
 #[derive(Debug)]
 pub(crate) struct Watched {
     socket: Socket,
-    slot: Arc<Slot>,
+    slot: Arc<Source>,
     number: usize,
-    watch: Arc<Watch>,
+    watch: Arc<Reactor>,
 }
 
-impl Watch {
+impl Reactor {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = Async::new(epoll::create(CreateFlags::CLOEXEC)?)?;
         Ok(Self { epoll, slots: Mutex::default() })
@@ -81,7 +81,7 @@ impl Watch {
 
     /// Starts to watch a non-blocking socket.
     pub(crate) fn add(self: Arc<Self>, socket: Socket) -> io::Result<Watched> {
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Source::default());
         let number = self.slots().insert(slot.clone());
         let watched = Watched { socket, slot, number, watch: self };
         // If this fails, dropping `watched` releases the slot.
@@ -134,12 +134,12 @@ impl Watch {
         Ok(events.len())
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slab<Arc<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, Slab<Arc<Source>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slot {
+impl Source {
     /// Records the events of this socket, and appends the wakers of the tasks that wait for them.
     fn note(&self, happened: EventFlags, wakers: &mut Vec<Waker>) {
         let ended = happened.intersects(ENDED);

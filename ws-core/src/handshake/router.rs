@@ -6,44 +6,44 @@ use super::{
     server::{AcceptValue, Upgrade},
 };
 use crate::{
-    Config, Connection, HandshakeError, OriginPolicy, Response, RouteError, Routes, Timestamp, Transmit,
+    Config, Connection, HandshakeError, OriginPolicy, PathRouter, Response, RouteError, Timestamp, Transmit,
 };
 
 type Change = dyn Fn(&mut Config) + Send + Sync;
 type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// Collects the routes and pages of a [`Site`].
-pub struct SiteBuilder<H> {
-    routes: Routes<(Terms, H)>,
-    pages: Routes<Box<Page>>,
+/// Collects the routes and pages of a [`Router`].
+pub struct RouterBuilder<H> {
+    routes: PathRouter<(RouteOptions, H)>,
+    pages: PathRouter<Box<Page>>,
     config: Config,
     origin: OriginPolicy,
     /// The error of the first route that could not be added.
     error: Option<RouteError>,
 }
 
-impl<H> Default for SiteBuilder<H> {
+impl<H> Default for RouterBuilder<H> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<H> SiteBuilder<H> {
+impl<H> RouterBuilder<H> {
     /// Creates a builder without routes.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            routes: Routes::new(),
-            pages: Routes::new(),
+            routes: PathRouter::new(),
+            pages: PathRouter::new(),
             config: Config::default(),
             origin: OriginPolicy::default(),
             error: None,
         }
     }
 
-    /// Serves WebSockets on a path. See [`Routes`] for the syntax of paths. [`build`](Self::build) returns the error of a
+    /// Serves WebSockets on a path. See [`PathRouter`] for the syntax of paths. [`build`](Self::build) returns the error of a
     /// malformed or duplicate path.
-    pub fn mount(&mut self, path: &str, terms: Terms, handler: H) {
+    pub fn route(&mut self, path: &str, terms: RouteOptions, handler: H) {
         let added = self.routes.insert(path, (terms, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
@@ -59,30 +59,30 @@ impl<H> SiteBuilder<H> {
         &mut self.config
     }
 
-    /// Sets the origin policy of routes that do not have [their own](Terms::origin). Default:
+    /// Sets the origin policy of routes that do not have [their own](RouteOptions::origin). Default:
     /// [`OriginPolicy::SameHost`].
     pub fn origin(&mut self, policy: OriginPolicy) {
         self.origin = policy;
     }
 
-    /// Builds the site and computes the configuration of each route.
+    /// Builds the router and computes the configuration of each route.
     ///
     /// # Errors
     ///
     /// Returns the [`RouteError`] of the first route or page that is malformed or duplicate.
-    pub fn build(self) -> Result<Site<H>, RouteError> {
+    pub fn build(self) -> Result<Router<H>, RouteError> {
         let Self { routes, pages, config, origin, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
         let routes = routes.map(|(terms, handler)| Route::new(terms, &config, &origin, handler));
-        Ok(Site { routes, pages, config })
+        Ok(Router { routes, pages, config })
     }
 }
 
-impl<H> fmt::Debug for SiteBuilder<H> {
+impl<H> fmt::Debug for RouterBuilder<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SiteBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("RouterBuilder").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -97,11 +97,11 @@ impl<H> fmt::Debug for SiteBuilder<H> {
 ///
 /// ```
 /// use bytes::Buf as _;
-/// use ws_core::{HandshakeConfig, Timestamp, server::{Accept, Handshake, SiteBuilder, Terms}};
+/// use ws_core::{HandshakeConfig, Timestamp, server::{Accept, Handshake, RouterBuilder, RouteOptions}};
 ///
-/// let mut site = SiteBuilder::new();
-/// site.mount("/echo", Terms::default(), "the echo handler");
-/// let site = site.build()?;
+/// let mut router = RouterBuilder::new();
+/// router.route("/echo", RouteOptions::default(), "the echo handler");
+/// let router = router.build()?;
 ///
 /// let request = |path: &str| {
 ///     let head = format!(
@@ -112,18 +112,18 @@ impl<H> fmt::Debug for SiteBuilder<H> {
 ///     handshake.receive(&mut &mut head.into_bytes()[..])
 /// };
 /// let mut asked = request("/echo")?.unwrap();
-/// let route = site.answer(&mut asked).unwrap();
+/// let route = router.handle(&mut asked).unwrap();
 /// let mut connection = route.accept(&mut asked, Accept::new(), Timestamp::ZERO).unwrap();
 /// assert_eq!(*route.handler(), "the echo handler");
 /// assert!(connection.transmit().chunk().starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
 ///
-/// let refusal = site.answer(&mut request("/nothing")?.unwrap()).unwrap_err();
+/// let refusal = router.handle(&mut request("/nothing")?.unwrap()).unwrap_err();
 /// assert!(refusal.response.chunk().starts_with(b"HTTP/1.1 404 Not Found\r\n"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Site<H> {
-    routes: Routes<Route<H>>,
-    pages: Routes<Box<Page>>,
+pub struct Router<H> {
+    routes: PathRouter<Route<H>>,
+    pages: PathRouter<Box<Page>>,
     config: Config,
 }
 
@@ -136,7 +136,7 @@ struct Route<H> {
 }
 
 impl<H> Route<H> {
-    fn new(terms: Terms, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
+    fn new(terms: RouteOptions, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
         let mut config = config.clone();
         for change in &terms.changes {
             change(&mut config);
@@ -151,12 +151,12 @@ impl<H> Route<H> {
 pub struct Refusal<'s> {
     /// The bytes to write before the stream is closed: a page, or an error.
     pub response: Transmit,
-    /// The configuration for the response: that of the route, or that of the site if no route matched. Its
+    /// The configuration for the response: that of the route, or that of the router if no route matched. Its
     /// `close_timeout` and `write_timeout` limit the wait for the client.
     pub config: &'s Config,
 }
 
-impl<H> Site<H> {
+impl<H> Router<H> {
     /// Returns the configuration that all routes are derived from.
     #[must_use]
     pub const fn config(&self) -> &Config {
@@ -170,7 +170,7 @@ impl<H> Site<H> {
     ///
     /// Returns the [`Refusal`] of a request that opens no connection: a page, or an error. Write its response and close the
     /// stream.
-    pub fn answer(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
+    pub fn handle(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
         if !request.is_upgrade() {
             let response = self.show(request);
             return Err(Refusal { response: request.respond(&response), config: &self.config });
@@ -213,9 +213,9 @@ fn only_a_page() -> Response {
     Response::new(404).text("This path serves a page and no WebSocket: ask for it without an upgrade.\n")
 }
 
-impl<H> fmt::Debug for Site<H> {
+impl<H> fmt::Debug for Router<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Router").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -240,7 +240,7 @@ impl<'s, H> RouteMatch<'s, H> {
     }
 
     /// Opens the connection and moves the [values](Accept::with) of `accept` to the request. The response waits in the
-    /// connection. `request` is the request that [`Site::answer`] has matched. If `accept` has no subprotocol, the route
+    /// connection. `request` is the request that [`Router::handle`] has matched. If `accept` has no subprotocol, the route
     /// selects one.
     ///
     /// # Errors
@@ -283,13 +283,13 @@ impl<H> fmt::Debug for RouteMatch<'_, H> {
 
 /// The conditions for opening a WebSocket on a route, and its configuration.
 #[derive(Clone, Default)]
-pub struct Terms {
+pub struct RouteOptions {
     changes: Vec<Arc<Change>>,
     subprotocols: Vec<String>,
     origin: Option<OriginPolicy>,
 }
 
-impl Terms {
+impl RouteOptions {
     /// Sets the supported subprotocols in order of preference. The first one that the client offers is selected.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
@@ -304,7 +304,7 @@ impl Terms {
         self
     }
 
-    /// Sets the origin policy. Default: the policy of [the site](SiteBuilder::origin).
+    /// Sets the origin policy. Default: the policy of [the router](RouterBuilder::origin).
     #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.origin = Some(policy);
@@ -312,9 +312,9 @@ impl Terms {
     }
 }
 
-impl fmt::Debug for Terms {
+impl fmt::Debug for RouteOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms")
+        f.debug_struct("RouteOptions")
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
             .finish_non_exhaustive()

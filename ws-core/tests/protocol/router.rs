@@ -5,7 +5,7 @@ use std::time::Duration;
 use ws_core::{
     Config, Connection, HandshakeConfig, HandshakeError, OriginPolicy, Response, RouteError, Timestamp,
     Transmit,
-    server::{Accept, Handshake, Request, Site, SiteBuilder, Terms},
+    server::{Accept, Handshake, Request, RouteOptions, Router, RouterBuilder},
     testing::drained,
 };
 
@@ -29,11 +29,11 @@ fn plain(method: &str, path: &str) -> Request {
 
 /// The handler and the connection of a request that is accepted like this.
 fn accepted(
-    site: &Site<&'static str>,
+    router: &Router<&'static str>,
     request: &mut Request,
     accept: Accept,
 ) -> Result<(&'static str, Connection), String> {
-    let found = site.answer(request).map_err(|refusal| text(refusal.response))?;
+    let found = router.handle(request).map_err(|refusal| text(refusal.response))?;
     let connection = found.accept(request, accept, Timestamp::ZERO).map_err(text)?;
     Ok((found.handler(), connection))
 }
@@ -43,29 +43,29 @@ fn text(mut response: Transmit) -> String {
 }
 
 /// Returns the handler and the connection of an accepted request.
-fn opened(site: &Site<&'static str>, request: &mut Request) -> (&'static str, Connection) {
-    accepted(site, request, Accept::new()).expect("an open connection")
+fn opened(router: &Router<&'static str>, request: &mut Request) -> (&'static str, Connection) {
+    accepted(router, request, Accept::new()).expect("an open connection")
 }
 
 /// Returns the answer to a request that opens no connection.
-fn answered(site: &Site<&'static str>, mut request: Request) -> String {
-    text(site.answer(&mut request).expect_err("a response").response)
+fn answered(router: &Router<&'static str>, mut request: Request) -> String {
+    text(router.handle(&mut request).expect_err("a response").response)
 }
 
 #[test]
 fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
-    let mut site = SiteBuilder::new();
-    site.mount("/rooms/:room", Terms::default(), "a room");
-    site.mount("/rooms/lobby", Terms::default(), "the lobby");
-    site.mount("/*rest", Terms::default(), "the rest");
-    let site = site.build().unwrap();
+    let mut router = RouterBuilder::new();
+    router.route("/rooms/:room", RouteOptions::default(), "a room");
+    router.route("/rooms/lobby", RouteOptions::default(), "the lobby");
+    router.route("/*rest", RouteOptions::default(), "the rest");
+    let router = router.build().unwrap();
     for (path, handler, name, value) in [
         ("/rooms/lobby", "the lobby", "room", None),
         ("/rooms/caf%C3%A9?x=1", "a room", "room", Some("café")),
         ("/elsewhere/at/all", "the rest", "rest", Some("elsewhere/at/all")),
     ] {
         let mut request = request(&upgrade(path));
-        let (found, mut connection) = opened(&site, &mut request);
+        let (found, mut connection) = opened(&router, &mut request);
         assert_eq!((found, request.parameter(name)), (handler, value), "{path}");
         assert!(
             written(&mut connection).starts_with(b"HTTP/1.1 101 "),
@@ -76,52 +76,52 @@ fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
 
 #[test]
 fn a_path_that_nothing_is_served_on_is_404_be_it_for_a_websocket_or_a_page() {
-    let mut site = SiteBuilder::new();
-    site.mount("/echo", Terms::default(), "echo");
-    let site = site.build().unwrap();
-    assert!(answered(&site, request(&upgrade("/other"))).starts_with("HTTP/1.1 404 Not Found\r\n"));
-    assert!(answered(&site, plain("GET", "/other")).starts_with("HTTP/1.1 404 Not Found\r\n"));
+    let mut router = RouterBuilder::new();
+    router.route("/echo", RouteOptions::default(), "echo");
+    let router = router.build().unwrap();
+    assert!(answered(&router, request(&upgrade("/other"))).starts_with("HTTP/1.1 404 Not Found\r\n"));
+    assert!(answered(&router, plain("GET", "/other")).starts_with("HTTP/1.1 404 Not Found\r\n"));
 }
 
 #[test]
 fn an_upgrade_on_a_path_that_only_has_a_page_is_told_so() {
-    let mut site = SiteBuilder::<&str>::new();
-    site.page("/", |_| Response::new(200));
-    site.page("/users/:name", |_| Response::new(200));
-    site.mount("/echo", Terms::default(), "echo");
-    let site = site.build().unwrap();
+    let mut router = RouterBuilder::<&str>::new();
+    router.page("/", |_| Response::new(200));
+    router.page("/users/:name", |_| Response::new(200));
+    router.route("/echo", RouteOptions::default(), "echo");
+    let router = router.build().unwrap();
     for path in ["/", "/users/ann?x"] {
-        let answer = answered(&site, request(&upgrade(path)));
+        let answer = answered(&router, request(&upgrade(path)));
         assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
         assert!(answer.contains("serves a page and no WebSocket"), "{answer}");
     }
-    assert!(answered(&site, request(&upgrade("/users"))).contains("Nothing is served on this path"));
+    assert!(answered(&router, request(&upgrade("/users"))).contains("Nothing is served on this path"));
 }
 
 #[test]
 fn an_ordinary_request_for_a_websocket_is_told_to_upgrade() {
-    let mut site = SiteBuilder::new();
-    site.mount("/echo", Terms::default(), "echo");
-    let answer = answered(&site.build().unwrap(), plain("GET", "/echo"));
+    let mut router = RouterBuilder::new();
+    router.route("/echo", RouteOptions::default(), "echo");
+    let answer = answered(&router.build().unwrap(), plain("GET", "/echo"));
     assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
     assert_eq!(HandshakeError::NotAnUpgrade.response().status(), 426);
 }
 
 #[test]
 fn a_page_answers_get_and_head_and_nothing_else() {
-    let mut site = SiteBuilder::new();
-    site.mount("/:name", Terms::default(), "a socket on the same path");
-    site.page("/:name", |request| {
+    let mut router = RouterBuilder::new();
+    router.route("/:name", RouteOptions::default(), "a socket on the same path");
+    router.page("/:name", |request| {
         Response::new(200).text(format!("hello {}", request.parameter("name").unwrap_or_default()))
     });
-    let site = site.build().unwrap();
-    let answer = answered(&site, plain("GET", "/ann"));
+    let router = router.build().unwrap();
+    let answer = answered(&router, plain("GET", "/ann"));
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello ann"), "{answer}");
-    let answer = answered(&site, plain("HEAD", "/ann"));
+    let answer = answered(&router, plain("HEAD", "/ann"));
     assert!(answer.contains("\r\nContent-Length: 9\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-    let answer = answered(&site, plain("DELETE", "/ann"));
+    let answer = answered(&router, plain("DELETE", "/ann"));
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("\r\nAllow: GET, HEAD\r\n"), "{answer}");
-    assert_eq!(opened(&site, &mut request(&upgrade("/ann"))).0, "a socket on the same path");
+    assert_eq!(opened(&router, &mut request(&upgrade("/ann"))).0, "a socket on the same path");
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn a_match_is_accepted_with_headers_and_values_or_refused_by_the_application() {
     #[derive(Debug, PartialEq)]
     struct Role(u8);
 
-    let mut site = SiteBuilder::new();
-    site.mount("/", Terms::default(), "guarded");
-    let site = site.build().unwrap();
+    let mut router = RouterBuilder::new();
+    router.route("/", RouteOptions::default(), "guarded");
+    let router = router.build().unwrap();
     let mut asked = request(&upgrade("/"));
     let before = asked.clone();
     let accept =
         Accept::new().header("X-Greeting", "welcome").with(User("Eve")).with(Role(1)).with(User("Ada"));
-    let (_, mut connection) = accepted(&site, &mut asked, accept).unwrap();
+    let (_, mut connection) = accepted(&router, &mut asked, accept).unwrap();
     assert!(String::from_utf8(written(&mut connection)).unwrap().contains("\r\nX-Greeting: welcome\r\n"));
     assert_eq!((asked.get(), asked.get()), (Some(&User("Ada")), Some(&Role(1))), "one of each type");
     assert_eq!((asked.get::<u8>(), before.get::<User>()), (None, None));
@@ -147,16 +147,16 @@ fn a_match_is_accepted_with_headers_and_values_or_refused_by_the_application() {
     // Nothing is left behind if the connection is not opened.
     let mut asked = request(&upgrade("/"));
     let accept = Accept::new().subprotocol("never offered").with(User("Ada"));
-    let response = accepted(&site, &mut asked, accept).unwrap_err();
+    let response = accepted(&router, &mut asked, accept).unwrap_err();
     assert!(response.starts_with("HTTP/1.1 500 "), "{response}");
     assert_eq!(asked.get::<User>(), None);
 }
 
 #[test]
 fn the_route_prefers_subprotocols_in_its_own_order_and_a_check_overrules_it() {
-    let mut site = SiteBuilder::new();
-    site.mount("/", Terms::default().subprotocols(["v2", "v1"]), "negotiated");
-    let site = site.build().unwrap();
+    let mut router = RouterBuilder::new();
+    router.route("/", RouteOptions::default().subprotocols(["v2", "v1"]), "negotiated");
+    let router = router.build().unwrap();
     for (accept, offered, chosen) in [
         (Accept::new(), "v1, v2", Some("v2")),
         (Accept::new(), "v1", Some("v1")),
@@ -164,60 +164,60 @@ fn the_route_prefers_subprotocols_in_its_own_order_and_a_check_overrules_it() {
         (Accept::new().subprotocol("v1"), "v1, v2", Some("v1")),
     ] {
         let head = upgrade("/").with(format!("Sec-WebSocket-Protocol: {offered}"));
-        let (_, connection) = accepted(&site, &mut request(&head), accept.clone()).unwrap();
+        let (_, connection) = accepted(&router, &mut request(&head), accept.clone()).unwrap();
         assert_eq!(connection.subprotocol(), chosen, "{accept:?} {offered}");
     }
 }
 
 #[test]
 fn a_refusal_has_the_configuration_of_the_route_that_matched() {
-    let mut site = SiteBuilder::new();
-    site.page("/", |_| Response::new(200));
+    let mut router = RouterBuilder::new();
+    router.page("/", |_| Response::new(200));
     let close = |seconds: u64| move |config: &mut Config| config.close_timeout = Duration::from_secs(seconds);
-    site.mount("/patient", Terms::default().configure(close(60)), "patient");
-    close(7)(site.config_mut());
-    let site = site.build().unwrap();
+    router.route("/patient", RouteOptions::default().configure(close(60)), "patient");
+    close(7)(router.config_mut());
+    let router = router.build().unwrap();
     let foreign = |path: &str| request(&upgrade(path).with("Origin: https://elsewhere.example"));
     for (mut asked, seconds) in [(foreign("/patient"), 60), (foreign("/"), 7), (plain("GET", "/"), 7)] {
-        let refusal = site.answer(&mut asked).unwrap_err();
+        let refusal = router.handle(&mut asked).unwrap_err();
         assert_eq!(refusal.config.close_timeout, Duration::from_secs(seconds), "{asked:?}");
     }
-    let found = site.answer(&mut request(&upgrade("/patient"))).unwrap();
+    let found = router.handle(&mut request(&upgrade("/patient"))).unwrap();
     assert_eq!(found.config().close_timeout, Duration::from_secs(60), "for a refusal by the application");
 }
 
 #[test]
 fn a_route_starts_from_the_common_configuration_and_changes_its_own() {
-    let mut site = SiteBuilder::new();
-    site.mount("/small", Terms::default().configure(|config| config.max_message_size = 10), "small");
-    site.mount("/open", Terms::default().origin(OriginPolicy::Any), "open");
-    site.config_mut().max_fragments = 7;
-    site.origin(OriginPolicy::OneOf(vec!["https://app.example".into()]));
-    let site = site.build().unwrap();
+    let mut router = RouterBuilder::new();
+    router.route("/small", RouteOptions::default().configure(|config| config.max_message_size = 10), "small");
+    router.route("/open", RouteOptions::default().origin(OriginPolicy::Any), "open");
+    router.config_mut().max_fragments = 7;
+    router.origin(OriginPolicy::OneOf(vec!["https://app.example".into()]));
+    let router = router.build().unwrap();
     let sizes = |path: &str| {
-        let (_, connection) = opened(&site, &mut request(&upgrade(path)));
+        let (_, connection) = opened(&router, &mut request(&upgrade(path)));
         (connection.config().max_message_size, connection.config().max_fragments)
     };
     assert_eq!((sizes("/small"), sizes("/open")), ((10, 7), (1 << 20, 7)));
     let foreign = |path| request(&upgrade(path).with("Origin: https://elsewhere.example"));
-    assert!(answered(&site, foreign("/small")).starts_with("HTTP/1.1 403 Forbidden\r\n"));
-    assert_eq!(opened(&site, &mut foreign("/open")).0, "open");
+    assert!(answered(&router, foreign("/small")).starts_with("HTTP/1.1 403 Forbidden\r\n"));
+    assert_eq!(opened(&router, &mut foreign("/open")).0, "open");
     let app = upgrade("/small").with("Origin: https://app.example");
-    assert_eq!(opened(&site, &mut request(&app)).0, "small");
-    assert_eq!(site.config().max_fragments, 7);
+    assert_eq!(opened(&router, &mut request(&app)).0, "small");
+    assert_eq!(router.config().max_fragments, 7);
 }
 
 #[test]
 fn the_first_route_that_is_malformed_or_there_twice_is_told_before_serving() {
-    let mut site = SiteBuilder::default();
-    site.mount("/a", Terms::default(), "first");
-    site.mount("/a", Terms::default(), "second");
-    site.page("no slash", |_| Response::new(200));
+    let mut router = RouterBuilder::default();
+    router.route("/a", RouteOptions::default(), "first");
+    router.route("/a", RouteOptions::default(), "second");
+    router.page("no slash", |_| Response::new(200));
     // A builder that has failed is gone, so that no second attempt can succeed.
-    assert_eq!(site.build().unwrap_err(), RouteError::Duplicate("/a".into()));
+    assert_eq!(router.build().unwrap_err(), RouteError::Duplicate("/a".into()));
 
-    let mut site = SiteBuilder::<&str>::new();
-    site.page("no slash", |_| Response::new(200));
-    let error = site.build().unwrap_err();
+    let mut router = RouterBuilder::<&str>::new();
+    router.page("no slash", |_| Response::new(200));
+    let error = router.build().unwrap_err();
     assert!(error.to_string().contains("no slash"), "{error}");
 }
