@@ -264,7 +264,7 @@ fn a_message_that_is_begun_and_not_continued_ends_the_connection() {
         let error = handed.ws.receive().unwrap_err();
         match error {
             Error::Disconnected(close_info) => {
-                assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Stall))
+                assert_eq!(close_info.cause, Cause::Timeout(TimeoutKind::Stall));
             }
             other => panic!("{other}"),
         }

@@ -91,7 +91,7 @@ impl<H> fmt::Debug for RouterBuilder<H> {
 /// It makes decisions and does no I/O, so that servers of any kind can share it. `H` is the type of the handler that
 /// the server runs for an open connection.
 ///
-/// A request is answered in two steps. [`answer`](Self::answer) finds the route and checks the request against RFC 6455
+/// A request is answered in two steps. [`handle`](Self::handle) finds the route and checks the request against RFC 6455
 /// and the origin policy. [`RouteMatch::accept`] opens the connection. A check of the application runs between the two
 /// steps, for any length of time.
 ///
