@@ -23,7 +23,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut server = Server::new()
         .route("/", |_request, ws| echo(ws))
         .route("/echo", |_request, ws| echo(ws))
-        .page("/", |_| Response::new(200).html(include_str!("../../adapter-std/examples/echo.html")))
+        .page("/", |_| Response::new(200).html(include_str!("echo.html")))
         .origin(OriginPolicy::Any)
         .configure_handshake(|limits| limits.open_timeout = Some(options.handshake_timeout))
         .configure(|config| {

@@ -98,9 +98,9 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
     }
 }
 
-/// Builds the programs of both adapters and returns their folder.
+/// Builds the programs of both adapters and of the chat, and returns their folder.
 pub fn programs() -> PathBuf {
-    programs_of(&["ws-std", "ws-smol"])
+    programs_of(&["ws-std", "ws-smol", "ws-chat"])
 }
 
 /// Builds the programs of these packages with their combined features, and returns their folder.

@@ -43,7 +43,7 @@ fn main() {
 async fn run() -> Proof {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
     let [proxy, redis, redis_pid, node1, pid1, node2, pid2, node3, pid3] = &arguments[..] else {
-        return Err("start this program with chat-redis/prove.sh".into());
+        return Err("start this program with examples/chat-redis/prove.sh".into());
     };
     let url = |address: &String| format!("ws://{address}/lobby");
     let nodes = [(node1, pid1), (node2, pid2), (node3, pid3)];

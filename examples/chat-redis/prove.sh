@@ -2,7 +2,7 @@
 # Starts Redis, three nodes and HAProxy on free ports of this machine, checks the guarantees of the README, and stops
 # them. As root on Debian it installs missing packages and prints their names.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 # Descriptor 3 keeps the script's standard error for messages, even after the shell's own is redirected.
 exec 3>&2
@@ -96,7 +96,7 @@ done
 for attempt in 1 2 3 4 5; do
     proxy=127.0.0.1:$(free_port)
     LISTEN=$proxy NODE1=${nodes[0]} NODE2=${nodes[2]} NODE3=${nodes[4]} \
-        haproxy -db -f chat-redis/haproxy.cfg >"$work/haproxy-$attempt.log" 2>&1 &
+        haproxy -db -f examples/chat-redis/haproxy.cfg >"$work/haproxy-$attempt.log" 2>&1 &
     proxy_pid=$!
     # HAProxy listens, or ends.
     until (: <"/dev/tcp/${proxy/://}") 2>/dev/null; do
