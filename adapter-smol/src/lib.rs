@@ -53,6 +53,7 @@ mod lazy_timer;
 mod opening;
 #[cfg(target_os = "linux")]
 mod reactor;
+mod relay;
 mod server;
 mod socket;
 mod stream;

@@ -15,6 +15,7 @@ use rustix::{
 
 #[cfg(target_os = "linux")]
 use crate::reactor::{Reactor, Watched};
+use crate::relay::Relay;
 
 /// Number of bytes that one read appends to a message that has much more capacity.
 const APPENDED_IN_TURN: usize = 512 << 10;
@@ -23,16 +24,42 @@ const APPENDED_IN_TURN: usize = 512 << 10;
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// `async-io` reports readiness, with any executor.
-    Single(Async<socket2::Socket>),
+    Single(Single),
     /// The epoll instance of a server reports readiness. The server runs its own connections.
     #[cfg(target_os = "linux")]
     Watched(Watched),
 }
 
+/// A socket on the reactor of `async-io`.
+#[derive(Debug)]
+pub(crate) struct Single {
+    socket: Async<socket2::Socket>,
+    /// Wakes the task that waits for input.
+    reader: Relay,
+    /// Wakes the task that waits for room.
+    writer: Relay,
+}
+
+impl From<Async<socket2::Socket>> for Socket {
+    fn from(socket: Async<socket2::Socket>) -> Self {
+        Self::Single(Single { socket, reader: Relay::new(), writer: Relay::new() })
+    }
+}
+
+impl Single {
+    fn poll_readable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.reader.poll(cx, |cx| self.socket.poll_readable(cx))
+    }
+
+    fn poll_writable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.poll(cx, |cx| self.socket.poll_writable(cx))
+    }
+}
+
 impl Socket {
     pub(crate) fn get_ref(&self) -> &socket2::Socket {
         match self {
-            Self::Single(socket) => socket.get_ref(),
+            Self::Single(single) => single.socket.get_ref(),
             #[cfg(target_os = "linux")]
             Self::Watched(socket) => socket.get_ref(),
         }
@@ -41,7 +68,7 @@ impl Socket {
     /// Waits until a read may find input.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Single(socket) => socket.poll_readable(cx),
+            Self::Single(single) => single.poll_readable(cx),
             #[cfg(target_os = "linux")]
             Self::Watched(socket) => socket.poll_readable(cx).map(Ok),
         }
@@ -50,7 +77,7 @@ impl Socket {
     /// Waits until a write may succeed, after a write that would have blocked.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Single(socket) => socket.poll_writable(cx),
+            Self::Single(single) => single.poll_writable(cx),
             #[cfg(target_os = "linux")]
             Self::Watched(socket) => socket.poll_writable(cx),
         }
@@ -90,14 +117,14 @@ impl Socket {
         most: usize,
         mut read: impl FnMut(&socket2::Socket) -> Result<usize, Errno>,
     ) -> Poll<io::Result<usize>> {
-        let socket = match self {
-            Self::Single(socket) => socket,
+        let single = match self {
+            Self::Single(single) => single,
             #[cfg(target_os = "linux")]
             Self::Watched(socket) => return socket.poll_read(cx, most, read),
         };
         loop {
-            match read(socket.get_ref()) {
-                Err(Errno::AGAIN) => ready!(socket.poll_readable(cx))?,
+            match read(single.socket.get_ref()) {
+                Err(Errno::AGAIN) => ready!(single.poll_readable(cx))?,
                 Err(Errno::INTR) => {}
                 result => return Poll::Ready(Ok(result?)),
             }
@@ -174,7 +201,7 @@ impl Sockets {
 
     /// Creates a socket that `async-io` watches.
     pub(crate) fn watch(&self, socket: socket2::Socket) -> io::Result<Socket> {
-        Async::new(socket).map(Socket::Single)
+        Async::new(socket).map(Socket::from)
     }
 
     /// Returns a future that never ends, because `async-io` wakes the tasks.

@@ -17,7 +17,7 @@ use std::{
 use smol::block_on;
 use ws_smol::{Chunk, CloseCode, Error, Message, SendError, WebSocket};
 use ws_tests::{
-    PATIENCE, Raw, bounded,
+    PATIENCE, Raw, RawListener, bounded,
     either::{self, Adapter, Handed, Pairing, Route, Running},
     eventually,
     wire::Frame,
@@ -106,6 +106,27 @@ impl Wake for InlineTask {
             }
         }
     }
+}
+
+/// A waker that uses the connection that it is registered with, as a waker may that runs its task at once.
+struct Using(ws_smol::Sender);
+
+impl Wake for Using {
+    fn wake(self: Arc<Self>) {
+        self.0.state();
+    }
+}
+
+#[test]
+fn a_waker_that_is_replaced_may_use_the_connection() {
+    bounded(|| {
+        let (ws, _raw) = RawListener::connected(|url| block_on(ws_smol::connect(url)).unwrap());
+        let (sender, mut receiver) = ws.split();
+        for waker in [Arc::new(Using(sender)).into(), Waker::noop().clone()] {
+            let receiving = pin!(receiver.receive());
+            assert!(receiving.poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+    });
 }
 
 /// Runs `act` while a receiving task and sending tasks, all run by their wakers, wait for a peer that does not read

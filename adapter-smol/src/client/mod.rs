@@ -172,7 +172,7 @@ impl Client {
         let (path, options) = (path.as_ref().to_owned(), self.options);
         // Only a thread can wait for a full backlog: the non-blocking socket would become writable at once.
         let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
-        let stream = Stream::Socket(Socket::Single(Async::new(socket)?));
+        let stream = Stream::Socket(Socket::from(Async::new(socket)?));
         self.open(stream, None).await.map(|(ws, _)| ws)
     }
 
@@ -270,6 +270,6 @@ async fn connect(socket: socket2::Socket, address: &SockAddr) -> io::Result<Stre
     socket.writable().await?;
     match socket.get_ref().take_error()? {
         Some(error) => Err(error),
-        None => Ok(Stream::Socket(Socket::Single(socket))),
+        None => Ok(Stream::Socket(Socket::from(socket))),
     }
 }

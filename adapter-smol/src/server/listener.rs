@@ -141,7 +141,7 @@ impl Listener {
     /// Starts a task for a client, or refuses the client.
     fn admit(&self, (socket, peer): Client, executors: &Executors<'_>) {
         let watched = match executors {
-            Executors::Elsewhere(_) => Async::new(socket).map(Socket::Single),
+            Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
             Executors::Here(_, sockets) => sockets.watch(socket),
         };
         let Ok(stream) = watched.map(Stream::Socket) else { return };

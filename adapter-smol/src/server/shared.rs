@@ -22,6 +22,7 @@ use super::{BoundServer, signals::Signals};
 use crate::{
     current::{self, Key},
     duplex::Duplex,
+    relay::Relay,
     socket::accept,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     /// The listening socket. `None` after the server has started to stop.
     pub(super) server: BoundServer,
     listener: Mutex<Option<Async<ListeningSocket>>>,
+    /// Wakes the task that accepts.
+    accepting: Relay,
     connections: Mutex<Connections>,
 }
 
@@ -98,7 +101,8 @@ impl Drop for Refusal {
 /// Accepting.
 impl Shared {
     pub(super) fn new(server: BoundServer, listener: Async<ListeningSocket>) -> Self {
-        Self { server, listener: Mutex::new(Some(listener)), connections: Mutex::default() }
+        let listener = Mutex::new(Some(listener));
+        Self { server, listener, accepting: Relay::new(), connections: Mutex::default() }
     }
 
     /// Waits for a client. Returns `None` if the server stops. `is_waiting` is `true` while no pending client is
@@ -111,7 +115,9 @@ impl Shared {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(listener) = &*listener else { return Poll::Ready(None) };
         loop {
-            if *is_waiting && let Err(error) = ready!(listener.poll_readable(cx)) {
+            if *is_waiting
+                && let Err(error) = ready!(self.accepting.poll(cx, |cx| listener.poll_readable(cx)))
+            {
                 return Poll::Ready(Some(Err(error)));
             }
             *is_waiting = false;
