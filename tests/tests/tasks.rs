@@ -113,7 +113,7 @@ struct Using(ws_smol::Sender);
 
 impl Wake for Using {
     fn wake(self: Arc<Self>) {
-        self.0.state();
+        let _ = self.0.state();
     }
 }
 

@@ -126,6 +126,42 @@ impl Spent {
     }
 }
 
+/// The output of a connection whose turn ends before all input is received.
+///
+/// Answers to messages that have arrived together leave by one write. So a turn that ends because its time has passed
+/// does not write. The work of such turns adds up, and output is written when it reaches the work of one turn, or after eight
+/// turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeferredWrites {
+    units: usize,
+    turns: u8,
+}
+
+impl DeferredWrites {
+    const TURNS: u8 = 8;
+
+    /// Like [`is_turn_over`], and also returns `true` if this turn and those without a write have done the work of one turn.
+    #[must_use]
+    #[inline]
+    pub fn is_turn_over(self) -> bool {
+        is_turn_over() || (self.turns > 0 && self.total() >= UNITS)
+    }
+
+    /// Ends a turn. Returns `true` if output has to be written. Call it before the next turn begins.
+    pub fn end_turn(&mut self) -> bool {
+        *self = Self { units: self.total(), turns: self.turns + 1 };
+        let are_due = self.units >= UNITS || self.turns >= Self::TURNS;
+        if are_due {
+            *self = Self::default();
+        }
+        are_due
+    }
+
+    fn total(self) -> usize {
+        SPENT.with(|spent| self.units.saturating_add(spent.units.get()))
+    }
+}
+
 /// Reads after the deadline of a wait. A message that lies in the socket is still received, but a peer that sends all
 /// the time and never a message must not extend the wait.
 #[derive(Debug, Default)]
@@ -151,6 +187,28 @@ impl LastLooks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_that_end_early_write_after_the_work_of_one_turn_or_after_eight() {
+        let mut writes = DeferredWrites::default();
+        begin_turn(None);
+        for _ in 0..3 {
+            assert_eq!(
+                [(); 8].map(|()| writes.end_turn()),
+                [false, false, false, false, false, false, false, true]
+            );
+        }
+        // Two thirds of the work of a turn, twice.
+        spend(Work::Read(UNITS / 3 * 2));
+        assert!(!writes.is_turn_over() && !writes.end_turn());
+        begin_turn(None);
+        spend(Work::Read(UNITS / 3));
+        assert!(!writes.is_turn_over());
+        spend(Work::Read(UNITS / 3));
+        assert!(writes.is_turn_over() && writes.end_turn());
+        begin_turn(None);
+        assert!(!writes.end_turn());
+    }
 
     #[test]
     fn all_kinds_of_work_spend_one_budget() {

@@ -18,7 +18,10 @@ use std::{
 };
 
 use ws_core::{CloseInfo, Connection, Timestamp, Transmit};
-use ws_transport::{Addresses, Clock, Driver, MessageAssembler, work};
+use ws_transport::{
+    Addresses, Clock, Driver, MessageAssembler,
+    work::{self, DeferredWrites},
+};
 
 pub(crate) use self::assembling::Assembling;
 use crate::{
@@ -61,6 +64,7 @@ pub(crate) struct Inner {
     /// `true` if the task that receives has yielded, so that its next poll begins a turn. Otherwise it might find the
     /// budget spent by another task of the thread, again and again.
     has_yielded: bool,
+    writes: DeferredWrites,
     read_timeout: Option<Duration>,
     /// Time at which the current wait of a [`Stream`](futures_core::Stream) ends.
     stream_deadline: Option<Timestamp>,
@@ -94,6 +98,7 @@ impl Duplex {
             timer,
             write_timer: None,
             has_yielded: false,
+            writes: DeferredWrites::default(),
             read_timeout: None,
             stream_deadline: None,
             assembler: None,

@@ -122,7 +122,7 @@ impl Duplex {
         let mut registered = false;
         loop {
             while !inner.input.is_empty() {
-                if work::is_turn_over() {
+                if inner.writes.is_turn_over() {
                     return self.poll_yield(inner, cx, wait).map(Err);
                 }
                 let Inner { driver, input, assembler, .. } = inner;
@@ -165,10 +165,13 @@ impl Duplex {
         self.lock().resume();
         loop {
             // Take the input out of the lock. This is possible because no other task receives.
-            let mut input = mem::take(&mut self.lock().input);
+            let (mut input, writes) = {
+                let inner = &mut *self.lock();
+                (mem::take(&mut inner.input), inner.writes)
+            };
             let is_over = input.consume(|input| {
                 // A callback may take long, and it may write to many other connections.
-                while !work::is_turn_over() {
+                while !writes.is_turn_over() {
                     let event = self.lock().driver.receive(input);
                     // The next turns return the error, as in `poll_receive`.
                     let Ok(Some(event)) = event else { return false };
@@ -266,8 +269,10 @@ impl Duplex {
     fn poll_yield(self: &Arc<Self>, inner: &mut Inner, cx: &mut Context<'_>, wait: &mut Wait) -> Poll<Error> {
         let now = self.clock.now();
         inner.driver.connection.handle_output_timeout(now);
-        // If it fails, the next read reports that.
-        let _ = self.poll_flush(inner, cx);
+        if inner.writes.end_turn() {
+            // If it fails, the next read reports that.
+            let _ = self.poll_flush(inner, cx);
+        }
         let deadline = wait.deadline(inner.read_timeout, now).filter(|deadline| *deadline <= now);
         if deadline.is_some_and(|deadline| !wait.looks.may_look(now.saturating_duration_since(deadline))) {
             return Poll::Ready(Error::Timeout(TimeoutKind::Read));

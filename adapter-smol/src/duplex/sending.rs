@@ -11,7 +11,7 @@ use bytes::Buf;
 use ws_core::{Chunk, CloseCode, Message, SendError, State, Transmit};
 use ws_transport::{
     Driver, Error,
-    work::{self, Work},
+    work::{self, DeferredWrites, Work},
 };
 
 use super::{Duplex, Inner, Locked};
@@ -184,6 +184,7 @@ impl Duplex {
         inner: &mut Inner,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
+        inner.writes = DeferredWrites::default();
         if inner.is_flushed() {
             return Poll::Ready(Ok(()));
         }

@@ -28,7 +28,7 @@ use rustix::event::PollFlags;
 use ws_core::{Chunk, CloseInfo, Connection, Event, Message, State, TimeoutKind, Transmit};
 use ws_transport::{
     Clock, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
-    work::{self, LastLooks, Work},
+    work::{self, DeferredWrites, LastLooks, Work},
 };
 
 pub(crate) use self::{sending::Flushed, unattended::Wants};
@@ -205,11 +205,12 @@ impl Duplex {
     /// Passes each event to `handle` until the connection has ended normally.
     pub(crate) fn receive_each(&self, mut handle: impl FnMut(Event<'_>)) -> Result<(), Error> {
         let mut reading = lock(&self.reading);
+        let mut writes = DeferredWrites::default();
         loop {
             work::begin_turn(None);
             let is_over = reading.consume(|input| {
                 // A callback may take long, and it may write to many other connections.
-                while !work::is_turn_over() {
+                while !writes.is_turn_over() {
                     let event = self.driver().receive(input);
                     // The following turns return the error, as in `receive`.
                     let Ok(Some(event)) = event else { return false };
@@ -221,9 +222,10 @@ impl Duplex {
             if is_over {
                 // The connection may keep input that was not received.
                 reading.receive_again();
-                self.keep_output_going();
+                self.keep_output_going(&mut writes);
                 continue;
             }
+            writes = DeferredWrites::default();
             let turned = self.turn(&mut reading, Goal::Receive, &mut Patience::default())?;
             if let Turned::Ended(ended) = turned {
                 return ended;
@@ -232,10 +234,12 @@ impl Duplex {
     }
 
     /// Writes output and checks its deadlines before all input is received, because callbacks may take long for the input.
-    fn keep_output_going(&self) {
+    fn keep_output_going(&self, writes: &mut DeferredWrites) {
         let mut driver = self.driver();
         driver.connection.handle_output_timeout(self.clock.now());
-        let _ = self.flush_from(driver);
+        if writes.end_turn() {
+            let _ = self.flush_from(driver);
+        }
     }
 
     /// Receives and drops all events until the connection has ended.
@@ -249,11 +253,12 @@ impl Duplex {
     pub(crate) fn drain(&self) {
         // If another thread receives, that thread waits for the end.
         if let Some(mut reading) = self.try_receive() {
+            let mut writes = DeferredWrites::default();
             loop {
                 work::begin_turn(None);
                 if self.discard_received(&mut reading) {
                     reading.receive_again();
-                    self.keep_output_going();
+                    self.keep_output_going(&mut writes);
                     continue;
                 }
                 match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
