@@ -35,8 +35,8 @@ SERVERS = [
     Server("raw smol", f"raw_smol {LISTEN}", "raw"),
     Server("raw threads", f"raw_blocking {LISTEN}", "raw", blocking=True),
 
-    Server("ws-core event_loop", f"examples/event_loop {LISTEN}", "ours",
-           broadcast=f"examples/event_loop {LISTEN} --broadcast"),
+    Server("ws-core event_loop", f"event_loop {LISTEN}", "ours",
+           broadcast=f"event_loop {LISTEN} --broadcast"),
     Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"examples/smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
 

@@ -105,13 +105,23 @@ pub fn programs() -> PathBuf {
 
 /// Builds the programs of these packages with their combined features, and returns their folder.
 pub fn programs_of(packages: &[&str]) -> PathBuf {
+    build(packages, &["--examples"]).join("examples")
+}
+
+/// Builds a program of the benches, and returns its path.
+pub fn bench_program(name: &str) -> PathBuf {
+    build(&["ws-benches"], &["--bin", name]).join(name)
+}
+
+/// Builds targets of these packages, and returns the folder of the profile.
+fn build(packages: &[&str], targets: &[&str]) -> PathBuf {
     // target/debug/deps/test-0123456789abcdef
     let test = env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("a target directory");
     let is_release = profile.ends_with("release");
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    build.args(["build", "--quiet", "--examples"]);
+    build.args(["build", "--quiet"]).args(targets);
     build.args(packages.iter().map(|package| format!("--package={package}")));
     build.arg("--target-dir").arg(profile.parent().expect("a target directory"));
     build.args(is_release.then_some("--release"));
@@ -123,5 +133,5 @@ pub fn programs_of(packages: &[&str]) -> PathBuf {
         }
     }
     assert!(build.status().expect("cargo").success(), "{build:?} failed");
-    profile.join("examples")
+    profile.to_owned()
 }

@@ -1,24 +1,35 @@
-//! The example server that embeds the core in its own event loop, tested from the network.
+//! The servers that embed the core in their own event loop, tested from the network: the example, and the fast one of the
+//! benches.
 
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Command, sync::LazyLock, thread};
 
 use ws_std::{Client, CloseCode, Message, WebSocket};
-use ws_tests::{Process, Raw, bounded, programs_of, wire::Frame};
+use ws_tests::{Process, Raw, bench_program, bounded, programs_of, wire::Frame};
 
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| programs_of(&["ws-core"]));
+static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| programs_of(&["ws-core"]).join("event_loop"));
+static FAST: LazyLock<PathBuf> = LazyLock::new(|| bench_program("event_loop"));
 
 struct EventLoop {
     _process: Process,
     url: String,
+    /// Maximum size of a message in bytes.
+    limit: usize,
 }
 
 impl EventLoop {
-    fn start(options: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAMS.join("event_loop"));
-        let mut process = Process::start(command.args(["--listen", "127.0.0.1:0"]).args(options));
+    fn example() -> Self {
+        Self::start(Command::new(&*EXAMPLE).arg("127.0.0.1:0"), 1 << 20)
+    }
+
+    fn fast(options: &[&str]) -> Self {
+        Self::start(Command::new(&*FAST).args(["--listen", "127.0.0.1:0"]).args(options), 64 << 20)
+    }
+
+    fn start(command: &mut Command, limit: usize) -> Self {
+        let mut process = Process::start(command);
         let line = process.line();
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { _process: process, url }
+        Self { _process: process, url, limit }
     }
 
     fn connect(&self) -> WebSocket {
@@ -30,17 +41,27 @@ impl EventLoop {
     }
 }
 
+/// Runs `body` with the programs built before the clock starts.
 fn bounded_with_programs(body: impl FnOnce() + Send + 'static) {
-    LazyLock::force(&PROGRAMS);
+    LazyLock::force(&EXAMPLE);
+    LazyLock::force(&FAST);
     bounded(body);
+}
+
+/// Runs `body` for each of the servers.
+fn with_each(body: fn(EventLoop)) {
+    bounded_with_programs(move || {
+        body(EventLoop::example());
+        body(EventLoop::fast(&[]));
+    });
 }
 
 #[test]
 fn messages_of_every_size_and_kind_come_back_as_they_were() {
-    bounded_with_programs(|| {
-        let server = EventLoop::start(&[]);
+    with_each(|server| {
         let mut ws = server.connect();
-        for size in [0, 1, 125, 126, 16_383, 16_384, 65_535, 65_536, 98_304, 1 << 20, 5 << 20] {
+        let sizes = [0, 1, 125, 126, 16_383, 16_384, 65_535, 65_536, 98_304, 1 << 20, 5 << 20];
+        for size in sizes.into_iter().filter(|size| *size <= server.limit) {
             for message in [Message::from("ü".repeat(size / 2)), Message::from(vec![7; size])] {
                 ws.send(message.as_borrowed()).unwrap();
                 assert!(ws.receive().unwrap() == Some(message), "{size} bytes");
@@ -53,8 +74,7 @@ fn messages_of_every_size_and_kind_come_back_as_they_were() {
 
 #[test]
 fn messages_fragments_and_pings_of_one_write_are_answered_in_order() {
-    bounded_with_programs(|| {
-        let server = EventLoop::start(&[]);
+    with_each(|server| {
         let mut raw = Raw::open(server.address(), "/");
         let mut bytes = Vec::new();
         for number in 0..500 {
@@ -74,10 +94,9 @@ fn messages_fragments_and_pings_of_one_write_are_answered_in_order() {
 
 #[test]
 fn what_a_slow_reader_asked_for_arrives_whole() {
-    bounded_with_programs(|| {
+    with_each(|server| {
         const SIZE: usize = 1 << 20;
         const MESSAGES: usize = 32;
-        let server = EventLoop::start(&[]);
         let mut raw = Raw::open(server.address(), "/");
         let mut writing = raw.socket().try_clone().unwrap();
         // More than the buffers of both ends hold. The rest waits in the client until it is read below.
@@ -100,7 +119,7 @@ fn what_a_slow_reader_asked_for_arrives_whole() {
 #[test]
 fn all_sessions_receive_all_broadcasts_in_order() {
     bounded_with_programs(|| {
-        let server = EventLoop::start(&["--broadcast"]);
+        let server = EventLoop::fast(&["--broadcast"]);
         let mut everyone: Vec<_> = (0..20).map(|_| server.connect()).collect();
         // Each client has been served once, so all are connected.
         for ws in &mut everyone {
@@ -122,8 +141,7 @@ fn all_sessions_receive_all_broadcasts_in_order() {
 
 #[test]
 fn plain_requests_are_answered_and_violations_closed() {
-    bounded_with_programs(|| {
-        let server = EventLoop::start(&[]);
+    with_each(|server| {
         let mut raw = Raw::connect(server.address());
         raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert!(raw.head().starts_with("HTTP/1.1 426 "));

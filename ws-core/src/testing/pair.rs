@@ -18,7 +18,7 @@ use crate::{
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use ws_core::{Cause, Config, Event, Message, Role, Timeout, testing::Pair};
+/// use ws_core::{Cause, Config, Event, Message, Role, TimeoutKind, testing::Pair};
 ///
 /// let mut pair = Pair::open(Arc::new(Config::default()));
 /// pair.client().send("Are you there?").unwrap();

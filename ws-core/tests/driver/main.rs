@@ -1,5 +1,5 @@
-//! Two programs over real sockets, against peers of all kinds. The driver in the crate documentation is tested here,
-//! and the event loop in `loops`.
+//! Programs over real sockets, against peers of all kinds. The driver in the crate documentation is tested here, and the
+//! event loops in `loops`: the example, and the fast one of the benches.
 
 #[path = "../../examples/driver.rs"]
 #[allow(dead_code, reason = "its `main` is for the command line")]
@@ -7,6 +7,9 @@ mod driver;
 #[path = "../../examples/event_loop.rs"]
 #[allow(dead_code, reason = "its `main` is for the command line")]
 mod event_loop;
+#[path = "../../../benches/src/bin/event_loop.rs"]
+#[allow(dead_code, reason = "its `main` is for the command line")]
+mod fast_event_loop;
 mod loops;
 mod peer;
 
