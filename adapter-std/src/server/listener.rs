@@ -149,12 +149,13 @@ impl Listener {
 
     fn refuse(&self, socket: Arc<Socket>, refused: &mut Refused) {
         let origin = Origin { peer_addr: socket.addresses().peer, path: None };
+        // Counted first, so that a client that has its answer is counted.
+        let error = "the server has as many connections as it may";
+        self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
         // A client that expects TLS could not read an answer in plain text.
         if self.shared.server.tls_config.is_none() {
             refused.add(socket);
         }
-        let error = "the server has as many connections as it may";
-        self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
     }
 }
 
