@@ -41,6 +41,17 @@
 //!
 //! Sockets and timers come from `async-io`, which works with any executor. Other streams are supported too:
 //! [`WebSocket::client`] and [`WebSocket::from_upgraded`] accept any `AsyncRead + AsyncWrite`.
+//!
+//! # Features
+//!
+//! | feature | default | purpose |
+//! |---|---|---|
+//! | `deflate` | yes | permessage-deflate (RFC 7692). It is used if a [`Config`] enables it |
+//! | `ring` | yes | cryptography for TLS by `ring` |
+//! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
+//! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
+//! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
+//! | `sink` | no | `futures_sink::Sink` for [`WebSocket`] and [`Sender`] |
 
 mod backend;
 mod client;

@@ -37,6 +37,16 @@
 //! To broadcast, use [`Callbacks`] and [`Sessions`].
 //!
 //! The crate supports Unix systems only.
+//!
+//! # Features
+//!
+//! | feature | default | purpose |
+//! |---|---|---|
+//! | `deflate` | yes | permessage-deflate (RFC 7692). It is used if a [`Config`] enables it |
+//! | `ring` | yes | cryptography for TLS by `ring` |
+//! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
+//! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
+//! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
 
 mod attached;
 mod backend;
