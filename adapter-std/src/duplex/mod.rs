@@ -1,13 +1,14 @@
 //! One connection, shared by the thread that receives and the threads that send.
 //!
-//! There are three locks. A thread that needs several of them acquires them in this order:
+//! There are four locks. A thread that needs several of them acquires them in this order:
 //!
+//! - `looking` is held by a sender that takes `reading` for a moment, to look at the input without waiting.
 //! - `reading` is held by the thread that receives.
 //! - `writing` is held by the thread that writes.
 //! - `driver` is held by any thread, but only while bytes move in memory, or move from a socket that has input into a
 //!   large message.
 //!
-//! Only the first two are held during a system call that may block. So a receiving thread that is parked in a read
+//! Only `reading` and `writing` are held during a system call that may block. So a receiving thread that is parked in a read
 //! does not block senders. A sending thread that waits for the peer to read does not block the receiver.
 //!
 //! A thread may leave its output to the holder of `writing`, because of this rule: the holder checks for remaining

@@ -133,7 +133,7 @@ pub(crate) fn start(address: &str, kind: Kind, count: usize) -> Result<Running> 
         let (is_over, written) = (is_over.clone(), written.clone());
         move || write_all(&busy, &audience, &frames, &is_over, &written)
     });
-    // Until the buffers are full and the server is as busy as it will be.
+    // Warm-up: the kernel's buffers fill, and the load becomes steady. No event marks that moment.
     thread::sleep(Duration::from_millis(500));
     written.store(0, Relaxed);
     Ok(Running { is_over, written, began: Instant::now(), thread })
