@@ -200,7 +200,7 @@ fn an_asynchronous_check_that_panics_costs_its_own_request() {
 }
 
 #[test]
-fn a_check_that_takes_longer_than_the_open_timeout_is_dropped_and_answered_with_503() {
+fn a_check_beyond_the_open_timeout_is_dropped_and_answered_with_503() {
     bounded(|| {
         let alive = Arc::new(());
         let held = alive.clone();

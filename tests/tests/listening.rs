@@ -28,7 +28,7 @@ with_every_pairing! {
 with_both_adapters! {
     a_path_that_is_taken_is_a_readable_error
     a_server_on_a_path_is_reached_only_while_it_serves
-    a_full_backlog_of_a_unix_domain_socket_is_waited_for_until_the_connect_timeout
+    the_connect_timeout_bounds_the_wait_for_a_full_unix_backlog
     a_server_that_vanishes_is_noticed_within_interval_and_timeout
     a_client_that_vanishes_is_noticed_within_interval_and_timeout
     a_peer_that_vanishes_while_much_is_sent_to_it_is_noticed
@@ -61,7 +61,7 @@ fn a_socket_that_listens_already_is_taken_over(pairing: Pairing) {
     expect_echo(pairing.client(&server, "/").connect().unwrap());
 }
 
-fn a_full_backlog_of_a_unix_domain_socket_is_waited_for_until_the_connect_timeout(adapter: Adapter) {
+fn the_connect_timeout_bounds_the_wait_for_a_full_unix_backlog(adapter: Adapter) {
     const TIMEOUT: Duration = Duration::from_millis(200);
     let folder = Folder::new();
     let path = folder.file("socket");

@@ -29,7 +29,7 @@ with_both_adapters! {
     compression_is_that_of_the_route
     the_policy_for_origins_is_that_of_the_route
     the_close_timeout_of_the_route_bounds_the_wait_for_the_close
-    the_close_timeout_of_the_route_bounds_the_wait_for_the_end_of_the_stream
+    the_routes_close_timeout_bounds_the_wait_for_the_end_of_the_stream
     the_close_timeout_of_the_route_bounds_its_refusals
     the_write_timeout_of_the_route_bounds_its_refusals
     the_limits_of_the_opening_handshake_hold_for_all_routes
@@ -175,7 +175,7 @@ fn the_close_timeout_of_the_route_bounds_the_wait_for_the_close(adapter: Adapter
     assert_eq!(handed.ws.close_info().cause, Cause::Timeout(TimeoutKind::Close));
 }
 
-fn the_close_timeout_of_the_route_bounds_the_wait_for_the_end_of_the_stream(adapter: Adapter) {
+fn the_routes_close_timeout_bounds_the_wait_for_the_end_of_the_stream(adapter: Adapter) {
     let (server, mut raw, handed) = connected(adapter, patient, close_soon);
     // The handler returns, and the client answers the Close and keeps its side of the stream open.
     drop(handed);

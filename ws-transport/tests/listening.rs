@@ -18,7 +18,7 @@ fn address(listener: &ListeningSocket) -> SocketAddr {
 }
 
 #[test]
-fn clients_that_have_connected_can_be_accepted_and_new_ones_cannot_connect() {
+fn connected_clients_are_accepted_and_new_ones_cannot_connect() {
     for on in ["127.0.0.1:0", "[::1]:0"] {
         let listener = listen(on.parse().expect("an address"));
         let early = TcpStream::connect(address(&listener)).expect("a connection");

@@ -86,7 +86,7 @@ fn websockets_agrees_on_all_conversations_except_listed_differences() {
 }
 
 #[test]
-fn ws_of_node_agrees_about_every_conversation_but_for_the_listed_differences() {
+fn ws_of_node_agrees_about_all_conversations_but_the_listed_differences() {
     agree(Judge::Ws);
 }
 

@@ -12,7 +12,7 @@ use ws_core::{
 use crate::{KEY, ROLES, config, connect, frame, header, kept};
 
 #[test]
-fn a_message_in_one_byte_fragments_costs_at_most_twice_its_payload_and_4_kib() {
+fn one_byte_fragments_cost_at_most_twice_the_payload_and_4_kib() {
     let config = config(|config| config.max_fragments = usize::MAX);
     for role in ROLES {
         for opcode in [Opcode::Text, Opcode::Binary] {

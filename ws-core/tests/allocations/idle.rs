@@ -99,7 +99,7 @@ fn expect_idle_after_traffic(give_back: fn(&mut Connection)) {
 }
 
 #[test]
-fn after_traffic_a_connection_that_gives_back_what_it_does_not_need_costs_as_little() {
+fn after_traffic_and_shrink_to_fit_a_connection_is_as_small_as_before() {
     expect_idle_after_traffic(|connection| {
         assert!(!connection.wants_write());
         connection.shrink_to_fit();

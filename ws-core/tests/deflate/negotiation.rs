@@ -113,7 +113,7 @@ fn offer_of(config: &std::sync::Arc<Config>) -> String {
 }
 
 #[test]
-fn a_client_prefers_a_server_without_context_and_also_offers_to_do_with_one() {
+fn a_client_prefers_no_server_context_but_also_accepts_one() {
     assert_eq!(
         offer_of(&compressing(|_, _| {})),
         "permessage-deflate; server_no_context_takeover; client_max_window_bits, \

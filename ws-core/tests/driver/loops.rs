@@ -37,7 +37,7 @@ fn a_hostile_client_of_the_event_loop_reads_the_close_and_is_never_reset() {
 }
 
 #[test]
-fn the_event_loop_answers_all_messages_before_a_close_through_small_buffers() {
+fn the_event_loop_answers_all_before_a_close_through_small_buffers() {
     for (address, size) in
         start(Some(8 << 10)).into_iter().flat_map(|it| [1000, 20_000, 200_000].map(|size| (it, size)))
     {

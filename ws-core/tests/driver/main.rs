@@ -60,7 +60,7 @@ fn a_slow_reader_gets_the_answers_to_a_large_and_a_short_message() {
 }
 
 #[test]
-fn a_peer_that_sends_everything_and_reads_only_at_the_end_gets_all_answers() {
+fn a_peer_that_reads_only_after_sending_everything_gets_all_answers() {
     let server = Server::start(|_| {}, None);
     let mut client = server.connect(None);
     let mut messages: Vec<_> = (0..500).map(|number: u32| Frame::binary(vec![number as u8; 1000])).collect();
@@ -74,7 +74,7 @@ fn a_peer_that_sends_everything_and_reads_only_at_the_end_gets_all_answers() {
 }
 
 #[test]
-fn messages_and_a_close_in_one_write_are_all_answered_through_small_buffers() {
+fn messages_and_a_close_in_one_write_are_answered_in_small_buffers() {
     let server = Server::start(|_| {}, Some(8 << 10));
     let mut client = server.connect(Some(8 << 10));
     let mut messages: Vec<_> = (0..50).map(|number: u8| Frame::binary(vec![number; 1000])).collect();
@@ -209,7 +209,7 @@ fn messages_behind_the_request_in_the_same_write_are_answered() {
 }
 
 #[test]
-fn a_request_that_does_not_come_is_not_waited_for_longer_than_the_open_timeout() {
+fn the_open_timeout_ends_the_wait_for_a_request() {
     let server = Server::start_with(|limits| limits.open_timeout = Some(millis(100)));
     let began = Instant::now();
     let mut client = server.connect_raw(None);

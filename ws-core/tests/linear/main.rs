@@ -132,7 +132,7 @@ fn a_message_costs_the_same_for_each_byte_however_it_is_cut() {
 }
 
 #[test]
-fn a_message_in_small_fragments_costs_the_same_for_each_byte_however_it_is_cut() {
+fn the_cost_per_byte_of_small_fragments_is_independent_of_their_size() {
     for role in ROLES {
         for opcode in [Opcode::Text, Opcode::Binary] {
             for fragment in [1, 3, 125, 126] {

@@ -209,7 +209,7 @@ fn a_redirect_names_its_location_without_the_query() {
 }
 
 #[test]
-fn a_client_may_try_again_after_timeouts_early_ends_and_failures_of_the_server() {
+fn timeouts_early_ends_and_server_failures_are_transient_for_a_client() {
     for status in 200..600 {
         let response = refusal_with(&format!("{status} x"), &["Content-Length: 0"], b"");
         let error = HandshakeError::Refused(Box::new(response));

@@ -118,7 +118,7 @@ fn an_application_may_say_another_host() {
 }
 
 #[test]
-fn user_and_password_of_the_url_become_an_authorization_and_show_nowhere_else() {
+fn the_urls_user_and_password_appear_only_in_the_authorization_header() {
     for (url, authorization) in [
         ("ws://Aladdin:open%20sesame@host/", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
         ("ws://user@host/", "Basic dXNlcjo="),

@@ -172,7 +172,7 @@ fn whatever_comes_after_a_close_is_ignored() {
 }
 
 #[test]
-fn after_its_own_close_an_endpoint_still_finds_broken_rules_and_sends_no_second_close() {
+fn after_its_own_close_an_endpoint_finds_errors_but_sends_no_second_close() {
     for role in ROLES {
         let mut connection = open(role);
         connection.close(NORMAL, "").unwrap();

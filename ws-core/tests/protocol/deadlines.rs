@@ -33,7 +33,7 @@ fn beginnings(role: Role) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a_message_that_was_begun_and_not_continued_fails_the_connection_with_1008() {
+fn a_message_that_is_begun_and_not_continued_fails_with_1008() {
     for role in ROLES {
         for (what, beginning) in beginnings(role) {
             let mut connection = open(role);
@@ -127,7 +127,7 @@ fn after_this_end_did_not_read_the_peer_has_the_whole_stall_timeout_again() {
 }
 
 #[test]
-fn a_peer_that_does_not_answer_a_close_is_waited_for_as_long_as_configured() {
+fn the_close_timeout_bounds_the_wait_for_a_peers_close() {
     for role in ROLES {
         let mut connection = open(role);
         connection.handle_timeout(at(100));
@@ -224,7 +224,7 @@ fn client_handshake(limits: &HandshakeConfig, now: Timestamp) -> client::Handsha
 }
 
 #[test]
-fn a_server_waits_ten_seconds_for_the_whole_request_whatever_progress_it_makes() {
+fn a_server_waits_ten_seconds_for_a_request_despite_progress() {
     let mut handshake = server_handshake(&limits(|_| {}), at(100));
     for (second, byte) in (100..110).zip(*b"GET / HTTP") {
         assert_eq!(handshake.poll_timeout(), Some(at(110)));
@@ -237,7 +237,7 @@ fn a_server_waits_ten_seconds_for_the_whole_request_whatever_progress_it_makes()
 }
 
 #[test]
-fn a_client_waits_ten_seconds_for_the_whole_response_whatever_progress_it_makes() {
+fn a_client_waits_ten_seconds_for_a_response_despite_progress() {
     let mut handshake = client_handshake(&limits(|_| {}), at(100));
     for (second, byte) in (100..110).zip(*b"HTTP/1.1 1") {
         assert_eq!(handshake.poll_timeout(), Some(at(110)));

@@ -159,7 +159,7 @@ fn bytes_in_flight_at_the_end_of_the_stream_are_still_to_be_written() {
 }
 
 #[test]
-fn after_the_end_of_the_stream_the_connection_is_closing_while_output_waits() {
+fn after_end_of_stream_a_connection_is_closing_while_output_waits() {
     for role in ROLES {
         let mut connection = quiet(role);
         connection.send("last words").unwrap();
@@ -195,7 +195,7 @@ fn a_broken_transport_drops_the_output_and_the_peer_is_still_heard() {
 }
 
 #[test]
-fn after_a_broken_transport_a_silent_peer_is_waited_for_no_longer_than_the_close_timeout() {
+fn after_a_broken_transport_the_close_timeout_bounds_the_wait_for_a_peer() {
     for role in ROLES {
         let mut connection = quiet(role);
         connection.handle_timeout(at(100));
@@ -208,7 +208,7 @@ fn after_a_broken_transport_a_silent_peer_is_waited_for_no_longer_than_the_close
 }
 
 #[test]
-fn all_that_was_queued_before_the_peers_close_is_written_and_then_one_close() {
+fn output_queued_before_the_peers_close_is_written_then_one_close() {
     for role in ROLES {
         let mut connection = open_with(role, |config| config.write_buffer_size = usize::MAX);
         let mut expected = Vec::new();

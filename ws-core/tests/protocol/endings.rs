@@ -73,7 +73,7 @@ fn a_client_waits_for_the_server_to_close_the_stream() {
 }
 
 #[test]
-fn a_client_gives_up_waiting_after_the_close_timeout_and_the_end_is_clean_still() {
+fn a_client_waits_for_the_close_timeout_and_the_end_is_still_clean() {
     let mut client = open(Role::Client);
     hear(&mut client, &[Frame::close(1000, "")]);
     written(&mut client);

@@ -162,7 +162,7 @@ fn limited(role: Role) -> Connection {
 }
 
 #[test]
-fn every_broken_rule_has_its_error_its_close_code_its_section_and_its_sentence() {
+fn each_violation_has_an_error_a_close_code_a_section_and_a_text() {
     for role in ROLES {
         for rule in rules(role) {
             let mut connection = limited(role);

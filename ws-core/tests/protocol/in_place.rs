@@ -169,7 +169,7 @@ fn a_read_that_finds_nothing_changes_nothing() {
 }
 
 #[test]
-fn a_driver_that_appends_too_much_or_takes_away_spoils_no_more_than_its_message() {
+fn a_driver_that_misuses_the_buffer_spoils_only_its_own_message() {
     let next = Frame::text("next").encode_for(Role::Server);
     let spoils: [fn(&mut Vec<u8>); 3] =
         [|payload| payload.resize(3 << 20, 7), Vec::clear, |payload| payload.truncate(9)];

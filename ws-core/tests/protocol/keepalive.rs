@@ -218,7 +218,7 @@ fn a_closing_connection_sends_no_pings() {
 }
 
 #[test]
-fn pings_go_out_between_the_chunks_of_a_message_and_while_the_write_buffer_is_full() {
+fn pings_are_sent_between_chunks_and_while_the_write_buffer_is_full() {
     for role in ROLES {
         let mut connection = open(role, KEEPALIVE);
         connection.send_chunk(Chunk::new("begun")).unwrap();

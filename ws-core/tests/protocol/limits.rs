@@ -28,7 +28,7 @@ fn error_of_header(connection: &mut Connection, fin: bool, opcode: u8, len: u64)
 }
 
 #[test]
-fn a_message_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header() {
+fn a_message_one_byte_above_the_limit_fails_from_its_header() {
     for limit in [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20] {
         for opcode in [wire::TEXT, wire::BINARY] {
             for mut connection in each(|config| config.max_message_size = limit) {
@@ -43,7 +43,7 @@ fn a_message_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header(
 }
 
 #[test]
-fn the_sizes_of_fragments_add_up_to_the_limit_and_not_beyond_from_the_header() {
+fn fragments_one_byte_above_the_message_limit_fail_from_the_header() {
     for limit in [0, 1, 10, 300] {
         for first in 0..=limit.min(10) {
             for mut connection in each(|config| config.max_message_size = limit) {
@@ -66,7 +66,7 @@ fn the_sizes_of_fragments_add_up_to_the_limit_and_not_beyond_from_the_header() {
 }
 
 #[test]
-fn a_frame_of_the_largest_size_passes_and_one_byte_more_fails_from_the_header() {
+fn a_frame_one_byte_above_the_limit_fails_from_its_header() {
     for limit in [0, 1, 125, 126, 65_536] {
         for mut connection in each(|config| config.max_frame_size = limit) {
             let frames = [Frame::binary(vec![1; limit]).unfinished(), Frame::continuation(vec![1; limit])];
@@ -166,7 +166,7 @@ fn sums_of_sizes_near_the_largest_do_not_wrap() {
 }
 
 #[test]
-fn two_fragments_that_claim_2_to_the_62_each_are_neither_refused_nor_waited_for_with_memory() {
+fn fragments_that_claim_2_to_the_62_bytes_are_accepted_without_memory() {
     // The second header becomes visible only behind the first payload, so each size is announced in its own
     // connection.
     for mut connection in each(|config| config.max_message_size = usize::MAX) {

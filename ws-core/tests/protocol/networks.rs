@@ -178,7 +178,7 @@ proptest! {
     // declared dead. All output that was queued before the closing handshake arrives, followed by exactly one Close
     // and only pongs after it.
     #[test]
-    fn a_peer_that_reads_and_answers_gets_everything_and_is_never_declared_dead(
+    fn a_peer_that_reads_and_answers_gets_all_and_is_not_declared_dead(
         networks in (network(), network()),
         steps in vec((strategies::role(), step()), 0..25),
         end in prop_oneof![strategies::role().prop_map(End::Close), Just(End::Both)],
@@ -271,7 +271,7 @@ proptest! {
 }
 
 #[test]
-fn a_large_message_and_a_close_arrive_over_a_slow_network_with_every_default() {
+fn with_defaults_a_large_message_and_a_close_cross_a_slow_network() {
     let network = Network { bandwidth: 20_000, delay: Duration::from_millis(100), cuts: vec![1460] };
     for role in ROLES {
         let mut conversation = Conversation::new(config(|_| {}), &[network.clone(), network.clone()]);

@@ -40,7 +40,7 @@ fn an_answer_is_due_even_while_messages_are_refused() {
 }
 
 #[test]
-fn each_of_two_pings_is_answered_when_the_first_answer_is_written_before_the_second_ping() {
+fn each_ping_is_answered_if_the_answer_before_is_already_written() {
     for role in ROLES {
         let mut connection = open(role);
         for number in 0..100_u8 {
@@ -54,7 +54,7 @@ fn each_of_two_pings_is_answered_when_the_first_answer_is_written_before_the_sec
 const BOUND: usize = 8 << 10;
 
 #[test]
-fn a_flood_of_pings_that_nobody_writes_answers_to_stays_small_and_its_last_is_answered() {
+fn unwritten_answers_to_a_ping_flood_stay_small_and_the_last_remains() {
     for role in ROLES {
         let mut connection = open(role);
         for number in 0..20_000_u32 {
@@ -87,7 +87,7 @@ fn behind_much_unwritten_data_a_flood_of_pings_adds_at_most_two_pongs() {
 }
 
 #[test]
-fn a_pong_that_is_written_makes_room_for_the_next_behind_much_unwritten_data() {
+fn a_written_pong_makes_room_for_the_next_behind_unwritten_data() {
     for role in ROLES {
         let mut connection = open(role);
         hear(&mut connection, &[Frame::ping("first")]);

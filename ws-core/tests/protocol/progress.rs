@@ -113,7 +113,7 @@ fn progress_of_a_transport_that_buffers_counts_only_after_a_refusal() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_ends_an_open_connection_after_the_write_timeout() {
+fn the_write_timeout_ends_a_connection_whose_peer_does_not_read() {
     for role in ROLES {
         let mut connection = quiet(role);
         connection.handle_timeout(at(100));
@@ -167,7 +167,7 @@ fn an_idle_connection_without_keepalive_is_kept_for_a_day() {
 }
 
 #[test]
-fn the_write_timeout_starts_again_with_each_accepted_byte_in_any_order_of_writing_and_telling() {
+fn each_accepted_byte_restarts_the_write_timeout_in_any_order_of_calls() {
     for role in ROLES {
         for writes_first in [false, true] {
             let mut connection = quiet(role);
@@ -192,7 +192,7 @@ fn the_write_timeout_starts_again_with_each_accepted_byte_in_any_order_of_writin
 }
 
 #[test]
-fn a_connection_that_is_not_told_the_time_while_idle_is_not_judged_by_that() {
+fn an_idle_connection_without_time_updates_does_not_time_out() {
     for role in ROLES {
         let mut connection = quiet(role);
         connection.handle_timeout(at(0));
@@ -269,7 +269,7 @@ fn writing_makes_the_next_deadline_earlier_and_it_is_asked_for_afterwards() {
     }
 }
 #[test]
-fn after_a_pause_the_peer_has_the_whole_stall_timeout_in_any_order_of_writing_and_telling() {
+fn a_pause_restarts_the_whole_stall_timeout_in_any_order_of_calls() {
     for role in ROLES {
         for writes_first in [false, true] {
             let mut connection = open_with(role, |config| {

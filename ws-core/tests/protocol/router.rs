@@ -53,7 +53,7 @@ fn answered(router: &Router<&'static str>, mut request: Request) -> String {
 }
 
 #[test]
-fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
+fn the_most_specific_route_wins_and_fills_in_its_parameters() {
     let mut router = RouterBuilder::new();
     router.route("/rooms/:room", RouteOptions::default(), "a room");
     router.route("/rooms/lobby", RouteOptions::default(), "the lobby");
@@ -75,7 +75,7 @@ fn the_most_specific_route_opens_the_connection_and_fills_in_its_parameters() {
 }
 
 #[test]
-fn a_path_that_nothing_is_served_on_is_404_be_it_for_a_websocket_or_a_page() {
+fn an_unknown_path_is_404_for_a_websocket_and_for_a_page() {
     let mut router = RouterBuilder::new();
     router.route("/echo", RouteOptions::default(), "echo");
     let router = router.build().unwrap();
@@ -125,7 +125,7 @@ fn a_page_answers_get_and_head_and_nothing_else() {
 }
 
 #[test]
-fn a_match_is_accepted_with_headers_and_values_or_refused_by_the_application() {
+fn the_application_accepts_or_refuses_a_match_with_its_headers() {
     #[derive(Debug, PartialEq)]
     struct User(&'static str);
     #[derive(Debug, PartialEq)]
@@ -153,7 +153,7 @@ fn a_match_is_accepted_with_headers_and_values_or_refused_by_the_application() {
 }
 
 #[test]
-fn the_route_prefers_subprotocols_in_its_own_order_and_a_check_overrules_it() {
+fn the_routes_order_of_subprotocols_counts_unless_a_check_overrules_it() {
     let mut router = RouterBuilder::new();
     router.route("/", RouteOptions::default().subprotocols(["v2", "v1"]), "negotiated");
     let router = router.build().unwrap();
@@ -208,7 +208,7 @@ fn a_route_starts_from_the_common_configuration_and_changes_its_own() {
 }
 
 #[test]
-fn the_first_route_that_is_malformed_or_there_twice_is_told_before_serving() {
+fn the_first_malformed_or_duplicate_route_is_reported_before_serving() {
     let mut router = RouterBuilder::default();
     router.route("/a", RouteOptions::default(), "first");
     router.route("/a", RouteOptions::default(), "second");

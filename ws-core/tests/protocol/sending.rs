@@ -62,7 +62,7 @@ fn nothing_is_sent_once_the_connection_is_closing_whoever_began() {
 }
 
 #[test]
-fn nothing_is_sent_while_the_write_buffer_is_full_and_everything_again_once_it_is_not() {
+fn sends_fail_only_while_the_write_buffer_is_full() {
     for role in ROLES {
         for (way, send) in WAYS {
             let full = || {

@@ -197,7 +197,7 @@ fn every_refusal_says_what_is_wrong_and_closes() {
 }
 
 #[test]
-fn nothing_but_the_origin_that_a_client_sent_is_repeated_to_it_or_to_a_log() {
+fn only_the_origin_of_a_request_is_repeated_in_a_response_or_a_log() {
     let marker = "evil\u{1b}marker";
     for head in [
         Head::request().first_line("GET /<script>evilmarker HTTP/9"),

@@ -184,7 +184,7 @@ fn bytes_until_error(limits: &HandshakeConfig, bytes: &[u8]) -> Result<usize, (H
 }
 
 #[test]
-fn a_head_of_the_largest_size_passes_and_one_byte_more_is_refused_with_431() {
+fn a_head_one_byte_above_the_limit_is_refused_with_431() {
     let head = Head::request().with(format!("X-Pad: {}", "x".repeat(2000))).bytes();
     let limit = |limit: usize| limits(|limits| limits.max_head_size = limit);
     for sizes in [&[usize::MAX][..], &[1], &[1000]] {

@@ -61,7 +61,7 @@ fn the_host_of_a_whole_address_is_there_and_valid() {
 }
 
 #[test]
-fn the_host_of_a_whole_address_replaces_the_header_and_the_origin_is_judged_by_it() {
+fn the_host_of_an_absolute_target_replaces_the_header_for_origin_checks() {
     // RFC 9112 3.2.2.
     let head = |version: &str| {
         let head = Head::request().first_line(format!("GET http://one.example:8080/chat {version}"));

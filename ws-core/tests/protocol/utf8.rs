@@ -180,7 +180,7 @@ fn invalid_text_is_refused_at_the_first_byte_that_makes_it_certain() {
 }
 
 #[test]
-fn text_that_ends_inside_a_character_is_refused_at_the_end_of_the_message_and_not_before() {
+fn text_cut_inside_a_character_is_refused_only_at_the_messages_end() {
     for begun in [&b"\xC3"[..], b"\xE2\x82", b"\xF0\x9F\x98", b"abc\xF0"] {
         for role in ROLES {
             for delivery in [Delivery::Messages, Delivery::Chunks] {
@@ -227,7 +227,7 @@ fn binary_messages_pings_and_pongs_may_hold_any_bytes() {
 }
 
 #[test]
-fn a_pong_between_two_fragments_does_not_disturb_the_character_that_they_share() {
+fn a_pong_between_fragments_does_not_disturb_a_split_character() {
     for role in ROLES {
         let frames =
             [Frame::text(b"\xF0\x9F").unfinished(), Frame::pong(b"\xFF"), Frame::continuation(b"\x98\x80")];

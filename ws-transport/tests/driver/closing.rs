@@ -44,7 +44,7 @@ fn with_tls_close_notify_is_written_before_the_stream_is_shut_down() {
 }
 
 #[test]
-fn after_its_end_a_server_waits_for_the_client_to_close_and_drops_what_comes() {
+fn after_its_end_a_server_drops_input_until_the_client_closes() {
     let mut server = End::server(Config::default());
     server.inbox.extend(masked(&Frame::close(1000, "")));
     assert!(matches!(server.turn(), Outcome::Ended(Ok(()))));
