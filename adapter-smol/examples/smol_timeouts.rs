@@ -25,7 +25,7 @@ async fn run() -> Result<(), Error> {
             Ok(None) => return Ok(()),
             // The connection is still usable.
             Err(Error::Timeout(TimeoutKind::Read)) => {
-                println!("a second of silence");
+                println!("no message for a second");
                 ws.send("anybody there?").or(too_late()).await?;
             }
             Err(error) => return Err(error),

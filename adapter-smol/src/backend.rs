@@ -9,7 +9,7 @@ use bytes::Buf as _;
 use ws_core::{CloseCode, CloseInfo};
 use ws_sessions::SessionBackend;
 use ws_transport::{
-    Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome,
+    Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
     work::{self, Work},
 };
 
@@ -29,7 +29,7 @@ impl Inner {
     /// Writes a broadcast message without queueing it, which is usually possible. Returns `false` if the message has
     /// to be queued. Bytes that the stream does not accept become the next output.
     fn write_through(&mut self, outgoing: &Outgoing<'_>) -> bool {
-        let Payload::Prepared(message) = outgoing.payload else { return false };
+        let OutgoingPayload::Prepared(message) = outgoing.payload else { return false };
         if self.output.has_remaining() || outgoing.kind == OutgoingKind::Reply {
             return false;
         }

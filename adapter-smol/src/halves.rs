@@ -193,13 +193,13 @@ impl Sender {
     /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
-        self.duplex.ask(Connection::state)
+        self.duplex.with_connection(Connection::state)
     }
 
     /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
-        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
+        self.duplex.with_connection(|connection| connection.subprotocol().map(str::to_owned))
     }
 
     /// Returns the reason for the end of the connection, or `None` while the connection is open.
@@ -211,7 +211,7 @@ impl Sender {
     /// Returns the round-trip time of the last answered keepalive ping.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.duplex.ask(Connection::latency)
+        self.duplex.with_connection(Connection::latency)
     }
 
     /// Returns the peer's address, like [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -248,7 +248,7 @@ impl fmt::Debug for Sender {
 /// Formats a connection for logs, without payloads.
 pub(crate) fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
     let (role, state, buffered) =
-        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
+        duplex.with_connection(|connection| (connection.role(), connection.state(), connection.buffered()));
     f.debug_struct(name)
         .field("role", &role)
         .field("state", &state)

@@ -11,14 +11,14 @@ use ws_transport::ReadSize;
 use crate::{socket::Socket, stream::Stream};
 
 /// Maximum number of bytes per read.
-const SIZE: usize = 96 << 10;
+const MAX_READ: usize = 96 << 10;
 /// Maximum number of reads per turn from a stream in order to discard its input.
 const DRAINED_IN_TURN: usize = 4;
 /// Maximum number of buffers that a thread keeps for later reads.
-const KEPT: usize = 4;
+const MAX_POOLED: usize = 4;
 
 thread_local! {
-    /// Buffers for reading, each `SIZE` bytes long.
+    /// Buffers for reading, each `MAX_READ` bytes long.
     static FULL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     /// Buffers for decrypted input, all empty.
     static EMPTY: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -88,8 +88,8 @@ impl Input {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
-        let mut buffer = take_from(&FULL).unwrap_or_else(|| vec![0; SIZE]);
-        let most = read_size.most(SIZE);
+        let mut buffer = take_from(&FULL).unwrap_or_else(|| vec![0; MAX_READ]);
+        let most = read_size.most(MAX_READ);
         let polled = stream.poll_read(cx, &mut buffer[..most]);
         match polled {
             Poll::Ready(Ok(read)) if read > 0 => {
@@ -154,7 +154,7 @@ impl Input {
     fn release(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         (self.start, self.end) = (0, 0);
-        if buffer.len() == SIZE {
+        if buffer.len() == MAX_READ {
             give_to(&FULL, buffer);
         } else if buffer.capacity() > 0 {
             buffer.clear();
@@ -169,17 +169,17 @@ impl Drop for Input {
     }
 }
 
-type Pool = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
+type BufferPool = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
 
-fn take_from(pool: &'static Pool) -> Option<Vec<u8>> {
+fn take_from(pool: &'static BufferPool) -> Option<Vec<u8>> {
     // A thread that is terminating has no pool.
     pool.try_with(|pool| pool.borrow_mut().pop()).ok().flatten()
 }
 
-fn give_to(pool: &'static Pool, buffer: Vec<u8>) {
+fn give_to(pool: &'static BufferPool, buffer: Vec<u8>) {
     let _ = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        if pool.len() < KEPT && buffer.capacity() <= 2 * SIZE {
+        if pool.len() < MAX_POOLED && buffer.capacity() <= 2 * MAX_READ {
             pool.push(buffer);
         }
     });

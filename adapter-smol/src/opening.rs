@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Config, Connection, Timestamp, Transmit};
-use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Session};
+use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::TlsSession};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
@@ -33,7 +33,7 @@ pub(crate) struct Opening {
     stream: Stream,
     addresses: Addresses,
     clock: Clock,
-    tls: Option<Box<Session>>,
+    tls: Option<Box<TlsSession>>,
     input: Input,
     output: Transmit,
     timer: LazyTimer,
@@ -41,7 +41,12 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Creates the state of an opening handshake. `peer` is the peer's address, if it is already known.
-    pub(crate) fn new(stream: Stream, peer: Option<SocketAddr>, clock: Clock, tls: Option<Session>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: Option<SocketAddr>,
+        clock: Clock,
+        tls: Option<TlsSession>,
+    ) -> Self {
         let (input, output, timer) = Default::default();
         let addresses = stream.addresses(peer);
         Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }

@@ -33,9 +33,9 @@ const READING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventF
 /// Events after which the socket is always ready.
 const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 /// Maximum number of events per call of `epoll_wait`.
-const EVENTS: usize = 256;
+const MAX_EVENTS: usize = 256;
 /// Maximum number of calls of `epoll_wait` per turn. After them, `async-io` handles its timers and its other sockets.
-const ASKED_IN_TURN: usize = 16;
+const POLLS_IN_TURN: usize = 16;
 
 /// Watches sockets while [`drive`](Self::drive) is polled.
 #[derive(Debug)]
@@ -68,9 +68,9 @@ struct Tasks {
 #[derive(Debug)]
 pub(crate) struct Watched {
     socket: Socket,
-    slot: Arc<Source>,
+    source: Arc<Source>,
     number: usize,
-    watch: Arc<Reactor>,
+    reactor: Arc<Reactor>,
 }
 
 impl Reactor {
@@ -81,12 +81,12 @@ impl Reactor {
 
     /// Starts to watch a non-blocking socket.
     pub(crate) fn add(self: Arc<Self>, socket: Socket) -> io::Result<Watched> {
-        let slot = Arc::new(Source::default());
-        let number = self.slots().insert(slot.clone());
-        let watched = Watched { socket, slot, number, watch: self };
+        let source = Arc::new(Source::default());
+        let number = self.slots().insert(source.clone());
+        let watched = Watched { socket, source, number, reactor: self };
         // If this fails, dropping `watched` releases the slot.
         let data = EventData::new_u64(number as u64);
-        epoll::add(&watched.watch.epoll, &watched.socket, data, READING)?;
+        epoll::add(&watched.reactor.epoll, &watched.socket, data, READING)?;
         Ok(watched)
     }
 
@@ -95,8 +95,8 @@ impl Reactor {
         let mut wakers = Vec::new();
         loop {
             self.epoll.readable().await?;
-            for _ in 0..ASKED_IN_TURN {
-                if self.learn(&mut wakers)? == 0 {
+            for _ in 0..POLLS_IN_TURN {
+                if self.collect_wakers(&mut wakers)? == 0 {
                     break;
                 }
                 // Hold no lock here: a waker may run its task immediately.
@@ -111,15 +111,15 @@ impl Reactor {
     pub(crate) fn wake_ready(&self) -> bool {
         let mut wakers = Vec::new();
         // The next wait on the epoll returns the error again.
-        let _ = self.learn(&mut wakers);
+        let _ = self.collect_wakers(&mut wakers);
         let is_any = !wakers.is_empty();
         wakers.into_iter().for_each(Waker::wake);
         is_any
     }
 
     /// Appends the wakers of the tasks whose sockets have new events. Returns the number of sockets with events.
-    fn learn(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
-        let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+    fn collect_wakers(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
+        let mut events = [const { MaybeUninit::uninit() }; MAX_EVENTS];
         // Lock before `epoll_wait`, so that no slot is reused between the event and its lookup.
         let slots = self.slots();
         let (events, _) = match epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())) {
@@ -127,8 +127,8 @@ impl Reactor {
             events => events?,
         };
         for event in &*events {
-            if let Some(slot) = slots.get(event.data.u64() as usize) {
-                slot.note(event.flags, wakers);
+            if let Some(source) = slots.get(event.data.u64() as usize) {
+                source.note(event.flags, wakers);
             }
         }
         Ok(events.len())
@@ -174,17 +174,17 @@ impl Watched {
 
     /// Waits until a read may find input.
     pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.slot.ended.load(Ordering::SeqCst) { Poll::Ready(()) } else { self.poll_newly_readable(cx) }
+        if self.source.ended.load(Ordering::SeqCst) { Poll::Ready(()) } else { self.poll_newly_readable(cx) }
     }
 
     /// Waits until input arrives after the last read.
     fn poll_newly_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.slot.is_readable() {
+        if self.source.is_readable() {
             return Poll::Ready(());
         }
-        let mut tasks = self.slot.tasks();
+        let mut tasks = self.source.tasks();
         // Check again under the lock, because `note` sets the flag while it holds the lock.
-        if self.slot.is_readable() {
+        if self.source.is_readable() {
             return Poll::Ready(());
         }
         set(&mut tasks.reader, cx);
@@ -201,12 +201,12 @@ impl Watched {
     ) -> Poll<io::Result<usize>> {
         loop {
             // Clear the flag before the read, so that input that arrives after the read counts as new.
-            self.slot.readable.swap(false, Ordering::SeqCst);
+            self.source.readable.swap(false, Ordering::SeqCst);
             match read(&self.socket) {
                 Ok(read) => {
                     if read == most {
                         // There may be more input, for which an edge-triggered epoll reports no further event.
-                        self.slot.readable.store(true, Ordering::SeqCst);
+                        self.source.readable.store(true, Ordering::SeqCst);
                     }
                     return Poll::Ready(Ok(read));
                 }
@@ -220,12 +220,12 @@ impl Watched {
     /// Waits until a write may succeed, after a write that would have blocked. The socket is watched for this event
     /// only after such a write.
     pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut tasks = self.slot.tasks();
+        let mut tasks = self.source.tasks();
         set(&mut tasks.writer, cx);
         if !mem::replace(&mut tasks.writer_waits, true) {
             // If the socket is already writable, epoll reports that immediately.
             let data = EventData::new_u64(self.number as u64);
-            epoll::modify(&self.watch.epoll, &self.socket, data, READING | EventFlags::OUT)?;
+            epoll::modify(&self.reactor.epoll, &self.socket, data, READING | EventFlags::OUT)?;
         }
         Poll::Pending
     }
@@ -235,8 +235,8 @@ impl Drop for Watched {
     fn drop(&mut self) {
         // Closing the socket also removes it from the epoll instance, but at a higher cost, and possibly after
         // another socket has reused the index.
-        let mut slots = self.watch.slots();
-        let _ = epoll::delete(&self.watch.epoll, &self.socket);
+        let mut slots = self.reactor.slots();
+        let _ = epoll::delete(&self.reactor.epoll, &self.socket);
         slots.remove(self.number);
     }
 }

@@ -9,17 +9,17 @@ use std::{
 /// connection.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    task: Arc<Task>,
+    task: Arc<RelayTask>,
     /// Wakes `task`.
     waker: Waker,
 }
 
 #[derive(Debug, Default)]
-struct Task(Mutex<Option<Waker>>);
+struct RelayTask(Mutex<Option<Waker>>);
 
 impl Relay {
     pub(crate) fn new() -> Self {
-        let task = Arc::new(Task::default());
+        let task = Arc::new(RelayTask::default());
         Self { waker: task.clone().into(), task }
     }
 
@@ -34,7 +34,7 @@ impl Relay {
     }
 }
 
-impl Wake for Task {
+impl Wake for RelayTask {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

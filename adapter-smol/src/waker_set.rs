@@ -6,10 +6,10 @@ use std::{
 
 /// Wakers of tasks that wait for the same event.
 #[derive(Debug, Default)]
-pub(crate) struct WakerSet(Mutex<State>);
+pub(crate) struct WakerSet(Mutex<WakerState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct WakerState {
     wakers: Wakers,
     /// `true` while wake-ups are recorded in `is_noted` and not executed.
     is_held: bool,
@@ -48,7 +48,7 @@ impl WakerSet {
         (polled, is_noted.then(|| mem::take(&mut state.wakers)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WakerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

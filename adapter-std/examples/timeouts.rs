@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
             Ok(None) => return Ok(()),
             // The connection is still usable.
             Err(Error::Timeout(TimeoutKind::Read)) => {
-                println!("a second of silence");
+                println!("no message for a second");
                 ws.send("anybody there?")?;
             }
             Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ws_core::{CloseCode, CloseInfo, State};
 use ws_sessions::SessionBackend;
-use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, Payload, SendOutcome};
+use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome};
 
 use crate::duplex::{Duplex, Flushed};
 
@@ -36,7 +36,7 @@ impl Duplex {
 impl SessionBackend for Duplex {
     fn post(self: Arc<Self>, outgoing: Outgoing<'_>) -> Result<SendOutcome, Error> {
         let is_reply = outgoing.kind == OutgoingKind::Reply;
-        if let Payload::Prepared(message) = outgoing.payload
+        if let OutgoingPayload::Prepared(message) = outgoing.payload
             && !is_reply
             && let Some(flushed) = self.write_through(message)
         {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Time that the thread stays without work.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 static FLUSHER: Mutex<Option<Flusher>> = Mutex::new(None);
 
@@ -46,9 +46,9 @@ struct Flusher {
 
 /// `true` while the flusher writes for a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Blocked(AtomicBool);
+pub(crate) struct FlusherFlag(AtomicBool);
 
-impl Blocked {
+impl FlusherFlag {
     pub(crate) fn get(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -121,7 +121,8 @@ fn start() -> io::Result<UnixStream> {
 }
 
 fn run(woken: &UnixStream) {
-    let (mut blocked, mut closing, mut dropped) = (Vec::new(), Closing::default(), Dropped::default());
+    let (mut blocked, mut closing, mut dropped) =
+        (Vec::new(), ClosingDeadlines::default(), Dropped::default());
     loop {
         dropped.take_over();
         let new_closing = match &mut *flusher() {
@@ -138,7 +139,7 @@ fn run(woken: &UnixStream) {
         let due = due.into_iter().chain(closing.keep_deadlines()).chain(dropped.due()).min();
         let idle = blocked.is_empty() && closing.0.is_empty() && dropped.is_empty();
         let sockets = blocked.iter().map(|duplex| (duplex, PollFlags::OUT)).chain(dropped.sockets());
-        let ready = wait_for(woken, sockets, if idle { Some(IDLE) } else { due });
+        let ready = wait_for(woken, sockets, if idle { Some(IDLE_TIMEOUT) } else { due });
         // The pipe rarely contains more. Remaining bytes cause one more wake-up.
         let _ = (&*woken).read(&mut [0; 64]);
         let mut ready = ready.into_iter();
@@ -167,9 +168,9 @@ fn run(woken: &UnixStream) {
 
 /// Closing connections, ordered by their next deadline.
 #[derive(Default)]
-struct Closing(BTreeMap<Instant, Vec<Weak<Duplex>>>);
+struct ClosingDeadlines(BTreeMap<Instant, Vec<Weak<Duplex>>>);
 
-impl Closing {
+impl ClosingDeadlines {
     /// Ends the connection if its deadline has passed. Otherwise stores it until its next deadline.
     fn keep(&mut self, duplex: Weak<Duplex>) {
         let due = duplex.upgrade().and_then(|duplex| duplex.keep_closing_deadline());

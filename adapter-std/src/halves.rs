@@ -7,7 +7,7 @@ use ws_transport::{Error, MessageAssembler};
 
 use crate::{
     attached::{Attached, AttachedReceiver},
-    duplex::{Duplex, Patience},
+    duplex::{Duplex, Wait},
 };
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket). Pings and the peer's Close are answered only while it
@@ -41,7 +41,7 @@ impl Receiver {
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let assembler = &mut self.assembler;
-        self.duplex.receive(Patience::new(timeout), |event, owner| match event {
+        self.duplex.receive(Wait::new(timeout), |event, owner| match event {
             Event::Message(message) => Some(owner.message(message)),
             Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
             _ => None,
@@ -54,7 +54,7 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| match event {
+        self.duplex.receive(Wait::new(self.read_timeout), |event, owner| match event {
             Event::Message(message) => Some(Chunk::last(owner.message(message))),
             Event::Chunk(chunk) => Some(owner.chunk(chunk)),
             _ => None,
@@ -67,7 +67,7 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+        self.duplex.receive(Wait::new(self.read_timeout), |event, owner| Some(owner.event(event)))
     }
 
     /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -188,13 +188,13 @@ impl Sender {
     /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> State {
-        self.duplex.ask(Connection::state)
+        self.duplex.with_connection(Connection::state)
     }
 
     /// Returns the negotiated subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
-        self.duplex.ask(|connection| connection.subprotocol().map(str::to_owned))
+        self.duplex.with_connection(|connection| connection.subprotocol().map(str::to_owned))
     }
 
     /// Returns the way the connection ended or is ending. `None` while it is open.
@@ -206,7 +206,7 @@ impl Sender {
     /// Returns the round-trip time of the last answered keepalive ping.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.duplex.ask(Connection::latency)
+        self.duplex.with_connection(Connection::latency)
     }
 
     /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -243,7 +243,7 @@ impl fmt::Debug for Sender {
 /// Writes the state of a connection for a log, without its payload.
 pub(crate) fn describe(f: &mut fmt::Formatter<'_>, name: &str, duplex: &Duplex) -> fmt::Result {
     let (role, state, buffered) =
-        duplex.ask(|connection| (connection.role(), connection.state(), connection.buffered()));
+        duplex.with_connection(|connection| (connection.role(), connection.state(), connection.buffered()));
     f.debug_struct(name)
         .field("role", &role)
         .field("state", &state)

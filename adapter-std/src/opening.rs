@@ -7,14 +7,14 @@ use std::{
 
 use bytes::Buf;
 use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, Error, response_timeout, tls::Session};
+use ws_transport::{Clock, Driver, Error, response_timeout, tls::TlsSession};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
 pub(crate) struct Opening {
     socket: Arc<Socket>,
     clock: Clock,
-    tls: Option<Box<Session>>,
+    tls: Option<Box<TlsSession>>,
     buffer: ReadBuffer,
     /// Maximum pause of a write while the peer does not read.
     write_timeout: Option<Duration>,
@@ -24,7 +24,7 @@ impl Opening {
     pub(crate) fn new(
         socket: Arc<Socket>,
         clock: Clock,
-        tls: Option<Session>,
+        tls: Option<TlsSession>,
         write_timeout: Option<Duration>,
     ) -> Self {
         Self { socket, clock, tls: tls.map(Box::new), buffer: ReadBuffer::default(), write_timeout }

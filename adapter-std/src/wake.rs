@@ -23,7 +23,7 @@ pub(crate) struct Wake {
 
 impl Wake {
     /// Maximum duration of a wait without a pair of sockets, if file descriptors are short.
-    const WITHOUT_PAIR: Duration = Duration::from_millis(50);
+    const MAX_WAIT_WITHOUT_PAIR: Duration = Duration::from_millis(50);
 
     /// Announces a wait. Call it while holding the lock of the state that the wait depends on. A later
     /// [`wake`](Self::wake) then ends the wait, even before it has begun.
@@ -45,7 +45,8 @@ impl Wake {
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
         let Some((_, receiver)) = self.pair.get() else {
-            let timeout = timeout.map_or(Self::WITHOUT_PAIR, |timeout| timeout.min(Self::WITHOUT_PAIR));
+            let timeout = timeout
+                .map_or(Self::MAX_WAIT_WITHOUT_PAIR, |timeout| timeout.min(Self::MAX_WAIT_WITHOUT_PAIR));
             return socket.is_ready(events, Some(timeout));
         };
         let mut fds = [PollFd::new(socket, events), PollFd::new(receiver, PollFlags::IN)];

@@ -282,7 +282,7 @@ impl Done {
 
 impl Readers {
     fn start(clients: Vec<TcpStream>, frame: usize) -> Self {
-        let (tell, told) = smol::channel::unbounded();
+        let (sender, receiver) = smol::channel::unbounded();
         let expected = clients.len() * frame;
         thread::spawn(move || {
             let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
@@ -307,13 +307,13 @@ impl Readers {
                 }
                 if left == 0 {
                     left = expected;
-                    if tell.send_blocking(()).is_err() {
+                    if sender.send_blocking(()).is_err() {
                         return;
                     }
                 }
             }
         });
-        Self { done: Done(told) }
+        Self { done: Done(receiver) }
     }
 
     fn wait(&self) {

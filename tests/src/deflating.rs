@@ -110,7 +110,7 @@ impl EchoPeer {
 
     /// Makes the client connect and offer these parameters.
     pub fn connect(&mut self, url: &str, offer: &Parameters) {
-        self.process.tell(&format!("{url} {}", offer.query()));
+        self.process.write_line(&format!("{url} {}", offer.query()));
     }
 
     /// Waits for the negotiated parameters. Returns `None` without compression.

@@ -18,6 +18,7 @@ mod raw;
 mod server;
 pub mod siege;
 pub mod tls;
+mod transport;
 pub mod wire;
 
 pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
@@ -26,6 +27,7 @@ pub use peer::{Language, Peer, Terms};
 pub use process::{Process, bench_program, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over, waiting_clients};
+pub use transport::Transport;
 
 /// Compiles the programs of the README.
 #[cfg(doctest)]

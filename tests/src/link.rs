@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{Raw, eventually, kernel, let_pass, tls::RawTls, wire::Frame};
+use crate::{Raw, Transport, eventually, kernel, let_pass, tls::RawTls, wire::Frame};
 
 /// Size of small kernel buffers in bytes.
 pub const SMALL_BUFFER: usize = 8 << 10;
@@ -24,17 +24,17 @@ pub enum Link {
 
 impl Link {
     /// Connects and opens a WebSocket.
-    pub fn open(address: SocketAddr, secure: bool) -> Self {
-        Self::open_over(TcpStream::connect(address).expect("a connection"), secure)
+    pub fn open(address: SocketAddr, transport: Transport) -> Self {
+        Self::open_over(TcpStream::connect(address).expect("a connection"), transport)
     }
 
     /// Same as [`open`](Self::open) with a small receive buffer in the kernel.
-    pub fn open_with_small_buffer(address: SocketAddr, secure: bool) -> Self {
-        Self::open_over(connect_with_small_buffer(address), secure)
+    pub fn open_with_small_buffer(address: SocketAddr, transport: Transport) -> Self {
+        Self::open_over(connect_with_small_buffer(address), transport)
     }
 
-    fn open_over(stream: TcpStream, secure: bool) -> Self {
-        if secure {
+    fn open_over(stream: TcpStream, transport: Transport) -> Self {
+        if transport.is_tls() {
             Self::Tls(Box::new(RawTls::open_over(stream)))
         } else {
             Self::Plain(Raw::open_over(stream, "/"))

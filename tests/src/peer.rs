@@ -115,7 +115,7 @@ impl Peer {
     /// Makes the peer send a message.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) {
         let message = message.into();
-        self.process.tell(&format!("{} {}", kind(&message), hex(message.as_bytes())));
+        self.process.write_line(&format!("{} {}", kind(&message), hex(message.as_bytes())));
     }
 
     /// Makes the peer send a message in fragments.
@@ -125,12 +125,12 @@ impl Peer {
             line.push(' ');
             line.push_str(&hex(fragment.as_bytes()));
         }
-        self.process.tell(&line);
+        self.process.write_line(&line);
     }
 
     /// Waits until the peer has received a message, and returns it.
     pub fn receive(&mut self) -> Message<'static> {
-        self.process.tell("receive");
+        self.process.write_line("receive");
         match self.reply() {
             (kind, words) if kind == "text" => text(&words[0]).into(),
             (kind, words) if kind == "binary" => bytes(&words[0]).into(),
@@ -140,31 +140,31 @@ impl Peer {
 
     /// Waits until the peer has received a message, and returns its fragments. Only the Python peer reports them.
     pub fn receive_fragments(&mut self) -> Vec<Vec<u8>> {
-        self.process.tell("receive-fragments");
+        self.process.write_line("receive-fragments");
         self.expect("fragments")[1..].iter().map(|word| bytes(word)).collect()
     }
 
     /// Makes the peer ping, and waits until it has received the pong.
     pub fn ping(&mut self, payload: &[u8]) {
-        self.process.tell(&format!("ping {}", hex(payload)));
+        self.process.write_line(&format!("ping {}", hex(payload)));
         assert_eq!(self.expect("pong"), [hex(payload)]);
     }
 
     /// Makes the peer close, and returns the final code and reason as the peer reports them.
     pub fn close(&mut self, code: u16, reason: &str) -> (u16, String) {
-        self.process.tell(&format!("close {code} {}", hex(reason.as_bytes())));
+        self.process.write_line(&format!("close {code} {}", hex(reason.as_bytes())));
         self.closed()
     }
 
     /// Waits until the peer sees the end of the connection, and returns code and reason.
     pub fn wait_closed(&mut self) -> (u16, String) {
-        self.process.tell("receive");
+        self.process.write_line("receive");
         self.closed()
     }
 
     /// Makes the peer close its socket without a Close frame.
     pub fn vanish(&mut self) {
-        self.process.tell("vanish");
+        self.process.write_line("vanish");
         self.expect("vanished");
     }
 

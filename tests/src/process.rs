@@ -32,10 +32,10 @@ impl Process {
     }
 
     /// Writes a line to the stdin of the process.
-    pub fn tell(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("a pipe");
         if let Err(error) = writeln!(stdin, "{line}") {
-            panic!("the program does not listen ({error}); it said: {}", self.complaints());
+            panic!("the program reads no input ({error}); its errors: {}", self.errors());
         }
     }
 
@@ -43,8 +43,8 @@ impl Process {
     pub fn line(&mut self) -> String {
         match self.stdout.recv_timeout(PATIENCE) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => panic!("the program said nothing for {PATIENCE:?}"),
-            Err(RecvTimeoutError::Disconnected) => panic!("the program ended: {}", self.complaints()),
+            Err(RecvTimeoutError::Timeout) => panic!("the program wrote nothing for {PATIENCE:?}"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the program ended: {}", self.errors()),
         }
     }
 
@@ -67,7 +67,7 @@ impl Process {
         (self.child.wait().expect("a status"), stdout, stderr)
     }
 
-    fn complaints(&self) -> String {
+    fn errors(&self) -> String {
         collect(&self.stderr, Instant::now() + Duration::from_secs(5)).join("\n")
     }
 }
@@ -80,11 +80,11 @@ impl Drop for Process {
 }
 
 fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (say, said) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| say.send(line))
+        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
     });
-    said
+    receiver
 }
 
 fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
@@ -93,7 +93,7 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => collected.push_back(line),
             Err(RecvTimeoutError::Disconnected) => return collected.into(),
-            Err(RecvTimeoutError::Timeout) => panic!("the program does not end; it said {collected:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("the program does not end; it wrote {collected:?}"),
         }
     }
 }

@@ -162,11 +162,14 @@ impl RawTls {
         self.flush();
     }
 
-    /// Ends the stream, with or without `close_notify`.
-    pub fn end(&mut self, close_notify: bool) {
-        if close_notify {
-            self.notify();
-        }
+    /// Sends `close_notify` and ends the stream.
+    pub fn end(&mut self) {
+        self.notify();
+        self.end_without_notify();
+    }
+
+    /// Ends the stream without `close_notify`.
+    pub fn end_without_notify(&mut self) {
         self.socket.shutdown(Shutdown::Write).expect("an end");
     }
 

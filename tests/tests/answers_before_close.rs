@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use ws_std::{Callbacks, Config};
 use ws_tests::{
+    Transport,
     either::{Adapter, Pairing, Route, Running},
     link::{Link, listen_with_small_buffer},
     wire::Frame,
@@ -35,40 +36,40 @@ fn callbacks(adapter: Adapter) -> Route {
 }
 
 /// Starts a server whose connections have a small send buffer.
-fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    Pairing::of(adapter, secure).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
+fn serve(adapter: Adapter, transport: Transport, route: Route) -> Running {
+    Pairing::of(adapter, transport).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
 }
 
 /// Sends messages and a Close in one write, and reads only when the server can write no more.
-fn expect_answers(adapter: Adapter, secure: bool, route: fn(Adapter) -> Route) {
-    let server = serve(adapter, secure, route(adapter));
+fn expect_answers(adapter: Adapter, transport: Transport, route: fn(Adapter) -> Route) {
+    let server = serve(adapter, transport, route(adapter));
     for count in [50_u8, 200] {
-        Link::open_with_small_buffer(server.address(), secure).expect_echoes_before_close(count);
+        Link::open_with_small_buffer(server.address(), transport).expect_echoes_before_close(count);
     }
 }
 
 fn an_echo_loop_answers_everything_before_a_close(adapter: Adapter) {
-    expect_answers(adapter, false, echo_loop);
+    expect_answers(adapter, Transport::Plain, echo_loop);
 }
 
 fn callbacks_answer_everything_before_a_close(adapter: Adapter) {
-    expect_answers(adapter, false, callbacks);
+    expect_answers(adapter, Transport::Plain, callbacks);
 }
 
 fn an_echo_loop_answers_everything_before_a_close_by_tls(adapter: Adapter) {
-    expect_answers(adapter, true, echo_loop);
+    expect_answers(adapter, Transport::Tls, echo_loop);
 }
 
 fn callbacks_answer_everything_before_a_close_by_tls(adapter: Adapter) {
-    expect_answers(adapter, true, callbacks);
+    expect_answers(adapter, Transport::Tls, callbacks);
 }
 
 /// Size of a message that exceeds the kernel's buffers.
 const MUCH: usize = 16 << 20;
 
-fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
-    let server = Pairing::of(adapter, secure).serve(route).start();
-    Link::open(server.address(), secure).expect_answer_before_close(MUCH);
+fn expect_large_answer(adapter: Adapter, transport: Transport, route: Route) {
+    let server = Pairing::of(adapter, transport).serve(route).start();
+    Link::open(server.address(), transport).expect_answer_before_close(MUCH);
 }
 
 fn answer_much_by_callback(adapter: Adapter) -> Route {
@@ -77,31 +78,31 @@ fn answer_much_by_callback(adapter: Adapter) -> Route {
 }
 
 fn a_large_answer_arrives_whole_before_the_close(adapter: Adapter) {
-    expect_large_answer(adapter, false, Route::answer_each(adapter, MUCH));
+    expect_large_answer(adapter, Transport::Plain, Route::answer_each(adapter, MUCH));
 }
 
 fn a_large_answer_arrives_whole_before_the_close_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, Route::answer_each(adapter, MUCH));
+    expect_large_answer(adapter, Transport::Tls, Route::answer_each(adapter, MUCH));
 }
 
 fn a_large_answer_of_a_callback_arrives_whole_before_the_close(adapter: Adapter) {
-    expect_large_answer(adapter, false, answer_much_by_callback(adapter));
+    expect_large_answer(adapter, Transport::Plain, answer_much_by_callback(adapter));
 }
 
 fn a_large_answer_of_a_callback_arrives_whole_before_the_close_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, answer_much_by_callback(adapter));
+    expect_large_answer(adapter, Transport::Tls, answer_much_by_callback(adapter));
 }
 
 /// Sends a frame with a reserved opcode and much data behind it. The server need not read the data and must not
 /// answer with a reset.
-fn expect_reason(adapter: Adapter, secure: bool, route: Route) {
-    let server = Pairing::of(adapter, secure).serve(route.configure(|config: &mut Config| {
+fn expect_reason(adapter: Adapter, transport: Transport, route: Route) {
+    let server = Pairing::of(adapter, transport).serve(route.configure(|config: &mut Config| {
         config.keepalive = None;
     }));
     let server = server.start();
     let broken = [Frame::new(3, "").masked().encode(), vec![0; 300_000]].concat();
     for turn in 0..50 {
-        let mut link = Link::open(server.address(), secure);
+        let mut link = Link::open(server.address(), transport);
         link.write(&broken);
         let close = Frame::read(&mut link);
         let close = close.unwrap_or_else(|error| panic!("turn {turn}: {error}")).expect("a Close");
@@ -112,17 +113,17 @@ fn expect_reason(adapter: Adapter, secure: bool, route: Route) {
 }
 
 fn a_client_that_breaks_the_rules_reads_the_reason_and_a_clean_end(adapter: Adapter) {
-    expect_reason(adapter, false, echo_loop(adapter));
+    expect_reason(adapter, Transport::Plain, echo_loop(adapter));
 }
 
 fn a_client_that_breaks_the_rules_reads_the_reason_and_a_clean_end_by_tls(adapter: Adapter) {
-    expect_reason(adapter, true, echo_loop(adapter));
+    expect_reason(adapter, Transport::Tls, echo_loop(adapter));
 }
 
 fn a_violating_client_of_callbacks_reads_the_close_and_a_clean_end(adapter: Adapter) {
-    expect_reason(adapter, false, callbacks(adapter));
+    expect_reason(adapter, Transport::Plain, callbacks(adapter));
 }
 
 fn a_violating_client_of_callbacks_reads_the_close_and_a_clean_end_by_tls(adapter: Adapter) {
-    expect_reason(adapter, true, callbacks(adapter));
+    expect_reason(adapter, Transport::Tls, callbacks(adapter));
 }

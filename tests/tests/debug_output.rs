@@ -7,14 +7,14 @@ use ws_std::{
     ws_core::{Config, Connection, Message, Timestamp},
 };
 use ws_tests::{
-    PATIENCE, Raw, bounded,
+    PATIENCE, Raw, Transport, bounded,
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, Server},
     eventually, wire,
     wire::Frame,
     with_both_adapters,
 };
-use ws_transport::{Driver, MessageAssembler, Outgoing, OutgoingKind, Payload, RecycledBuffer};
+use ws_transport::{Driver, MessageAssembler, Outgoing, OutgoingKind, OutgoingPayload, RecycledBuffer};
 
 with_both_adapters! {
     clients_and_servers_show_no_secret_before_they_connect
@@ -66,8 +66,8 @@ fn clients_and_servers_show_no_secret_before_they_connect(adapter: Adapter) {
 }
 
 fn connections_show_no_payload(adapter: Adapter) {
-    for secure in [false, true] {
-        let (_server, mut handed, mut client) = Pairing::of(adapter, secure).open();
+    for transport in Transport::BOTH {
+        let (_server, mut handed, mut client) = Pairing::of(adapter, transport).open();
         handed.ws.send(SECRET).unwrap();
         assert_eq!(client.message(), SECRET);
         for _ in 0..100 {
@@ -144,7 +144,7 @@ fn errors_and_the_parts_of_a_driver_show_no_secret() {
             let backlog = || Backlog { messages: 2000, ..Backlog::default() };
             let prepared = PreparedMessage::new(&*secret);
             let message = Outgoing {
-                payload: Payload::Prepared(&prepared),
+                payload: OutgoingPayload::Prepared(&prepared),
                 backlog: &backlog,
                 kind: OutgoingKind::Send,
             };

@@ -59,7 +59,7 @@ fn receive_all(mut receiver: Receiver, each: usize) -> Receiver {
 fn two_peers_send_much_at_once_and_one_does_not_read_at_first(pairing: Pairing) {
     let (_server, handed, client) = pairing.open();
     // 64 MiB in each direction with TLS, where more can go wrong.
-    let each = if pairing.secure { 512 } else { 128 };
+    let each = if pairing.transport.is_tls() { 512 } else { 128 };
     let server = talk(handed.ws, each, Duration::from_millis(500));
     let client = talk(client, each, Duration::ZERO);
     let (_client, _server) = (client(), server());

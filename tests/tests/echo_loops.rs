@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use ws_tests::{
-    PATIENCE, Raw,
+    PATIENCE, Raw, Transport,
     either::{Adapter, Pairing, Route},
     wire::Frame,
     with_both_adapters,
@@ -15,7 +15,7 @@ with_both_adapters! {
 }
 
 fn answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
-    let pairing = Pairing::of(adapter, false);
+    let pairing = Pairing::of(adapter, Transport::Plain);
     let server = pairing.serve(Route::echo(adapter)).start();
     Raw::open(server.address(), "/").expect_echoes_at_once();
 }
@@ -47,7 +47,7 @@ fn an_answer_that_is_sent_leaves_before_the_loop_does_anything_else(adapter: Ada
             }))
         }
     };
-    let pairing = Pairing::of(adapter, false);
+    let pairing = Pairing::of(adapter, Transport::Plain);
     let server = pairing.serve(route).start();
     let mut raw = Raw::open(server.address(), "/");
     // Several messages at once, so that the next one is available while the reply has to be sent.

@@ -11,7 +11,7 @@ use std::{
 use socket2::{Domain, Type};
 use ws_std::{ClientTls, CloseCode, Error, Keepalive, OriginPolicy, ServerTls, ws_core::Cause};
 use ws_tests::{
-    Folder, PATIENCE, Raw, RawListener, bounded,
+    Folder, PATIENCE, Raw, RawListener, Transport, bounded,
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, Running, Server, WebSocket},
     eventually, kernel,
@@ -150,10 +150,10 @@ causes! {
     a_certificate_of_an_unknown_authority: "Tls(UnknownAuthority)",
         "the peer's certificate comes from an authority that is not trusted here: ..", Lasting;
     the_certificate_of_an_authority: "Tls(AuthorityAsPeer)",
-        "the peer shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it: sign a certificate \
+        "the peer sent the certificate of an authority (CA:TRUE), which `openssl req -x509` creates: sign a certificate \
          for the peer with it, ..", Lasting;
     a_certificate_that_the_server_demands: "Tls(Refused)",
-        "the peer refused the TLS connection (CertificateRequired): it demands a certificate, and this end shows none",
+        "the peer refused the TLS connection (CertificateRequired): it requires a certificate, and this end sent none",
         Lasting;
     a_ca_file_without_a_certificate: "Tls(Pem)", "there is no certificate in FILE: ..", Lasting;
 
@@ -173,7 +173,7 @@ causes! {
 
     a_peer_that_sends_no_message: "Timeout(Read)", "the peer sent no message within read_timeout", Transient;
     a_peer_that_reads_nothing: "Timeout(Write)",
-        "the peer did not read what was sent to it within write_timeout", Transient;
+        "the peer did not read the sent bytes within write_timeout", Transient;
     a_peer_that_answers_no_pings: "Disconnected(Timeout(Keepalive))",
         "the connection was given up: the peer did not answer the pings of keepalive in time, code 1006 abnormal closure",
         Transient;
@@ -184,11 +184,11 @@ causes! {
         "the connection was given up: the peer did not finish the closing handshake within close_timeout, code 1006 \
          abnormal closure", Transient;
     a_peer_that_breaks_a_rule: "Protocol(MaskedFrame)",
-        "the connection was failed: the peer sent a frame with a mask, which a server must not use, see RFC 6455 section \
-         5.1", Lasting;
+        "this end failed the connection: the peer sent a frame with a mask, which a server must not use, see RFC 6455 \
+         section 5.1", Lasting;
     a_message_beyond_the_limit: "Protocol(MessageTooLarge)",
-        "the connection was failed: the peer sent a message too large (1000 bytes, max_message_size or the free memory \
-         allows 999), see RFC 6455 section 10.4", Lasting;
+        "this end failed the connection: the peer sent a message too large (1000 bytes, max_message_size or the free \
+         memory allows 999), see RFC 6455 section 10.4", Lasting;
     a_close_that_asks_to_come_back: "Closed(Close)",
         "the connection was closed by the peer, code 1012 service restart (new version)", Transient;
     a_close_for_a_broken_policy: "Closed(Close)",
@@ -205,7 +205,8 @@ causes! {
 
 const EARLY_END: &str =
     "the opening handshake failed: the peer closed the stream during the opening handshake";
-const OPEN_TIMEOUT: &str = "the opening handshake failed: the peer did not finish the opening handshake in time, within open_timeout";
+const OPEN_TIMEOUT: &str =
+    "the opening handshake failed: the peer did not finish the opening handshake within open_timeout";
 const NO_CLOSE: &str =
     "the connection was broken off: the peer's stream ended without a Close, code 1006 abnormal closure";
 const RESET: &str = "Connection reset by peer (os error 104)";
@@ -518,21 +519,21 @@ fn a_client_whose_tls_server_resets(adapter: Adapter) -> Seen {
 }
 
 /// Returns the error of a server whose client does this.
-fn of_served(adapter: Adapter, secure: bool, act: impl FnOnce(Link)) -> Seen {
+fn of_served(adapter: Adapter, transport: Transport, act: impl FnOnce(Link)) -> Seen {
     let (route, take) = Route::hand_over(adapter);
-    let server = Pairing::of(adapter, secure).serve(route).start();
-    let link = Link::open(server.address(), secure);
+    let server = Pairing::of(adapter, transport).serve(route).start();
+    let link = Link::open(server.address(), transport);
     let mut handed = take();
     act(link);
     handed.ws.receive().unwrap_err().into()
 }
 
 fn a_server_whose_client_ends_without_a_close(adapter: Adapter) -> Seen {
-    of_served(adapter, false, drop)
+    of_served(adapter, Transport::Plain, drop)
 }
 
 fn a_server_whose_tls_client_ends_without_a_close(adapter: Adapter) -> Seen {
-    of_served(adapter, true, drop)
+    of_served(adapter, Transport::Tls, drop)
 }
 
 /// The beginning of a frame, as a client sends it.
@@ -543,11 +544,11 @@ fn begun() -> Vec<u8> {
 }
 
 fn a_server_whose_client_ends_within_a_frame(adapter: Adapter) -> Seen {
-    of_served(adapter, false, |mut link| link.write(begun()))
+    of_served(adapter, Transport::Plain, |mut link| link.write(begun()))
 }
 
 fn a_server_whose_tls_client_ends_within_a_frame(adapter: Adapter) -> Seen {
-    of_served(adapter, true, |mut link| link.write(begun()))
+    of_served(adapter, Transport::Tls, |mut link| link.write(begun()))
 }
 
 fn reset(link: Link) {
@@ -558,11 +559,11 @@ fn reset(link: Link) {
 }
 
 fn a_server_whose_client_resets(adapter: Adapter) -> Seen {
-    of_served(adapter, false, reset)
+    of_served(adapter, Transport::Plain, reset)
 }
 
 fn a_server_whose_tls_client_resets(adapter: Adapter) -> Seen {
-    of_served(adapter, true, reset)
+    of_served(adapter, Transport::Tls, reset)
 }
 
 fn a_peer_that_sends_no_message(adapter: Adapter) -> Seen {
@@ -660,7 +661,7 @@ fn a_request_over_tls_that_ends_early(adapter: Adapter) -> Seen {
     of_request(serving(adapter).tls(Authority::shared().server().serving()), |server| {
         let mut raw = RawTls::connect(server.address(), &["http/1.1"]);
         raw.write("GET / HTTP/1.1\r\nHos");
-        raw.end(false);
+        raw.end_without_notify();
     })
 }
 

@@ -73,7 +73,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
         HandshakeError::UpgradeInHttp10,
         HandshakeError::UnsupportedVersion,
         HandshakeError::UnexpectedBody,
-        HandshakeError::OriginRefused { origin: "http://a\n".into(), asked: "b".into() },
+        HandshakeError::OriginRefused { origin: "http://a\n".into(), target: "b".into() },
         HandshakeError::UnofferedSubprotocol,
         HandshakeError::UnofferedExtension,
         HandshakeError::ExtensionParameter {
@@ -110,8 +110,8 @@ fn tls_errors() -> Vec<TlsError> {
     errors.extend([
         TlsError::Expired,
         TlsError::NotValidYet,
-        TlsError::WrongName { asked: Some("a".into()), presented: vec!["b\n".into(); 7] },
-        TlsError::WrongName { asked: None, presented: vec![] },
+        TlsError::WrongName { expected: Some("a".into()), presented: vec!["b\n".into(); 7] },
+        TlsError::WrongName { expected: None, presented: vec![] },
         TlsError::UnknownAuthority,
         TlsError::AuthorityAsPeer,
         TlsError::InvalidCertificate(rustls::CertificateError::Revoked),

@@ -3,7 +3,7 @@
 
 use ws_std::CloseCode;
 use ws_tests::{
-    Raw, bounded,
+    Raw, Transport, bounded,
     either::{Adapter, Pairing, Route},
     eventually, kernel,
     tls::RawTls,
@@ -13,7 +13,7 @@ use ws_tests::{
 /// Runs one of eight kinds of clients, selected by its number.
 fn come_and_go(pairing: Pairing, server: &ws_tests::either::Running, number: usize) {
     let partial = &Frame::text("broken off").masked().encode()[..9];
-    match (number % 8, pairing.secure) {
+    match (number % 8, pairing.transport.is_tls()) {
         (0, _) => {
             let mut ws = pairing.client(server, "/").connect().unwrap();
             ws.send("hello").unwrap();
@@ -34,7 +34,7 @@ fn come_and_go(pairing: Pairing, server: &ws_tests::either::Running, number: usi
         (5, true) => {
             let mut raw = RawTls::open(server.address());
             raw.write(Frame::text("hello").masked().encode());
-            raw.end(true);
+            raw.end();
         }
         (6, true) => RawTls::connect(server.address(), &[]).handshake().unwrap(),
         _ => drop(Raw::connect(server.address())),
@@ -44,8 +44,8 @@ fn come_and_go(pairing: Pairing, server: &ws_tests::either::Running, number: usi
 #[test]
 fn a_thousand_connections_leave_no_descriptor_behind() {
     bounded(|| {
-        for secure in [false, true] {
-            let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, secure };
+        for transport in Transport::BOTH {
+            let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, transport };
             let server = pairing.serve(Route::echo(Adapter::Smol)).start();
             // The first connections of each kind create data that stays for the whole process.
             (0..16).for_each(|number| come_and_go(pairing, &server, number));

@@ -46,7 +46,7 @@ fn expect_echo(mut ws: WebSocket) {
 fn a_unix_domain_socket_serves(pairing: Pairing) {
     let folder = Folder::new();
     let _server = pairing.serve(Route::echo(pairing.server)).bind_unix(&folder.file("socket")).unwrap();
-    let url = if pairing.secure { "wss://localhost/" } else { "ws://localhost/" };
+    let url = if pairing.transport.is_tls() { "wss://localhost/" } else { "ws://localhost/" };
     for _ in 0..2 {
         let client = Client::new(pairing.client, url).tls(Authority::shared().trusted());
         expect_echo(client.connect_unix(folder.file("socket")).unwrap());

@@ -103,7 +103,7 @@ fn a_route_decides_which_origins_may_connect(pairing: Pairing) {
         .start();
     let connect = |path, origin| pairing.client(&server, path).header("Origin", origin).connect();
     assert_eq!(expect_refused(connect("/", "https://example.com")).status(), 403);
-    let same = format!("http{}://{}", if pairing.secure { "s" } else { "" }, server.address());
+    let same = format!("http{}://{}", if pairing.transport.is_tls() { "s" } else { "" }, server.address());
     connect("/", &same).unwrap();
     connect("/named", "https://example.com").unwrap();
     assert_eq!(expect_refused(connect("/named", "https://example.org")).status(), 403);
@@ -124,7 +124,7 @@ fn a_full_server_answers_with_503_and_serves_again_later(pairing: Pairing) {
     let mut first = pairing.client(&server, "/").connect().unwrap();
     let _second = pairing.client(&server, "/").connect().unwrap();
     let refused = pairing.client(&server, "/").connect();
-    if pairing.secure {
+    if pairing.transport.is_tls() {
         // The server refuses before TLS, so the client receives bytes that are not TLS.
         refused.unwrap_err();
     } else {

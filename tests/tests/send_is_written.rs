@@ -9,7 +9,7 @@ use std::{
 
 use ws_std::{Callbacks, Chunk, Error, HandlerResult, Message, SendError, Sessions};
 use ws_tests::{
-    Raw,
+    Raw, Transport,
     either::{Adapter, Handed, Pairing, Receiver, Route, Running, Sender},
     eventually,
     link::Link,
@@ -36,7 +36,7 @@ const MUCH: usize = 64 << 20;
 
 fn hand_over(adapter: Adapter) -> (Running, Handed, Raw) {
     let (route, take) = Route::hand_over(adapter);
-    let server = Pairing::of(adapter, false).serve(route).start();
+    let server = Pairing::of(adapter, Transport::Plain).serve(route).start();
     let raw = Raw::open(server.address(), "/");
     (server, take(), raw)
 }
@@ -111,8 +111,8 @@ fn flush_fails_if_the_peer_resets_before_the_last_byte(adapter: Adapter) {
 /// Maximum time that a closing connection waits for a peer that does not read.
 const SHORT: Duration = Duration::from_millis(500);
 
-fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    let server = Pairing::of(adapter, secure).serve(route);
+fn serve(adapter: Adapter, transport: Transport, route: Route) -> Running {
+    let server = Pairing::of(adapter, transport).serve(route);
     server.configure(|config| config.close_timeout = SHORT).start()
 }
 
@@ -128,10 +128,10 @@ fn expect_stopped(server: Running, senders: Vec<JoinHandle<()>>) {
     assert!(returned < 6 * SHORT, "stopped after {stopped:?}, all have returned after {returned:?}");
 }
 
-fn expect_senders_stopped(adapter: Adapter, secure: bool) {
+fn expect_senders_stopped(adapter: Adapter, transport: Transport) {
     let (route, take) = Route::hand_over(adapter);
-    let server = serve(adapter, secure, route);
-    let link = Link::open(server.address(), secure);
+    let server = serve(adapter, transport, route);
+    let link = Link::open(server.address(), transport);
     let handed = take();
     let waiting = Arc::new(Barrier::new(4));
     let sender = handed.ws.sender();
@@ -161,11 +161,11 @@ fn expect_senders_stopped(adapter: Adapter, secure: bool) {
 }
 
 fn stop_ends_senders_whose_peer_does_not_read(adapter: Adapter) {
-    expect_senders_stopped(adapter, false);
+    expect_senders_stopped(adapter, Transport::Plain);
 }
 
 fn stop_ends_senders_whose_peer_does_not_read_by_tls(adapter: Adapter) {
-    expect_senders_stopped(adapter, true);
+    expect_senders_stopped(adapter, Transport::Tls);
 }
 
 fn send_much(adapter: Adapter) -> Route {
@@ -181,29 +181,29 @@ fn send_much(adapter: Adapter) -> Route {
     }
 }
 
-fn expect_handlers_stopped(adapter: Adapter, secure: bool) {
-    let server = serve(adapter, secure, send_much(adapter));
-    let links: Vec<_> = (0..3).map(|_| Link::open(server.address(), secure)).collect();
+fn expect_handlers_stopped(adapter: Adapter, transport: Transport) {
+    let server = serve(adapter, transport, send_much(adapter));
+    let links: Vec<_> = (0..3).map(|_| Link::open(server.address(), transport)).collect();
     links.iter().for_each(Link::wait_until_full);
     expect_stopped(server, Vec::new());
 }
 
 fn stop_ends_handlers_whose_peer_does_not_read(adapter: Adapter) {
-    expect_handlers_stopped(adapter, false);
+    expect_handlers_stopped(adapter, Transport::Plain);
 }
 
 fn stop_ends_handlers_whose_peer_does_not_read_by_tls(adapter: Adapter) {
-    expect_handlers_stopped(adapter, true);
+    expect_handlers_stopped(adapter, Transport::Tls);
 }
 
-fn expect_sessions_stopped(adapter: Adapter, secure: bool) {
+fn expect_sessions_stopped(adapter: Adapter, transport: Transport) {
     let everyone = Sessions::new();
     let callbacks = Callbacks::new()
         .sessions(&everyone)
         .on_connect(|session| session.send(vec![7; MUCH]).unwrap())
         .on_message(|session, message| session.feed(message).unwrap());
-    let server = serve(adapter, secure, Route::callbacks(adapter, callbacks));
-    let links: Vec<_> = (0..3).map(|_| Link::open(server.address(), secure)).collect();
+    let server = serve(adapter, transport, Route::callbacks(adapter, callbacks));
+    let links: Vec<_> = (0..3).map(|_| Link::open(server.address(), transport)).collect();
     links.iter().for_each(Link::wait_until_full);
     assert_eq!(everyone.len(), 3);
     expect_stopped(server, Vec::new());
@@ -211,11 +211,11 @@ fn expect_sessions_stopped(adapter: Adapter, secure: bool) {
 }
 
 fn stop_ends_sessions_whose_peer_does_not_read(adapter: Adapter) {
-    expect_sessions_stopped(adapter, false);
+    expect_sessions_stopped(adapter, Transport::Plain);
 }
 
 fn stop_ends_sessions_whose_peer_does_not_read_by_tls(adapter: Adapter) {
-    expect_sessions_stopped(adapter, true);
+    expect_sessions_stopped(adapter, Transport::Tls);
 }
 
 fn chunk(text: &str, last: bool) -> Chunk<'_> {

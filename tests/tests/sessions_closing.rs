@@ -8,7 +8,7 @@ use std::{
 
 use ws_std::{Backlog, Callbacks, CloseCode, Error, SendError, Session, Sessions};
 use ws_tests::{
-    PATIENCE, Raw,
+    PATIENCE, Raw, Transport,
     either::{Adapter, Client, ClientHandle, Pairing},
     eventually,
     tls::RawTls,
@@ -47,7 +47,8 @@ fn numbered(number: usize) -> Frame {
 fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = Pairing::of(adapter, false).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server = Pairing::of(adapter, Transport::Plain)
+        .call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -67,7 +68,8 @@ fn what_was_sent_before_close_arrives_before_the_close(adapter: Adapter) {
 fn what_was_sent_before_close_arrives_before_the_close_by_tls(adapter: Adapter) {
     let backlog = Backlog { messages: usize::MAX, bytes: usize::MAX, ..Backlog::default() };
     let everyone = Sessions::new();
-    let server = Pairing::of(adapter, true).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
+    let server =
+        Pairing::of(adapter, Transport::Tls).call_back(Callbacks::new().sessions(&everyone).backlog(backlog));
     let mut raw = RawTls::open(server.address());
     let session = only(&everyone);
     (0..COUNT).for_each(|number| session.send(numbered(number).payload).unwrap());
@@ -91,7 +93,7 @@ fn counted(everyone: &Sessions) -> (Callbacks, mpsc::Receiver<CloseCode>) {
 fn close_all_closes_all(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     let refused = everyone.close_all(CloseCode::new(1005), "cannot be sent, and closes none");
@@ -113,7 +115,7 @@ fn close_all_closes_all(adapter: Adapter) {
 fn a_server_that_stops_says_1001_to_every_session_and_tells_each_callback(adapter: Adapter) {
     let everyone = Sessions::new();
     let (callbacks, ends) = counted(&everyone);
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let raws = (0..20).map(|_| Raw::open(server.address(), "/")).collect::<Vec<_>>();
     eventually("all are there", || everyone.len() == 20);
     let handle = server.handle().clone();
@@ -143,7 +145,7 @@ fn callbacks_that_broadcast_and_end_200_sessions_never_nest(adapter: Adapter) {
         IN_CALLBACK.set(false);
         end.lock().unwrap().send(nested).unwrap();
     });
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let url = format!("ws://{}/", server.address());
     let clients = [(); SESSIONS].map(|()| Client::new(adapter, &url).start(Callbacks::new()).unwrap());
     eventually("all are there", || everyone.len() == SESSIONS);

@@ -15,7 +15,7 @@ use ws_std::{
     ws_core::{Cause, TimeoutKind},
 };
 use ws_tests::{
-    PATIENCE, Raw,
+    PATIENCE, Raw, Transport,
     either::{Adapter, Pairing, Route, Running},
     eventually, kernel, let_pass,
     tls::RawTls,
@@ -54,7 +54,7 @@ fn send_leaves_at_once_while_the_callback_does_something_else(adapter: Adapter) 
         session.send(message).unwrap();
         released.lock().unwrap().recv_timeout(PATIENCE).expect("the test has the answer");
     });
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let mut raw = Raw::open(server.address(), "/");
     for number in 0..10 {
         raw.send(Frame::text(&number.to_string()));
@@ -64,7 +64,7 @@ fn send_leaves_at_once_while_the_callback_does_something_else(adapter: Adapter) 
 }
 
 fn fed_answers_to_what_came_at_once_leave_by_one_write(adapter: Adapter) {
-    let server = Pairing::of(adapter, false).call_back(echo());
+    let server = Pairing::of(adapter, Transport::Plain).call_back(echo());
     Raw::open(server.address(), "/").expect_echoes_at_once();
 }
 
@@ -74,7 +74,7 @@ fn a_fed_answer_leaves_before_what_is_sent_after_it(adapter: Adapter) {
         session.feed("two").unwrap();
         session.send("three").unwrap();
     });
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let mut raw = Raw::open(server.address(), "/");
     raw.send(Frame::text("go"));
     for expected in ["one", "two", "three"] {
@@ -94,7 +94,7 @@ fn question(number: usize) -> Frame {
 
 fn a_peer_that_reads_only_after_all_its_requests_gets_all_replies(adapter: Adapter) {
     let everyone = Sessions::new();
-    let server = Pairing::of(adapter, false).call_back(echo().sessions(&everyone));
+    let server = Pairing::of(adapter, Transport::Plain).call_back(echo().sessions(&everyone));
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     let before = kernel::peak_memory();
@@ -133,7 +133,7 @@ fn stuck(session: &Session) {
 
 fn a_peer_that_reads_only_after_all_its_requests_gets_all_replies_by_tls(adapter: Adapter) {
     let everyone = Sessions::new();
-    let server = Pairing::of(adapter, true).call_back(echo().sessions(&everyone));
+    let server = Pairing::of(adapter, Transport::Tls).call_back(echo().sessions(&everyone));
     let mut raw = RawTls::open(server.address());
     let session = only(&everyone);
     let questions = 20_000;
@@ -177,7 +177,7 @@ fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::R
         config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 1 });
         config.write_timeout = Some(2 * second);
     });
-    let server = Pairing::of(adapter, false).serve(route).start();
+    let server = Pairing::of(adapter, Transport::Plain).serve(route).start();
     let raw = Raw::open(server.address(), "/");
     let asking = raw.socket().try_clone().unwrap();
     let asking = thread::spawn(move || {
@@ -223,7 +223,7 @@ fn several_answers_to_each_message_wait_for_a_slow_reader(adapter: Adapter) {
             session.feed(question(number).payload).unwrap();
         }
     });
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let mut raw = Raw::open(server.address(), "/");
     // Each request has a reply of 16 MiB. Replies of a callback are bounded only by their own number.
     for _ in 0..2 {
@@ -242,7 +242,8 @@ fn answers_outlive_broadcasts_that_are_dropped(adapter: Adapter) {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::KeepLatest] {
         let everyone = Sessions::new();
         let backlog = Backlog { messages: 2, overflow, ..Backlog::default() };
-        let server = Pairing::of(adapter, false).call_back(echo().sessions(&everyone).backlog(backlog));
+        let server =
+            Pairing::of(adapter, Transport::Plain).call_back(echo().sessions(&everyone).backlog(backlog));
         let mut raw = Raw::open(server.address(), "/");
         let session = only(&everyone);
         let asking = raw.socket().try_clone().unwrap();
@@ -287,7 +288,7 @@ fn a_peer_that_vanishes_while_its_answers_wait_ends_at_once(adapter: Adapter) {
     });
     let callbacks =
         callbacks.on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.was_clean).unwrap());
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     raw.send(Frame::text("go"));
@@ -304,7 +305,7 @@ fn a_flood_does_not_keep_broadcasts_from_those_who_flood(adapter: Adapter) {
     let see = Mutex::new(see);
     let callbacks = Callbacks::new().sessions(&everyone);
     let callbacks = callbacks.on_message(move |_, message| see.lock().unwrap().send(message.len()).unwrap());
-    let server = Pairing::of(adapter, false).call_back(callbacks);
+    let server = Pairing::of(adapter, Transport::Plain).call_back(callbacks);
     let mut raw = Raw::open(server.address(), "/");
     let session = only(&everyone);
     // Send until the network accepts no more.

@@ -7,7 +7,7 @@ use ws_std::{
     Sessions,
 };
 use ws_tests::{
-    Raw,
+    Raw, Transport,
     either::{Adapter, Client, Pairing, Route, Server},
     eventually,
     wire::{self, Frame},
@@ -159,9 +159,9 @@ fn chunks_and_prepared_messages_of_a_handler_count_as_messages(adapter: Adapter)
 }
 
 fn every_connection_attempt_is_counted_by_kind(adapter: Adapter) {
-    let pairing = Pairing::of(adapter, true);
-    for secure in [false, true] {
-        let server = Pairing { secure, ..pairing }.serve(Route::echo(adapter));
+    let pairing = Pairing::of(adapter, Transport::Tls);
+    for transport in Transport::BOTH {
+        let server = Pairing { transport, ..pairing }.serve(Route::echo(adapter));
         let server = server.page("/page", |_| Response::new(200).text("hello")).max_connections(1);
         let monitor = server.monitor();
         let server = server.start();
@@ -184,16 +184,16 @@ fn every_connection_attempt_is_counted_by_kind(adapter: Adapter) {
         });
         attempt("half a request", &|| {
             let raw = Raw::connect(server.address());
-            raw.write(if secure { &b"\x16\x03\x01"[..] } else { b"GET / HT" });
+            raw.write(if transport.is_tls() { &b"\x16\x03\x01"[..] } else { b"GET / HT" });
         });
         attempt("a WebSocket", &|| {
-            let client = Pairing { secure, ..pairing }.client(&server, "/");
+            let client = Pairing { transport, ..pairing }.client(&server, "/");
             client.connect().unwrap().close(CloseCode::NORMAL_CLOSURE, "").unwrap();
         });
         attempt("a WebSocket where nothing is served", &|| {
-            Pairing { secure, ..pairing }.client(&server, "/nowhere").connect().unwrap_err();
+            Pairing { transport, ..pairing }.client(&server, "/nowhere").connect().unwrap_err();
         });
-        if !secure {
+        if !transport.is_tls() {
             attempt("a page", &|| {
                 let mut raw = Raw::connect(server.address());
                 raw.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -202,8 +202,8 @@ fn every_connection_attempt_is_counted_by_kind(adapter: Adapter) {
         }
         let stats = monitor.stats();
         let errors = (stats.abandoned, stats.tls_errors, stats.refused);
-        assert_eq!((stats.accepted, stats.pages), (1, u64::from(!secure)));
-        assert_eq!(errors, if secure { (2, 1, 1) } else { (1, 0, 3) });
+        assert_eq!((stats.accepted, stats.pages), (1, u64::from(!transport.is_tls())));
+        assert_eq!(errors, if transport.is_tls() { (2, 1, 1) } else { (1, 0, 3) });
     }
 }
 

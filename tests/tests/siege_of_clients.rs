@@ -11,7 +11,7 @@ use std::{
 
 use ws_std::{Config, Error, HandshakeError, ProtocolError};
 use ws_tests::{
-    Raw, RawListener, bounded,
+    Raw, RawListener, Transport, bounded,
     certificates::Authority,
     either::{Adapter, Client, Pairing, Route, WebSocket},
     let_pass,
@@ -32,7 +32,7 @@ fn attack(attack: impl Fn(Adapter) + Copy + Send + 'static) {
     bounded(move || {
         for adapter in [Adapter::Std, Adapter::Smol] {
             let prepare = || {
-                let pairing = Pairing { client: adapter, server: Adapter::Std, secure: false };
+                let pairing = Pairing { client: adapter, server: Adapter::Std, transport: Transport::Plain };
                 let server = pairing.serve(Route::echo(Adapter::Std)).start();
                 let mut witness = pairing.client(&server, "/").connect().expect("a connection");
                 let ask = move || {

@@ -9,7 +9,7 @@ use std::{
 
 use ws_std::{Config, HandshakeConfig};
 use ws_tests::{
-    PATIENCE, Raw, bounded,
+    PATIENCE, Raw, Transport, bounded,
     either::{Adapter, Pairing, Route, Running},
     eventually, let_pass,
     siege::{alone, besiege},
@@ -41,7 +41,8 @@ fn attack_with(
     bounded(move || {
         for server in ADAPTERS {
             for secure in [false, true] {
-                let pairing = Pairing { client: Adapter::Std, server, secure };
+                let transport = if secure { Transport::Tls } else { Transport::Plain };
+                let pairing = Pairing { client: Adapter::Std, server, transport };
                 let prepare = || {
                     let route = Route::echo(server).configure(configure);
                     let server = pairing.serve(route).configure(configure).configure_handshake(limit).start();

@@ -8,6 +8,7 @@ use std::{
 
 use ws_std::{Callbacks, Config, Keepalive, Sessions};
 use ws_tests::{
+    Transport,
     either::{Adapter, Pairing, Route, Running},
     eventually, let_pass,
     link::{Link, SMALL_BUFFER, listen_with_small_buffer},
@@ -43,14 +44,14 @@ fn keepalive() -> Keepalive {
     keepalive
 }
 
-fn serve(adapter: Adapter, secure: bool, route: Route) -> Running {
-    let pairing = Pairing::of(adapter, secure);
+fn serve(adapter: Adapter, transport: Transport, route: Route) -> Running {
+    let pairing = Pairing::of(adapter, transport);
     pairing.serve(route.configure(configure)).bind_socket(listen_with_small_buffer()).unwrap()
 }
 
-fn expect_large_answer(adapter: Adapter, secure: bool, route: Route) {
-    let server = serve(adapter, secure, route);
-    Link::open_with_small_buffer(server.address(), secure).expect_answer_slowly(MUCH, RATE);
+fn expect_large_answer(adapter: Adapter, transport: Transport, route: Route) {
+    let server = serve(adapter, transport, route);
+    Link::open_with_small_buffer(server.address(), transport).expect_answer_slowly(MUCH, RATE);
 }
 
 fn answer_much_by_callback(adapter: Adapter) -> Route {
@@ -59,33 +60,33 @@ fn answer_much_by_callback(adapter: Adapter) -> Route {
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer(adapter: Adapter) {
-    expect_large_answer(adapter, false, Route::answer_each(adapter, MUCH));
+    expect_large_answer(adapter, Transport::Plain, Route::answer_each(adapter, MUCH));
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, Route::answer_each(adapter, MUCH));
+    expect_large_answer(adapter, Transport::Tls, Route::answer_each(adapter, MUCH));
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback(adapter: Adapter) {
-    expect_large_answer(adapter, false, answer_much_by_callback(adapter));
+    expect_large_answer(adapter, Transport::Plain, answer_much_by_callback(adapter));
 }
 
 fn a_client_that_reads_slowly_gets_a_large_answer_of_a_callback_by_tls(adapter: Adapter) {
-    expect_large_answer(adapter, true, answer_much_by_callback(adapter));
+    expect_large_answer(adapter, Transport::Tls, answer_much_by_callback(adapter));
 }
 
 /// Tolerance for a busy machine.
 const LATE: Duration = Duration::from_millis(700);
 
 /// Broadcasts messages of this size to a client that neither reads nor writes, until the server disconnects it.
-fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
+fn expect_given_up(adapter: Adapter, transport: Transport, size: usize) {
     let everyone = Sessions::new();
     let (end, ended) = mpsc::channel();
     let callbacks = Callbacks::new()
         .sessions(&everyone)
         .on_disconnect(move |_, close_info| end.send((close_info.clone(), Instant::now())).unwrap());
-    let server = serve(adapter, secure, Route::callbacks(adapter, callbacks));
-    let _vanished = Link::open_with_small_buffer(server.address(), secure);
+    let server = serve(adapter, transport, Route::callbacks(adapter, callbacks));
+    let _vanished = Link::open_with_small_buffer(server.address(), transport);
     eventually("it is there", || everyone.len() == 1);
     let began = Instant::now();
     let broadcasting = thread::spawn(move || {
@@ -102,17 +103,17 @@ fn expect_given_up(adapter: Adapter, secure: bool, size: usize) {
 }
 
 fn a_client_that_vanishes_ends_during_broadcasts(adapter: Adapter) {
-    expect_given_up(adapter, false, 10);
+    expect_given_up(adapter, Transport::Plain, 10);
 }
 
 fn a_client_that_vanishes_ends_during_broadcasts_by_tls(adapter: Adapter) {
-    expect_given_up(adapter, true, 10);
+    expect_given_up(adapter, Transport::Tls, 10);
 }
 
 fn a_client_that_vanishes_ends_when_the_network_refuses_broadcasts(adapter: Adapter) {
-    expect_given_up(adapter, false, SMALL_BUFFER);
+    expect_given_up(adapter, Transport::Plain, SMALL_BUFFER);
 }
 
 fn a_client_that_vanishes_ends_when_the_network_refuses_broadcasts_by_tls(adapter: Adapter) {
-    expect_given_up(adapter, true, SMALL_BUFFER);
+    expect_given_up(adapter, Transport::Tls, SMALL_BUFFER);
 }

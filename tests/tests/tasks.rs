@@ -17,7 +17,7 @@ use std::{
 use smol::block_on;
 use ws_smol::{Chunk, CloseCode, Error, Message, SendError, WebSocket};
 use ws_tests::{
-    PATIENCE, Raw, RawListener, bounded,
+    PATIENCE, Raw, RawListener, Transport, bounded,
     either::{self, Adapter, Handed, Pairing, Route, Running},
     eventually,
     wire::Frame,
@@ -31,7 +31,7 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Returns a server, its end of a connection, and the raw client.
 fn hand_over() -> (Running, Handed, Raw) {
     let (route, take) = Route::hand_over(Adapter::Smol);
-    let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, secure: false };
+    let pairing = Pairing { client: Adapter::Smol, server: Adapter::Smol, transport: Transport::Plain };
     let server = pairing.serve(route).configure(|config| config.close_timeout = SHORT).start();
     let raw = Raw::open(server.address(), "/");
     (server, take(), raw)

@@ -13,6 +13,7 @@ use std::{
 
 use ws_std::{Callbacks, CloseCode, Error};
 use ws_tests::{
+    Transport,
     either::{Adapter, Client, Handed, Pairing, Route, Running},
     eventually, kernel, let_pass,
     link::Link,
@@ -52,9 +53,9 @@ fn prompt<T>(what: &str, run: impl FnOnce() -> T) -> T {
 
 fn hand_over(adapter: Adapter) -> (Running, Handed, Link) {
     let (route, take) = Route::hand_over(adapter);
-    let pairing = Pairing::of(adapter, true);
+    let pairing = Pairing::of(adapter, Transport::Tls);
     let server = pairing.serve(route).start();
-    let link = Link::open(server.address(), true);
+    let link = Link::open(server.address(), Transport::Tls);
     (server, take(), link)
 }
 
@@ -73,7 +74,7 @@ fn close_does_not_wait_for_tcp_after_close_notify(adapter: Adapter) {
 }
 
 fn a_server_ends_at_once_after_a_close_and_close_notify(adapter: Adapter) {
-    let pairing = Pairing::of(adapter, true);
+    let pairing = Pairing::of(adapter, Transport::Tls);
     let callbacks = Route::callbacks(adapter, Callbacks::new());
     for server in [pairing.serve(Route::echo(adapter)).start(), pairing.serve(callbacks).start()] {
         let mut raw = RawTls::open(server.address());
@@ -105,7 +106,7 @@ fn receive_ends_at_once_after_close_notify_without_a_close(adapter: Adapter) {
 }
 
 fn rubbish_behind_the_end_of_tls_is_dropped(adapter: Adapter) {
-    let pairing = Pairing::of(adapter, true);
+    let pairing = Pairing::of(adapter, Transport::Tls);
     let (route, panics) = (Route::echo(adapter), Arc::new(AtomicUsize::new(0)));
     let (hook, count) = (panic::take_hook(), panics.clone());
     panic::set_hook(Box::new(move |info| {
@@ -155,12 +156,12 @@ fn a_close_before_a_broken_record_ends_cleanly(adapter: Adapter) {
 /// Ends many connections with these frames followed by bytes that are not TLS, and checks that the server is idle
 /// afterwards.
 fn expect_idle(adapter: Adapter, frame: &Frame) {
-    let pairing = Pairing::of(adapter, true);
+    let pairing = Pairing::of(adapter, Transport::Tls);
     let server = pairing.serve(Route::echo(adapter)).start();
     let last = frame.clone().masked().encode();
     let mut links = Vec::new();
     for turn in 0..200 {
-        let mut link = Link::open(server.address(), true);
+        let mut link = Link::open(server.address(), Transport::Tls);
         if turn % 4 == 0 {
             // Both arrive in one read.
             link.write_with_rubbish(&last, [0; 4096]);

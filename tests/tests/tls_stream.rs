@@ -7,6 +7,7 @@ use std::{
 
 use ws_std::{CloseCode, Error};
 use ws_tests::{
+    Transport,
     either::{Adapter, Client, Handed, Pairing, Route, Running},
     tls::RawTls,
     wire::Frame,
@@ -30,7 +31,7 @@ with_both_adapters! {
 }
 
 fn pairing(adapter: Adapter) -> Pairing {
-    Pairing::of(adapter, true)
+    Pairing::of(adapter, Transport::Tls)
 }
 
 fn serve(adapter: Adapter) -> Running {
@@ -74,7 +75,7 @@ fn a_server_ends_with_a_close_and_close_notify(adapter: Adapter) {
     assert_eq!(close.code_and_reason(), (4000, "over"));
     raw.write(close.masked().encode());
     assert_eq!(raw.frame(), None);
-    raw.end(true);
+    raw.end();
     closing.join().unwrap().unwrap();
 }
 
@@ -84,7 +85,7 @@ fn a_client_ends_with_a_close_and_close_notify(adapter: Adapter) {
     let close = raw.frame().unwrap();
     assert_eq!(close.code_and_reason(), (4000, "over"));
     raw.write(Frame { mask: None, ..close }.encode());
-    raw.end(true);
+    raw.end();
     assert_eq!(raw.frame(), None);
     assert!(closing.join().unwrap().unwrap().close_info().was_clean);
 }
@@ -103,20 +104,20 @@ fn a_refusal_ends_with_close_notify(adapter: Adapter) {
 fn a_stream_that_is_cut_off_is_disconnected(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
     raw.write(Frame::text("before").masked().encode());
-    raw.end(false);
+    raw.end_without_notify();
     assert_eq!(handed.ws.message(), "before");
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
     assert!(!handed.ws.close_info().was_clean);
     let (mut ws, mut raw) = Client::connected_to_raw_tls(adapter);
-    raw.end(false);
+    raw.end_without_notify();
     let error = ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
 }
 
 fn a_stream_that_ends_with_close_notify_alone_is_disconnected(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
-    raw.end(true);
+    raw.end();
     let error = handed.ws.receive().unwrap_err();
     assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
     assert!(!handed.ws.close_info().was_clean);
@@ -125,7 +126,7 @@ fn a_stream_that_ends_with_close_notify_alone_is_disconnected(adapter: Adapter) 
 fn after_a_close_a_missing_close_notify_is_no_error(adapter: Adapter) {
     let (_server, mut handed, mut raw) = hand_over(adapter);
     raw.write(Frame::close(1000, "").masked().encode());
-    raw.end(false);
+    raw.end_without_notify();
     assert_eq!(handed.ws.receive().unwrap(), None);
     assert!(handed.ws.close_info().was_clean);
 }

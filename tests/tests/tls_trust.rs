@@ -95,7 +95,7 @@ fn a_certificate_for_a_time_to_come_is_refused(adapter: Adapter) {
 
 fn wrong_name(asked: &str, presented: &[&str]) -> TlsError {
     let presented = presented.iter().map(|name| (*name).to_owned()).collect();
-    TlsError::WrongName { asked: Some(asked.into()), presented }
+    TlsError::WrongName { expected: Some(asked.into()), presented }
 }
 
 fn a_certificate_for_another_name_is_refused(adapter: Adapter) {

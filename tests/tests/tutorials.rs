@@ -251,7 +251,7 @@ fn timeouts_notices_silence(prefix: &str) {
     assert_eq!(client.line(), "received: hello");
     for _ in 0..2 {
         assert_eq!(next(&mut handed.ws), "anybody there?");
-        assert_eq!(client.line(), "a second of silence");
+        assert_eq!(client.line(), "no message for a second");
     }
     handed.ws.send("yes").unwrap();
     assert_eq!(client.line(), "received: yes");

@@ -35,7 +35,7 @@ use ws_smol::{
     },
 };
 use ws_tests::{
-    Raw, RawListener, bounded,
+    Raw, RawListener, Transport, bounded,
     certificates::Authority,
     either::answer_each_message,
     link::{Link, connect_with_small_buffer, listen_with_small_buffer},
@@ -225,7 +225,7 @@ fn every_message_is_answered_before_a_close_over_futures_rustls() {
         for count in [50_u8, 200] {
             let (listener, address) = listen();
             let serving = serve(listener, Config::default(), echo);
-            Link::open_with_small_buffer(address, true).expect_echoes_before_close(count);
+            Link::open_with_small_buffer(address, Transport::Tls).expect_echoes_before_close(count);
             serving.join().unwrap().unwrap();
         }
     });
@@ -238,7 +238,7 @@ fn a_large_answer_arrives_whole_before_the_close_over_futures_rustls() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let serving = serve(listener, Config::default(), |ws| answer_each_message(ws, MUCH));
-        Link::open(address, true).expect_answer_before_close(MUCH);
+        Link::open(address, Transport::Tls).expect_answer_before_close(MUCH);
         serving.join().unwrap().unwrap();
     });
 }
@@ -259,7 +259,7 @@ fn a_client_that_reads_slowly_gets_a_large_answer_over_futures_rustls() {
         const MUCH: usize = 2 << 20;
         let (listener, address) = listen();
         let serving = serve(listener, impatient(), |ws| answer_each_message(ws, MUCH));
-        Link::open_with_small_buffer(address, true).expect_answer_slowly(MUCH, 1_500_000);
+        Link::open_with_small_buffer(address, Transport::Tls).expect_answer_slowly(MUCH, 1_500_000);
         serving.join().unwrap().unwrap();
     });
 }

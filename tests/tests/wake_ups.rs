@@ -11,6 +11,7 @@ use std::{
 
 use ws_std::{Callbacks, CloseCode, Session, Sessions};
 use ws_tests::{
+    Transport,
     either::{Adapter, Pairing, Route, Running},
     eventually,
     link::{Link, listen_with_small_buffer},
@@ -30,8 +31,8 @@ with_both_adapters! {
 /// Maximum time of an end. A missed wake-up takes the whole close timeout, which is ten times as long.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-fn pairing(adapter: Adapter, secure: bool) -> Pairing {
-    Pairing::of(adapter, secure)
+fn pairing(adapter: Adapter, transport: Transport) -> Pairing {
+    Pairing::of(adapter, transport)
 }
 
 /// Reads everything up to a Close, and then the end of the stream, which must follow at once.
@@ -50,10 +51,10 @@ fn expect_prompt_end(link: &mut Link) {
     assert!(took < AT_ONCE, "the end of the stream came after {took:?}");
 }
 
-fn expect_prompt_receive(adapter: Adapter, secure: bool) {
+fn expect_prompt_receive(adapter: Adapter, transport: Transport) {
     let (route, take) = Route::hand_over(adapter);
-    let server = pairing(adapter, secure).serve(route).bind_socket(listen_with_small_buffer()).unwrap();
-    let mut link = Link::open_with_small_buffer(server.address(), secure);
+    let server = pairing(adapter, transport).serve(route).bind_socket(listen_with_small_buffer()).unwrap();
+    let mut link = Link::open_with_small_buffer(server.address(), transport);
     let handed = take();
     let sender = handed.ws.sender();
     let (_, mut receiver) = handed.ws.split();
@@ -76,24 +77,24 @@ fn expect_prompt_receive(adapter: Adapter, secure: bool) {
 }
 
 fn receive_ends_at_once_when_a_sender_writes_the_reply_to_a_close(adapter: Adapter) {
-    expect_prompt_receive(adapter, false);
+    expect_prompt_receive(adapter, Transport::Plain);
 }
 
 fn receive_ends_at_once_when_a_sender_writes_the_reply_to_a_close_by_tls(adapter: Adapter) {
-    expect_prompt_receive(adapter, true);
+    expect_prompt_receive(adapter, Transport::Tls);
 }
 
-fn serve_sessions(adapter: Adapter, secure: bool, everyone: &Sessions) -> Running {
+fn serve_sessions(adapter: Adapter, transport: Transport, everyone: &Sessions) -> Running {
     let callbacks = Callbacks::new().sessions(everyone);
-    let server = pairing(adapter, secure).serve(Route::callbacks(adapter, callbacks));
+    let server = pairing(adapter, transport).serve(Route::callbacks(adapter, callbacks));
     server.bind_socket(listen_with_small_buffer()).unwrap()
 }
 
-fn expect_prompt_end_of_session(adapter: Adapter, secure: bool) {
+fn expect_prompt_end_of_session(adapter: Adapter, transport: Transport) {
     let everyone = Sessions::new();
-    let server = serve_sessions(adapter, secure, &everyone);
+    let server = serve_sessions(adapter, transport, &everyone);
     for asks in [true, false] {
-        let mut link = Link::open_with_small_buffer(server.address(), secure);
+        let mut link = Link::open_with_small_buffer(server.address(), transport);
         eventually("it is there", || everyone.len() == 1);
         let session = everyone.all()[0].clone();
         for _ in 0..20 {
@@ -113,21 +114,21 @@ fn expect_prompt_end_of_session(adapter: Adapter, secure: bool) {
 }
 
 fn a_session_ends_at_once_when_another_thread_writes_its_last_byte(adapter: Adapter) {
-    expect_prompt_end_of_session(adapter, false);
+    expect_prompt_end_of_session(adapter, Transport::Plain);
 }
 
 fn a_session_ends_at_once_when_another_thread_writes_its_last_byte_by_tls(adapter: Adapter) {
-    expect_prompt_end_of_session(adapter, true);
+    expect_prompt_end_of_session(adapter, Transport::Tls);
 }
 
 /// Number of connections that are closed at the same time, and number of repetitions.
 const AT_A_TIME: usize = 20;
 const ROUNDS: usize = 25;
 
-fn expect_prompt_closes(adapter: Adapter, secure: bool) {
+fn expect_prompt_closes(adapter: Adapter, transport: Transport) {
     let everyone = Sessions::new();
     let callbacks = Callbacks::new().sessions(&everyone);
-    let server = pairing(adapter, secure).serve(Route::callbacks(adapter, callbacks)).start();
+    let server = pairing(adapter, transport).serve(Route::callbacks(adapter, callbacks)).start();
     let over = Arc::new(AtomicBool::new(false));
     let broadcasting = thread::spawn({
         let (everyone, over) = (everyone.clone(), over.clone());
@@ -143,7 +144,7 @@ fn expect_prompt_closes(adapter: Adapter, secure: bool) {
             .map(|_| {
                 let (address, open) = (server.address(), open.clone());
                 thread::spawn(move || {
-                    let mut link = Link::open(address, secure);
+                    let mut link = Link::open(address, transport);
                     open.wait();
                     answer_the_close(&mut link);
                 })
@@ -174,9 +175,9 @@ fn answer_the_close(link: &mut Link) {
 }
 
 fn closing_a_session_during_broadcasts_takes_no_time(adapter: Adapter) {
-    expect_prompt_closes(adapter, false);
+    expect_prompt_closes(adapter, Transport::Plain);
 }
 
 fn closing_a_session_during_broadcasts_takes_no_time_by_tls(adapter: Adapter) {
-    expect_prompt_closes(adapter, true);
+    expect_prompt_closes(adapter, Transport::Tls);
 }

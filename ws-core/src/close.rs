@@ -234,7 +234,7 @@ impl fmt::Display for TimeoutKind {
         f.write_str(match self {
             Self::Connect => "the server did not accept the connection within connect_timeout",
             Self::Read => "the peer sent no message within read_timeout",
-            Self::Write => "the peer did not read what was sent to it within write_timeout",
+            Self::Write => "the peer did not read the sent bytes within write_timeout",
             Self::Keepalive => "the peer did not answer the pings of keepalive in time",
             Self::Stall => "the peer began a message and sent no more of it within stall_timeout",
             Self::Close => "the peer did not finish the closing handshake within close_timeout",

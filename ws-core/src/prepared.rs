@@ -34,12 +34,12 @@ pub struct PreparedMessage {
     opcode: Opcode,
     /// The compressed frame of the same message, for each set of parameters that was requested.
     #[cfg(feature = "deflate")]
-    compressed: Arc<Mutex<Vec<(Parameters, Bytes)>>>,
+    compressed: Arc<Mutex<Vec<(CompressionKey, Bytes)>>>,
 }
 
 /// The level and the window with which a message was compressed.
 #[cfg(feature = "deflate")]
-type Parameters = (u8, u8);
+type CompressionKey = (u8, u8);
 
 impl PreparedMessage {
     /// Encodes `message`.
@@ -89,7 +89,7 @@ impl PreparedMessage {
         if let Some((_, frame)) = compressed.iter().find(|(has, _)| *has == parameters) {
             return Some(frame.clone());
         }
-        let payload = compressor.compress(self.payload(), true);
+        let payload = compressor.compress(self.payload());
         let frame = if payload.len() < self.len() {
             let header = Header { rsv1: true, ..Header::new(self.opcode, payload.len() as u64) }.encode();
             Bytes::from([&header[..], &payload].concat())

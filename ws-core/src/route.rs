@@ -151,7 +151,7 @@ impl fmt::Display for RouteError {
         match self {
             Self::Malformed(pattern) => write!(
                 f,
-                "{pattern:?} is no route: write a path such as \"/rooms/:room\" or \"/files/*path\", with each name \
+                "{pattern:?} is not a valid route: write a path such as \"/rooms/:room\" or \"/files/*path\", with each name \
                  once and a wildcard only at the end"
             ),
             Self::Duplicate(pattern) => {

@@ -35,22 +35,22 @@ pub struct Transmit {
 /// Shared payloads, oldest first.
 #[derive(Default)]
 struct SharedQueue {
-    payloads: VecDeque<Shared>,
+    payloads: VecDeque<SharedPayload>,
     /// Number of bytes in `payloads`.
     len: usize,
 }
 
 /// A payload that is next when `copied` has been read up to `at`.
-struct Shared {
+struct SharedPayload {
     at: usize,
     payload: Bytes,
 }
 
 impl Transmit {
     /// Maximum number of bytes that are copied to free the memory around them.
-    const MOVED: usize = 512;
+    const MAX_MOVED: usize = 512;
     /// Maximum size in bytes of the block that a busy connection keeps between writes.
-    const REUSED: usize = 128 << 10;
+    const MAX_REUSED: usize = 128 << 10;
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -80,7 +80,7 @@ impl Transmit {
         if !bytes.is_empty() {
             let shared = self.shared.get_or_insert_default();
             shared.len = shared.len.saturating_add(bytes.len());
-            shared.payloads.push_back(Shared { at: self.copied.len(), payload: bytes });
+            shared.payloads.push_back(SharedPayload { at: self.copied.len(), payload: bytes });
         }
     }
 
@@ -104,7 +104,7 @@ impl Transmit {
     pub fn shrink_to_fit(&mut self) {
         self.compact();
         let len = self.copied.len();
-        if len <= Self::MOVED && self.copied.capacity() / 2 >= len {
+        if len <= Self::MAX_MOVED && self.copied.capacity() / 2 >= len {
             self.copied = self.copied.as_slice().to_vec();
         }
         self.shared.take_if(|shared| shared.payloads.is_empty());
@@ -162,14 +162,14 @@ impl Transmit {
     fn reset(&mut self) {
         self.copied.clear();
         self.read = 0;
-        if self.copied.capacity() > Self::REUSED {
+        if self.copied.capacity() > Self::MAX_REUSED {
             self.copied = Vec::new();
         }
     }
 
     /// Returns the first shared payload.
     #[inline]
-    fn front(&self) -> Option<&Shared> {
+    fn front(&self) -> Option<&SharedPayload> {
         self.shared.as_ref().and_then(|shared| shared.payloads.front())
     }
 

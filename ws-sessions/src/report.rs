@@ -4,12 +4,12 @@ use std::{error, fmt, net::SocketAddr};
 
 use bytes::Buf as _;
 use ws_core::{
-    Cause, CloseInfo, Connection, Response, Timestamp, Transmit,
+    Cause, CloseInfo, Connection, Response, State, Timestamp, Transmit,
     server::{Accept, Refusal, Request, RouteMatch, Router},
 };
 use ws_transport::Error;
 
-use crate::{Panicked, ServerMetrics, excerpt::Excerpt, guard};
+use crate::{Panicked, ServerMetrics, excerpt::TextExcerpt, guard};
 
 /// An error of one connection of a server. [`Server::on_error`] receives it.
 ///
@@ -97,7 +97,7 @@ impl fmt::Debug for ConnectionError {
         f.debug_struct("ConnectionError")
             .field("kind", &self.kind)
             .field("peer_addr", &self.peer_addr)
-            .field("path", &self.path.as_deref().map(Excerpt))
+            .field("path", &self.path.as_deref().map(TextExcerpt))
             .field("error", &self.error)
             .finish()
     }
@@ -124,7 +124,7 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Origin")
             .field("peer_addr", &self.peer_addr)
-            .field("path", &self.path.as_deref().map(Excerpt))
+            .field("path", &self.path.as_deref().map(TextExcerpt))
             .finish()
     }
 }
@@ -142,13 +142,13 @@ pub enum CheckError {
     Stopping,
 }
 
-type OnError = dyn Fn(&ConnectionError) + Send + Sync;
+type OnConnectionError = dyn Fn(&ConnectionError) + Send + Sync;
 
 /// The error hook and the counters of a server.
 #[derive(Default)]
 pub struct Reporter {
     monitor: ServerMetrics,
-    hook: Option<Box<OnError>>,
+    hook: Option<Box<OnConnectionError>>,
 }
 
 impl Reporter {
@@ -277,10 +277,10 @@ impl Reporter {
         &self,
         error: Box<dyn error::Error + Send + Sync>,
         origin: Option<&Origin>,
-        is_open: bool,
+        state: State,
     ) -> Option<Error> {
         let kind = match error.downcast::<Error>() {
-            Ok(error) if !is_open => return Some(*error),
+            Ok(error) if state != State::Open => return Some(*error),
             Ok(error) => {
                 self.report(ConnectionErrorKind::Handler, origin, error);
                 return None;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use ws_core::{CloseCode, CloseInfo, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, Payload, SendOutcome, Traffic};
+use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, Traffic};
 
-use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::Excerpt, guard};
+use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::TextExcerpt, guard};
 
 /// A handle to a connection for callbacks, to send and close from any thread or task. The application can keep it as
 /// long as it needs it. Clones are handles to the same session.
@@ -27,7 +27,7 @@ use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt:
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Session(Arc<Inner>);
+pub struct Session(Arc<SessionInner>);
 
 /// The number of a session. It is unique within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +35,7 @@ pub struct SessionId(u64);
 
 pub(crate) type OnLagging = dyn Fn(&Session, usize) + Send + Sync;
 
-struct Inner {
+struct SessionInner {
     id: SessionId,
     /// Weak, because handles of the application must not keep the connection alive.
     backend: Weak<dyn SessionBackend>,
@@ -44,7 +44,7 @@ struct Inner {
     traffic: Arc<Traffic>,
     /// The first panic of a callback. After a panic, only the last callback runs.
     panicked: OnceLock<Panicked>,
-    state: Mutex<State>,
+    state: Mutex<SessionState>,
 }
 
 /// The peer of a session, and the parameters of the connection.
@@ -65,15 +65,15 @@ pub struct PeerInfo {
 impl fmt::Debug for PeerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerInfo")
-            .field("path", &Excerpt(&self.path))
+            .field("path", &TextExcerpt(&self.path))
             .field("request", &self.request)
             .field("address", &self.address)
-            .field("subprotocol", &self.subprotocol.as_deref().map(Excerpt))
+            .field("subprotocol", &self.subprotocol.as_deref().map(TextExcerpt))
             .finish()
     }
 }
 
-struct State {
+struct SessionState {
     backlog: Backlog,
     /// The application's value and callback. Either may contain a handle to this session, and such a cycle would never
     /// be freed. So both are dropped after the last callback.
@@ -111,7 +111,7 @@ impl Session {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut traffic = Arc::default();
         backend.look(&mut |driver| traffic = driver.traffic().clone());
-        let state = State {
+        let state = SessionState {
             backlog,
             data: None,
             on_lagging,
@@ -120,7 +120,7 @@ impl Session {
             close_info: None,
             last: LastCallback::NotDue,
         };
-        Self(Arc::new(Inner {
+        Self(Arc::new(SessionInner {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
             backend: Arc::downgrade(backend),
             peer,
@@ -235,7 +235,7 @@ impl Session {
     /// - Returns [`Error::Closed`] if the send queue is full and the policy is
     ///   [`Overflow::Disconnect`](ws_transport::Overflow::Disconnect). The session ends then.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), OutgoingKind::Send)
+        self.post(OutgoingPayload::Message(message.into()), OutgoingKind::Send)
     }
 
     /// Sends a message if the send queue has room for it without dropping another message.
@@ -245,7 +245,7 @@ impl Session {
     /// - Returns [`SendError::BufferFull`](ws_core::SendError::BufferFull) as [`Error::Send`] if there is no room.
     /// - Returns [`Error::Closed`] if the session has ended.
     pub fn try_send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), OutgoingKind::TrySend)
+        self.post(OutgoingPayload::Message(message.into()), OutgoingKind::TrySend)
     }
 
     /// Sends a reply from `on_message`. Replies are written together, at the latest when all input that was read at
@@ -257,7 +257,7 @@ impl Session {
     ///
     /// Returns [`Error::Closed`] if the session has ended.
     pub fn feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.post(Payload::Message(message.into()), OutgoingKind::Reply)
+        self.post(OutgoingPayload::Message(message.into()), OutgoingKind::Reply)
     }
 
     /// Sends a message that is already encoded.
@@ -266,7 +266,7 @@ impl Session {
     ///
     /// Returns the same errors as [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.post(Payload::Prepared(message), OutgoingKind::Send)
+        self.post(OutgoingPayload::Prepared(message), OutgoingKind::Send)
     }
 
     /// Sends a ping with a payload of at most 125 bytes.
@@ -437,7 +437,7 @@ impl Session {
         self.run_last(last);
     }
 
-    fn post(&self, payload: Payload<'_>, kind: OutgoingKind) -> Result<(), Error> {
+    fn post(&self, payload: OutgoingPayload<'_>, kind: OutgoingKind) -> Result<(), Error> {
         let backend = self.backend()?;
         let posted = backend.post(Outgoing { payload, backlog: &|| self.state().backlog, kind })?;
         if posted == SendOutcome::default() {
@@ -460,12 +460,12 @@ impl Session {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SessionState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SessionState {
     /// Takes the last callback if it is due and no other callback runs.
     fn take_last(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         if self.lagging_calls > 0 {
@@ -490,7 +490,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.0.id)
-            .field("path", &Excerpt(&self.0.peer.path))
+            .field("path", &TextExcerpt(&self.0.peer.path))
             .field("peer_addr", &self.0.peer.address)
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use std::{
 use ws_core::{CloseCode, CloseFrame, Message, PreparedMessage};
 use ws_transport::Error;
 
-use crate::{Session, SessionId, SessionStats, Stats, deferred, excerpt::Excerpt};
+use crate::{Session, SessionId, SessionStats, Stats, deferred, excerpt::TextExcerpt};
 
 /// A set of sessions to look up, count, broadcast to and close. It contains all sessions of a server, or the sessions
 /// of one room.
@@ -316,7 +316,9 @@ impl fmt::Debug for Rooms {
         /// Maximum number of rooms in the output.
         const SHOWN: usize = 8;
         let all = self.all();
-        f.debug_map().entries(all.iter().take(SHOWN).map(|(name, room)| (Excerpt(name), room))).finish()?;
+        f.debug_map()
+            .entries(all.iter().take(SHOWN).map(|(name, room)| (TextExcerpt(name), room)))
+            .finish()?;
         if all.len() > SHOWN { write!(f, ".. {} in all", all.len()) } else { Ok(()) }
     }
 }

@@ -171,10 +171,10 @@ impl ServerStats {
 
 /// A handle to the counters of a server.
 #[derive(Clone, Debug, Default)]
-pub struct ServerMetrics(Arc<Connections>);
+pub struct ServerMetrics(Arc<ConnectionCounts>);
 
 #[derive(Debug, Default)]
-struct Connections {
+struct ConnectionCounts {
     begun: AtomicU64,
     ended: AtomicU64,
     accepted: AtomicU64,

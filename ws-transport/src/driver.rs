@@ -11,7 +11,7 @@ use self::{early::Early, output::Batch};
 use crate::{
     Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
-    tls::{Session, TlsError},
+    tls::{TlsError, TlsSession},
 };
 
 /// A connection, the messages that wait for its peer to read, and, for `wss://`, the TLS session between the
@@ -33,7 +33,7 @@ pub struct Driver {
     pub recycled: RecycledBuffer,
     /// Size of the next read.
     pub read_size: ReadSize,
-    tls: Option<Box<Session>>,
+    tls: Option<Box<TlsSession>>,
     traffic: Arc<Traffic>,
     /// Account of the sealed bytes that the adapter holds. Without TLS it remains empty.
     batch: Batch,
@@ -50,7 +50,7 @@ pub struct Driver {
     /// `true` if the adapter has read from the socket since a deadline passed.
     caught_up: bool,
     /// Time that was last reported to the connection.
-    told: Timestamp,
+    updated_at: Timestamp,
     shutdown: Shutdown,
     /// `true` if the error that ended the connection was reported to the application.
     reported: bool,
@@ -113,7 +113,7 @@ pub enum Step {
 impl Driver {
     /// Creates a driver of a connection, with an optional TLS session.
     #[must_use]
-    pub fn new(connection: Connection, tls: Option<Box<Session>>) -> Self {
+    pub fn new(connection: Connection, tls: Option<Box<TlsSession>>) -> Self {
         // `close_notify` may have arrived with the last bytes of the opening handshake.
         let closed = tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer());
         Self {
@@ -129,7 +129,7 @@ impl Driver {
             discards_early: false,
             received_since_send: false,
             caught_up: false,
-            told: Timestamp::ZERO,
+            updated_at: Timestamp::ZERO,
             shutdown: Shutdown::Open,
             reported: false,
         }
@@ -215,7 +215,7 @@ impl Driver {
             return Ok(Turn::Look);
         }
         self.caught_up = false;
-        self.told = now;
+        self.updated_at = now;
         self.connection.handle_timeout(now);
         Ok(Turn::Write)
     }
@@ -223,7 +223,7 @@ impl Driver {
     /// Returns `true` if a deadline has passed. A connection that only needs the current time, for example because a
     /// ping was written, returns the last reported time as its deadline.
     fn is_overdue(&self, now: Timestamp) -> bool {
-        self.connection.poll_timeout().is_some_and(|due| self.told < due && due <= now)
+        self.connection.poll_timeout().is_some_and(|due| self.updated_at < due && due <= now)
     }
 
     fn apply_input_end(&mut self, end: InputEnd) -> Result<(), Error> {
@@ -264,8 +264,8 @@ impl Driver {
     /// Returns the next step, or `None` if the application does not have to wait any longer.
     fn next_step_before_end(&mut self) -> Option<Step> {
         // After its output was written, a connection needs the time once more, and that does not require a turn.
-        if self.connection.poll_timeout().is_some_and(|due| due <= self.told) {
-            self.connection.handle_timeout(self.told);
+        if self.connection.poll_timeout().is_some_and(|due| due <= self.updated_at) {
+            self.connection.handle_timeout(self.updated_at);
         }
         if self.connection.wants_receive() || self.has_early() {
             return Some(Step::Receive);

@@ -167,7 +167,7 @@ impl fmt::Display for Error {
             Self::Url(error) => error.fmt(f),
             Self::Route(error) => error.fmt(f),
             Self::Handshake(error) => write!(f, "the opening handshake failed: {error}"),
-            Self::Protocol(error) => write!(f, "the connection was failed: {error}"),
+            Self::Protocol(error) => write!(f, "this end failed the connection: {error}"),
             Self::Send(error) => error.fmt(f),
             Self::Closed(close_info) | Self::Disconnected(close_info) => {
                 write!(f, "the connection was {close_info}")

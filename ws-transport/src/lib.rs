@@ -26,7 +26,7 @@ pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
 pub use listening::{ListeningSocket, accept_failure};
-pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, Overflow, Payload, SendOutcome};
+pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;

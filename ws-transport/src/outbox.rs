@@ -48,7 +48,7 @@ pub enum Overflow {
 /// A message of a session, to be queued without waiting.
 pub struct Outgoing<'m> {
     /// The message.
-    pub payload: Payload<'m>,
+    pub payload: OutgoingPayload<'m>,
     /// Limits of the waiting messages. It is called only if this message has to wait.
     pub backlog: &'m dyn Fn() -> Backlog,
     /// Policy for this message when the queue is full.
@@ -87,14 +87,14 @@ impl fmt::Debug for Outgoing<'_> {
 
 /// The message in an [`Outgoing`].
 #[derive(Debug)]
-pub enum Payload<'m> {
+pub enum OutgoingPayload<'m> {
     /// A message for one session.
     Message(Message<'m>),
     /// A broadcast message, which other sessions receive as well.
     Prepared(&'m PreparedMessage),
 }
 
-impl Payload<'_> {
+impl OutgoingPayload<'_> {
     /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -171,8 +171,9 @@ impl Outbox {
         &mut self,
         message: PreparedMessage,
         backlog: Backlog,
-        refuses: bool,
+        kind: OutgoingKind,
     ) -> Result<SendOutcome, Full> {
+        let refuses = kind == OutgoingKind::TrySend;
         let mut dropped = 0;
         if !refuses && matches!(backlog.overflow, Overflow::KeepLatest | Overflow::DropOldest) {
             let latest_only = backlog.overflow == Overflow::KeepLatest;
@@ -231,7 +232,9 @@ mod tests {
     /// Pushes messages of these lengths. Returns the waiting messages and the outcome of each push.
     fn push_all(backlog: Backlog, lengths: &[usize]) -> (Vec<usize>, Vec<SendOutcome>) {
         let mut outbox = Outbox::default();
-        let push = |&len: &usize| outbox.push(PreparedMessage::new(vec![0; len]), backlog, false).unwrap();
+        let push = |&len: &usize| {
+            outbox.push(PreparedMessage::new(vec![0; len]), backlog, OutgoingKind::Send).unwrap()
+        };
         let posted = lengths.iter().map(push).collect();
         let waiting = outbox.messages.iter().map(PreparedMessage::len).collect::<Vec<_>>();
         assert_eq!(outbox.bytes(), waiting.iter().sum::<usize>());
@@ -251,7 +254,7 @@ mod tests {
         let (waiting, posted) = push_all(backlog(3, 100, Overflow::DropOldest), &[1, 2, 3, 4, 98]);
         assert_eq!(waiting, [98], "1 + 98 bytes would do, 4 + 98 not");
         assert_eq!(dropped(&posted), [0, 0, 0, 1, 3]);
-        assert_eq!(posted.iter().filter(|posted| posted.lagging).count(), 1, "told once");
+        assert_eq!(posted.iter().filter(|posted| posted.lagging).count(), 1, "reported once");
     }
 
     #[test]

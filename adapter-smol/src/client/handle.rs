@@ -32,7 +32,7 @@ struct Ended {
 }
 
 /// Marks the client as ended when dropped, even if the task panics or is cancelled.
-struct Ending(Arc<Ended>);
+struct EndGuard(Arc<Ended>);
 
 impl ClientHandle {
     pub(super) fn start(
@@ -51,7 +51,7 @@ impl ClientHandle {
         let (duplex, _) = ws.into_parts();
         let attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
         let ended = Arc::new(Ended::default());
-        let ending = Ending(ended.clone());
+        let ending = EndGuard(ended.clone());
         let key = (owner(&ended), 0);
         let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
         let task = async move {
@@ -131,7 +131,7 @@ fn owner(ended: &Arc<Ended>) -> usize {
     Arc::as_ptr(ended).addr()
 }
 
-impl Drop for Ending {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.ended.store(true, Ordering::Release);
         self.0.waiting.wake_all();

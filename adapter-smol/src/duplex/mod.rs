@@ -108,8 +108,8 @@ impl Duplex {
     }
 
     /// Returns the result of `question` for the protocol state of the connection.
-    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
-        question(&self.lock().driver.connection)
+    pub(crate) fn with_connection<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
+        read(&self.lock().driver.connection)
     }
 
     #[cfg(feature = "deflate")]
@@ -126,7 +126,7 @@ impl Duplex {
     }
 
     pub(crate) fn close_info(&self) -> Option<CloseInfo> {
-        self.ask(Connection::close_info)
+        self.with_connection(Connection::close_info)
     }
 
     /// Returns the waker set that the stream wakes when it accepts more output.
@@ -185,19 +185,19 @@ impl Deref for Locked<'_> {
 
     #[inline]
     fn deref(&self) -> &Inner {
-        self.0.as_ref().expect(Locked::HELD)
+        self.0.as_ref().expect(Locked::LOCK_HELD)
     }
 }
 
 impl DerefMut for Locked<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Inner {
-        self.0.as_mut().expect(Locked::HELD)
+        self.0.as_mut().expect(Locked::LOCK_HELD)
     }
 }
 
 impl Locked<'_> {
-    const HELD: &'static str = "the lock is held until it is dropped";
+    const LOCK_HELD: &'static str = "the lock is held until it is dropped";
 }
 
 impl Drop for Locked<'_> {

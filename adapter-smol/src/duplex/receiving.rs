@@ -206,11 +206,11 @@ impl Duplex {
     /// Checks the input on behalf of a task that sends.
     pub(super) fn look_now(self: &Arc<Self>, inner: &mut Inner) {
         /// Maximum number of reads per check. It stops a peer that always sends data.
-        const READS: usize = 16;
+        const MAX_READS: usize = 16;
         // Keep the waker of the task that receives registered with the stream.
         let receiver = inner.receiver.clone();
         let cx = &mut Context::from_waker(receiver.as_ref().unwrap_or(Waker::noop()));
-        for _ in 0..READS {
+        for _ in 0..MAX_READS {
             let Inner { driver, input, .. } = inner;
             input.consume(|input| driver.receive_early(input));
             if !driver.can_look() || self.poll_read(inner, cx).is_pending() {

@@ -18,7 +18,7 @@ use super::{Duplex, Inner, Locked};
 use crate::{stream::Stream, waker_set::WakerSet};
 
 /// Maximum number of slices per write.
-const SLICES: usize = 16;
+const MAX_SLICES: usize = 16;
 /// Maximum capacity in bytes of an output block that is freed as soon as it is written.
 const SMALL_BLOCK: usize = 1024;
 /// How many bytes are written before other tasks get their turn.
@@ -290,7 +290,7 @@ impl Inner {
                     Err(error) => return Poll::Ready(Err(self.fail_output(error))),
                 }
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let filled = self.output.chunks_vectored(&mut slices);
             match ready!(self.stream.poll_write(cx, &slices[..filled])) {
                 Ok(0) => return Poll::Ready(Err(self.fail_output(io::ErrorKind::WriteZero.into()))),

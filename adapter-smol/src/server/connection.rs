@@ -51,10 +51,10 @@ async fn handle(handling: Handling, duplex: &Arc<Duplex>, signals: &Arc<Signals>
         let polled = Pin::new(&mut handling).poll(cx);
         if polled.is_pending() && signals.is_unattended() {
             // A future that has completed is not polled again.
-            let begin = || Some(Box::pin(attend(duplex.clone(), signals.clone())));
-            let attending = substitute.get_or_insert_with(begin);
-            if attending.as_mut().is_some_and(|attending| attending.as_mut().poll(cx).is_ready()) {
-                *attending = None;
+            let begin = || Some(Box::pin(drain_unattended(duplex.clone(), signals.clone())));
+            let draining = substitute.get_or_insert_with(begin);
+            if draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
+                *draining = None;
             }
         }
         polled
@@ -64,7 +64,7 @@ async fn handle(handling: Handling, duplex: &Arc<Duplex>, signals: &Arc<Signals>
 
 /// Receives in place of a handler and discards all events, until the peer has closed its side. Closes the connection
 /// when the handler has dropped all handles.
-async fn attend(duplex: Arc<Duplex>, signals: Arc<Signals>) {
+async fn drain_unattended(duplex: Arc<Duplex>, signals: Arc<Signals>) {
     Timer::after(DROP_GRACE).await;
     poll_fn(|cx| {
         if signals.is_abandoned() {
@@ -220,14 +220,14 @@ async fn close(
     returned: HandlerResult,
     origin: Option<Box<Origin>>,
 ) {
-    let is_open = duplex.ask(Connection::state) == State::Open;
+    let state = duplex.with_connection(Connection::state);
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),
         Err(_) => (CloseCode::INTERNAL_ERROR, "the handler failed"),
     };
     let lost =
-        returned.err().and_then(|error| server.reporter.report_handler(error, origin.as_deref(), is_open));
-    if is_open {
+        returned.err().and_then(|error| server.reporter.report_handler(error, origin.as_deref(), state));
+    if state == State::Open {
         // If this fails, the connection has already ended.
         let _ = duplex.begin_close(code, reason);
     }

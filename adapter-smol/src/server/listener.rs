@@ -17,7 +17,7 @@ use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
 
 use super::{
     BoundServer, ServerHandle, connection,
-    shared::{Client, Place, Refusal, Registration, Shared},
+    shared::{AcceptedClient, Place, RefusalSlot, Registration, Shared},
 };
 use crate::{
     current,
@@ -32,7 +32,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Time for aborted connections to notice the end, and for refused clients to read their response.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// Time for each refused client to read its response.
-const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+const REFUSED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Number of clients that are accepted before other tasks run.
 const ACCEPTED_IN_TURN: usize = 16;
 
@@ -99,7 +99,7 @@ impl Listener {
             }
             let stop = self.shared.stopped().await;
             self.shared.end_all(stop).await;
-            self.shared.is_quiet(ABORT_GRACE).await;
+            self.shared.wait_until_quiet(ABORT_GRACE).await;
             Ok(())
         };
         let served = match &executors {
@@ -139,7 +139,7 @@ impl Listener {
     }
 
     /// Starts a task for a client, or refuses the client.
-    fn admit(&self, (socket, peer): Client, executors: &Executors<'_>) {
+    fn admit(&self, (socket, peer): AcceptedClient, executors: &Executors<'_>) {
         let watched = match executors {
             Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
             Executors::Here(_, sockets) => sockets.watch(socket),
@@ -186,12 +186,12 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
 }
 
 /// Sends a 503 response to a client that exceeds the connection limit.
-async fn refuse(_refusal: Refusal, stream: Stream) {
+async fn refuse(_refusal: RefusalSlot, stream: Stream) {
     let response = Response::new(503)
         .header("Retry-After", "5")
         .text("The server is busy; try again later.\n")
         .to_bytes();
-    let timeouts = ResponseTimeouts { close: REFUSED_PATIENCE, write: None };
+    let timeouts = ResponseTimeouts { close: REFUSED_CLOSE_TIMEOUT, write: None };
     Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
 }
 

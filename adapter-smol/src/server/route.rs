@@ -113,7 +113,7 @@ impl Route {
     /// ```
     pub fn callbacks(callbacks: Callbacks) -> Self {
         let callbacks = Arc::new(callbacks);
-        Self::new(move |request, ws| attend(callbacks.clone(), request, ws))
+        Self::new(move |request, ws| run_callbacks(callbacks.clone(), request, ws))
     }
 
     /// Sets the supported subprotocols in the order of preference. The server chooses the first one that the client
@@ -209,7 +209,7 @@ impl From<Callbacks> for Route {
 }
 
 /// Runs the callbacks until the connection has ended.
-async fn attend(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
+async fn run_callbacks(callbacks: Arc<Callbacks>, request: Request, ws: WebSocket) -> HandlerResult {
     let peer = PeerInfo {
         path: request.path().to_owned(),
         address: request.peer_addr(),

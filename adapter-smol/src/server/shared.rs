@@ -32,7 +32,7 @@ const MAX_REFUSED: usize = 64;
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// An accepted client and its address.
-pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
+pub(super) type AcceptedClient = (socket2::Socket, Option<SocketAddr>);
 
 /// State that the listener, the connections and the handles of a server share.
 pub(super) struct Shared {
@@ -50,7 +50,7 @@ struct Connections {
     refused: usize,
     stop: Option<Stop>,
     /// Clients that were already connected when the listening socket was closed.
-    late: Vec<Client>,
+    late: Vec<AcceptedClient>,
     /// `true` if some connections had not ended at the deadline and were aborted.
     broken_off: bool,
     /// Tasks that wait for a change of this state.
@@ -85,14 +85,14 @@ enum Stage {
 pub(super) enum Place {
     Served(Registration),
     /// The server is full, and the client receives a response.
-    Refused(Refusal),
+    Refused(RefusalSlot),
     None,
 }
 
 /// A place among the refused clients that receive a response. Dropping it releases the place.
-pub(super) struct Refusal(Arc<Shared>);
+pub(super) struct RefusalSlot(Arc<Shared>);
 
-impl Drop for Refusal {
+impl Drop for RefusalSlot {
     fn drop(&mut self) {
         self.0.change(|connections| connections.refused -= 1);
     }
@@ -111,7 +111,7 @@ impl Shared {
         &self,
         cx: &mut Context<'_>,
         is_waiting: &mut bool,
-    ) -> Poll<Option<io::Result<Client>>> {
+    ) -> Poll<Option<io::Result<AcceptedClient>>> {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(listener) = &*listener else { return Poll::Ready(None) };
         loop {
@@ -136,7 +136,7 @@ impl Shared {
     }
 
     /// Returns the clients that were already connected when the listening socket was closed.
-    pub(super) fn take_late_clients(&self) -> Vec<Client> {
+    pub(super) fn take_late_clients(&self) -> Vec<AcceptedClient> {
         mem::take(&mut self.connections().late)
     }
 
@@ -153,7 +153,7 @@ impl Shared {
         let answer = connections.refused < MAX_REFUSED && self.server.tls_config.is_none();
         connections.refused += usize::from(answer);
         drop(connections);
-        let place = if answer { Place::Refused(Refusal(self.clone())) } else { Place::None };
+        let place = if answer { Place::Refused(RefusalSlot(self.clone())) } else { Place::None };
         let origin = Origin { peer_addr: peer, path: None };
         let error = "the server has as many connections as it may";
         self.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
@@ -199,7 +199,7 @@ impl Shared {
         }
     }
 
-    fn accept_waiting(&self, listener: &Async<ListeningSocket>) -> Vec<Client> {
+    fn accept_waiting(&self, listener: &Async<ListeningSocket>) -> Vec<AcceptedClient> {
         listener.get_ref().ignore_new_connections();
         let mut late = Vec::new();
         loop {
@@ -259,11 +259,11 @@ impl Shared {
     }
 
     /// Waits until all connections have ended and all refused clients have received their response, for at most
-    /// `patience`.
-    pub(super) async fn is_quiet(&self, patience: Duration) {
+    /// `timeout`.
+    pub(super) async fn wait_until_quiet(&self, timeout: Duration) {
         let is_quiet = self.until(|connections| connections.begun.is_empty() && connections.refused == 0);
         future::or(is_quiet, async {
-            Timer::after(patience).await;
+            Timer::after(timeout).await;
         })
         .await;
     }
@@ -284,10 +284,10 @@ impl Shared {
     }
 
     /// Waits until the connections satisfy a condition.
-    async fn until(&self, mut is_so: impl FnMut(&Connections) -> bool) {
+    async fn until(&self, mut condition: impl FnMut(&Connections) -> bool) {
         poll_fn(|cx| {
             let mut connections = self.connections();
-            if is_so(&connections) {
+            if condition(&connections) {
                 return Poll::Ready(());
             }
             if !connections.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

@@ -39,16 +39,16 @@ impl Signals {
         self.until(|| self.is_cancelled.load(Ordering::SeqCst)).await;
     }
 
-    /// Waits until `is_so` returns `true`. Registers the task, and checks again whenever it is [woken](Self::wake).
-    pub(super) async fn until(&self, is_so: impl Fn() -> bool) {
-        let mut known: Option<Waker> = None;
+    /// Waits until `condition` returns `true`. Registers the task, and checks again whenever it is [woken](Self::wake).
+    pub(super) async fn until(&self, condition: impl Fn() -> bool) {
+        let mut registered: Option<Waker> = None;
         poll_fn(|cx| {
-            if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                known = Some(cx.waker().clone());
+            if !registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                registered = Some(cx.waker().clone());
                 *self.task() = Some(cx.waker().clone());
             }
             // Check the condition after the waker is registered, so that no signal is missed.
-            if is_so() { Poll::Ready(()) } else { Poll::Pending }
+            if condition() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

@@ -33,7 +33,9 @@ use ws_transport::{
 };
 
 pub(crate) use self::{sending::Flushed, unattended::Wants};
-use crate::{attached::HandlerState, flusher::Blocked, read_buffer::ReadBuffer, socket::Socket, wake::Wake};
+use crate::{
+    attached::HandlerState, flusher::FlusherFlag, read_buffer::ReadBuffer, socket::Socket, wake::Wake,
+};
 
 #[derive(Debug)]
 pub(crate) struct Duplex {
@@ -48,7 +50,7 @@ pub(crate) struct Duplex {
     /// `true` if input has to be decrypted.
     secure: bool,
     /// Set while the peer reads too slowly for senders that do not wait.
-    pub(crate) blocked: Blocked,
+    pub(crate) blocked: FlusherFlag,
     /// State of the handler, on a server.
     pub(crate) handler: HandlerState,
     /// Wakes the receiving thread if it waits for more than input.
@@ -59,12 +61,12 @@ pub(crate) struct Duplex {
 
 /// Limits of the wait for a message. Default: no deadline.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct Wait {
     deadline: Option<Instant>,
     looks: LastLooks,
 }
 
-impl Patience {
+impl Wait {
     /// Creates limits for a wait of this duration from now on. `None`: no deadline.
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -137,7 +139,7 @@ impl Duplex {
             looking: Mutex::new(()),
             writing: Mutex::default(),
             driver: Mutex::new(driver),
-            blocked: Blocked::default(),
+            blocked: FlusherFlag::default(),
             handler: HandlerState::default(),
             receiver: Wake::default(),
             writer: Wake::default(),
@@ -145,8 +147,8 @@ impl Duplex {
     }
 
     /// Returns the result of `question` for the connection.
-    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
-        question(&self.driver().connection)
+    pub(crate) fn with_connection<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
+        read(&self.driver().connection)
     }
 
     #[cfg(feature = "deflate")]
@@ -164,7 +166,7 @@ impl Duplex {
     }
 
     pub(crate) fn close_info(&self) -> Option<CloseInfo> {
-        self.ask(Connection::close_info)
+        self.with_connection(Connection::close_info)
     }
 }
 
@@ -175,7 +177,7 @@ impl Duplex {
     #[inline]
     pub(crate) fn receive<T>(
         &self,
-        mut patience: Patience,
+        mut wait: Wait,
         mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
@@ -197,7 +199,7 @@ impl Duplex {
                     return Ok(taken);
                 }
             }
-            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, &mut patience)? {
+            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, &mut wait)? {
                 return ended.map(|()| None);
             }
         }
@@ -227,7 +229,7 @@ impl Duplex {
                 continue;
             }
             writes = DeferredWrites::default();
-            let turned = self.turn(&mut reading, Goal::Receive, &mut Patience::default())?;
+            let turned = self.turn(&mut reading, Goal::Receive, &mut Wait::default())?;
             if let Turned::Ended(ended) = turned {
                 return ended;
             }
@@ -245,7 +247,7 @@ impl Duplex {
 
     /// Receives and drops all events until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(Patience::default(), |_, _| Some(()))?.is_some() {}
+        while self.receive(Wait::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 
@@ -262,7 +264,7 @@ impl Duplex {
                     self.keep_output_going(&mut writes);
                     continue;
                 }
-                match self.turn(&mut reading, Goal::Drain, &mut Patience::default()) {
+                match self.turn(&mut reading, Goal::Drain, &mut Wait::default()) {
                     Ok(Turned::Ended(_)) => break,
                     // The next turn detects the end.
                     Ok(Turned::Received) | Err(_) => {}
@@ -331,7 +333,7 @@ impl Duplex {
     }
 
     /// Runs one turn: advances the clock of the connection, writes, waits and reads.
-    fn turn(&self, reading: &mut ReadBuffer, goal: Goal, patience: &mut Patience) -> Result<Turned, Error> {
+    fn turn(&self, reading: &mut ReadBuffer, goal: Goal, wait: &mut Wait) -> Result<Turned, Error> {
         let now = self.clock.now();
         let mut driver = self.driver();
         match driver.begin_turn(now) {
@@ -368,11 +370,11 @@ impl Duplex {
         // The `close` of another thread shortens the wait, but it cannot wake a thread that is parked in a read. It
         // leaves the new deadline to the flusher.
         let due = until.map(|due| due.saturating_duration_since(now));
-        let left = patience.left();
+        let left = wait.left();
         if left == Some(Duration::ZERO) {
             drop(driver);
             // Receive the input that has already arrived.
-            let has_come = read && patience.may_look() && self.read(reading, left);
+            let has_come = read && wait.may_look() && self.read(reading, left);
             return if has_come { Ok(Turned::Received) } else { Err(Error::Timeout(TimeoutKind::Read)) };
         }
         self.park(reading, driver, flushed, read, (due, left))?;

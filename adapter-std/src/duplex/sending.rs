@@ -85,7 +85,7 @@ impl Duplex {
 
     /// Writes until the operating system has accepted all output up to the position `end`.
     fn flush_until(self: &Arc<Self>, end: u64) -> Result<(), Error> {
-        if self.ask(Connection::total_written) >= end {
+        if self.with_connection(Connection::total_written) >= end {
             return Ok(());
         }
         let mut writing = lock(&self.writing);
@@ -303,7 +303,7 @@ impl Duplex {
     /// Like [`keep_output_deadline`](Self::keep_output_deadline), for a closing connection. Returns `None` if the
     /// connection is not closing.
     pub(crate) fn keep_closing_deadline(&self) -> Option<Duration> {
-        let is_closing = self.ask(Connection::state) == State::Closing;
+        let is_closing = self.with_connection(Connection::state) == State::Closing;
         is_closing.then(|| self.keep_output_deadline()).flatten()
     }
 

@@ -6,7 +6,7 @@ use rustix::event::PollFlags;
 use ws_core::{CloseCode, Connection, State, TimeoutKind};
 use ws_transport::{Error, work};
 
-use super::{Duplex, Goal, Patience, Turned};
+use super::{Duplex, Goal, Turned, Wait};
 
 /// The events and the deadline that a connection waits for.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Duplex {
         if self.handler.has_returned() {
             return None;
         }
-        if self.handler.is_abandoned() && self.ask(Connection::state) == State::Open {
+        if self.handler.is_abandoned() && self.with_connection(Connection::state) == State::Open {
             // It cannot fail: this code and reason can be sent.
             let _ = self.close_without_waiting(CloseCode::NORMAL_CLOSURE, "");
         }
@@ -38,7 +38,7 @@ impl Duplex {
                 reading.receive_again();
                 continue;
             }
-            match self.turn(&mut reading, Goal::Drain, &mut Patience::new(Some(Duration::ZERO))) {
+            match self.turn(&mut reading, Goal::Drain, &mut Wait::new(Some(Duration::ZERO))) {
                 Ok(Turned::Ended(_)) => {
                     drop(reading);
                     self.abandon();

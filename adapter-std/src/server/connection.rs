@@ -106,13 +106,13 @@ fn run(
     let handle = || guard(|| handler(request, ws)).unwrap_or_else(|panicked| Err(panicked.into()));
     let returned = if opened.is_ok() { handle() } else { Ok(()) };
     duplex.handler.set_returned();
-    let is_open = duplex.ask(Connection::state) == State::Open;
+    let state = duplex.with_connection(Connection::state);
     let (code, reason) = match returned {
         Ok(()) => (CloseCode::NORMAL_CLOSURE, ""),
         Err(_) => (CloseCode::INTERNAL_ERROR, "the handler failed"),
     };
-    let lost = returned.err().and_then(|error| server.reporter.report_handler(error, origin, is_open));
-    if is_open {
+    let lost = returned.err().and_then(|error| server.reporter.report_handler(error, origin, state));
+    if state == State::Open {
         // If this fails, there is no connection left to close.
         let _ = duplex.close(code, reason);
     }

@@ -16,7 +16,7 @@ use ws_transport::{Error, ListeningSocket, accept_failure};
 
 use super::{
     BoundServer, ServerHandle, connection,
-    shared::{Client, Shared, accept_waiting},
+    shared::{AcceptedClient, Shared, accept_waiting},
 };
 use crate::socket::{ReadTimeout, Socket, is_timeout, wait};
 
@@ -131,7 +131,7 @@ impl Listener {
     }
 
     /// Passes a client to a thread, or refuses it.
-    fn admit(&self, (socket, peer): Client, refused: &mut Refused) {
+    fn admit(&self, (socket, peer): AcceptedClient, refused: &mut Refused) {
         let settings = &self.shared.server.settings;
         // This fails for a Unix-domain socket, which does not need the option. Like the next call, it may also fail
         // for a client that has disconnected.

@@ -20,17 +20,17 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-pub(super) struct Pool {
-    state: Mutex<State>,
+pub(super) struct ThreadPool {
+    state: Mutex<PoolState>,
     changed: Condvar,
     least: usize,
     most: usize,
     /// Maximum idle time of a thread beyond the minimum. Then it ends.
-    patience: Duration,
+    idle_timeout: Duration,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// Jobs for idle threads that have already been woken.
     jobs: VecDeque<Job>,
     idle: usize,
@@ -40,7 +40,7 @@ struct State {
 
 /// A thread's slot in the pool. Dropping it frees the slot.
 struct Slot {
-    pool: Arc<Pool>,
+    pool: Arc<ThreadPool>,
     /// `true` if the thread freed the slot when it decided to end.
     is_returned: bool,
 }
@@ -54,16 +54,16 @@ impl Drop for Slot {
     }
 }
 
-impl Pool {
-    const PATIENCE: Duration = Duration::from_secs(10);
+impl ThreadPool {
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(super) fn new(threads: &RangeInclusive<usize>) -> Arc<Self> {
-        Self::with_patience(threads, Self::PATIENCE)
+        Self::with_idle_timeout(threads, Self::IDLE_TIMEOUT)
     }
 
-    fn with_patience(threads: &RangeInclusive<usize>, patience: Duration) -> Arc<Self> {
+    fn with_idle_timeout(threads: &RangeInclusive<usize>, idle_timeout: Duration) -> Arc<Self> {
         let (least, most) = (*threads.start(), *threads.end());
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, patience })
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, idle_timeout })
     }
 
     /// Starts the minimum number of threads: either all or none.
@@ -77,7 +77,7 @@ impl Pool {
             self.lock().threads += 1;
             if let Err(error) = self.spawn(|| ()) {
                 // These threads are idle, so they end as soon as they wake up.
-                self.close(Some(Instant::now() + Self::PATIENCE));
+                self.close(Some(Instant::now() + Self::IDLE_TIMEOUT));
                 let text = format!(
                     "the operating system started {started} of the {} threads that the server's `threads` ask for: \
                      {error}. Ask for fewer or raise the limit",
@@ -148,7 +148,7 @@ impl Pool {
         std::ptr::from_ref(self).addr()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,7 +159,7 @@ impl Slot {
         let pool = &self.pool;
         let mut state = pool.lock();
         state.idle += 1;
-        let deadline = Instant::now() + pool.patience;
+        let deadline = Instant::now() + pool.idle_timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let job = state.jobs.pop_front();
@@ -182,10 +182,10 @@ impl Slot {
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        write!(f, "Pool({} threads, {} idle, at most {})", state.threads, state.idle, self.most)
+        write!(f, "ThreadPool({} threads, {} idle, at most {})", state.threads, state.idle, self.most)
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn threads_start_on_demand_are_reused_and_bounded() {
-        let pool = Pool::new(&(0..=2));
+        let pool = ThreadPool::new(&(0..=2));
         let (started, starts) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_least_threads_are_there_before_any_job_and_stay() {
-        let pool = Pool::with_patience(&(2..=4), Duration::from_millis(1));
+        let pool = ThreadPool::with_idle_timeout(&(2..=4), Duration::from_millis(1));
         pool.start().unwrap();
         while pool.lock().idle < 2 {
             thread::yield_now();

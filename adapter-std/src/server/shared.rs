@@ -15,7 +15,7 @@ use std::{
 use ws_core::CloseCode;
 use ws_transport::ListeningSocket;
 
-use super::{BoundServer, pool::Pool};
+use super::{BoundServer, pool::ThreadPool};
 use crate::{duplex::Duplex, socket::Socket};
 
 /// Maximum time for connected clients to send their request after a stop has begun.
@@ -24,12 +24,12 @@ const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 const CLOSING_LISTENER: Duration = Duration::from_secs(1);
 
 /// An accepted client and its address.
-pub(super) type Client = (socket2::Socket, Option<SocketAddr>);
+pub(super) type AcceptedClient = (socket2::Socket, Option<SocketAddr>);
 
 /// State of a server that the listener, its connections and its handles share.
 pub(super) struct Shared {
     pub(super) server: BoundServer,
-    pub(super) pool: Arc<Pool>,
+    pub(super) pool: Arc<ThreadPool>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
     /// Wakes the accepting thread.
@@ -46,7 +46,7 @@ struct Connections {
     accepting: Option<ThreadId>,
     stop: Option<Stop>,
     /// Clients that had connected when the listening socket was closed, if there was no accepting thread.
-    late: Vec<Client>,
+    late: Vec<AcceptedClient>,
     /// `true` if some connections had not ended at the deadline and were aborted.
     broken_off: bool,
 }
@@ -78,7 +78,7 @@ impl Shared {
     pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
         let connections = Connections { listener: Some(listener), ..Connections::default() };
         Self {
-            pool: Pool::new(&server.settings.threads),
+            pool: ThreadPool::new(&server.settings.threads),
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
@@ -118,7 +118,7 @@ impl Shared {
     }
 
     /// Returns the clients that had connected when the listening socket was closed, if there was no accepting thread.
-    pub(super) fn take_late_clients(&self) -> Vec<Client> {
+    pub(super) fn take_late_clients(&self) -> Vec<AcceptedClient> {
         mem::take(&mut self.connections().late)
     }
 
@@ -209,7 +209,7 @@ impl Shared {
 }
 
 /// Accepts the clients that have already connected. Closing the listening socket would reset them.
-pub(super) fn accept_waiting(listener: &ListeningSocket, mut admit: impl FnMut(Client)) {
+pub(super) fn accept_waiting(listener: &ListeningSocket, mut admit: impl FnMut(AcceptedClient)) {
     listener.ignore_new_connections();
     loop {
         match listener.accept() {

@@ -7,13 +7,13 @@ use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnecti
 use smol::Timer;
 
 /// Maximum time for Redis to connect and to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const REDIS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connects to Redis. The response timeout allows for commands that block for at most `blocks`.
 pub(crate) async fn connect(client: &Client, blocks: Duration) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE + blocks));
+        .set_connection_timeout(Some(REDIS_TIMEOUT))
+        .set_response_timeout(Some(REDIS_TIMEOUT + blocks));
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 

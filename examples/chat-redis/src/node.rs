@@ -74,12 +74,12 @@ impl Cluster {
 
 impl Node {
     /// Maximum time since Redis's last answer before the node counts as unhealthy.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const MAX_SILENCE: Duration = Duration::from_secs(10);
 
     /// Returns a function for health checks. It returns `true` if Redis has answered within the last 10 seconds.
     pub fn health(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let shared = self.shared.clone();
-        move || shared.silence().is_some_and(|silence| silence < Self::PATIENCE)
+        move || shared.silence().is_some_and(|silence| silence < Self::MAX_SILENCE)
     }
 
     /// Stops the node after the queued jobs have been written, or when the timeout has passed.

@@ -12,7 +12,7 @@ use redis::{
 };
 use smol::channel::Sender;
 use ws_chat::{
-    Chat, fold,
+    Chat, Holder, fold,
     protocol::{Event, Id},
 };
 use ws_smol::CloseCode;
@@ -21,7 +21,7 @@ use crate::{
     link::{Backoff, connect},
     node::Shared,
     queue::Job,
-    scripts::{STREAM, Scripts},
+    scripts::{DeadMembers, STREAM, Scripts},
 };
 
 /// The task that delivers the events of the stream, and makes the chat and Redis agree on the members.
@@ -81,8 +81,9 @@ impl Reader {
                 steady_since = Instant::now();
             }
             before = Instant::now();
-            let bury = steady_since.elapsed() > Self::LEASE;
-            let census = take_census(connection, scripts.census(millis(Self::LEASE), bury)).await?;
+            let is_steady = steady_since.elapsed() > Self::LEASE;
+            let dead = if is_steady { DeadMembers::Remove } else { DeadMembers::Keep };
+            let census = take_census(connection, scripts.census(millis(Self::LEASE), dead)).await?;
             self.shared.record_answer();
             if backoff.reset() {
                 eprintln!("reading from Redis: it is back");
@@ -145,10 +146,11 @@ impl Reader {
                 continue;
             };
             let again = field("again").is_some_and(|again| again == "1");
+            let holder = if again { Holder::SameClient } else { Holder::OtherClient };
             // A client that joined through another node no longer has a connection to this one. The writer handles
             // this node's own claims when Redis answers them.
             if let (Event::Joined { nick }, true) = (&event, node != self.shared.node) {
-                self.chat.supersede(&room, nick, id, again);
+                self.chat.supersede(&room, nick, id, holder);
             }
             if !again {
                 self.chat.deliver(&room, id, &event);
@@ -175,7 +177,7 @@ impl Reader {
                 _ if by > self.position => {}
                 None => drop(self.shared.queue.push(Job::Restore { claim })),
                 Some((node, _)) if **node == self.shared.node => {}
-                Some(_) => self.chat.supersede(&claim.room, &claim.nick, self.position, false),
+                Some(_) => self.chat.supersede(&claim.room, &claim.nick, self.position, Holder::OtherClient),
             }
         }
 

@@ -13,6 +13,13 @@ const NODES: &str = "{ws-chat}:nodes";
 /// Approximate number of events that the stream keeps.
 const KEPT: u32 = 10_000;
 
+/// The treatment of members whose node has not renewed its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeadMembers {
+    Keep,
+    Remove,
+}
+
 /// The hashes under which a Redis server has loaded the scripts.
 #[derive(Debug)]
 pub(crate) struct Scripts {
@@ -71,9 +78,9 @@ impl Scripts {
         cmd
     }
 
-    pub(crate) fn census(&self, lease_ms: u64, bury: bool) -> Cmd {
+    pub(crate) fn census(&self, lease_ms: u64, dead: DeadMembers) -> Cmd {
         let mut cmd = call(&self.census, &[STREAM, PEOPLE, NODES]);
-        cmd.arg(KEPT).arg(&self.node).arg(lease_ms).arg(u8::from(bury));
+        cmd.arg(KEPT).arg(&self.node).arg(lease_ms).arg(u8::from(dead == DeadMembers::Remove));
         cmd
     }
 

@@ -32,7 +32,7 @@ impl Writer {
     const BATCH: usize = 64;
     /// Maximum time that a client waits for a name while Redis is unreachable. After that the node disconnects it, so
     /// that it tries another node.
-    const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+    const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(shared: Arc<Shared>, chat: Chat) -> Self {
         Self { shared, chat, link: None, backoff: Backoff::default(), batch: Vec::new(), done: 0 }
@@ -90,7 +90,7 @@ impl Writer {
         let chat = &self.chat;
         let give_up = |job: &mut Job| {
             let (claim, nick) = match job {
-                Job::Claim { claim, since } if since.elapsed() > Self::CLAIM_PATIENCE => {
+                Job::Claim { claim, since } if since.elapsed() > Self::CLAIM_TIMEOUT => {
                     (claim.clone(), claim.nick.clone())
                 }
                 _ => return,

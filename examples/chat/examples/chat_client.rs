@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use ws_chat::{Heard, Visit};
+use ws_chat::{Output, Visit};
 use ws_std::{Client, CloseCode, Message, Sender, WebSocket};
 
 fn main() {
@@ -55,10 +55,10 @@ fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String
             typing.send_on(ws);
         }
         match ws.receive() {
-            Ok(Some(Message::Text(text))) => match visit.hear(&text) {
-                Heard::Line(line) => println!("{line}"),
-                Heard::Nothing => {}
-                Heard::TurnedAway(why) => return Err(why.into()),
+            Ok(Some(Message::Text(text))) => match visit.receive(&text) {
+                Output::Line(line) => println!("{line}"),
+                Output::Nothing => {}
+                Output::Refused(why) => return Err(why.into()),
             },
             Ok(Some(Message::Binary(_))) => {}
             Ok(None) => {

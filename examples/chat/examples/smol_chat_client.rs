@@ -6,7 +6,7 @@
 use std::{env, error::Error, io, process};
 
 use smol::{Timer, Unblock, future, io::AsyncBufReadExt as _, io::BufReader, stream::StreamExt as _};
-use ws_chat::{Heard, Visit};
+use ws_chat::{Output, Visit};
 use ws_smol::{Client, CloseCode, Message, WebSocket};
 
 /// The lines typed in the terminal.
@@ -65,10 +65,10 @@ async fn talk(
         };
         let received = async { Next::Received(ws.receive().await) };
         match future::race(received, typed).await {
-            Next::Received(Ok(Some(Message::Text(text)))) => match visit.hear(&text) {
-                Heard::Line(line) => println!("{line}"),
-                Heard::Nothing => {}
-                Heard::TurnedAway(why) => return Err(why.into()),
+            Next::Received(Ok(Some(Message::Text(text)))) => match visit.receive(&text) {
+                Output::Line(line) => println!("{line}"),
+                Output::Nothing => {}
+                Output::Refused(why) => return Err(why.into()),
             },
             Next::Received(Ok(Some(Message::Binary(_)))) => {}
             Next::Received(Ok(None)) => {

@@ -62,6 +62,15 @@ impl Default for Limits {
     }
 }
 
+/// The client whose connection to another process has taken a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The client that had the name before.
+    SameClient,
+    /// Another client.
+    OtherClient,
+}
+
 /// The chat's data of one connection.
 struct Visitor {
     room: String,
@@ -261,16 +270,16 @@ impl Chat {
     }
 
     /// Takes a name from the session of this process that has it by an event before `by`, because a connection to
-    /// another process has it now. `same` is `true` if that connection belongs to the same client. Then the close
-    /// code is 4000. Otherwise the client has to reconnect and is refused because the name is taken.
-    pub fn supersede(&self, room: &str, nick: &str, by: Id, same: bool) {
+    /// another process has it now. The close code is 4000 if that connection belongs to the same client. Otherwise
+    /// the client has to reconnect and is refused because the name is taken.
+    pub fn supersede(&self, room: &str, nick: &str, by: Id, holder: Holder) {
         let loser = self.rooms().by_name.get_mut(room).and_then(|room| room.supersede(nick, by));
         if let Some(session) = loser {
             // `leave` does the rest when the session ends. The code and the reason are valid, so `close` accepts
             // them.
-            let _ = match same {
-                true => session.close(Room::REPLACED, "replaced by another connection"),
-                false => session.close(CloseCode::TRY_AGAIN_LATER, "the name was lost"),
+            let _ = match holder {
+                Holder::SameClient => session.close(Room::REPLACED, "replaced by another connection"),
+                Holder::OtherClient => session.close(CloseCode::TRY_AGAIN_LATER, "the name was lost"),
             };
         }
     }

@@ -18,7 +18,7 @@ mod room;
 mod visit;
 
 pub use backplane::{Backplane, Claim, Local};
-pub use chat::{Chat, Limits};
+pub use chat::{Chat, Holder, Limits};
 pub use nick::fold;
 pub use pages::{Page, pages};
-pub use visit::{Heard, Visit};
+pub use visit::{Output, Visit};

@@ -21,13 +21,13 @@ pub struct Visit {
 
 /// The result of a message from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Output {
     /// A line to print.
     Line(String),
     /// Nothing to print.
     Nothing,
     /// The server has refused the client, for this reason.
-    TurnedAway(String),
+    Refused(String),
 }
 
 /// The server messages that a terminal client uses.
@@ -82,7 +82,7 @@ impl Visit {
     }
 
     /// Processes a message from the server and returns the line to print.
-    pub fn hear(&mut self, text: &str) -> Heard {
+    pub fn receive(&mut self, text: &str) -> Output {
         let line = match serde_json::from_str(text) {
             Ok(FromServer::Welcome { room, people, missed }) => {
                 (self.joined, self.attempts) = (true, 0);
@@ -91,7 +91,7 @@ impl Visit {
             }
             Ok(FromServer::Event { id, event }) => {
                 if self.last.is_some_and(|last| id <= last) {
-                    return Heard::Nothing;
+                    return Output::Nothing;
                 }
                 self.last = Some(id);
                 match event {
@@ -100,12 +100,12 @@ impl Visit {
                     Event::Left { nick } => format!("* {nick} left"),
                 }
             }
-            Ok(FromServer::Refused { text }) if !self.joined => return Heard::TurnedAway(text),
+            Ok(FromServer::Refused { text }) if !self.joined => return Output::Refused(text),
             Ok(FromServer::Refused { text }) => format!("* {text}"),
-            Ok(FromServer::Other) | Err(_) => return Heard::Nothing,
+            Ok(FromServer::Other) | Err(_) => return Output::Nothing,
         };
         // Control characters in other people's messages must not control the terminal.
-        Heard::Line(line.chars().filter(|character| !character.is_control()).collect())
+        Output::Line(line.chars().filter(|character| !character.is_control()).collect())
     }
 
     /// Returns the delay before the next attempt to reconnect. It doubles each time and contains a random part, so
@@ -131,10 +131,10 @@ mod tests {
     fn an_event_that_was_printed_is_not_printed_again() {
         let mut visit = Visit::new("Ann");
         let said = |id| format!(r#"{{"type":"event","id":"{id}","what":"said","nick":"Bob","text":"hi"}}"#);
-        assert_eq!(visit.hear(&said("7-0")), Heard::Line("Bob: hi".into()));
-        assert_eq!(visit.hear(&said("7-0")), Heard::Nothing);
-        assert_eq!(visit.hear(&said("6-9")), Heard::Nothing);
-        assert_eq!(visit.hear(&said("7-1")), Heard::Line("Bob: hi".into()));
+        assert_eq!(visit.receive(&said("7-0")), Output::Line("Bob: hi".into()));
+        assert_eq!(visit.receive(&said("7-0")), Output::Nothing);
+        assert_eq!(visit.receive(&said("6-9")), Output::Nothing);
+        assert_eq!(visit.receive(&said("7-1")), Output::Line("Bob: hi".into()));
         let join = visit.join();
         assert!(join.contains(r#""after":"7-1""#), "{join}");
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let text = r#"{"type":"event","id":"1-0","what":"said","nick":"Eve","text":"\u001b[2Jgone\u0007"}"#;
-        assert_eq!(Visit::new("Ann").hear(text), Heard::Line("Eve: [2Jgone".into()));
+        assert_eq!(Visit::new("Ann").receive(text), Output::Line("Eve: [2Jgone".into()));
     }
 
     #[test]

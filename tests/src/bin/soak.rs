@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Pause of a worker after each batch, so that the machine stays usable.
 const REST: Duration = Duration::from_millis(5);
 /// Maximum growth of a server's memory in ten minutes, in KiB.
-const MOST_GROWTH: f64 = 1024.0;
+const MAX_GROWTH: f64 = 1024.0;
 
 fn main() {
     match Options::parse().map_err(Into::into).and_then(|options| soak(&options)) {
@@ -150,7 +150,7 @@ fn verdict(done: &Done, servers: &[Server]) -> bool {
     for server in servers {
         let slope = slope(&server.memory[server.memory.len() / 2..]) * 600.0;
         println!("{}: memory grew by {slope:.0} KiB in ten minutes of the second half", server.url);
-        flat &= slope < MOST_GROWTH;
+        flat &= slope < MAX_GROWTH;
     }
     let lost = errors.len();
     println!(

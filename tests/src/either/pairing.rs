@@ -1,7 +1,7 @@
 use ws_std::Callbacks;
 
 use super::{Adapter, Client, Handed, Route, Running, Server, WebSocket};
-use crate::certificates::Authority;
+use crate::{Transport, certificates::Authority};
 
 /// The adapters of both ends, and the use of TLS.
 #[derive(Clone, Copy, Debug)]
@@ -10,20 +10,20 @@ pub struct Pairing {
     pub client: Adapter,
     /// The server's adapter.
     pub server: Adapter,
-    /// `true` for `wss://`.
-    pub secure: bool,
+    /// The transport of the connections.
+    pub transport: Transport,
 }
 
 impl Pairing {
     /// Creates a pairing of one adapter at both ends.
-    pub fn of(adapter: Adapter, secure: bool) -> Self {
-        Self { client: adapter, server: adapter, secure }
+    pub fn of(adapter: Adapter, transport: Transport) -> Self {
+        Self { client: adapter, server: adapter, transport }
     }
 
     /// Starts a server with this route on `/`.
     pub fn serve(self, route: Route) -> Server {
         let server = Server::new(self.server).mount("/", route);
-        if self.secure { server.tls(Authority::shared().server().serving()) } else { server }
+        if self.transport.is_tls() { server.tls(Authority::shared().server().serving()) } else { server }
     }
 
     /// Starts a server with these callbacks on `/`.
@@ -33,7 +33,7 @@ impl Pairing {
 
     /// Creates a client for a path of the server.
     pub fn client(self, server: &Running, path: &str) -> Client {
-        let scheme = if self.secure { "wss" } else { "ws" };
+        let scheme = if self.transport.is_tls() { "wss" } else { "ws" };
         let url = format!("{scheme}://{}{path}", server.address());
         Client::new(self.client, &url).tls(Authority::shared().trusted())
     }
@@ -59,20 +59,20 @@ impl Pairing {
 #[macro_export]
 macro_rules! with_every_pairing {
     ($($test:ident)*) => {
-        $crate::with_every_pairing!(@ std_to_std, Std, Std, false, $($test)*);
-        $crate::with_every_pairing!(@ std_to_smol, Std, Smol, false, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_std, Smol, Std, false, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_smol, Smol, Smol, false, $($test)*);
+        $crate::with_every_pairing!(@ std_to_std, Std, Std, Plain, $($test)*);
+        $crate::with_every_pairing!(@ std_to_smol, Std, Smol, Plain, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_std, Smol, Std, Plain, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_smol, Smol, Smol, Plain, $($test)*);
         $crate::with_every_pairing_by_tls! { $($test)* }
     };
-    (@ $pairing:ident, $client:ident, $server:ident, $secure:expr, $($test:ident)*) => {
+    (@ $pairing:ident, $client:ident, $server:ident, $transport:ident, $($test:ident)*) => {
         mod $pairing {
             use $crate::either::{Adapter, Pairing};
             $(
                 #[test]
                 fn $test() {
                     let (client, server) = (Adapter::$client, Adapter::$server);
-                    $crate::bounded(move || super::$test(Pairing { client, server, secure: $secure }));
+                    $crate::bounded(move || super::$test(Pairing { client, server, transport: $crate::Transport::$transport }));
                 }
             )*
         }
@@ -83,10 +83,10 @@ macro_rules! with_every_pairing {
 #[macro_export]
 macro_rules! with_every_pairing_by_tls {
     ($($test:ident)*) => {
-        $crate::with_every_pairing!(@ std_to_std_by_tls, Std, Std, true, $($test)*);
-        $crate::with_every_pairing!(@ std_to_smol_by_tls, Std, Smol, true, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_std_by_tls, Smol, Std, true, $($test)*);
-        $crate::with_every_pairing!(@ smol_to_smol_by_tls, Smol, Smol, true, $($test)*);
+        $crate::with_every_pairing!(@ std_to_std_by_tls, Std, Std, Tls, $($test)*);
+        $crate::with_every_pairing!(@ std_to_smol_by_tls, Std, Smol, Tls, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_std_by_tls, Smol, Std, Tls, $($test)*);
+        $crate::with_every_pairing!(@ smol_to_smol_by_tls, Smol, Smol, Tls, $($test)*);
     };
 }
 

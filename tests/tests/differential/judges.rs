@@ -118,7 +118,7 @@ impl Foreign {
             Self::Program(process) => {
                 let role = if case.role == Role::Server { "server" } else { "client" };
                 let pieces = case.pieces.iter().map(|piece| hex(piece)).collect::<Vec<_>>();
-                process.tell(&format!("{role} {}", pieces.join(" ")));
+                process.write_line(&format!("{role} {}", pieces.join(" ")));
                 parsed(&process.line())
             }
         }
@@ -126,9 +126,9 @@ impl Foreign {
 }
 
 /// A stream that never ends and accepts all output.
-struct Heard<'s>(&'s [u8]);
+struct Recorded<'s>(&'s [u8]);
 
-impl Read for Heard<'_> {
+impl Read for Recorded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
             0 => Err(io::ErrorKind::WouldBlock.into()),
@@ -137,7 +137,7 @@ impl Read for Heard<'_> {
     }
 }
 
-impl Write for Heard<'_> {
+impl Write for Recorded<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
@@ -153,7 +153,7 @@ fn tungstenite(case: &Case) -> Verdict {
     let stream = case.pieces.concat();
     let config = WebSocketConfig::default().max_message_size(Some(LIMIT)).max_frame_size(Some(LIMIT));
     let role = if case.role == Role::Server { TheirRole::Server } else { TheirRole::Client };
-    let mut ws = WebSocket::from_raw_socket(Heard(&stream), role, Some(config));
+    let mut ws = WebSocket::from_raw_socket(Recorded(&stream), role, Some(config));
     let mut said = Vec::new();
     let end = loop {
         match ws.read() {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::outgoing::Outgoing;
+use super::outgoing::OutputQueue;
 use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
 
 /// State that exists only while output waits. An idle connection does not have it.
@@ -10,7 +10,7 @@ use crate::{Chunk, Config, Timestamp, Transmit, frame::Opcode};
 pub(super) struct Blocked {
     /// Payload of the latest ping, if the answer has to wait until earlier pongs are written.
     pong: Option<Pong>,
-    /// Position of the end of the latest pong that was queued above the [`PONGS_BELOW`](Outgoing::PONGS_BELOW) limit.
+    /// Position of the end of the latest pong that was queued above the [`PONGS_BELOW`](OutputQueue::PONGS_BELOW) limit.
     pong_end: u64,
     /// Set while the network refuses bytes: time of the last progress, or the time since which bytes have waited.
     refused_since: Option<Timestamp>,
@@ -25,7 +25,7 @@ struct Pong {
 }
 
 /// Accounting of written bytes.
-impl Outgoing {
+impl OutputQueue {
     /// Returns the number of bytes that are queued or in flight, and not written yet.
     #[inline]
     pub(super) fn unwritten(&self) -> usize {
@@ -129,7 +129,7 @@ impl Outgoing {
 }
 
 /// Replies to pings.
-impl Outgoing {
+impl OutputQueue {
     /// Number of unwritten bytes below which each ping is answered.
     const PONGS_BELOW: usize = 4096;
 
@@ -195,7 +195,7 @@ impl Outgoing {
 }
 
 /// Refused chunks.
-impl Outgoing {
+impl OutputQueue {
     /// Remembers a chunk that was refused.
     #[cold]
     pub(super) fn refuse_chunk(&mut self, chunk: &Chunk<'_>) {

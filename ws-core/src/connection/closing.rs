@@ -8,7 +8,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{Connection, outgoing::Outgoing};
+use super::{Connection, outgoing::OutputQueue};
 use crate::{
     Cause, CloseCode, CloseFrame, CloseInfo, SendError, Side, TimeoutKind, Timestamp, frame::Opcode,
 };
@@ -95,13 +95,13 @@ impl Closing {
     }
 
     /// Returns `true` if input from the peer no longer has any meaning.
-    fn is_deaf(&self) -> bool {
+    fn has_stopped_receiving(&self) -> bool {
         self.failure.is_some() || self.received.is_some()
     }
 
     /// Returns `true` if further input is dropped without being parsed.
     pub(super) fn ignores_input(&self) -> bool {
-        self.is_deaf() || self.eof || self.expired
+        self.has_stopped_receiving() || self.eof || self.expired
     }
 
     /// Returns `true` if both ends sent a Close.
@@ -121,7 +121,7 @@ impl Closing {
         &self,
         phase: Phase,
         now: Timestamp,
-        output: &Outgoing,
+        output: &OutputQueue,
         timeout: Duration,
     ) -> Option<Timestamp> {
         let has_progressed = phase == Phase::Flushing && output.accepted;
@@ -134,7 +134,13 @@ impl Closing {
 
     /// Starts, extends or checks the deadline of a phase. `close_timeout` is the longest pause while output is
     /// flushed, and the longest duration of each other phase.
-    pub(super) fn report_time(&mut self, phase: Phase, now: Timestamp, output: &Outgoing, timeout: Duration) {
+    pub(super) fn report_time(
+        &mut self,
+        phase: Phase,
+        now: Timestamp,
+        output: &OutputQueue,
+        timeout: Duration,
+    ) {
         match &mut self.timer {
             _ if phase == Phase::Closed => {}
             Some(timer) if timer.phase == phase => {

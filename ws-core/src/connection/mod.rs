@@ -16,12 +16,12 @@ mod state;
 use alloc::{borrow::Cow, boxed::Box, sync::Arc};
 use core::mem;
 
-pub(crate) use self::opening::Opening;
+pub(crate) use self::opening::HandshakeOutcome;
 pub use self::state::{Role, State};
 use self::{
     closing::Closing,
     keepalive::{Due, Look, Pings},
-    outgoing::Outgoing,
+    outgoing::OutputQueue,
     receive::Incoming,
 };
 use crate::{
@@ -69,7 +69,7 @@ use crate::{
 pub struct Connection {
     config: Arc<Config>,
     incoming: Incoming,
-    outgoing: Outgoing,
+    outgoing: OutputQueue,
     /// Record of the end. `None` while the connection is open.
     closing: Option<Box<Closing>>,
     pings: Pings,
@@ -223,7 +223,7 @@ impl Connection {
         let was_paused = mem::replace(&mut self.incoming.was_paused, self.outgoing.is_paused(&self.config));
         let listens = self.wants_read() && !was_paused;
         if received || !listens {
-            self.incoming.note_heard(now);
+            self.incoming.note_received(now);
         }
         let alive = mem::take(&mut self.outgoing.progressed) || received || !listens;
         if self.closing.is_some() {
@@ -234,7 +234,7 @@ impl Connection {
             self.fail_with(cause, CloseCode::POLICY_VIOLATION, "message begun and not continued");
             return;
         }
-        let look = self.look(alive);
+        let look = Look { alive, ..self.look() };
         let Some(keepalive) = &self.config.keepalive else { return };
         match self.pings.handle_timeout(keepalive, look) {
             Due::Nothing => {}
@@ -284,7 +284,7 @@ impl Connection {
     #[inline]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if self.closing.is_none() && self.outgoing.unwritten() == 0 && self.incoming.is_quiet() {
-            return self.pings.due(self.look(false));
+            return self.pings.due(self.look());
         }
         self.poll_any_timeout()
     }
@@ -295,7 +295,7 @@ impl Connection {
         if self.closing.is_some() {
             return output;
         }
-        let ping = self.pings.due(self.look(false));
+        let ping = self.pings.due(self.look());
         [output, self.stall_deadline(), ping].into_iter().flatten().min()
     }
 
@@ -362,16 +362,17 @@ impl Connection {
         true
     }
 
+    /// Returns the present state for the keepalive, without a sign of life.
     #[inline]
-    fn look(&self, alive: bool) -> Look {
-        Look { now: self.now, alive, written: self.outgoing.written }
+    fn look(&self) -> Look {
+        Look { now: self.now, alive: false, written: self.outgoing.written }
     }
 
     /// Returns the time at which the message in progress counts as stalled. While this end does not read, the peer is
     /// not responsible for the delay.
     fn stall_deadline(&self) -> Option<Timestamp> {
         let timeout = self.config.stall_timeout.filter(|_| self.incoming.has_begun() && self.wants_read())?;
-        let since = self.incoming.heard_at().filter(|_| !self.incoming.received).unwrap_or(self.now);
+        let since = self.incoming.received_at().filter(|_| !self.incoming.received).unwrap_or(self.now);
         Some(since + timeout)
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use super::{Connection, Role, Subprotocol, keepalive::Pings, outgoing::Outgoing, receive::Incoming};
+use super::{Connection, Role, Subprotocol, keepalive::Pings, outgoing::OutputQueue, receive::Incoming};
 use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed};
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call them. They
@@ -11,7 +11,7 @@ impl Connection {
     /// Creates the server's end of a connection that was opened at `now`.
     #[must_use]
     pub fn server(config: Arc<Config>, now: Timestamp) -> Self {
-        Self::new(Role::Server, config, Opening { now, ..Opening::default() })
+        Self::new(Role::Server, config, HandshakeOutcome { now, ..HandshakeOutcome::default() })
     }
 
     /// Creates the client's end of a connection that was opened at `now`. `seed` is the seed of the masking keys. It
@@ -19,15 +19,15 @@ impl Connection {
     #[must_use]
     pub fn client(config: Arc<Config>, seed: [u8; 32], now: Timestamp) -> Self {
         let masking = Some(Box::new(Entropy::new(seed)));
-        Self::new(Role::Client, config, Opening { masking, now, ..Opening::default() })
+        Self::new(Role::Client, config, HandshakeOutcome { masking, now, ..HandshakeOutcome::default() })
     }
 
-    pub(crate) fn new(role: Role, config: Arc<Config>, opening: Opening<'_>) -> Self {
+    pub(crate) fn new(role: Role, config: Arc<Config>, opening: HandshakeOutcome<'_>) -> Self {
         let codecs = opening.extension.map(|agreed| agreed.codecs(role, &config));
         let (compressor, inflater) = codecs.map(|(out, input)| (Box::new(out), Box::new(input))).unzip();
         Self {
-            incoming: Incoming::new(role == Role::Server, inflater),
-            outgoing: Outgoing::new(opening.masking, compressor, opening.head),
+            incoming: Incoming::new(role, inflater),
+            outgoing: OutputQueue::new(opening.masking, compressor, opening.head),
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,
@@ -39,7 +39,7 @@ impl Connection {
 
 /// The result of an opening handshake.
 #[derive(Default)]
-pub(crate) struct Opening<'h> {
+pub(crate) struct HandshakeOutcome<'h> {
     pub(crate) now: Timestamp,
     /// Source of a client's masking keys.
     pub(crate) masking: Option<Box<Entropy>>,

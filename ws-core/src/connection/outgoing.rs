@@ -17,7 +17,7 @@ use crate::{
 /// Positions count the bytes of the whole stream, from the first byte that was ever queued. So a mark, such as the
 /// end of a ping, is one number, and it is reached when `written` reaches it.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct OutputQueue {
     /// Bytes that are queued and not taken by a driver.
     pub(super) queue: Transmit,
     /// Source of masking keys. A server has none, because it does not mask.
@@ -43,7 +43,7 @@ pub(super) struct Outgoing {
 }
 
 /// Encoding.
-impl Outgoing {
+impl OutputQueue {
     /// Minimum size in bytes of an owned payload that is queued by reference.
     pub(super) const SHARED_FROM: usize = 4096;
     /// Minimum size in bytes of a prepared frame that is queued by reference. A reference costs about as much as
@@ -109,7 +109,7 @@ impl Outgoing {
         if let Some(compressor) =
             self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
         {
-            let compressed = compressor.compress(&payload, true);
+            let compressed = compressor.compress(&payload);
             // With a shared context, the peer's inflater has to see the same bytes as the compressor.
             if compressor.keeps_context() || compressed.len() < payload.len() {
                 let header = Header { rsv1: true, ..Header::new(opcode, compressed.len() as u64) };

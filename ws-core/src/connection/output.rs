@@ -2,7 +2,7 @@
 
 use bytes::Buf;
 
-use super::{Connection, outgoing::Outgoing};
+use super::{Connection, outgoing::OutputQueue};
 use crate::{Side, Timestamp, Transmit};
 
 /// Output for the driver.
@@ -149,7 +149,7 @@ impl Connection {
 }
 
 /// Return value of [`Connection::transmit`]: the queue and its account.
-struct Output<'c>(&'c mut Outgoing);
+struct Output<'c>(&'c mut OutputQueue);
 
 impl Buf for Output<'_> {
     #[inline]

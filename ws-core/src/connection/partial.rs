@@ -23,7 +23,7 @@ pub(super) struct Partial {
     pub(super) header: [u8; Header::MAX_LEN],
     pub(super) header_len: u8,
     /// Latest reported time at which the peer had sent something or this end did not read.
-    pub(super) heard_at: Option<Timestamp>,
+    pub(super) received_at: Option<Timestamp>,
 }
 
 impl Partial {

@@ -33,7 +33,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) const fn new(expect_masked: bool, inflater: Option<Box<Inflater>>) -> Self {
+    pub(super) const fn new(role: Role, inflater: Option<Box<Inflater>>) -> Self {
+        let expect_masked = matches!(role, Role::Server);
         Self { expect_masked, inflater, partial: None, proven: 0, received: false, was_paused: false }
     }
 
@@ -55,21 +56,21 @@ impl Incoming {
     }
 
     /// Records that the frame or message in progress does not count as stalled until `now`.
-    pub(super) fn note_heard(&mut self, now: Timestamp) {
+    pub(super) fn note_received(&mut self, now: Timestamp) {
         if let Some(partial) = &mut self.partial {
-            partial.heard_at = Some(now);
+            partial.received_at = Some(now);
         }
     }
 
     /// Returns the time of the last such record for the frame or message in progress.
-    pub(super) fn heard_at(&self) -> Option<Timestamp> {
-        self.partial.as_ref()?.heard_at
+    pub(super) fn received_at(&self) -> Option<Timestamp> {
+        self.partial.as_ref()?.received_at
     }
 
     /// Drops all partial and kept input. No part of it is delivered any more.
     pub(super) fn abandon(&mut self) {
         let received = self.received;
-        *self = Self { received, ..Self::new(self.expect_masked, None) };
+        *self = Self { received, ..Self::new(self.role(), None) };
     }
 
     /// Handles the common case, separately so that it can be inlined: a message in one frame that lies completely in

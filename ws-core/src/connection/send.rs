@@ -2,7 +2,7 @@
 
 use alloc::borrow::Cow;
 
-use super::{Connection, outgoing::Outgoing};
+use super::{Connection, outgoing::OutputQueue};
 use crate::{
     Chunk, CloseCode, Message, PreparedMessage, SendError,
     frame::{Header, Opcode},
@@ -115,7 +115,7 @@ impl Connection {
         };
         self.outgoing.forget_refused_chunk();
         let payload = match self.outgoing.compressor.as_mut().filter(|_| compressed) {
-            Some(compressor) => Cow::Owned(compressor.compress(&payload, chunk.last)),
+            Some(compressor) => Cow::Owned(compressor.compress_chunk(&payload, chunk.last)),
             None => payload,
         };
         let rsv1 = compressed && opcode != Opcode::Continuation;
@@ -190,7 +190,7 @@ impl Connection {
 
     #[inline(always)]
     fn queue_message(&mut self, message: Message<'_>) {
-        if self.outgoing.compressor.is_none() && message.len() < Outgoing::SHARED_FROM {
+        if self.outgoing.compressor.is_none() && message.len() < OutputQueue::SHARED_FROM {
             self.outgoing.push_short(opcode_of(&message), message.as_bytes());
         } else {
             let (opcode, payload) = into_parts(message);

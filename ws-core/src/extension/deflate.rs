@@ -55,7 +55,7 @@ pub struct Deflate {
     /// to 64 KiB are always accepted. The compressed size is the sum that the headers of the frames have announced so
     /// far. Default: no limit except [`max_message_size`](crate::Config::max_message_size).
     pub max_ratio: Option<u32>,
-    pub(super) pool: Pool,
+    pub(super) pool: CodecPool,
 }
 
 impl Default for Deflate {
@@ -69,14 +69,14 @@ impl Default for Deflate {
             client_max_window_bits: 15,
             release_when_idle: false,
             max_ratio: None,
-            pool: Pool::default(),
+            pool: CodecPool::default(),
         }
     }
 }
 
 /// Pool of codecs, with their windows, for connections that keep no context between messages.
 #[derive(Clone, Default)]
-pub(super) struct Pool(Arc<Mutex<Codecs>>);
+pub(super) struct CodecPool(Arc<Mutex<Codecs>>);
 
 #[derive(Default)]
 struct Codecs {
@@ -86,9 +86,9 @@ struct Codecs {
     inflaters: Vec<Inflate>,
 }
 
-impl Pool {
+impl CodecPool {
     /// Maximum number of pooled codecs of each kind. It is about the number of threads that use them at a time.
-    const KEPT: usize = 16;
+    const MAX_POOLED: usize = 16;
 
     fn lock(&self) -> MutexGuard<'_, Codecs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,7 +106,7 @@ impl Pool {
     /// so without this the first compressors would stay for ever.
     fn keep_compressor(&self, level: u8, bits: u8, codec: Compress) {
         let compressors = &mut self.lock().compressors;
-        if compressors.len() >= Self::KEPT {
+        if compressors.len() >= Self::MAX_POOLED {
             compressors.remove(0);
         }
         compressors.push((level, bits, codec));
@@ -118,26 +118,26 @@ impl Pool {
 
     pub(super) fn keep_inflater(&self, codec: Inflate) {
         let inflaters = &mut self.lock().inflaters;
-        if inflaters.len() < Self::KEPT {
+        if inflaters.len() < Self::MAX_POOLED {
             inflaters.push(codec);
         }
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for CodecPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pool(..)")
+        f.write_str("CodecPool(..)")
     }
 }
 
 /// Two equal configurations compare as equal, regardless of the codecs in their pools.
-impl PartialEq for Pool {
+impl PartialEq for CodecPool {
     fn eq(&self, _other: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Pool {}
+impl Eq for CodecPool {}
 
 /// Compresses the messages of one end.
 #[derive(Debug)]
@@ -177,8 +177,13 @@ impl Compressor {
         (!self.keeps_context()).then_some((self.settings.level, self.direction.window_bits))
     }
 
-    /// Compresses a piece of a message. The last piece ends the message.
-    pub(crate) fn compress(&mut self, payload: &[u8], last: bool) -> Vec<u8> {
+    /// Compresses a whole message.
+    pub(crate) fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
+        self.compress_chunk(payload, true)
+    }
+
+    /// Compresses a chunk of a message. The last chunk ends the message.
+    pub(crate) fn compress_chunk(&mut self, payload: &[u8], last: bool) -> Vec<u8> {
         let (level, bits) = (self.settings.level, self.direction.window_bits);
         let mut codec =
             self.codec.take().or_else(|| self.settings.pool.compressor(level, bits)).unwrap_or_else(|| {

@@ -32,11 +32,11 @@ impl Quota {
     /// One call inflates about as many bytes in a fraction of a millisecond.
     pub(crate) const PER_CALL: usize = 256 << 10;
     /// Work of one compressed byte, which can be part of an empty block.
-    const COMPRESSED: usize = 16;
+    const COMPRESSED_BYTE_COST: usize = 16;
     /// Work of one call of the codec, which can be for a block of a few bytes.
-    const CALL: usize = 128;
+    const CALL_COST: usize = 128;
     /// Maximum number of compressed bytes that one call of `receive` inflates.
-    pub(crate) const MAX_COMPRESSED: usize = Self::PER_CALL / Self::COMPRESSED;
+    pub(crate) const MAX_COMPRESSED: usize = Self::PER_CALL / Self::COMPRESSED_BYTE_COST;
 
     pub(crate) const fn new() -> Self {
         Self { left: Self::PER_CALL }
@@ -47,8 +47,8 @@ impl Quota {
     }
 
     const fn spend(&mut self, compressed: usize, inflated: usize) {
-        let work = compressed.saturating_mul(Self::COMPRESSED).saturating_add(inflated);
-        self.left = self.left.saturating_sub(work.saturating_add(Self::CALL));
+        let work = compressed.saturating_mul(Self::COMPRESSED_BYTE_COST).saturating_add(inflated);
+        self.left = self.left.saturating_sub(work.saturating_add(Self::CALL_COST));
     }
 }
 
@@ -85,7 +85,7 @@ struct Bound {
 
 impl Inflater {
     /// Size in bytes up to which the ratio is not checked.
-    const RATIO_FREE: u64 = 64 << 10;
+    const RATIO_CHECKED_FROM: u64 = 64 << 10;
 
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
         Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
@@ -140,7 +140,7 @@ impl Inflater {
         let size = (limit as u64).saturating_add(1);
         let message = Bound { size: limit, error: ProtocolError::MessageTooLarge { size, limit } };
         let Some(ratio) = self.settings.max_ratio else { return message };
-        let most = announced.saturating_mul(u64::from(ratio)).max(Self::RATIO_FREE);
+        let most = announced.saturating_mul(u64::from(ratio)).max(Self::RATIO_CHECKED_FROM);
         match usize::try_from(most) {
             Ok(size) if size < limit => {
                 Bound { size, error: ProtocolError::CompressionRatio { limit: ratio } }

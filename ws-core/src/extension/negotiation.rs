@@ -38,7 +38,7 @@ impl Agreed {
 
 /// The parameters of one offer or response.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Parameters {
+struct DeflateParameters {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
@@ -46,7 +46,7 @@ struct Parameters {
     client_max_window_bits: Option<Option<u8>>,
 }
 
-impl Parameters {
+impl DeflateParameters {
     /// # Errors
     ///
     /// Returns the name and the problem of a parameter that is unknown, repeated or malformed.
@@ -100,11 +100,11 @@ pub(crate) fn accept(headers: &Headers, config: &Config) -> Result<Option<(Agree
     let mut offers = extensions
         .iter()
         .filter(|extension| is_deflate(extension))
-        .filter_map(|offer| Parameters::parse(offer).ok());
+        .filter_map(|offer| DeflateParameters::parse(offer).ok());
     Ok(offers.find_map(|offer| accept_offer(&offer, settings)))
 }
 
-fn accept_offer(offer: &Parameters, settings: &Deflate) -> Option<(Agreed, String)> {
+fn accept_offer(offer: &DeflateParameters, settings: &Deflate) -> Option<(Agreed, String)> {
     let mut response = String::from(NAME);
     let server = Direction {
         window_bits: settings
@@ -179,7 +179,7 @@ pub(crate) fn confirm(headers: &Headers, config: &Config) -> Result<Option<Agree
         parameter: Box::from(parameter),
         problem,
     };
-    let response = Parameters::parse(chosen).map_err(invalid)?;
+    let response = DeflateParameters::parse(chosen).map_err(invalid)?;
     let server_bits = response.server_max_window_bits.unwrap_or(15);
     let client_bits = match response.client_max_window_bits {
         None => 15,

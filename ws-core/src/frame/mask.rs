@@ -67,11 +67,11 @@ pub(crate) fn rotate_key(mut key: [u8; 4], consumed: usize) -> [u8; 4] {
 pub(crate) fn extend_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     /// Maximum size in bytes of a payload that is masked while it is copied. A processor stalls when it reads in
     /// blocks the bytes that it has just written in blocks of another size.
-    const SHORT: usize = 64;
+    const MAX_SHORT: usize = 64;
     /// Size in bytes of the pieces. It is a multiple of four, so that every piece starts with the first byte of the
     /// key, and small enough that a piece is masked while it is still in the nearest cache.
     const PIECE: usize = 4096;
-    if payload.len() <= SHORT {
+    if payload.len() <= MAX_SHORT {
         let pattern = pattern(key);
         let (blocks, rest) = payload.as_chunks::<BLOCK>();
         for block in blocks {

@@ -27,8 +27,8 @@ use super::{
     server::{are_subprotocols, belongs_to_handshake, single},
 };
 use crate::{
-    Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::Opening, entropy::Entropy,
-    extension,
+    Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::HandshakeOutcome,
+    entropy::Entropy, extension,
 };
 
 /// A client's request for a WebSocket.
@@ -54,8 +54,8 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         // RFC 9110 5.3: a sender must not repeat a field that is not a list. Servers refuse a second Host (RFC 9112
         // 3.2).
-        const SINGLE: [&str; 3] = ["Host", "Origin", "Authorization"];
-        let is_single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(name));
+        const SINGLE_FIELDS: [&str; 3] = ["Host", "Origin", "Authorization"];
+        let is_single = SINGLE_FIELDS.iter().any(|single| single.eq_ignore_ascii_case(name));
         let is_second = is_single && self.headers.contains(name);
         let is_invalid = name.eq_ignore_ascii_case("Host") && !is_host(value.trim_matches([' ', '\t']));
         let is_own = belongs_to_handshake(name);
@@ -126,11 +126,11 @@ pub struct Handshake {
     /// It is passed on to the connection.
     entropy: Option<Box<Entropy>>,
     interim_responses: u8,
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedResponse>,
 }
 
 /// A response other than 101, before its body has arrived completely.
-struct Refusal {
+struct RefusedResponse {
     response: Response,
     body: Vec<u8>,
     /// Number of bytes of the body to wait for.
@@ -207,7 +207,7 @@ impl Handshake {
                     return Err(HandshakeError::TooManyInterimResponses);
                 }
                 100..=199 => self.interim_responses = self.interim_responses.saturating_add(1),
-                _ => self.refusal = Some(Refusal::new(status, headers)),
+                _ => self.refusal = Some(RefusedResponse::new(status, headers)),
             }
         }
         self.receive_body(input)
@@ -277,8 +277,13 @@ impl Handshake {
         }
         let Some(entropy) = self.entropy.take() else { return Err(HandshakeError::Eof) };
         let config = self.config.clone();
-        let opening =
-            Opening { now: self.now, masking: Some(entropy), subprotocol, extension, ..Opening::default() };
+        let opening = HandshakeOutcome {
+            now: self.now,
+            masking: Some(entropy),
+            subprotocol,
+            extension,
+            ..HandshakeOutcome::default()
+        };
         let connection = Connection::new(Role::Client, config, opening);
         Ok((connection, Response::received(101, headers)))
     }
@@ -317,7 +322,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-impl Refusal {
+impl RefusedResponse {
     fn new(status: u16, headers: Headers) -> Self {
         let chunked = headers.list_contains("Transfer-Encoding", "chunked");
         let length = headers.get("Content-Length").and_then(|length| length.parse().ok());

@@ -59,7 +59,7 @@ pub enum HandshakeError {
         origin: Box<str>,
         /// The address that the client requested: the value of `Host` if there is one, preceded by the scheme if the
         /// policy demands one.
-        asked: Box<str>,
+        target: Box<str>,
     },
     /// A server answered with a status other than 101. Contains the response.
     Refused(Box<Response>),
@@ -203,7 +203,7 @@ impl fmt::Display for HandshakeError {
             Self::DuplicateHeader(name) => write!(f, "the peer sent the header {name} more than once"),
             Self::InvalidHeader(name) => write!(f, "the peer sent the header {name} with an invalid value"),
             Self::Timeout => {
-                f.write_str("the peer did not finish the opening handshake in time, within open_timeout")
+                f.write_str("the peer did not finish the opening handshake within open_timeout")
             }
             Self::Eof => f.write_str("the peer closed the stream during the opening handshake"),
             Self::MethodNotAllowed => {
@@ -219,9 +219,9 @@ impl fmt::Display for HandshakeError {
             ),
             Self::UnsupportedVersion => f.write_str("the client asked for a WebSocket version other than 13"),
             Self::UnexpectedBody => f.write_str("the client announced a body with its request for a WebSocket"),
-            Self::OriginRefused { origin, asked } => write!(
+            Self::OriginRefused { origin, target } => write!(
                 f,
-                "pages of the origin {origin:?} may not connect to {asked:?}: to allow them, the server needs \
+                "pages of the origin {origin:?} may not connect to {target:?}: to allow them, the server needs \
                  OriginPolicy::OneOf with this origin; a proxy in between has to forward the browser's Host with its port, \
                  and one that terminates TLS needs OriginPolicy::SameOrigin"
             ),
@@ -235,15 +235,15 @@ impl fmt::Display for HandshakeError {
             ),
             Self::TooManyInterimResponses => f.write_str("the server sent too many interim responses"),
             Self::UnsendableHeader => f.write_str(
-                "a header cannot be sent that this application has set: its name is not a token or belongs to the \
+                "this application has set a header that cannot be sent: its name is not a token or belongs to the \
                  handshake, its value contains control characters or is not a valid Host, or it is set twice and may be \
                  sent once",
             ),
             Self::UnsendableSubprotocol => f.write_str(
-                "a subprotocol cannot be offered that this application has set: it is not a token, or it is set twice",
+                "this application has set a subprotocol that cannot be offered: it is not a token, or it is set twice",
             ),
             Self::SubprotocolNotOffered => {
-                f.write_str("a subprotocol was accepted by this application that the client did not offer")
+                f.write_str("this application accepted a subprotocol that the client did not offer")
             }
         }
     }
@@ -266,7 +266,7 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
             ": connect to that address if it is the right one, because redirects are not followed"
         }
         (401, _) => ": send credentials that it accepts, such as a header Authorization",
-        (407, _) => ": a proxy in between demands credentials",
+        (407, _) => ": a proxy in between requires credentials",
         (403, _) => ": it does not allow this client, or pages of the Origin that was sent",
         (404 | 410, _) => ": check the host and the path of the URL",
         (429, _) => ": connect less often",

@@ -24,7 +24,7 @@ pub(super) struct HeadReader {
 
 impl HeadReader {
     /// Number of bytes that are taken at once. Few heads have more bytes.
-    const USUAL: usize = 1024;
+    const FIRST_READ: usize = 1024;
 
     /// Creates a reader of a request. RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF)
     /// received prior to the request-line". Old clients send one after the body of their previous request.
@@ -42,11 +42,11 @@ impl HeadReader {
         &mut self,
         input: &mut &mut [u8],
         config: &HandshakeConfig,
-    ) -> Result<Option<Head>, HandshakeError> {
+    ) -> Result<Option<RawHead>, HandshakeError> {
         let limit = config.max_head_size;
         while !input.is_empty() {
             let before = self.bytes.len();
-            let len = input.len().min(Self::USUAL).min(limit.saturating_sub(before));
+            let len = input.len().min(Self::FIRST_READ).min(limit.saturating_sub(before));
             if len == 0 {
                 return Err(match self.lines {
                     0 => HandshakeError::FirstLineTooLong { limit },
@@ -67,7 +67,7 @@ impl HeadReader {
                     let next = Self { is_response: self.is_response, ..Self::default() };
                     let Self { mut bytes, lines, .. } = mem::replace(self, next);
                     bytes.truncate(end);
-                    return Ok(Some(Head { bytes, lines }));
+                    return Ok(Some(RawHead { bytes, lines }));
                 }
             }
             let _ = input.split_off_mut(..len);
@@ -84,13 +84,13 @@ impl HeadReader {
     /// text regardless of how they are split.
     fn judge_beginning(&self) -> Result<(), HandshakeError> {
         /// Number of bytes that are enough for the text of another protocol.
-        const ENOUGH: usize = 64;
+        const MIN_PREFIX: usize = 64;
         let beginning = self.bytes.get(self.line_start..).unwrap_or_default();
         // RFC 8446 5.1: an alert or a handshake message. The major version is 3 in all versions of TLS.
         if let [0x15 | 0x16, 0x03, ..] = beginning {
             return Err(HandshakeError::TlsRecord);
         }
-        let is_enough = beginning.len() >= ENOUGH || beginning.contains(&b'\n');
+        let is_enough = beginning.len() >= MIN_PREFIX || beginning.contains(&b'\n');
         self.foreign_protocol().filter(|_| is_enough).map_or(Ok(()), Err)
     }
 
@@ -98,7 +98,7 @@ impl HeadReader {
     pub(super) fn foreign_protocol(&self) -> Option<HandshakeError> {
         const HTTP: &[u8] = b"HTTP/";
         /// Maximum number of bytes that are kept.
-        const KEPT: usize = 64;
+        const MAX_SHOWN: usize = 64;
         let begun = self.bytes.get(..HTTP.len()).unwrap_or(&self.bytes);
         let is_http = HTTP.get(..begun.len()).is_some_and(|http| http.eq_ignore_ascii_case(begun));
         // A blank line is a malformed head.
@@ -106,7 +106,7 @@ impl HeadReader {
             return None;
         }
         let line = self.bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-        let beginning = String::from_utf8_lossy(line.get(..KEPT).unwrap_or(line));
+        let beginning = String::from_utf8_lossy(line.get(..MAX_SHOWN).unwrap_or(line));
         Some(HandshakeError::NotHttp { beginning: beginning.into_owned().into_boxed_str() })
     }
 
@@ -154,7 +154,7 @@ impl fmt::Debug for HeadReader {
 }
 
 /// A head with its blank line.
-pub(super) struct Head {
+pub(super) struct RawHead {
     bytes: Vec<u8>,
     /// Number of lines: the first one and the fields.
     lines: usize,
@@ -168,7 +168,7 @@ pub(super) struct RequestHead {
     pub(super) headers: Headers,
 }
 
-pub(super) fn parse_request(head: Head) -> Result<RequestHead, HandshakeError> {
+pub(super) fn parse_request(head: RawHead) -> Result<RequestHead, HandshakeError> {
     let mut fields = vec![httparse::EMPTY_HEADER; head.lines];
     let head = head.bytes;
     let mut request = httparse::Request::new(&mut fields);
@@ -182,7 +182,7 @@ pub(super) fn parse_request(head: Head) -> Result<RequestHead, HandshakeError> {
     Ok(RequestHead { method, target, minor_version, headers: Headers::received(head, fields) })
 }
 
-pub(super) fn parse_response(head: Head) -> Result<(u16, Headers), HandshakeError> {
+pub(super) fn parse_response(head: RawHead) -> Result<(u16, Headers), HandshakeError> {
     let mut fields = vec![httparse::EMPTY_HEADER; head.lines];
     let mut head = head.bytes;
     let minor_version = take_minor_version(&mut head);
@@ -193,7 +193,7 @@ pub(super) fn parse_response(head: Head) -> Result<(u16, Headers), HandshakeErro
     let status = response.code.unwrap_or_default();
     // RFC 9110 7.8: only HTTP/1.1 can upgrade. A refusal means the same in every version.
     if status == 101 && minor_version != Some(1) {
-        return Err(HandshakeError::MalformedHead("it switches protocols in another version than HTTP/1.1"));
+        return Err(HandshakeError::MalformedHead("it switches protocols in a version other than HTTP/1.1"));
     }
     let fields = ranges(&head, response.headers);
     Ok((status, Headers::received(head, fields)))

@@ -140,10 +140,10 @@ impl fmt::Debug for Headers {
 
 /// Returns `true` if the name of this header indicates that its value is a credential.
 fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 8] =
+    const SECRET_NAME_PARTS: [&str; 8] =
         ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "x-auth"];
     let name = name.to_ascii_lowercase();
-    PARTS.iter().any(|part| name.contains(part))
+    SECRET_NAME_PARTS.iter().any(|part| name.contains(part))
 }
 
 impl PartialEq for Headers {

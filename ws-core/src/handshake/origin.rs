@@ -58,13 +58,13 @@ impl Scheme {
 #[cold]
 fn refused(origin: &str, host: &str, scheme: Option<Scheme>) -> HandshakeError {
     /// Maximum number of characters that are kept.
-    const KEPT: usize = 100;
-    let cut = |text: &str| text.chars().take(KEPT).collect::<String>();
-    let asked = match scheme {
+    const MAX_CHARS: usize = 100;
+    let cut = |text: &str| text.chars().take(MAX_CHARS).collect::<String>();
+    let target = match scheme {
         Some(scheme) => format!("{}://{}", scheme.name(), cut(host)),
         None => cut(host),
     };
-    HandshakeError::OriginRefused { origin: cut(origin).into_boxed_str(), asked: asked.into_boxed_str() }
+    HandshakeError::OriginRefused { origin: cut(origin).into_boxed_str(), target: target.into_boxed_str() }
 }
 
 /// Compares serialised origins (RFC 6454 section 6.2). Ignores a trailing slash and a default port.

@@ -94,7 +94,7 @@ impl Response {
     /// [`respond`](crate::server::Request::respond) instead, which omits the body in an answer to HEAD.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut encoded = self.encode(true);
+        let mut encoded = self.encode(Content::Included);
         let mut bytes = vec![0; encoded.remaining()];
         encoded.copy_to_slice(&mut bytes);
         bytes
@@ -105,13 +105,13 @@ impl Response {
     }
 
     /// Returns the bytes to write, without the body for an answer to HEAD.
-    pub(super) fn encode(&self, with_body: bool) -> Transmit {
+    pub(super) fn encode(&self, content: Content) -> Transmit {
         /// Maximum size in bytes of a body that is copied behind the head, so that one write sends both.
-        const COPIED: usize = 4096;
+        const MAX_COPIED: usize = 4096;
 
         // A received response may be a 101.
         if self.unsendable || self.status < 200 {
-            return Self::new(500).text("The server failed to answer this request.\n").encode(with_body);
+            return Self::new(500).text("The server failed to answer this request.\n").encode(content);
         }
         let mut out = Vec::new();
         let status_line = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
@@ -140,10 +140,10 @@ impl Response {
             write_field(&mut out, "Content-Length", format!("{}", body.len()).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
-        let body = body.filter(|_| with_body).unwrap_or_default();
+        let body = body.filter(|_| content == Content::Included).unwrap_or_default();
         let mut encoded = Transmit::default();
         encoded.extend_from_slice(&out);
-        if body.len() <= COPIED {
+        if body.len() <= MAX_COPIED {
             encoded.extend_from_slice(&body);
         } else {
             encoded.push(body);
@@ -152,10 +152,17 @@ impl Response {
     }
 }
 
+/// The content of an encoded response: included, or omitted because the request is HEAD (RFC 9110 section 9.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    Included,
+    Omitted,
+}
+
 /// Returns `true` for headers that control the end of a response and the reuse of its stream.
 fn frames_the_response(name: &str) -> bool {
-    const OWN: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
-    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+    const RESERVED_HEADERS: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+    RESERVED_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// Shows the status, and the beginning of the body if it is text, as one line.

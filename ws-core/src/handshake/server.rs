@@ -26,10 +26,11 @@ use core::{any::Any, fmt, net::SocketAddr, ops::Range};
 
 use super::{
     HandshakeError, Headers, Response, accept_value,
-    head::{Head, HeadReader, RequestHead, parse_request},
+    head::{HeadReader, RawHead, RequestHead, parse_request},
     headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
     host::is_host,
     is_key,
+    response::Content,
     target::TargetParts,
     values::Values,
 };
@@ -39,7 +40,7 @@ pub use super::{
 };
 use crate::{
     Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit,
-    connection::Opening, excerpt::Excerpt, extension,
+    connection::HandshakeOutcome, excerpt::Excerpt, extension,
 };
 
 /// Receives a client's request.
@@ -111,7 +112,7 @@ pub struct Request {
 }
 
 impl Request {
-    fn parse(head: Head) -> Result<Self, HandshakeError> {
+    fn parse(head: RawHead) -> Result<Self, HandshakeError> {
         let RequestHead { method, target, minor_version, mut headers } = parse_request(head)?;
         match single(&headers, "Host") {
             Ok(host) if is_host(host) => {}
@@ -287,7 +288,7 @@ impl Request {
     /// is not copied: it is shared with `response`.
     #[must_use]
     pub fn respond(&self, response: &Response) -> Transmit {
-        response.encode(self.method() != "HEAD")
+        response.encode(if self.method() == "HEAD" { Content::Omitted } else { Content::Included })
     }
 }
 
@@ -378,17 +379,17 @@ impl Request {
             write_field(&mut head, name, value);
         }
         head.extend_from_slice(b"\r\n");
-        let opening = Opening { now, subprotocol, extension, head, ..Opening::default() };
+        let opening = HandshakeOutcome { now, subprotocol, extension, head, ..HandshakeOutcome::default() };
         Ok(Connection::new(Role::Server, config, opening))
     }
 }
 
 /// Returns `true` if only the handshake itself may write this header.
 pub(super) fn belongs_to_handshake(name: &str) -> bool {
-    const OWN: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
+    const RESERVED_HEADERS: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
     let is_prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
+    RESERVED_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
 }
 
 /// Returns `true` if these are tokens and all different (RFC 6455 section 4.1).

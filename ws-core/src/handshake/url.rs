@@ -262,7 +262,7 @@ impl fmt::Display for UrlError {
             }
             Self::Port => "the URL's port is not a number from 1 to 65535",
             Self::Fragment => "the URL has a fragment; leave out the '#' or write it as %23",
-            Self::ControlCharacter => "the URL holds a control character",
+            Self::ControlCharacter => "the URL contains a control character",
         })
     }
 }

@@ -22,7 +22,7 @@ pub struct Link {
     /// Time at which the end of the sender's stream arrives, if it has ended.
     pub(super) ends_at: Option<Timestamp>,
     /// `true` if the end of the stream was reported to the receiver.
-    pub(super) end_told: bool,
+    pub(super) end_delivered: bool,
 }
 
 /// The way in which a connection is lost.
@@ -169,7 +169,7 @@ impl Link {
             return None;
         }
         let bytes = self.under_way.iter().map(|(at, _)| *at).find(|at| *at > now);
-        let end = self.ends_at.filter(|at| *at > now && !self.end_told);
+        let end = self.ends_at.filter(|at| *at > now && !self.end_delivered);
         bytes.into_iter().chain(end).min()
     }
 

@@ -55,7 +55,7 @@
     clippy::arithmetic_side_effects,
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
-    reason = "a test tells by a panic what is wrong, and this is never part of a program"
+    reason = "a test reports a failure by a panic, and this module is never part of a program"
 )]
 
 mod arbitrary;

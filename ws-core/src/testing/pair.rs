@@ -93,14 +93,15 @@ impl Pair {
         server: Arc<Config>,
     ) -> Result<Self, HandshakeError> {
         let now = Timestamp::ZERO;
-        let mut asking = client::Handshake::new(request, &HandshakeConfig::default(), client, SEED, now)?;
-        let mut bytes = drained(&mut asking.transmit());
-        let mut asked = server::Handshake::new(&HandshakeConfig::default(), now);
-        let request = asked.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
+        let mut client_handshake =
+            client::Handshake::new(request, &HandshakeConfig::default(), client, SEED, now)?;
+        let mut bytes = drained(&mut client_handshake.transmit());
+        let mut server_handshake = server::Handshake::new(&HandshakeConfig::default(), now);
+        let request = server_handshake.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
         let upgrade = request.upgrade(&OriginPolicy::default())?;
         let mut server = upgrade.accept(accept, server, now)?;
         let mut bytes = drained(&mut server.transmit());
-        let (client, _) = asking.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
+        let (client, _) = client_handshake.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
         Ok(Self::new(client, server))
     }
 }
@@ -300,10 +301,10 @@ impl Pair {
                 link.drop_all();
                 return self.lose(role, loss) || left < most || received_kept;
             }
-            None => link.has_ended(now) && !link.end_told && to.connection.wants_read(),
+            None => link.has_ended(now) && !link.end_delivered && to.connection.wants_read(),
         };
         if ends {
-            link.end_told = true;
+            link.end_delivered = true;
             to.connection.receive_eof();
         }
         ends || left < most || received_kept
@@ -319,19 +320,19 @@ impl Pair {
 
     /// Loses the link to this end. Returns `true` if this reports the loss to an end.
     fn lose(&mut self, role: Role, loss: Loss) -> bool {
-        let mut told = false;
+        let mut delivered = false;
         if loss == Loss::Reset {
             for role in [role, other(role)] {
                 let (to, link) = self.arriving(role);
                 link.reset_after(0).drop_all();
-                if !link.end_told {
-                    link.end_told = true;
+                if !link.end_delivered {
+                    link.end_delivered = true;
                     to.connection.receive_eof();
-                    told = true;
+                    delivered = true;
                 }
             }
         }
-        told
+        delivered
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Peer {
     events: Vec<Event<'static>>,
     error: Option<ProtocolError>,
     /// Output of the connection that no call has expected yet.
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl fmt::Debug for Peer {
@@ -39,7 +39,7 @@ impl fmt::Debug for Peer {
             .field("now", &self.now)
             .field("events", &Beginning(&self.events))
             .field("error", &self.error)
-            .field("heard", &self.heard.len())
+            .field("received", &self.received.len())
             .finish()
     }
 }
@@ -48,7 +48,7 @@ impl Peer {
     /// Creates the peer of this connection.
     #[must_use]
     pub const fn new(connection: Connection) -> Self {
-        Self { connection, now: Timestamp::ZERO, events: Vec::new(), error: None, heard: Vec::new() }
+        Self { connection, now: Timestamp::ZERO, events: Vec::new(), error: None, received: Vec::new() }
     }
 
     /// Creates the peer of a connection of this role, which was opened without a handshake.
@@ -104,11 +104,11 @@ impl Peer {
     #[track_caller]
     pub fn expect(&mut self, frame: impl AsRef<Frame>) -> &mut Self {
         let mut expected = frame.as_ref().clone();
-        let mut heard =
+        let mut received =
             self.next_frame().unwrap_or_else(|| panic!("expected {expected:?}, and nothing came"));
-        assert_eq!(heard.key.take().is_some(), self.connection.role() == Role::Client, "masked or not");
+        assert_eq!(received.key.take().is_some(), self.connection.role() == Role::Client, "masked or not");
         expected.key = None;
-        assert_eq!(heard, expected);
+        assert_eq!(received, expected);
         self
     }
 
@@ -119,9 +119,9 @@ impl Peer {
     /// Panics if other output arrives, or none.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> &mut Self {
-        let heard = self.next_frame().unwrap_or_else(|| panic!("expected a Close, and nothing came"));
-        assert_eq!(heard.opcode, wire::CLOSE, "{heard:?}");
-        assert_eq!(heard.payload.get(..2), Some(&code.to_be_bytes()[..]), "{heard:?}");
+        let received = self.next_frame().unwrap_or_else(|| panic!("expected a Close, and nothing came"));
+        assert_eq!(received.opcode, wire::CLOSE, "{received:?}");
+        assert_eq!(received.payload.get(..2), Some(&code.to_be_bytes()[..]), "{received:?}");
         self
     }
 
@@ -132,8 +132,8 @@ impl Peer {
     /// Panics if there is output.
     #[track_caller]
     pub fn expect_silence(&mut self) -> &mut Self {
-        self.hear();
-        assert!(self.heard.is_empty(), "unexpected: {:?}", wire::frames(&self.heard));
+        self.take_output();
+        assert!(self.received.is_empty(), "unexpected: {:?}", wire::frames(&self.received));
         self
     }
 
@@ -144,18 +144,18 @@ impl Peer {
     /// Panics if other bytes arrive, or too few.
     #[track_caller]
     pub fn expect_bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.hear();
-        let len = bytes.len().min(self.heard.len());
-        let heard: Vec<u8> = self.heard.drain(..len).collect();
-        assert_eq!(heard, bytes);
+        self.take_output();
+        let len = bytes.len().min(self.received.len());
+        let received: Vec<u8> = self.received.drain(..len).collect();
+        assert_eq!(received, bytes);
         self
     }
 
     /// Returns the next frame that the connection has sent.
     pub fn next_frame(&mut self) -> Option<Frame> {
-        self.hear();
-        let (frame, rest) = wire::split_frame(&self.heard)?;
-        self.heard = rest.to_vec();
+        self.take_output();
+        let (frame, rest) = wire::split_frame(&self.received)?;
+        self.received = rest.to_vec();
         Some(frame)
     }
 
@@ -176,8 +176,8 @@ impl Peer {
         self.now
     }
 
-    fn hear(&mut self) {
-        self.heard.extend(written(&mut self.connection));
+    fn take_output(&mut self) {
+        self.received.extend(written(&mut self.connection));
     }
 
     fn advance_to(&mut self) {

@@ -22,7 +22,7 @@ pub fn decode(stream: &[u8], receiver: Role, limits: &Config) -> (Vec<Event<'sta
     (events, code)
 }
 
-struct Header {
+struct ReferenceHeader {
     fin: bool,
     rsv: u8,
     opcode: u8,
@@ -33,7 +33,7 @@ struct Header {
 }
 
 /// Parses a header (5.2, the base framing protocol). Returns `None` if the stream ends before the header does.
-fn header(bytes: &[u8]) -> Result<Option<Header>, u16> {
+fn header(bytes: &[u8]) -> Result<Option<ReferenceHeader>, u16> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     let (fin, opcode) = (first >= 0x80, first % 16);
     if !matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10) {
@@ -65,7 +65,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, u16> {
         key = Some([a, b, c, d]);
         end += 4;
     }
-    Ok(Some(Header { fin, rsv: first / 16 % 8, opcode, len, key, end }))
+    Ok(Some(ReferenceHeader { fin, rsv: first / 16 % 8, opcode, len, key, end }))
 }
 
 fn frames(

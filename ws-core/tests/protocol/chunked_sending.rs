@@ -8,10 +8,17 @@ use crate::support::{
     written,
 };
 
+/// The part of a chunked message that was sent before the write buffer was full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    FirstChunk,
+}
+
 /// Returns a connection whose write buffer is full, optionally after the first chunk of a message.
-fn full(role: Role, begun: bool) -> Connection {
+fn full(role: Role, begun: Begun) -> Connection {
     let mut connection = open_with(role, |config| config.write_buffer_size = 100);
-    if begun {
+    if begun == Begun::FirstChunk {
         connection.send_chunk(Chunk::new("begun ")).unwrap();
         connection.send_chunk(Chunk::new(" ".repeat(200))).unwrap();
     } else {
@@ -23,7 +30,7 @@ fn full(role: Role, begun: bool) -> Connection {
 #[test]
 fn a_chunk_after_a_refused_one_would_leave_a_hole_and_is_refused() {
     for role in ROLES {
-        for begun in [false, true] {
+        for begun in [Begun::Nothing, Begun::FirstChunk] {
             let mut connection = full(role, begun);
             assert_eq!(connection.send_chunk(Chunk::new("second")), Err(SendError::BufferFull));
             assert_eq!(connection.send_chunk(Chunk::new("third")), Err(SendError::ChunkSkipped));
@@ -40,7 +47,7 @@ fn a_chunk_after_a_refused_one_would_leave_a_hole_and_is_refused() {
 #[test]
 fn a_refused_chunk_can_be_sent_again_and_the_message_goes_on() {
     for role in ROLES {
-        for begun in [false, true] {
+        for begun in [Begun::Nothing, Begun::FirstChunk] {
             let mut connection = full(role, begun);
             for _ in 0..3 {
                 assert_eq!(connection.send_chunk(Chunk::new("second")), Err(SendError::BufferFull));
@@ -49,7 +56,7 @@ fn a_refused_chunk_can_be_sent_again_and_the_message_goes_on() {
             connection.send_chunk(Chunk::new("second")).unwrap();
             connection.send_chunk(Chunk::last("third")).unwrap();
             connection.send("next").unwrap();
-            let first = if begun { Frame::continuation("second") } else { Frame::text("second") };
+            let first = if begun == Begun::FirstChunk { Frame::continuation("second") } else { Frame::text("second") };
             let expected = [first.unfinished(), Frame::continuation("third"), Frame::text("next")];
             assert_eq!(sent(&mut connection), expected);
         }
@@ -59,7 +66,7 @@ fn a_refused_chunk_can_be_sent_again_and_the_message_goes_on() {
 #[test]
 fn releasing_memory_does_not_forget_a_refused_chunk() {
     for role in ROLES {
-        let mut connection = full(role, true);
+        let mut connection = full(role, Begun::FirstChunk);
         assert_eq!(connection.send_chunk(Chunk::new("second")), Err(SendError::BufferFull));
         written(&mut connection);
         connection.handle_timeout(crate::support::at(1));
@@ -72,7 +79,7 @@ fn releasing_memory_does_not_forget_a_refused_chunk() {
 fn a_message_that_is_aborted_closes_the_connection_with_1011() {
     for role in ROLES {
         for refused in [false, true] {
-            let mut connection = full(role, true);
+            let mut connection = full(role, Begun::FirstChunk);
             if refused {
                 assert_eq!(connection.send_chunk(Chunk::new("second")), Err(SendError::BufferFull));
             }
@@ -95,7 +102,7 @@ fn a_message_that_is_aborted_closes_the_connection_with_1011() {
 #[test]
 fn aborting_before_the_first_chunk_was_accepted_keeps_the_connection_open() {
     for role in ROLES {
-        let mut connection = full(role, false);
+        let mut connection = full(role, Begun::Nothing);
         assert_eq!(connection.send_chunk(Chunk::new("first")), Err(SendError::BufferFull));
         connection.abort_message();
         written(&mut connection);

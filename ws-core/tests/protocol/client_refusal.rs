@@ -230,7 +230,7 @@ fn timeouts_early_ends_and_server_failures_are_transient_for_a_client() {
         HandshakeError::UpgradeInHttp10,
         HandshakeError::UnsupportedVersion,
         HandshakeError::UnexpectedBody,
-        HandshakeError::OriginRefused { origin: "http://a".into(), asked: "b".into() },
+        HandshakeError::OriginRefused { origin: "http://a".into(), target: "b".into() },
         HandshakeError::UnofferedSubprotocol,
         HandshakeError::UnofferedExtension,
         HandshakeError::ExtensionParameter {

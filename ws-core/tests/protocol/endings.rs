@@ -338,7 +338,7 @@ fn every_missed_deadline_has_its_sentence() {
         connection.send("unread").unwrap();
         connection.handle_timeout(at(1));
         connection.handle_timeout(at(31));
-        let said = "given up: the peer did not read what was sent to it within write_timeout, \
+        let said = "given up: the peer did not read the sent bytes within write_timeout, \
                     code 1006 abnormal closure";
         assert_closure(&connection, 1006, "", false, Side::Local, Cause::Timeout(TimeoutKind::Write), said);
     }

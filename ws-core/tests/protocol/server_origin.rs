@@ -43,7 +43,7 @@ fn by_default_pages_of_the_same_host_may_connect_and_no_others() {
     ] {
         let result = passes(&policy, host, &[origin.as_bytes()]);
         assert_eq!(result.is_ok(), allowed, "{origin} at {host}");
-        let refused = HandshakeError::OriginRefused { origin: origin.into(), asked: host.into() };
+        let refused = HandshakeError::OriginRefused { origin: origin.into(), target: host.into() };
         assert!(allowed || result == Err(refused), "{origin} at {host}");
     }
 }
@@ -89,8 +89,8 @@ fn over_tls_only_pages_that_came_by_tls_may_connect_by_default() {
         request.set_scheme(Scheme::Https);
         let result = request.upgrade(&OriginPolicy::SameHost);
         assert_eq!(result.is_ok(), allowed, "{origin}");
-        let asked = "https://example.com".into();
-        let refused = HandshakeError::OriginRefused { origin: origin.into(), asked };
+        let target = "https://example.com".into();
+        let refused = HandshakeError::OriginRefused { origin: origin.into(), target };
         assert_eq!(result.err(), (!allowed).then_some(refused));
     }
 }

@@ -86,7 +86,7 @@ fn errors_of_the_handshake_say_which_side_did_what() {
         (HandshakeError::UnsupportedVersion, "the client asked for a WebSocket version"),
         (HandshakeError::UpgradeInHttp10, "the client asked for a WebSocket in HTTP/1.0"),
         (
-            HandshakeError::OriginRefused { origin: "http://a".into(), asked: "b".into() },
+            HandshakeError::OriginRefused { origin: "http://a".into(), target: "b".into() },
             "pages of the origin",
         ),
         (HandshakeError::UnsendableHeader, "a header cannot be sent"),

@@ -61,7 +61,7 @@ impl Driver {
         if std::mem::take(&mut self.received_since_send) {
             return false;
         }
-        self.can_look() && self.told + Self::LOOK_INTERVAL <= now()
+        self.can_look() && self.updated_at + Self::LOOK_INTERVAL <= now()
     }
 
     /// Returns `true` if input may be available and there is room for its events.
@@ -92,7 +92,7 @@ impl Driver {
         if self.input_end.is_some() {
             self.connection.receive_eof();
         }
-        self.told = now;
+        self.updated_at = now;
         self.connection.handle_timeout(now);
     }
 

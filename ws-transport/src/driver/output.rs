@@ -233,8 +233,7 @@ impl Driver {
                 .map(|()| SendOutcome::default());
         }
         let outbox = self.outbox.get_or_insert_default();
-        let refuses = outgoing.kind == OutgoingKind::TrySend;
-        match outbox.push(outgoing.payload.prepare(), (outgoing.backlog)(), refuses) {
+        match outbox.push(outgoing.payload.prepare(), (outgoing.backlog)(), outgoing.kind) {
             Ok(outcome) if outcome.disconnected => {
                 self.outbox = None;
                 // It cannot fail, because the connection is open and this code and reason are valid.

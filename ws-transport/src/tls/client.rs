@@ -7,7 +7,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{Session, TlsError, alpn, pem::Pem, provider};
+use super::{TlsError, TlsSession, alpn, pem::Pem, provider};
 
 /// TLS settings of a client: the trusted certificate authorities, and the client certificate.
 ///
@@ -105,7 +105,7 @@ impl ClientTls {
     /// - Returns [`TlsError::InvalidName`] if the name cannot appear in a certificate.
     /// - Returns [`TlsError::NoProvider`] or [`TlsError::NoRoots`] if this build has no cryptography or no
     ///   authorities.
-    pub fn session(&self, host: &str) -> Result<Session, TlsError> {
+    pub fn session(&self, host: &str) -> Result<TlsSession, TlsError> {
         session(self.build()?, self.server_name.as_deref().unwrap_or(host))
     }
 
@@ -152,12 +152,12 @@ impl ClientTls {
 #[derive(Clone)]
 #[must_use]
 pub struct ClientTlsConfig {
-    source: Source,
+    source: ClientConfigSource,
     server_name: Option<String>,
 }
 
 #[derive(Clone)]
-enum Source {
+enum ClientConfigSource {
     Settings(Box<ClientTls>),
     Config(Arc<ClientConfig>),
 }
@@ -174,10 +174,10 @@ impl ClientTlsConfig {
     /// # Errors
     ///
     /// Returns the same errors as [`ClientTls::session`].
-    pub fn session(&self, host: &str) -> Result<Session, TlsError> {
+    pub fn session(&self, host: &str) -> Result<TlsSession, TlsError> {
         let config = match &self.source {
-            Source::Settings(tls) => tls.build()?,
-            Source::Config(config) => config.clone(),
+            ClientConfigSource::Settings(tls) => tls.build()?,
+            ClientConfigSource::Config(config) => config.clone(),
         };
         session(config, self.server_name.as_deref().unwrap_or(host))
     }
@@ -186,13 +186,13 @@ impl ClientTlsConfig {
 impl From<ClientTls> for ClientTlsConfig {
     fn from(mut tls: ClientTls) -> Self {
         let server_name = tls.server_name.take();
-        Self { source: Source::Settings(Box::new(tls)), server_name }
+        Self { source: ClientConfigSource::Settings(Box::new(tls)), server_name }
     }
 }
 
 impl From<Arc<ClientConfig>> for ClientTlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
-        Self { source: Source::Config(config), server_name: None }
+        Self { source: ClientConfigSource::Config(config), server_name: None }
     }
 }
 
@@ -205,8 +205,8 @@ impl From<ClientConfig> for ClientTlsConfig {
 impl fmt::Debug for ClientTlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = match &self.source {
-            Source::Settings(tls) => Some(tls),
-            Source::Config(_) => None,
+            ClientConfigSource::Settings(tls) => Some(tls),
+            ClientConfigSource::Config(_) => None,
         };
         f.debug_struct("ClientTlsConfig")
             .field("server_name", &self.server_name)
@@ -215,9 +215,9 @@ impl fmt::Debug for ClientTlsConfig {
     }
 }
 
-fn session(config: Arc<ClientConfig>, name: &str) -> Result<Session, TlsError> {
+fn session(config: Arc<ClientConfig>, name: &str) -> Result<TlsSession, TlsError> {
     let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidName(name.to_owned()))?;
-    Ok(Session::new(rustls::ClientConnection::new(config, name)?.into()))
+    Ok(TlsSession::new(rustls::ClientConnection::new(config, name)?.into()))
 }
 
 fn verifier_of(

@@ -15,7 +15,7 @@ pub enum TlsError {
     /// The server's certificate is valid for other names than the requested one.
     WrongName {
         /// The requested name, if it is known.
-        asked: Option<Box<str>>,
+        expected: Option<Box<str>>,
         /// The names that the certificate is valid for, if they are known.
         presented: Vec<String>,
     },
@@ -75,14 +75,14 @@ impl fmt::Display for TlsError {
             Self::NotValidYet => f.write_str(
                 "the peer's certificate is not valid yet: this machine's clock, or that of the authority, is wrong",
             ),
-            Self::WrongName { asked, presented } => fmt_wrong_name(f, asked.as_deref(), presented),
+            Self::WrongName { expected, presented } => fmt_wrong_name(f, expected.as_deref(), presented),
             Self::UnknownAuthority => f.write_str(
                 "the peer's certificate comes from an authority that is not trusted here: if it should be, trust it with \
                  ca_file or ca_pem",
             ),
             Self::AuthorityAsPeer => f.write_str(
-                "the peer shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it: sign a \
-                 certificate for the peer with it, or make one with `-addext basicConstraints=critical,CA:FALSE` and \
+                "the peer sent the certificate of an authority (CA:TRUE), which `openssl req -x509` creates: sign a \
+                 certificate for the peer with it, or create one with `-addext basicConstraints=critical,CA:FALSE` and \
                  `-addext subjectAltName=DNS:localhost`",
             ),
             Self::InvalidCertificate(error) => write!(f, "the peer's certificate is not acceptable: {error}"),
@@ -95,7 +95,7 @@ impl fmt::Display for TlsError {
             ),
             Self::InvalidName(name) => write!(
                 f,
-                "no certificate can be for the name {name:?}: a server name is a DNS name or an IP address"
+                "the server name {name:?} is invalid: it must be a DNS name or an IP address"
             ),
             Self::Pem(problem) => f.write_str(problem),
             Self::Contradiction(problem) => write!(f, "the TLS settings contradict each other: {problem}"),
@@ -103,7 +103,7 @@ impl fmt::Display for TlsError {
                 f.write_str("this build has no cryptography for TLS: enable the feature `ring` or `aws-lc-rs`")
             }
             Self::NoRoots => f.write_str(
-                "this build trusts no authorities: name a CA with ca_file or ca_pem, or enable the feature \
+                "this build trusts no authorities: add a CA with ca_file or ca_pem, or enable the feature \
                  `platform-roots` or `webpki-roots`",
             ),
             Self::Other(error) => write!(f, "TLS failed: {error}"),
@@ -111,7 +111,7 @@ impl fmt::Display for TlsError {
     }
 }
 
-fn fmt_wrong_name(f: &mut fmt::Formatter<'_>, asked: Option<&str>, presented: &[String]) -> fmt::Result {
+fn fmt_wrong_name(f: &mut fmt::Formatter<'_>, expected: Option<&str>, presented: &[String]) -> fmt::Result {
     /// Number of names that are shown.
     const SHOWN: usize = 5;
     f.write_str("the server's certificate is for ")?;
@@ -126,7 +126,7 @@ fn fmt_wrong_name(f: &mut fmt::Formatter<'_>, asked: Option<&str>, presented: &[
             }
         }
     }
-    write!(f, " and not for {}: ", asked.unwrap_or("the name that was asked for"))?;
+    write!(f, " and not for {}: ", expected.unwrap_or("the requested name"))?;
     f.write_str("use a name of the certificate in the URL, or expect it with ClientTls::server_name")
 }
 
@@ -134,17 +134,19 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
     write!(f, "the peer refused the TLS connection ({alert:?})")?;
     f.write_str(match alert {
         AlertDescription::UnknownCA => {
-            ": it does not trust the authority of the certificate that this end shows"
+            ": it does not trust the authority of the certificate that this end sent"
         }
-        AlertDescription::CertificateRequired => ": it demands a certificate, and this end shows none",
+        AlertDescription::CertificateRequired => ": it requires a certificate, and this end sent none",
         AlertDescription::CertificateExpired => {
-            ": the certificate that this end shows has expired, as far as it knows"
+            ": by its clock, the certificate that this end sent has expired"
         }
         AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
-            ": it does not accept the certificate that this end shows"
+            ": it does not accept the certificate that this end sent"
         }
-        AlertDescription::UnrecognisedName => ": it serves no host of the name that was asked for",
-        AlertDescription::ProtocolVersion => ": it supports neither TLS 1.2 nor TLS 1.3, as this end does",
+        AlertDescription::UnrecognisedName => ": it serves no host with the requested name",
+        AlertDescription::ProtocolVersion => {
+            ": it supports neither TLS 1.2 nor TLS 1.3, and this end requires one of them"
+        }
         AlertDescription::NoApplicationProtocol => ": it does not offer http/1.1",
         _ => "",
     })
@@ -161,9 +163,11 @@ impl From<rustls::Error> for TlsError {
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                     Self::NotValidYet
                 }
-                CertificateError::NotValidForName => Self::WrongName { asked: None, presented: Vec::new() },
+                CertificateError::NotValidForName => {
+                    Self::WrongName { expected: None, presented: Vec::new() }
+                }
                 CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
-                    asked: Some(expected.to_str().into()),
+                    expected: Some(expected.to_str().into()),
                     presented: presented.iter().map(|name| bare(name).to_owned()).collect(),
                 },
                 CertificateError::UnknownIssuer => Self::UnknownAuthority,

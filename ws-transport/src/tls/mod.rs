@@ -12,7 +12,7 @@ pub use rustls;
 pub use client::{ClientTls, ClientTlsConfig};
 pub use error::TlsError;
 pub use server::{Certificates, ServerTls, ServerTlsConfig};
-pub use session::Session;
+pub use session::TlsSession;
 
 use std::sync::Arc;
 

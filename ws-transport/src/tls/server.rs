@@ -6,11 +6,14 @@ use std::{
 
 use rustls::{
     RootCertStore, ServerConfig,
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        ClientCertVerifierBuilder, ClientHello, ResolvesServerCert, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     sign::CertifiedKey,
 };
 
-use super::{Session, TlsError, alpn, pem::Pem, provider};
+use super::{TlsError, TlsSession, alpn, pem::Pem, provider};
 
 /// TLS settings of a server: its certificate, and the policy for client certificates.
 ///
@@ -120,9 +123,12 @@ impl ServerTls {
         let builder = match &self.clients {
             Clients::Anonymous => builder.with_no_client_auth(),
             Clients::Required(authorities) => {
-                builder.with_client_cert_verifier(verifier(authorities, false)?)
+                builder.with_client_cert_verifier(build(verifier(authorities)?)?)
             }
-            Clients::Optional(authorities) => builder.with_client_cert_verifier(verifier(authorities, true)?),
+            Clients::Optional(authorities) => {
+                let verifier = verifier(authorities)?.allow_unauthenticated();
+                builder.with_client_cert_verifier(build(verifier)?)
+            }
             Clients::Contradictory => {
                 return Err(TlsError::Contradiction(
                     "client certificates are required (require_clients_from) and optional (allow_clients_from)",
@@ -139,8 +145,8 @@ impl ServerTls {
     /// # Errors
     ///
     /// Returns an error if rustls does not accept the configuration.
-    pub fn session(config: &Arc<ServerConfig>) -> Result<Session, TlsError> {
-        Ok(Session::new(rustls::ServerConnection::new(config.clone())?.into()))
+    pub fn session(config: &Arc<ServerConfig>) -> Result<TlsSession, TlsError> {
+        Ok(TlsSession::new(rustls::ServerConnection::new(config.clone())?.into()))
     }
 }
 
@@ -150,10 +156,10 @@ impl ServerTls {
 /// that could be ignored.
 #[derive(Clone)]
 #[must_use]
-pub struct ServerTlsConfig(Source);
+pub struct ServerTlsConfig(ServerConfigSource);
 
 #[derive(Clone)]
-enum Source {
+enum ServerConfigSource {
     Settings(ServerTls),
     Config(Arc<ServerConfig>),
 }
@@ -166,21 +172,21 @@ impl ServerTlsConfig {
     /// Returns the same errors as [`ServerTls::build`]. A configuration of rustls is returned unchanged.
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
         match &self.0 {
-            Source::Settings(tls) => tls.build(),
-            Source::Config(config) => Ok(config.clone()),
+            ServerConfigSource::Settings(tls) => tls.build(),
+            ServerConfigSource::Config(config) => Ok(config.clone()),
         }
     }
 }
 
 impl From<ServerTls> for ServerTlsConfig {
     fn from(tls: ServerTls) -> Self {
-        Self(Source::Settings(tls))
+        Self(ServerConfigSource::Settings(tls))
     }
 }
 
 impl From<Arc<ServerConfig>> for ServerTlsConfig {
     fn from(config: Arc<ServerConfig>) -> Self {
-        Self(Source::Config(config))
+        Self(ServerConfigSource::Config(config))
     }
 }
 
@@ -193,8 +199,8 @@ impl From<ServerConfig> for ServerTlsConfig {
 impl fmt::Debug for ServerTlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Settings(tls) => tls.fmt(f),
-            Source::Config(_) => f.write_str("ServerTlsConfig(rustls)"),
+            ServerConfigSource::Settings(tls) => tls.fmt(f),
+            ServerConfigSource::Config(_) => f.write_str("ServerTlsConfig(rustls)"),
         }
     }
 }
@@ -251,14 +257,17 @@ fn certified(chain: &Pem, key: &Pem) -> Result<Option<Arc<CertifiedKey>>, TlsErr
     Ok(Some(Arc::new(certified)))
 }
 
-fn verifier(authorities: &[Pem], anonymous_too: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+/// Returns the builder of a verifier that requires certificates of clients, signed by these authorities.
+fn verifier(authorities: &[Pem]) -> Result<ClientCertVerifierBuilder, TlsError> {
     let mut roots = RootCertStore::empty();
     for pem in authorities {
         for authority in pem.certificates()? {
             roots.add(authority).map_err(|error| TlsError::of_authority(&error, pem))?;
         }
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()?);
-    let builder = if anonymous_too { builder.allow_unauthenticated() } else { builder };
-    builder.build().map_err(|error| TlsError::Other(rustls::Error::General(error.to_string())))
+    Ok(WebPkiClientVerifier::builder_with_provider(roots.into(), provider()?))
+}
+
+fn build(verifier: ClientCertVerifierBuilder) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    verifier.build().map_err(|error| TlsError::Other(rustls::Error::General(error.to_string())))
 }

@@ -8,7 +8,7 @@ use super::TlsError;
 
 /// One TLS connection as a function from bytes to bytes. It does no I/O and never waits.
 #[derive(Debug)]
-pub struct Session {
+pub struct TlsSession {
     connection: Connection,
     /// `true` if the peer sent `close_notify` and will send nothing more.
     closed_by_peer: bool,
@@ -16,7 +16,7 @@ pub struct Session {
     closed: bool,
 }
 
-impl Session {
+impl TlsSession {
     pub(super) fn new(connection: Connection) -> Self {
         Self { connection, closed_by_peer: false, closed: false }
     }

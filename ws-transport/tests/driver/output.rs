@@ -5,7 +5,7 @@ use ws_core::{
     Cause, CloseCode, Config, PreparedMessage, Role, TimeoutKind, Transmit,
     testing::{Frame, drained, wire},
 };
-use ws_transport::{Backlog, Driver, Error, Network, Outgoing, OutgoingKind, Payload};
+use ws_transport::{Backlog, Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload};
 
 use crate::support::{End, Outcome, decrypted, millis, sessions};
 
@@ -115,7 +115,7 @@ fn the_last_byte_of_plaintext_counts_only_with_the_last_byte_of_its_batch() {
 
 fn post(driver: &mut Driver, payload: &PreparedMessage, kind: OutgoingKind) {
     let backlog = &Backlog::default;
-    let outgoing = Outgoing { payload: Payload::Prepared(payload), backlog, kind };
+    let outgoing = Outgoing { payload: OutgoingPayload::Prepared(payload), backlog, kind };
     driver.post(outgoing, Network::Refuses).unwrap();
 }
 

@@ -6,7 +6,7 @@ use bytes::Buf as _;
 use ws_core::{Config, Connection, Event, Role, Timestamp, Transmit, testing};
 use ws_transport::{
     Driver, Error, InputEnd, Step, Turn,
-    tls::{ClientTls, ServerTls, Session},
+    tls::{ClientTls, ServerTls, TlsSession},
 };
 
 pub(crate) fn millis(millis: u64) -> Timestamp {
@@ -14,7 +14,7 @@ pub(crate) fn millis(millis: u64) -> Timestamp {
 }
 
 /// Returns the TLS sessions of a client and of a server after their handshake.
-pub(crate) fn sessions() -> (Session, Session) {
+pub(crate) fn sessions() -> (TlsSession, TlsSession) {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     let chain = parameters.self_signed(&key).unwrap().pem();
@@ -29,7 +29,7 @@ pub(crate) fn sessions() -> (Session, Session) {
 }
 
 /// Passes the output of one session to the other.
-fn pass(from: &mut Session, to: &mut Session) {
+fn pass(from: &mut TlsSession, to: &mut TlsSession) {
     let (mut sealed, mut plain) = (Transmit::default(), Vec::new());
     from.take_output(&mut sealed);
     to.decrypt(&testing::drained(&mut sealed), &mut plain).unwrap();
@@ -63,7 +63,7 @@ pub(crate) enum Outcome {
 }
 
 impl End {
-    pub(crate) fn new(role: Role, config: Config, tls: Option<Session>) -> Self {
+    pub(crate) fn new(role: Role, config: Config, tls: Option<TlsSession>) -> Self {
         let config = Arc::new(config);
         let connection = match role {
             Role::Client => Connection::client(config, testing::SEED, Timestamp::ZERO),
@@ -185,7 +185,7 @@ impl End {
 }
 
 /// Decrypts everything that an end has written.
-pub(crate) fn decrypted(session: &mut Session, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn decrypted(session: &mut TlsSession, bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     session.decrypt(bytes, &mut plain).unwrap();
     plain

@@ -39,16 +39,16 @@ fn a_wrong_name_is_reported_with_both_names() {
         (&["1.test", "2.test", "3.test", "4.test", "5.test", "6.test", "7.test"], "5.test and 2 more"),
     ] {
         let error = client_error(authority.trusted(), authority.identity(names).serving()).unwrap();
-        let TlsError::WrongName { asked, presented } = &error else { panic!("{error:?}") };
+        let TlsError::WrongName { expected, presented } = &error else { panic!("{error:?}") };
         assert_eq!(
-            (asked.as_deref(), &presented[..]),
+            (expected.as_deref(), &presented[..]),
             (Some("localhost"), &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()[..])
         );
         assert_says(&error, &[shown, "not for localhost", "server_name"]);
     }
     let unknown =
         TlsError::from(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName));
-    assert_says(&unknown, &["other names", "the name that was asked for"]);
+    assert_says(&unknown, &["other names", "the requested name"]);
 }
 
 #[test]
@@ -95,19 +95,16 @@ fn every_other_error_says_which_side_caused_it_or_what_to_do() {
         (TlsError::NotValidYet, &["the peer's certificate", "clock"]),
         (TlsError::UnknownAuthority, &["the peer's certificate", "ca_file"]),
         (TlsError::NoCertificate, &["the peer did not send"]),
-        (
-            TlsError::Refused(AlertDescription::UnknownCA),
-            &["the peer refused", "UnknownCA", "this end shows"],
-        ),
+        (TlsError::Refused(AlertDescription::UnknownCA), &["the peer refused", "UnknownCA", "this end sent"]),
         (
             TlsError::Refused(AlertDescription::CertificateRequired),
-            &["the peer refused", "this end shows none"],
+            &["the peer refused", "this end sent none"],
         ),
         (TlsError::Refused(AlertDescription::HandshakeFailure), &["the peer refused", "HandshakeFailure"]),
         (TlsError::NotTls, &["the peer does not speak TLS", "ws://", "wss://"]),
         (TlsError::InvalidName("not a name".into()), &["not a name"]),
         (TlsError::NoProvider, &["this build", "ring"]),
-        (TlsError::NoRoots, &["this build", "name a CA"]),
+        (TlsError::NoRoots, &["this build", "add a CA"]),
         (TlsError::Other(rustls::Error::DecryptError), &["TLS failed"]),
     ] {
         assert_says(&error, what);

@@ -8,7 +8,7 @@ use std::{
 use bytes::Buf as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use ws_core::Transmit;
-use ws_transport::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, Session, TlsError};
+use ws_transport::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError, TlsSession};
 
 /// A certificate and its key, in PEM.
 pub(crate) struct Identity {
@@ -64,8 +64,8 @@ pub(crate) fn as_openssl_makes_it() -> Identity {
 
 /// Both ends of a TLS connection.
 pub(crate) struct Ends {
-    pub(crate) client: Session,
-    pub(crate) server: Session,
+    pub(crate) client: TlsSession,
+    pub(crate) server: TlsSession,
     /// The plaintext that has arrived at the client and at the server.
     pub(crate) arrived: [Vec<u8>; 2],
 }
@@ -98,7 +98,7 @@ impl Ends {
     }
 }
 
-fn feed(session: &mut Session, output: &mut Transmit, plain: &mut Vec<u8>) -> Option<TlsError> {
+fn feed(session: &mut TlsSession, output: &mut Transmit, plain: &mut Vec<u8>) -> Option<TlsError> {
     let bytes = output.copy_to_bytes(output.remaining());
     session.decrypt(&bytes, plain).err()
 }

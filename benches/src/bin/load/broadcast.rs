@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     Result,
     meter::Meter,
-    open::PATIENCE,
+    open::TIMEOUT,
     options::Options,
     swarm::{Swarm, Then},
     wire::Exchange,
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         swarm.send(PUBLISHER)?;
         while due > 0 {
             let mut surplus = None;
-            let alive = swarm.turn(PATIENCE, |index, messages| {
+            let alive = swarm.turn(TIMEOUT, |index, messages| {
                 match missing[index].checked_sub(messages) {
                     Some(left) => missing[index] = left,
                     None => surplus = Some(index),
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             if !alive {
                 let without = missing.iter().filter(|&&left| left > 0).count();
                 let state = swarm.state();
-                return Err(format!("{without} got nothing for {PATIENCE:?}: {state}").into());
+                return Err(format!("{without} got nothing for {TIMEOUT:?}: {state}").into());
             }
         }
     }
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn subscribe(swarm: &mut Swarm) -> Result<()> {
     const QUIET: Duration = Duration::from_millis(100);
     let mut deaf = vec![true; swarm.len()];
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while deaf.contains(&true) {
         if Instant::now() > deadline {
             let count = deaf.iter().filter(|&&deaf| deaf).count();

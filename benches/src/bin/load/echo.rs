@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::{
     Result,
     meter::Meter,
-    open::PATIENCE,
+    open::TIMEOUT,
     options::Options,
     swarm::{Swarm, Then},
     wire::Exchange,
@@ -54,7 +54,7 @@ fn turn(
     mut arrived: impl FnMut(&mut Flight, usize) -> Then,
 ) -> Result<()> {
     let mut surplus = None;
-    let alive = swarm.turn(PATIENCE, |index, replies| {
+    let alive = swarm.turn(TIMEOUT, |index, replies| {
         let flight = &mut flights[index];
         let Some(left) = flight.messages.checked_sub(replies) else {
             surplus = Some(index);
@@ -69,7 +69,7 @@ fn turn(
     if !alive {
         let waiting = flights.iter().filter(|flight| flight.messages > 0).count();
         return Err(format!(
-            "nothing came for {PATIENCE:?}, and {waiting} connections wait: {}",
+            "nothing came for {TIMEOUT:?}, and {waiting} connections wait: {}",
             swarm.state()
         )
         .into());

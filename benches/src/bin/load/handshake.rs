@@ -18,7 +18,7 @@ use rustix::{
 use crate::{
     Result,
     meter::Meter,
-    open::{PATIENCE, Target},
+    open::{TIMEOUT, Target},
     options::Options,
 };
 
@@ -37,9 +37,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut events = Vec::with_capacity(256);
     while meter.runs()? {
         events.clear();
-        let timeout = Timespec::try_from(PATIENCE)?;
+        let timeout = Timespec::try_from(TIMEOUT)?;
         if epoll::wait(&epoll, spare_capacity(&mut events), Some(&timeout))? == 0 {
-            return Err(format!("no handshake was answered for {PATIENCE:?}").into());
+            return Err(format!("no handshake was answered for {TIMEOUT:?}").into());
         }
         for event in &events {
             let slot = event.data.u64() as usize;

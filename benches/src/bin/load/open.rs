@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_socket_linger;
 use crate::Result;
 
 /// Timeout for each expected answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The accept value for the key of all requests (RFC 6455, section 1.3).
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -59,11 +59,11 @@ impl Target {
     /// Opens a connection that is reset when it is dropped. So no local port stays in `TIME_WAIT`, and the server
     /// notices the end at once.
     pub(crate) fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)
+        let stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
             .map_err(|error| format!("{}: {error}", self.address))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         set_socket_linger(&stream, Some(Duration::ZERO))?;
         Ok(stream)
     }
@@ -111,7 +111,7 @@ impl Target {
 /// Translates the error of a blocking socket's timeout.
 pub(crate) fn overdue(error: io::Error) -> Box<dyn Error> {
     match error.kind() {
-        ErrorKind::WouldBlock => format!("no answer came for {PATIENCE:?}").into(),
+        ErrorKind::WouldBlock => format!("no answer came for {TIMEOUT:?}").into(),
         ErrorKind::UnexpectedEof => "the server closed".into(),
         _ => error.into(),
     }

@@ -66,11 +66,11 @@ impl Swarm {
     /// if no event occurs within the timeout.
     pub(crate) fn turn(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         mut arrived: impl FnMut(usize, usize) -> Then,
     ) -> Result<bool> {
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&Timespec::try_from(patience)?))
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&Timespec::try_from(timeout)?))
         {
             Ok(0) => return Ok(false),
             Ok(_) | Err(Errno::INTR) => {}

@@ -38,7 +38,7 @@ pub(crate) struct Seen {
 }
 
 /// The identity of a client and the servers that it connects to.
-pub(crate) struct Who<'a> {
+pub(crate) struct ClientOptions<'a> {
     pub(crate) nick: &'a str,
     pub(crate) key: &'a str,
     pub(crate) url: &'a str,
@@ -47,13 +47,13 @@ pub(crate) struct Who<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(who: &Who<'_>) -> Self {
+    pub(crate) fn new(options: &ClientOptions<'_>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (outgoing, to_send) = channel::unbounded();
-        let (nick, key, url) = (who.nick.to_owned(), who.key.to_owned(), who.url.to_owned());
+        let (nick, key, url) = (options.nick.to_owned(), options.key.to_owned(), options.url.to_owned());
         let visitor = Visitor { nick, key, seen: seen.clone(), to_send };
-        let task = smol::spawn(visitor.run(url, who.then.map(str::to_owned)));
-        Self { nick: who.nick.to_owned(), seen, outgoing, _task: task }
+        let task = smol::spawn(visitor.run(url, options.then.map(str::to_owned)));
+        Self { nick: options.nick.to_owned(), seen, outgoing, _task: task }
     }
 
     /// Sends a message as soon as the client has joined.
@@ -176,17 +176,17 @@ impl Seen {
     }
 }
 
-/// Waits until `is_so` returns `true`, at most for `patience`. It polls, because the condition depends on other
+/// Waits until `condition` returns `true`, at most for `timeout`. It polls, because the condition depends on other
 /// processes that send no notification.
 pub(crate) async fn until(
     what: &str,
-    patience: Duration,
-    is_so: impl Fn() -> bool,
+    timeout: Duration,
+    condition: impl Fn() -> bool,
 ) -> Result<Duration, String> {
     let begin = std::time::Instant::now();
-    while !is_so() {
-        if begin.elapsed() > patience {
-            return Err(format!("not within {patience:?}: {what}"));
+    while !condition() {
+        if begin.elapsed() > timeout {
+            return Err(format!("not within {timeout:?}: {what}"));
         }
         Timer::after(Duration::from_millis(5)).await;
     }

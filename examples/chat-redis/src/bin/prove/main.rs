@@ -21,17 +21,17 @@ use smol::{Timer, future};
 use ws_chat::fold;
 use ws_smol::HandshakeError;
 
-use client::{Client, Who, until};
+use client::{Client, ClientOptions, until};
 
 type Proof = Result<(), Box<dyn Error>>;
 
 /// Timeout for each step, with a margin for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout for steps that involve only Redis and two nodes.
-const SOON: Duration = Duration::from_secs(5);
+const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two messages of a client that keeps talking. During an absence it sends about as many messages as a
 /// busy room has, and fewer than the nodes keep.
-const PACE: Duration = Duration::from_millis(25);
+const MESSAGE_INTERVAL: Duration = Duration::from_millis(25);
 
 fn main() {
     if let Err(error) = smol::block_on(run()) {
@@ -54,7 +54,7 @@ async fn run() -> Proof {
         nodes: nodes.map(|(address, _)| url(address)).to_vec(),
         pids: nodes.into_iter().map(|(_, number)| pid(number)).collect::<Result<_, _>>()?,
         clients: Vec::new(),
-        said: Cell::new(0),
+        sent: Cell::new(0),
         refused: Cell::new(0),
     };
     setting.all_clients_receive_all_messages().await?;
@@ -67,7 +67,7 @@ async fn run() -> Proof {
     setting.redis_loses_its_data().await?;
     setting.a_node_stops().await?;
     let deliveries = setting.clients.iter().map(|client| client.seen().lines.len()).sum::<usize>();
-    println!("total: {} messages, {deliveries} deliveries", setting.said.get());
+    println!("total: {} messages, {deliveries} deliveries", setting.sent.get());
     Ok(())
 }
 
@@ -84,7 +84,7 @@ struct Setting {
     /// The clients in the lobby. They must receive all messages.
     clients: Vec<Client>,
     /// Number of messages sent to the lobby.
-    said: Cell<usize>,
+    sent: Cell<usize>,
     /// Number of messages that were refused.
     refused: Cell<usize>,
 }
@@ -102,7 +102,7 @@ impl Setting {
             let nick = format!("{}{number}", if is_direct { "direct" } else { "proxied" });
             let key = format!("key of {nick}");
             let then = Some(&*self.proxy);
-            self.clients.push(Client::new(&Who { nick: &nick, key: &key, url, then }));
+            self.clients.push(Client::new(&ClientOptions { nick: &nick, key: &key, url, then }));
         }
         self.people_agree("all clients have joined", &[]).await?;
 
@@ -114,7 +114,7 @@ impl Setting {
         }
         self.all_are_delivered().await?;
         let time = begin.elapsed();
-        let (messages, clients) = (self.said.get(), self.clients.len());
+        let (messages, clients) = (self.sent.get(), self.clients.len());
         println!(
             "3 nodes, {clients} clients: {messages} messages, {} deliveries in {time:.2?}",
             messages * clients
@@ -125,7 +125,8 @@ impl Setting {
     /// Checks the death of a node: its clients reconnect through the proxy and miss no message. A client that does
     /// not reconnect has left.
     async fn a_node_is_killed(&self) -> Proof {
-        let ghost = Client::new(&Who { nick: "ghost", key: "boo", url: &self.nodes[0], then: None });
+        let ghost =
+            Client::new(&ClientOptions { nick: "ghost", key: "boo", url: &self.nodes[0], then: None });
         self.people_agree("the ghost has joined", &["ghost"]).await?;
         let welcomes = || self.clients.iter().map(|client| client.seen().welcomes).sum::<usize>();
         let ends = || self.clients.iter().map(|client| client.seen().ends.len()).sum::<usize>();
@@ -133,7 +134,7 @@ impl Setting {
 
         let begin = Instant::now();
         kill_process(self.pids[0], Signal::KILL)?;
-        let recovered = until("the clients of the killed node have reconnected", PATIENCE, || {
+        let recovered = until("the clients of the killed node have reconnected", STEP_TIMEOUT, || {
             ends() > ended && welcomes() - welcomed == ends() - ended && ghost.seen().ends.len() == 1
         });
         let (recovery, posted) = self.talk_while(recovered).await?;
@@ -202,15 +203,16 @@ impl Setting {
         const FLOOD: usize = 1500;
         kill_process(self.redis_pid, Signal::STOP)?;
         let client = &self.clients[1];
-        let before = self.said.get();
+        let before = self.sent.get();
         (0..FLOOD).for_each(|number| self.say(client, number));
         let refused = || client.seen().refused.iter().filter(|reason| *reason == "unavailable").count();
-        let first = until("a message is refused", PATIENCE, || refused() > 0).await;
+        let first = until("a message is refused", STEP_TIMEOUT, || refused() > 0).await;
         kill_process(self.redis_pid, Signal::CONT)?;
         first?;
         let delivered = || client.seen().lines.len() - before;
-        until("each message is delivered or refused", PATIENCE, || delivered() + refused() == FLOOD).await?;
-        self.said.set(before + delivered());
+        until("each message is delivered or refused", STEP_TIMEOUT, || delivered() + refused() == FLOOD)
+            .await?;
+        self.sent.set(before + delivered());
         self.refused.set(refused());
         self.all_are_delivered().await?;
         println!(
@@ -224,19 +226,21 @@ impl Setting {
     /// Checks that a name belongs to one client on all nodes, and that the client can move to another node with it.
     async fn names_are_unique(&self) -> Proof {
         let rooms = [1, 2].map(|node| self.nodes[node].replace("lobby", "garden"));
-        let join = |nick, key, room: usize| Client::new(&Who { nick, key, url: &rooms[room], then: None });
+        let join =
+            |nick, key, room: usize| Client::new(&ClientOptions { nick, key, url: &rooms[room], then: None });
         let first = join("Ann", "secret", 0);
-        until("Ann has joined", SOON, || first.seen().welcomes == 1).await?;
+        until("Ann has joined", SHORT_TIMEOUT, || first.seen().welcomes == 1).await?;
         let other = join("ANN", "guess", 1);
-        until("another Ann is refused", SOON, || other.seen().refused == ["nick_taken"]).await?;
+        until("another Ann is refused", SHORT_TIMEOUT, || other.seen().refused == ["nick_taken"]).await?;
         let keyless = join("ann", "", 1);
-        until("an Ann without a key is refused", SOON, || keyless.seen().refused == ["nick_taken"]).await?;
+        until("an Ann without a key is refused", SHORT_TIMEOUT, || keyless.seen().refused == ["nick_taken"])
+            .await?;
         let second = join("Ann", "secret", 1);
-        let time = until("Ann moves to another node", SOON, || second.seen().welcomes == 1).await?;
-        until("her old connection is closed", SOON, || first.seen().ends == [Some(4000)]).await?;
+        let time = until("Ann moves to another node", SHORT_TIMEOUT, || second.seen().welcomes == 1).await?;
+        until("her old connection is closed", SHORT_TIMEOUT, || first.seen().ends == [Some(4000)]).await?;
         first.say("I am not here".into());
         second.say("I am here".into());
-        until("her message is delivered", SOON, || second.seen().lines.len() == 1).await?;
+        until("her message is delivered", SHORT_TIMEOUT, || second.seen().lines.len() == 1).await?;
         if !second.seen().left.is_empty() || self.clients[1].seen().people.contains("ann") {
             return Err("Ann's move was reported as a departure, or in another room".into());
         }
@@ -249,7 +253,7 @@ impl Setting {
         let begin = Instant::now();
         kill_process(self.pids[2], Signal::STOP)?;
         let missing = || !self.clients[1].seen().people.contains(&fold(&self.clients[2].nick));
-        let missed = until("the members on the paused node have left", PATIENCE, missing).await;
+        let missed = until("the members on the paused node have left", STEP_TIMEOUT, missing).await;
         let slept = begin.elapsed();
         kill_process(self.pids[2], Signal::CONT)?;
         missed?;
@@ -269,10 +273,10 @@ impl Setting {
         let people = redis::cmd("HLEN").arg("{ws-chat}:people").take();
         let begin = Instant::now();
         while people.query_async::<usize>(&mut connection).await? < self.clients.len() {
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > STEP_TIMEOUT {
                 return Err("the nodes did not restore the members in Redis".into());
             }
-            Timer::after(PACE).await;
+            Timer::after(MESSAGE_INTERVAL).await;
         }
         let time = begin.elapsed();
         self.people_agree("all clients see all members again", &[]).await?;
@@ -302,7 +306,8 @@ impl Setting {
     async fn a_node_stops(&self) -> Proof {
         kill_process(self.pids[1], Signal::INT)?;
         let client = &self.clients[1];
-        until("the close code is 1001", PATIENCE, || client.seen().ends.last() == Some(&Some(1001))).await?;
+        until("the close code is 1001", STEP_TIMEOUT, || client.seen().ends.last() == Some(&Some(1001)))
+            .await?;
         self.people_agree("all are on the last node", &[]).await?;
         self.say(client, 0);
         self.all_are_delivered().await?;
@@ -312,14 +317,14 @@ impl Setting {
 
     async fn connect_to_redis(&self) -> redis::RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(STEP_TIMEOUT))
+            .set_response_timeout(Some(STEP_TIMEOUT));
         redis::Client::open(&*self.redis)?.get_multiplexed_async_connection_with_config(&config).await
     }
 
     fn say(&self, client: &Client, number: usize) {
         client.say(format!("{number}"));
-        self.said.set(self.said.get() + 1);
+        self.sent.set(self.sent.get() + 1);
     }
 
     /// Runs `action` while two clients on the surviving nodes keep sending, and sends a few more messages afterwards.
@@ -327,31 +332,31 @@ impl Setting {
         &self,
         action: impl Future<Output = Result<T, E>>,
     ) -> Result<(T, usize), Box<dyn Error>> {
-        let before = self.said.get();
+        let before = self.sent.get();
         let talk = async {
             for number in 0.. {
                 self.say(&self.clients[1], number);
                 self.say(&self.clients[2], number);
-                Timer::after(PACE).await;
+                Timer::after(MESSAGE_INTERVAL).await;
             }
             future::pending().await
         };
         let result = future::or(async { action.await.map_err(Into::into) }, talk).await?;
         (0..20).for_each(|number| self.say(&self.clients[2], number));
-        Ok((result, self.said.get() - before))
+        Ok((result, self.sent.get() - before))
     }
 
     /// Waits until all clients have received all messages once, in the same order and in the order of each sender.
     /// Returns the time that it took.
     async fn all_are_delivered(&self) -> Result<Duration, Box<dyn Error>> {
-        let said = self.said.get();
+        let sent = self.sent.get();
         let received = |client: &Client| client.seen().lines.len();
-        let time = until("all clients receive all messages", PATIENCE, || {
-            self.clients.iter().all(|client| received(client) >= said)
+        let time = until("all clients receive all messages", STEP_TIMEOUT, || {
+            self.clients.iter().all(|client| received(client) >= sent)
         });
         let time = time.await.map_err(|error| {
             let counts = self.clients.iter().map(|client| format!("{} {}", client.nick, received(client)));
-            format!("{error}; of {said} messages: {}", counts.collect::<Vec<_>>().join(", "))
+            format!("{error}; of {sent} messages: {}", counts.collect::<Vec<_>>().join(", "))
         })?;
         let lines = self.clients[0].seen().lines.clone();
         for client in &self.clients {
@@ -366,8 +371,8 @@ impl Setting {
             }
         }
         let ids = lines.iter().map(|(id, ..)| id).collect::<BTreeSet<_>>();
-        if lines.len() != said || ids.len() != said {
-            return Err(format!("{} lines with {} ids of {said} messages", lines.len(), ids.len()).into());
+        if lines.len() != sent || ids.len() != sent {
+            return Err(format!("{} lines with {} ids of {sent} messages", lines.len(), ids.len()).into());
         }
         // Each sender counts its messages, from 0 on in each step. Only refused messages may be missing.
         let mut left_out = 0;
@@ -392,6 +397,6 @@ impl Setting {
     async fn people_agree(&self, what: &str, more: &[&str]) -> Result<Duration, String> {
         let people = self.clients.iter().map(|client| &*client.nick).chain(more.iter().copied());
         let people = people.map(fold).collect::<BTreeSet<_>>();
-        until(what, PATIENCE, || self.clients.iter().all(|client| client.seen().people == people)).await
+        until(what, STEP_TIMEOUT, || self.clients.iter().all(|client| client.seen().people == people)).await
     }
 }
