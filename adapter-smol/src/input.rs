@@ -31,7 +31,7 @@ pub(crate) struct Input {
     start: usize,
     end: usize,
     /// `true` if there is input to receive outside of this buffer.
-    elsewhere: bool,
+    has_other_input: bool,
     /// `true` if the last read filled the available space.
     pub(crate) likely_more: bool,
 }
@@ -51,20 +51,20 @@ impl Input {
 
     /// Requests another call of `consume`, because the connection itself has input.
     pub(crate) const fn receive_again(&mut self) {
-        self.elsewhere = true;
+        self.has_other_input = true;
     }
 
     /// Returns `true` if no input has arrived since the last call of `consume`.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end && !self.elsewhere
+        self.start == self.end && !self.has_other_input
     }
 
     /// Passes the bytes to `take` and keeps those that it leaves. If none are left, the buffer is returned to its
     /// pool.
     #[inline]
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
-        self.elsewhere = false;
+        self.has_other_input = false;
         let mut input = &mut self.buffer[self.start..self.end];
         let had = input.len();
         let result = take(&mut input);
@@ -113,7 +113,7 @@ impl Input {
         let most = Socket::most_appended(message);
         let read = ready!(socket.poll_append(cx, message))?;
         self.likely_more = read == most;
-        self.elsewhere = read > 0;
+        self.has_other_input = read > 0;
         read_size.read_in_place();
         Poll::Ready(Ok(read))
     }

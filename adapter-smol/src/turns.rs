@@ -1,4 +1,4 @@
-//! Tasks that have left the thread to others although they could go on.
+//! Tasks that have yielded the thread to others and can continue.
 //!
 //! Where a server runs its connections itself, such tasks do not queue among the others. They are resumed one at a time,
 //! when no other task is ready or after a short time. So an answer waits for the turn of one busy connection, and not for
@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::VecDeque, task::Waker};
 
 thread_local! {
     /// `None` while this thread runs no connections of a server, or those of several.
-    static LEFT: RefCell<Option<VecDeque<Waker>>> = const { RefCell::new(None) };
+    static YIELDED: RefCell<Option<VecDeque<Waker>>> = const { RefCell::new(None) };
 }
 
 /// The tasks of a server that are to be resumed later.
@@ -24,8 +24,8 @@ struct Restore<'t> {
 impl Turns {
     /// Runs a task. If it leaves its turn to others, it is resumed by [`resume_one`](Self::resume_one).
     pub(crate) fn run<T>(&mut self, task: impl FnOnce() -> T) -> T {
-        let left = std::mem::take(&mut self.0);
-        let restore = Restore { turns: self, outer: LEFT.replace(Some(left)) };
+        let yielded = std::mem::take(&mut self.0);
+        let restore = Restore { turns: self, outer: YIELDED.replace(Some(yielded)) };
         let result = task();
         drop(restore);
         result
@@ -46,16 +46,16 @@ impl Turns {
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        self.turns.0 = LEFT.replace(self.outer.take()).unwrap_or_default();
+        self.turns.0 = YIELDED.replace(self.outer.take()).unwrap_or_default();
     }
 }
 
-/// Notes that a task has left its turn to others. Returns `false` if it has to be woken at once.
+/// Notes that a task has yielded its turn to others. Returns `false` if it has to be woken at once.
 pub(crate) fn leave(waker: &Waker) -> bool {
-    LEFT.with_borrow_mut(|left| {
-        let Some(left) = left else { return false };
-        if !left.iter().any(|other| other.will_wake(waker)) {
-            left.push_back(waker.clone());
+    YIELDED.with_borrow_mut(|yielded| {
+        let Some(yielded) = yielded else { return false };
+        if !yielded.iter().any(|other| other.will_wake(waker)) {
+            yielded.push_back(waker.clone());
         }
         true
     })

@@ -151,7 +151,7 @@ fn run(woken: &UnixStream) {
             }
             !is_flushed
         });
-        dropped.attend(ready);
+        dropped.receive_ready(ready);
         if idle && blocked.is_empty() {
             let mut flusher = flusher();
             let is_new = |flusher: &Flusher| {
@@ -233,7 +233,7 @@ impl Dropped {
                 // The thread already receives from it, and now the application has dropped the last handle.
                 self.taken_over.retain(|taken| !Arc::ptr_eq(&taken.duplex, &duplex));
             }
-            if let Some(wants) = duplex.attend() {
+            if let Some(wants) = duplex.drive_unattended() {
                 self.taken_over.push(TakenOver::new(duplex, wants));
             }
         }
@@ -251,14 +251,14 @@ impl Dropped {
     }
 
     /// Receives from the connections that are ready or have a deadline that has passed.
-    fn attend(&mut self, mut ready: impl Iterator<Item = bool>) {
+    fn receive_ready(&mut self, mut ready: impl Iterator<Item = bool>) {
         let now = Instant::now();
         let mut waiting = Vec::with_capacity(self.taken_over.len());
         for taken in self.taken_over.drain(..) {
             let is_ready = ready.next().unwrap_or(false);
             if !is_ready && taken.until.is_none_or(|until| now < until) {
                 waiting.push(taken);
-            } else if let Some(wants) = taken.duplex.attend() {
+            } else if let Some(wants) = taken.duplex.drive_unattended() {
                 waiting.push(TakenOver::new(taken.duplex, wants));
             }
         }

@@ -22,7 +22,7 @@
 //!
 //! let server = Server::new().route("/echo", |_request, mut ws| {
 //!     while let Some(message) = ws.receive()? {
-//!         ws.feed(message)?; // answers leave together, when there is nothing more to receive
+//!         ws.feed(message)?; // sent in one batch when no more messages are available
 //!     }
 //!     Ok(())
 //! });

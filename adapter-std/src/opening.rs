@@ -44,7 +44,7 @@ impl Opening {
     pub(crate) fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {
         let timeout = due.map(|due| self.clock.until(due));
         let Some(tls) = &mut self.tls else {
-            return Ok(self.buffer.fill(&self.socket, ReadBuffer::LARGEST, timeout)?);
+            return Ok(self.buffer.fill(&self.socket, ReadBuffer::MAX_LEN, timeout)?);
         };
         let mut failed = None;
         let read = self.buffer.fill_sealed(&self.socket, timeout, |sealed, plain| {

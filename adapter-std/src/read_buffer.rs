@@ -15,14 +15,14 @@ pub(crate) struct ReadBuffer {
     sealed: Vec<u8>,
     timeout: ReadTimeout,
     /// `true` if there is something to receive outside of this buffer.
-    elsewhere: bool,
+    has_other_input: bool,
     /// `true` if all available bytes of a large message were read directly into the message, and more are to come.
     pub(crate) awaits_rest: bool,
 }
 
 impl ReadBuffer {
-    pub(crate) const SMALLEST: usize = 2 << 10;
-    pub(crate) const LARGEST: usize = 96 << 10;
+    pub(crate) const MIN_LEN: usize = 2 << 10;
+    pub(crate) const MAX_LEN: usize = 96 << 10;
 
     /// Reads at most `most` bytes. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means that the stream
     /// has ended.
@@ -43,7 +43,7 @@ impl ReadBuffer {
     pub(crate) fn append(&mut self, socket: &Socket, message: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let read = socket.read_now(message)?;
         self.awaits_rest = message.len() < message.capacity();
-        self.elsewhere = read.is_some_and(|read| read > 0);
+        self.has_other_input = read.is_some_and(|read| read > 0);
         Ok(read)
     }
 
@@ -55,7 +55,7 @@ impl ReadBuffer {
         decrypt: impl FnOnce(&[u8], &mut Vec<u8>),
     ) -> io::Result<Option<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
-        let read = read_into(&mut self.sealed, Self::LARGEST, socket, timeout, &mut self.timeout)?;
+        let read = read_into(&mut self.sealed, Self::MAX_LEN, socket, timeout, &mut self.timeout)?;
         self.buffer.clear();
         decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
         (self.start, self.end) = (0, self.buffer.len());
@@ -65,7 +65,7 @@ impl ReadBuffer {
     /// Passes the unread bytes to `take`. Bytes that `take` does not consume are kept.
     #[inline]
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
-        self.elsewhere = false;
+        self.has_other_input = false;
         let mut input = &mut self.buffer[self.start..self.end];
         let had = input.len();
         let result = take(&mut input);
@@ -75,7 +75,7 @@ impl ReadBuffer {
 
     /// Requests another receive, because the connection itself contains input.
     pub(crate) const fn receive_again(&mut self) {
-        self.elsewhere = true;
+        self.has_other_input = true;
     }
 
     /// Reads and drops all bytes until the stream ends.
@@ -84,7 +84,7 @@ impl ReadBuffer {
             self.consume(|input| *input = &mut []);
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO)
-                || matches!(self.fill(socket, Self::LARGEST, left), Ok(Some(0)) | Err(_))
+                || matches!(self.fill(socket, Self::MAX_LEN, left), Ok(Some(0)) | Err(_))
             {
                 return;
             }
@@ -92,12 +92,12 @@ impl ReadBuffer {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end && !self.elsewhere
+        self.start == self.end && !self.has_other_input
     }
 
     /// Frees the memory of the buffers after a large read.
     pub(crate) fn release(&mut self) {
-        if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::SMALLEST {
+        if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::MIN_LEN {
             (self.buffer, self.sealed) = (Vec::new(), Vec::new());
             (self.start, self.end) = (0, 0);
         }
@@ -119,13 +119,13 @@ fn read_into(
     timeout: Option<Duration>,
     current: &mut ReadTimeout,
 ) -> io::Result<Option<usize>> {
-    if buffer.len() < ReadBuffer::SMALLEST {
-        buffer.resize(ReadBuffer::SMALLEST, 0);
+    if buffer.len() < ReadBuffer::MIN_LEN {
+        buffer.resize(ReadBuffer::MIN_LEN, 0);
     }
     let most = most.min(buffer.len());
     let read = socket.read(&mut buffer[..most], timeout, current)?;
-    if read == Some(buffer.len()) && buffer.len() < ReadBuffer::LARGEST {
-        buffer.resize((buffer.len() * 4).min(ReadBuffer::LARGEST), 0);
+    if read == Some(buffer.len()) && buffer.len() < ReadBuffer::MAX_LEN {
+        buffer.resize((buffer.len() * 4).min(ReadBuffer::MAX_LEN), 0);
     }
     Ok(read)
 }

@@ -20,7 +20,7 @@ use ws_transport::{
 };
 
 /// Maximum number of slices in one write.
-const SLICES: usize = 16;
+const MAX_SLICES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -89,7 +89,7 @@ impl Socket {
         let written = if first.len() == bytes.remaining() {
             write_now(&self.socket, &[IoSlice::new(first)])?
         } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let filled = bytes.chunks_vectored(&mut slices);
             write_now(&self.socket, &slices[..filled])?
         };
@@ -158,8 +158,8 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
 /// a deadline comes nearer or is postponed.
 fn longer(timeout: Duration) -> Duration {
     /// Longer than any real wait, and short enough for every operating system.
-    const LONGEST: Duration = Duration::from_secs(1 << 30);
-    timeout.min(LONGEST) * 17 / 16 + Duration::from_millis(1)
+    const MAX_TIMEOUT: Duration = Duration::from_secs(1 << 30);
+    timeout.min(MAX_TIMEOUT) * 17 / 16 + Duration::from_millis(1)
 }
 
 #[cfg(test)]

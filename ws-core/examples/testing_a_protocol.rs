@@ -30,14 +30,19 @@ enum Outcome {
 }
 
 impl Caller {
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     /// Sends a question, and returns the number of the request.
-    fn ask(&mut self, connection: &mut Connection, question: &str, now: Timestamp) -> Result<u32, SendError> {
+    fn send_request(
+        &mut self,
+        connection: &mut Connection,
+        question: &str,
+        now: Timestamp,
+    ) -> Result<u32, SendError> {
         let number = self.next;
         connection.send(format!("{number} {question}"))?;
         self.next += 1;
-        self.open.insert(number, now + Self::PATIENCE);
+        self.open.insert(number, now + Self::TIMEOUT);
         Ok(number)
     }
 
@@ -113,7 +118,7 @@ mod tests {
         pair.link(Role::Client).delay(Duration::from_millis(30));
         pair.link(Role::Server).delay(Duration::from_millis(50));
         let mut caller = Caller::default();
-        caller.ask(pair.client(), "why", Timestamp::ZERO).unwrap();
+        caller.send_request(pair.client(), "why", Timestamp::ZERO).unwrap();
         assert_eq!(run(&mut pair, &mut caller), [Outcome::Answer(0, "WHY".into())]);
         assert_eq!(Duration::from(pair.now()), Duration::from_millis(80));
     }
@@ -123,7 +128,7 @@ mod tests {
         let mut pair = Pair::open(Arc::new(Config::default()));
         pair.link(Role::Server).silence_after(3);
         let mut caller = Caller::default();
-        caller.ask(pair.client(), "why", Timestamp::ZERO).unwrap();
+        caller.send_request(pair.client(), "why", Timestamp::ZERO).unwrap();
         assert_eq!(run(&mut pair, &mut caller), []);
         let due = caller.poll_timeout().unwrap();
         pair.advance(due.saturating_duration_since(pair.now()));
@@ -135,7 +140,7 @@ mod tests {
     fn an_answer_to_nothing_is_ignored() {
         let mut peer = Peer::for_role(Role::Client, Config::default());
         let mut caller = Caller::default();
-        caller.ask(&mut peer.connection, "why", Timestamp::ZERO).unwrap();
+        caller.send_request(&mut peer.connection, "why", Timestamp::ZERO).unwrap();
         peer.expect(Frame::text("0 why"));
         peer.send(Frame::text("1 because")).send(Frame::text("because")).send(Frame::text("0 so"));
         let messages = peer.take_events().into_iter().filter_map(|event| match event {
@@ -168,7 +173,7 @@ mod tests {
             }
             let mut caller = Caller::default();
             for question in &questions {
-                caller.ask(pair.client(), question, Timestamp::ZERO).unwrap();
+                caller.send_request(pair.client(), question, Timestamp::ZERO).unwrap();
             }
             let answers = run(&mut pair, &mut caller);
             let expected = questions.iter().zip(0..).map(|(question, number)| {

@@ -6,12 +6,12 @@ pub(crate) struct Excerpt<'a>(pub(crate) &'a [u8]);
 
 impl Excerpt<'_> {
     /// Number of bytes that are shown.
-    const SHOWN: usize = 64;
+    const MAX_SHOWN: usize = 64;
 }
 
 impl fmt::Debug for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.get(..Self::SHOWN).unwrap_or(self.0);
+        let shown = self.0.get(..Self::MAX_SHOWN).unwrap_or(self.0);
         match str::from_utf8(shown) {
             Ok(text) => write!(f, "{text:?}")?,
             // The cut lies within a character.
@@ -35,13 +35,13 @@ pub(crate) struct Beginning<'a, T>(pub(crate) &'a [T]);
 #[cfg(feature = "testing")]
 impl<T> Beginning<'_, T> {
     /// Number of entries that are shown.
-    const SHOWN: usize = 3;
+    const MAX_SHOWN: usize = 3;
 }
 
 #[cfg(feature = "testing")]
 impl<T: fmt::Debug> fmt::Debug for Beginning<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.get(..Self::SHOWN).unwrap_or(self.0);
+        let shown = self.0.get(..Self::MAX_SHOWN).unwrap_or(self.0);
         f.debug_list().entries(shown).finish()?;
         if shown.len() < self.0.len() {
             write!(f, ".. {} in all", self.0.len())?;

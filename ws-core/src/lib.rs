@@ -25,7 +25,7 @@
 //!   bytes to write ◄──── │ transmit() -> impl Buf       │ ◄──────── reply, send, send_chunk,
 //!                        │                              │           send_prepared, ping, close, fail
 //!   the clock ─────────► │ handle_timeout(now)          │
-//!   wake me at ◄──────── │ poll_timeout()               │
+//!   next deadline ◄───── │ poll_timeout()               │
 //!                        └──────────────────────────────┘
 //! ```
 //!
@@ -109,8 +109,8 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
-//! - `testing`: the module `testing`, for tests of protocols on top of this one. It contains pairs of connections under
-//!   virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
+//! - `testing`: the module `testing`, for tests of protocols that build on this crate. It contains pairs of connections
+//!   under virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
 //!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 

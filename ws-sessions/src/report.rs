@@ -310,7 +310,7 @@ impl Reporter {
 /// Returns the status of a response. If the body is plain text, its first line follows as the reason.
 fn summary(response: &[u8]) -> String {
     /// Maximum number of characters of the body in the summary. The texts of the core are shorter.
-    const SHOWN: usize = 1000;
+    const MAX_SHOWN: usize = 1000;
     let response = String::from_utf8_lossy(response);
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     let status = head.lines().next().and_then(|line| line.get(9..)).unwrap_or_default();
@@ -319,7 +319,7 @@ fn summary(response: &[u8]) -> String {
         return status.to_owned();
     }
     let mut summary = format!("{status}: ");
-    for char in reason.chars().take(SHOWN) {
+    for char in reason.chars().take(MAX_SHOWN) {
         match char {
             '"' | '\'' | '\\' => summary.push(char),
             char => summary.extend(char.escape_debug()),

@@ -108,7 +108,7 @@ impl Session {
         backlog: Backlog,
         on_lagging: Option<Arc<OnLagging>>,
     ) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let mut traffic = Arc::default();
         backend.look(&mut |driver| traffic = driver.traffic().clone());
         let state = SessionState {
@@ -121,7 +121,7 @@ impl Session {
             last: LastCallback::NotDue,
         };
         Self(Arc::new(SessionInner {
-            id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             backend: Arc::downgrade(backend),
             peer,
             connected_at: SystemTime::now(),

@@ -33,7 +33,7 @@ struct Members {
     /// The same sessions, for iteration without the lock. `None` after a change, until the next use.
     all: Option<Arc<[Session]>>,
     /// Counters of the sessions that have left.
-    gone: Stats,
+    ended: Stats,
     /// The name of a room. When the room is dropped, its name is removed from the list of rooms.
     _name: Option<RoomName>,
 }
@@ -52,9 +52,9 @@ impl Sessions {
             let new = members.by_id.insert(session.id(), session.clone()).is_none();
             if new {
                 members.all = None;
-                members.gone.opened += 1;
+                members.ended.opened += 1;
                 // The set does not count the earlier traffic of the session.
-                members.gone.sum.subtract(&SessionStats::of(session.traffic()));
+                members.ended.sum.subtract(&SessionStats::of(session.traffic()));
             }
             new
         })
@@ -152,7 +152,7 @@ impl Sessions {
     pub fn stats(&self) -> Stats {
         let (all, mut stats) = {
             let members = &mut *self.members();
-            let mut stats = members.gone.clone();
+            let mut stats = members.ended.clone();
             // Read under the lock, which `remove` also takes: a session that has left still counts, but not for this
             // set.
             for session in members.by_id.values() {
@@ -200,7 +200,7 @@ impl Members {
     fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.by_id.remove(&id)?;
         self.all = None;
-        self.gone.sum.add(&SessionStats::of(session.traffic()));
+        self.ended.sum.add(&SessionStats::of(session.traffic()));
         Some(session)
     }
 }
@@ -314,12 +314,12 @@ impl ByName {
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Maximum number of rooms in the output.
-        const SHOWN: usize = 8;
+        const MAX_SHOWN: usize = 8;
         let all = self.all();
         f.debug_map()
-            .entries(all.iter().take(SHOWN).map(|(name, room)| (TextExcerpt(name), room)))
+            .entries(all.iter().take(MAX_SHOWN).map(|(name, room)| (TextExcerpt(name), room)))
             .finish()?;
-        if all.len() > SHOWN { write!(f, ".. {} in all", all.len()) } else { Ok(()) }
+        if all.len() > MAX_SHOWN { write!(f, ".. {} in all", all.len()) } else { Ok(()) }
     }
 }
 

@@ -137,7 +137,7 @@ impl Error {
 
 /// Returns `true` if the peer has closed because of a state that may pass.
 fn is_transient_close(close_info: &CloseInfo) -> bool {
-    const TRANSIENT: [CloseCode; 5] = [
+    const TRANSIENT_CODES: [CloseCode; 5] = [
         CloseCode::GOING_AWAY,
         CloseCode::INTERNAL_ERROR,
         CloseCode::SERVICE_RESTART,
@@ -146,7 +146,7 @@ fn is_transient_close(close_info: &CloseInfo) -> bool {
     ];
     close_info.cause == Cause::Close
         && close_info.initiator == Side::Remote
-        && TRANSIENT.contains(&close_info.code)
+        && TRANSIENT_CODES.contains(&close_info.code)
 }
 
 /// Returns `true` if the peer has closed the stream, orderly or not.

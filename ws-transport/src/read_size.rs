@@ -17,14 +17,14 @@ pub enum ReadSize {
 
 impl ReadSize {
     /// Minimum size in bytes of a message for which an additional system call is worthwhile.
-    const LARGE: usize = 32 << 10;
+    const MIN_LARGE: usize = 32 << 10;
     /// Size in bytes of a header with a long length and a masking key (RFC 6455 section 5.2).
-    const HEADER: usize = 14;
+    const HEADER_LEN: usize = 14;
 
     /// Returns the maximum size of the next read, if the buffer has this much room.
     #[must_use]
     pub fn most(&self, room: usize) -> usize {
-        if matches!(self, Self::Header) { room.min(Self::HEADER) } else { room }
+        if matches!(self, Self::Header) { room.min(Self::HEADER_LEN) } else { room }
     }
 
     /// Records that input was read.
@@ -44,7 +44,7 @@ impl ReadSize {
     pub fn received(&mut self, message: &Message<'_>) {
         let was_in_place = matches!(self, Self::InPlace);
         let could_be =
-            matches!(message, Message::Binary(Cow::Borrowed(payload)) if payload.len() >= Self::LARGE);
+            matches!(message, Message::Binary(Cow::Borrowed(payload)) if payload.len() >= Self::MIN_LARGE);
         *self = if was_in_place || could_be { Self::Header } else { Self::All };
     }
 }
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn only_a_header_is_read_after_a_large_binary_message_and_no_other() {
-        let large = [7; ReadSize::LARGE];
-        let text = "x".repeat(ReadSize::LARGE);
+        let large = [7; ReadSize::MIN_LARGE];
+        let text = "x".repeat(ReadSize::MIN_LARGE);
         let mut read_size = ReadSize::default();
         for (message, most) in [
             (Message::from(&large[..]), 14),
@@ -78,9 +78,9 @@ mod tests {
         read_size.read_in_place();
         read_size.read();
         assert_eq!(read_size.most(4096), 4096, "the message has not ended");
-        read_size.received(&Message::from(vec![7; ReadSize::LARGE]));
+        read_size.received(&Message::from(vec![7; ReadSize::MIN_LARGE]));
         assert_eq!(read_size.most(4096), 14);
-        read_size.received(&Message::from(vec![7; ReadSize::LARGE]));
+        read_size.received(&Message::from(vec![7; ReadSize::MIN_LARGE]));
         assert_eq!(read_size.most(4096), 4096);
     }
 }

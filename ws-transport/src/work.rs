@@ -8,9 +8,9 @@ use std::{
 use ws_core::Event;
 
 /// Work of one turn, in units of about a nanosecond.
-const UNITS: usize = 256 << 10;
+const WORK_PER_TURN: usize = 256 << 10;
 /// Time of one turn.
-const TIME: Duration = Duration::from_micros(250);
+const TURN_TIME: Duration = Duration::from_micros(250);
 
 /// Work of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Work {
             }
             Self::Message(len) => len.saturating_add(1 << 10),
             Self::Control => 128,
-            Self::Inflating => UNITS,
+            Self::Inflating => WORK_PER_TURN,
             Self::Write(len) => (len / 4).saturating_add(2 << 10),
         }
     }
@@ -91,7 +91,7 @@ pub fn spend(work: Work) {
 #[must_use]
 #[inline]
 pub fn is_spent() -> bool {
-    SPENT.with(|spent| spent.units.get() >= UNITS)
+    SPENT.with(|spent| spent.units.get() >= WORK_PER_TURN)
 }
 
 /// Returns `true` if the turn is over: its work is done or its time has passed. The clock is read as rarely as the
@@ -107,7 +107,7 @@ impl Spent {
     #[inline(never)]
     fn look(&self) -> bool {
         let units = self.units.get();
-        if units >= UNITS {
+        if units >= WORK_PER_TURN {
             return true;
         }
         let now = Instant::now();
@@ -117,7 +117,7 @@ impl Spent {
             return false;
         };
         let elapsed = now.saturating_duration_since(began);
-        let Some(left) = TIME.checked_sub(elapsed).filter(|left| !left.is_zero()) else { return true };
+        let Some(left) = TURN_TIME.checked_sub(elapsed).filter(|left| !left.is_zero()) else { return true };
         // At half of the time that is left, if the work goes on at this speed, but not much later than it has taken.
         let speed = left.as_nanos() / 2 / elapsed.as_nanos().max(1);
         let ahead = units.saturating_mul(usize::try_from(speed).unwrap_or(usize::MAX).clamp(0, 8));
@@ -138,19 +138,19 @@ pub struct DeferredWrites {
 }
 
 impl DeferredWrites {
-    const TURNS: u8 = 8;
+    const MAX_TURNS: u8 = 8;
 
     /// Like [`is_turn_over`], and also returns `true` if this turn and those without a write have done the work of one turn.
     #[must_use]
     #[inline]
     pub fn is_turn_over(self) -> bool {
-        is_turn_over() || (self.turns > 0 && self.total() >= UNITS)
+        is_turn_over() || (self.turns > 0 && self.total() >= WORK_PER_TURN)
     }
 
     /// Ends a turn. Returns `true` if output has to be written. Call it before the next turn begins.
     pub fn end_turn(&mut self) -> bool {
         *self = Self { units: self.total(), turns: self.turns + 1 };
-        let are_due = self.units >= UNITS || self.turns >= Self::TURNS;
+        let are_due = self.units >= WORK_PER_TURN || self.turns >= Self::MAX_TURNS;
         if are_due {
             *self = Self::default();
         }
@@ -166,21 +166,21 @@ impl DeferredWrites {
 /// the time and never a message must not extend the wait.
 #[derive(Debug, Default)]
 pub struct LastLooks {
-    looks: usize,
+    reads: usize,
 }
 
 impl LastLooks {
     /// Number of reads for which there is always time.
-    const MIN: usize = 8;
+    const MIN_READS: usize = 8;
     /// Number of reads after which the wait is over.
-    const MAX: usize = 64;
+    const MAX_READS: usize = 64;
     /// Time for further reads.
     const GRACE: Duration = Duration::from_millis(5);
 
     /// Returns `true` if there may be one more read, at this time after the deadline.
     pub fn may_look(&mut self, late_by: Duration) -> bool {
-        self.looks = self.looks.saturating_add(1);
-        self.looks < Self::MAX && (self.looks <= Self::MIN || late_by < Self::GRACE)
+        self.reads = self.reads.saturating_add(1);
+        self.reads < Self::MAX_READS && (self.reads <= Self::MIN_READS || late_by < Self::GRACE)
     }
 }
 
@@ -199,12 +199,12 @@ mod tests {
             );
         }
         // Two thirds of the work of a turn, twice.
-        spend(Work::Read(UNITS / 3 * 2));
+        spend(Work::Read(WORK_PER_TURN / 3 * 2));
         assert!(!writes.is_turn_over() && !writes.end_turn());
         begin_turn(None);
-        spend(Work::Read(UNITS / 3));
+        spend(Work::Read(WORK_PER_TURN / 3));
         assert!(!writes.is_turn_over());
-        spend(Work::Read(UNITS / 3));
+        spend(Work::Read(WORK_PER_TURN / 3));
         assert!(writes.is_turn_over() && writes.end_turn());
         begin_turn(None);
         assert!(!writes.end_turn());
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_over_when_its_time_has_passed() {
-        let long_ago = Instant::now().checked_sub(TIME);
+        let long_ago = Instant::now().checked_sub(TURN_TIME);
         begin_turn(long_ago);
         assert!(!is_turn_over(), "without any work, the clock is not read");
         spend(Work::Control);
@@ -252,10 +252,10 @@ mod tests {
 
     #[test]
     fn a_late_wait_is_over_after_some_reads_and_some_time() {
-        let mut looks = LastLooks::default();
-        assert!((0..8).all(|_| looks.may_look(Duration::from_secs(9))));
-        assert!(!looks.may_look(Duration::from_secs(9)));
-        let mut looks = LastLooks::default();
-        assert_eq!((0..1000).filter(|_| looks.may_look(Duration::ZERO)).count(), 63);
+        let mut reads = LastLooks::default();
+        assert!((0..8).all(|_| reads.may_look(Duration::from_secs(9))));
+        assert!(!reads.may_look(Duration::from_secs(9)));
+        let mut reads = LastLooks::default();
+        assert_eq!((0..1000).filter(|_| reads.may_look(Duration::ZERO)).count(), 63);
     }
 }

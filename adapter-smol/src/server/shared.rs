@@ -52,7 +52,7 @@ struct Connections {
     /// Clients that were already connected when the listening socket was closed.
     late: Vec<AcceptedClient>,
     /// `true` if some connections had not ended at the deadline and were aborted.
-    broken_off: bool,
+    aborted: bool,
     /// Tasks that wait for a change of this state.
     waiting: Vec<Waker>,
 }
@@ -233,12 +233,12 @@ impl Shared {
         if !self.have_ended_by(own, Some(handshakes_until)).await {
             self.cancel(|stage| matches!(stage, Stage::Handshake));
             if !self.have_ended_by(own, stop.until).await {
-                self.connections().broken_off = true;
+                self.connections().aborted = true;
                 self.cancel(|_| true);
             }
         }
         // A handle and the listener may both wait here, and the other one may have aborted connections first.
-        !self.connections().broken_off
+        !self.connections().aborted
     }
 
     /// Waits until all connections have ended, or until `deadline`. Returns `true` if all have ended.

@@ -2,7 +2,7 @@
 //!
 //! There are four locks. A thread that needs several of them acquires them in this order:
 //!
-//! - `looking` is held by a sender that takes `reading` for a moment, to look at the input without waiting.
+//! - `look_lock` is held by a sender that takes `reading` for a moment, to look at the input without waiting.
 //! - `reading` is held by the thread that receives.
 //! - `writing` is held by the thread that writes.
 //! - `driver` is held by any thread, but only while bytes move in memory, or move from a socket that has input into a
@@ -43,7 +43,7 @@ pub(crate) struct Duplex {
     clock: Clock,
     reading: Mutex<ReadBuffer>,
     /// Held by a sender that takes `reading` for a look at the input. See [`Duplex::try_receive`].
-    looking: Mutex<()>,
+    look_lock: Mutex<()>,
     /// Output that was taken from the driver and is not written yet.
     writing: Mutex<Transmit>,
     driver: Mutex<Driver>,
@@ -136,7 +136,7 @@ impl Duplex {
             socket,
             clock,
             reading: Mutex::new(buffer),
-            looking: Mutex::new(()),
+            look_lock: Mutex::new(()),
             writing: Mutex::default(),
             driver: Mutex::new(driver),
             blocked: FlusherFlag::default(),
@@ -277,7 +277,7 @@ impl Duplex {
     /// Locks the read buffer, or returns `None` if another thread receives. A sender that looks at the input also holds the
     /// buffer, for a moment and without waiting. That does not count.
     fn try_receive(&self) -> Option<MutexGuard<'_, ReadBuffer>> {
-        let _no_look = lock(&self.looking);
+        let _no_look = lock(&self.look_lock);
         self.reading.try_lock().ok()
     }
 
@@ -303,8 +303,8 @@ impl Duplex {
     /// Looks at the input for a thread that sends, if no thread receives.
     pub(crate) fn look_now(&self) {
         /// Maximum number of reads in one look. A peer that sends constantly cannot hold up the sender.
-        const READS: usize = 16;
-        let Ok(_looking) = self.looking.try_lock() else { return };
+        const MAX_READS: usize = 16;
+        let Ok(_looking) = self.look_lock.try_lock() else { return };
         let Ok(mut reading) = self.reading.try_lock() else { return };
         let receive = |reading: &mut ReadBuffer| {
             reading.consume(|input| {
@@ -314,7 +314,7 @@ impl Duplex {
             })
         };
         let mut reads = 0;
-        while receive(&mut reading) && reads < READS && self.read(&mut reading, Some(Duration::ZERO)) {
+        while receive(&mut reading) && reads < MAX_READS && self.read(&mut reading, Some(Duration::ZERO)) {
             reads += 1;
         }
         reading.receive_again();
@@ -416,11 +416,11 @@ impl Duplex {
         left: Option<Duration>,
     ) -> io::Result<()> {
         /// The kernel rounds socket timeouts up. So an exact wait ends with a poll of at most this duration.
-        const LAST_PART: Duration = Duration::from_millis(20);
+        const MAX_POLL: Duration = Duration::from_millis(20);
         match left.filter(|left| due.is_none_or(|due| *left < due)) {
             None => self.read(reading, due),
             // The socket's timeout may be longer than this by a sixth, which is still too early.
-            Some(left) if left > LAST_PART => self.read(reading, Some(left / 4 * 3)),
+            Some(left) if left > MAX_POLL => self.read(reading, Some(left / 4 * 3)),
             Some(left) => {
                 self.socket.is_ready(PollFlags::IN, Some(left))? && self.read(reading, Some(Duration::ZERO))
             }
@@ -453,7 +453,7 @@ impl Duplex {
     fn fill(&self, reading: &mut ReadBuffer, timeout: Option<Duration>) -> io::Result<Option<usize>> {
         let most = if reading.awaits_rest {
             // Read only little, so that most of the rest can be read in place.
-            ReadBuffer::SMALLEST
+            ReadBuffer::MIN_LEN
         } else {
             let Driver { connection, read_size, .. } = &mut *self.driver();
             let in_place = connection.receive_in_place(|message| reading.append(&self.socket, message));
@@ -463,7 +463,7 @@ impl Duplex {
                     return Ok(Some(read));
                 }
             }
-            let most = read_size.most(ReadBuffer::LARGEST);
+            let most = read_size.most(ReadBuffer::MAX_LEN);
             read_size.read();
             most
         };

@@ -16,14 +16,14 @@ pub(crate) struct Wants {
 }
 
 impl Duplex {
-    /// Attends to a connection from which no thread receives, without waiting. Drops received messages, answers pings,
+    /// Drives a connection from which no thread receives, without waiting. Drops received messages, answers pings,
     /// writes, and closes the connection if the application has no handle left.
     ///
     /// Returns the next wait. Returns `None` if the connection has ended, or if the thread of the handler continues
     /// with it.
-    pub(crate) fn attend(self: &Arc<Self>) -> Option<Wants> {
+    pub(crate) fn drive_unattended(self: &Arc<Self>) -> Option<Wants> {
         /// Maximum number of reads before other connections have their turn.
-        const TURNS: usize = 8;
+        const MAX_READS: usize = 8;
         if self.handler.has_returned() {
             return None;
         }
@@ -32,7 +32,7 @@ impl Duplex {
             let _ = self.close_without_waiting(CloseCode::NORMAL_CLOSURE, "");
         }
         let mut reading = self.try_receive()?;
-        for _ in 0..TURNS {
+        for _ in 0..MAX_READS {
             work::begin_turn(None);
             if self.discard_received(&mut reading) {
                 reading.receive_again();

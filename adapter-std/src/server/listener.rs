@@ -174,9 +174,9 @@ struct Refused(Vec<(Arc<Socket>, Instant)>);
 
 impl Refused {
     /// Maximum number of clients to wait for.
-    const MAX: usize = 64;
+    const MAX_CLIENTS: usize = 64;
     /// Maximum time to wait for each of them.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
     fn add(&mut self, socket: Arc<Socket>) {
         let response = Response::new(503)
@@ -185,8 +185,8 @@ impl Refused {
             .to_bytes();
         let written = socket.write_all(&mut &response[..], Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
-        if matches!(written, Ok(true)) && self.0.len() < Self::MAX {
-            self.0.push((socket, Instant::now() + Self::PATIENCE));
+        if matches!(written, Ok(true)) && self.0.len() < Self::MAX_CLIENTS {
+            self.0.push((socket, Instant::now() + Self::CLOSE_TIMEOUT));
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{duplex::Duplex, socket::Socket};
 /// Maximum time for connected clients to send their request after a stop has begun.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 /// Maximum time that a stop waits for the accepting thread to close the listening socket.
-const CLOSING_LISTENER: Duration = Duration::from_secs(1);
+const LISTENER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An accepted client and its address.
 pub(super) type AcceptedClient = (socket2::Socket, Option<SocketAddr>);
@@ -48,7 +48,7 @@ struct Connections {
     /// Clients that had connected when the listening socket was closed, if there was no accepting thread.
     late: Vec<AcceptedClient>,
     /// `true` if some connections had not ended at the deadline and were aborted.
-    broken_off: bool,
+    aborted: bool,
 }
 
 /// A stop that has begun.
@@ -149,7 +149,7 @@ impl Shared {
         }
         // This fails if no thread accepts, or if the pipe is full of wake-ups.
         let _ = (&self.wake).write(&[1]);
-        self.wait_for_listener(timeout.min(CLOSING_LISTENER));
+        self.wait_for_listener(timeout.min(LISTENER_CLOSE_TIMEOUT));
         for duplex in self.open_connections() {
             // It cannot fail: this code and reason can be sent.
             let _ = duplex.close_without_waiting(CloseCode::GOING_AWAY, "the server stops");
@@ -182,7 +182,7 @@ impl Shared {
         }
         self.break_off(|stage| matches!(stage, Stage::Handshake));
         if !self.pool.close(stop.until) {
-            self.connections().broken_off = true;
+            self.connections().aborted = true;
             self.break_off(|_| true);
         }
         self.have_all_ended()
@@ -200,7 +200,7 @@ impl Shared {
 
     /// Several threads may wait for the end, and another one may have aborted connections.
     fn have_all_ended(&self) -> bool {
-        !self.connections().broken_off
+        !self.connections().aborted
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {

@@ -206,12 +206,12 @@ fn agreed(client: &Arc<Config>, server: &Arc<Config>) {
     for text in ["the same again and again", "the same again and again", ""] {
         talk(pair.client(), text);
         talk(pair.server(), text);
-        let mut heard = 0;
+        let mut received = 0;
         while let Some((_, event)) = pair.next_event() {
             assert_eq!(event, Event::Message(Message::from(text)));
-            heard += 1;
+            received += 1;
         }
-        assert_eq!(heard, 2);
+        assert_eq!(received, 2);
     }
 }
 

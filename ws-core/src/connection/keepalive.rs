@@ -27,7 +27,7 @@ struct Unanswered {
     /// First time that was reported after the latest ping was written.
     written_at: Option<Timestamp>,
     /// `true` while the latest ping still counts, because there was no other sign that the peer is alive.
-    is_out: bool,
+    is_pending: bool,
     /// `true` if the pong for the latest ping was received.
     answered: bool,
     /// `true` if the peer has shown a sign of life since the deadline began.
@@ -98,7 +98,7 @@ impl Pings {
                 pings.written_at = Some(now);
                 pings.alive = false;
                 self.due = Some(deadline);
-            } else if pings.is_out && alive {
+            } else if pings.is_pending && alive {
                 self.due = match pings.written_at {
                     // The next ping does not have to wait until this one counts as missed.
                     Some(_) => self.due.min(Some(after(pings.last_at))),
@@ -110,10 +110,10 @@ impl Pings {
         if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
         }
-        if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_out) {
+        if let Some(pings) = self.unanswered.as_deref_mut().filter(|pings| pings.is_pending) {
             if pings.alive && pings.written_at.is_some() {
                 // No pong has arrived, but a peer cannot send one in the middle of a large frame.
-                pings.is_out = false;
+                pings.is_pending = false;
                 pings.missed = 0;
                 self.due = Some(after(pings.last_at));
                 if self.due > Some(now) {
@@ -144,7 +144,7 @@ impl Pings {
             last_at: now,
             end,
             written_at: None,
-            is_out: true,
+            is_pending: true,
             answered: false,
             alive: false,
             missed,
@@ -154,7 +154,7 @@ impl Pings {
     /// Returns `true` if `pong` answers one of these pings: the unanswered one or, late, an earlier one.
     pub(super) fn handle_pong(&mut self, pong: &[u8]) -> bool {
         let Some(pings) = &mut self.unanswered else { return false };
-        if pings.is_out && pong == payload(pings.last_at) {
+        if pings.is_pending && pong == payload(pings.last_at) {
             pings.answered = true;
             return true;
         }
@@ -165,7 +165,7 @@ impl Pings {
 impl Unanswered {
     /// Returns `true` if the latest ping was written and its deadline has not begun yet.
     const fn starts_deadline(&self, written: u64) -> bool {
-        self.is_out && self.written_at.is_none() && written >= self.end
+        self.is_pending && self.written_at.is_none() && written >= self.end
     }
 }
 

@@ -252,14 +252,14 @@ impl fmt::Display for HandshakeError {
 /// Writes the error of a client whose server answered with `response`, and the remedy where the status implies one.
 fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
     /// Number of characters of a location that are shown.
-    const SHOWN: usize = 200;
+    const MAX_SHOWN: usize = 200;
     write!(f, "the server refused the WebSocket and answered {response}")?;
     let location = response.header_value("Location");
     let remedy = match (response.status(), location) {
         (300..=399, Some(location)) => {
             // A query may hold a token.
             let shown = location.split(['?', '#']).next().unwrap_or_default();
-            let end = shown.char_indices().nth(SHOWN).map_or(shown.len(), |(end, _)| end);
+            let end = shown.char_indices().nth(MAX_SHOWN).map_or(shown.len(), |(end, _)| end);
             let shown = shown.get(..end).unwrap_or_default();
             let rest = if shown.len() < location.len() { ".." } else { "" };
             write!(f, " with the location {shown:?}{rest}")?;

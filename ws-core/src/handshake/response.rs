@@ -168,14 +168,14 @@ fn frames_the_response(name: &str) -> bool {
 /// Shows the status, and the beginning of the body if it is text, as one line.
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 120;
+        const MAX_SHOWN: usize = 120;
         write!(f, "{} {}", self.status, reason_phrase(self.status))?;
         let text = String::from_utf8_lossy(&self.body);
         let mut line = text.trim();
         if line.is_empty() || line.starts_with('<') {
             return Ok(());
         }
-        if let Some((cut, _)) = line.char_indices().nth(SHOWN) {
+        if let Some((cut, _)) = line.char_indices().nth(MAX_SHOWN) {
             line = line.get(..cut).unwrap_or_default();
         }
         let shown: Cow<'_, str> = line.lines().next().unwrap_or_default().into();

@@ -56,7 +56,11 @@ fn a_refused_chunk_can_be_sent_again_and_the_message_goes_on() {
             connection.send_chunk(Chunk::new("second")).unwrap();
             connection.send_chunk(Chunk::last("third")).unwrap();
             connection.send("next").unwrap();
-            let first = if begun == Begun::FirstChunk { Frame::continuation("second") } else { Frame::text("second") };
+            let first = if begun == Begun::FirstChunk {
+                Frame::continuation("second")
+            } else {
+                Frame::text("second")
+            };
             let expected = [first.unfinished(), Frame::continuation("third"), Frame::text("next")];
             assert_eq!(sent(&mut connection), expected);
         }

@@ -113,16 +113,16 @@ impl fmt::Display for TlsError {
 
 fn fmt_wrong_name(f: &mut fmt::Formatter<'_>, expected: Option<&str>, presented: &[String]) -> fmt::Result {
     /// Number of names that are shown.
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     f.write_str("the server's certificate is for ")?;
     match presented {
         [] => f.write_str("other names")?,
         names => {
-            for (number, name) in names.iter().take(SHOWN).enumerate() {
+            for (number, name) in names.iter().take(MAX_SHOWN).enumerate() {
                 write!(f, "{}{}", if number > 0 { ", " } else { "" }, name.escape_debug())?;
             }
-            if names.len() > SHOWN {
-                write!(f, " and {} more", names.len() - SHOWN)?;
+            if names.len() > MAX_SHOWN {
+                write!(f, " and {} more", names.len() - MAX_SHOWN)?;
             }
         }
     }
