@@ -76,7 +76,7 @@ fn a_status_line_names_the_status_where_it_has_a_name() {
 }
 
 #[test]
-fn errors_of_the_handshake_say_which_side_did_what() {
+fn handshake_errors_name_the_side_that_caused_them() {
     for (error, words) in [
         (HandshakeError::MethodNotAllowed, "the client's request is not a GET"),
         (HandshakeError::UnofferedExtension, "the server chose an extension"),
@@ -89,12 +89,12 @@ fn errors_of_the_handshake_say_which_side_did_what() {
             HandshakeError::OriginRefused { origin: "http://a".into(), target: "b".into() },
             "pages of the origin",
         ),
-        (HandshakeError::UnsendableHeader, "a header cannot be sent"),
-        (HandshakeError::UnsendableSubprotocol, "a subprotocol cannot be offered"),
-        (HandshakeError::SubprotocolNotOffered, "a subprotocol was accepted"),
+        (HandshakeError::UnsendableHeader, "this application has set a header"),
+        (HandshakeError::UnsendableSubprotocol, "this application has set a subprotocol"),
+        (HandshakeError::SubprotocolNotOffered, "this application accepted a subprotocol"),
         (HandshakeError::TlsRecord, "the peer speaks TLS"),
         (HandshakeError::NotHttp { beginning: "SSH-2.0".into() }, "the server does not speak HTTP"),
-        (HandshakeError::Timeout, "in time"),
+        (HandshakeError::Timeout, "within open_timeout"),
         (HandshakeError::Eof, "closed the stream"),
         (HandshakeError::MissingHeader("Host"), "did not send the header Host"),
         (HandshakeError::DuplicateHeader("Host"), "Host more than once"),
@@ -104,7 +104,7 @@ fn errors_of_the_handshake_say_which_side_did_what() {
 }
 
 #[test]
-fn routes_tell_what_is_wrong_with_a_pattern_and_give_all_targets() {
+fn routes_report_invalid_patterns_and_return_all_targets() {
     let mut routes = PathRouter::default();
     for (pattern, target) in [("/a/:one/*two", 1), ("/b", 2)] {
         routes.insert(pattern, target).unwrap();
@@ -121,7 +121,7 @@ fn routes_tell_what_is_wrong_with_a_pattern_and_give_all_targets() {
 }
 
 #[test]
-fn a_url_shows_itself_and_what_is_none_says_why() {
+fn a_url_shows_itself_and_an_invalid_one_has_a_reason() {
     let url: Url = "wss://example.com:9001/a%20b?c".parse().unwrap();
     assert_eq!(
         (url.host(), url.port(), url.target(), url.is_secure()),
