@@ -43,8 +43,8 @@ impl<H> RouterBuilder<H> {
 
     /// Serves WebSockets on a path. See [`PathRouter`] for the syntax of paths. [`build`](Self::build) returns the error of a
     /// malformed or duplicate path.
-    pub fn route(&mut self, path: &str, terms: RouteOptions, handler: H) {
-        let added = self.routes.insert(path, (terms, handler));
+    pub fn route(&mut self, path: &str, options: RouteOptions, handler: H) {
+        let added = self.routes.insert(path, (options, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
 
@@ -75,7 +75,8 @@ impl<H> RouterBuilder<H> {
         if let Some(error) = error {
             return Err(error);
         }
-        let routes = routes.map(|(terms, handler)| Route::new(terms, &config, &origin, handler));
+        let routes =
+            routes.map(|(options, handler)| ConfiguredRoute::new(options, &config, &origin, handler));
         Ok(Router { routes, pages, config })
     }
 }
@@ -122,27 +123,27 @@ impl<H> fmt::Debug for RouterBuilder<H> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Router<H> {
-    routes: PathRouter<Route<H>>,
+    routes: PathRouter<ConfiguredRoute<H>>,
     pages: PathRouter<Box<Page>>,
     config: Config,
 }
 
-/// A route with everything that follows from its terms.
-struct Route<H> {
+/// A route with the settings that follow from its options.
+struct ConfiguredRoute<H> {
     config: Arc<Config>,
     origin: OriginPolicy,
     subprotocols: Vec<String>,
     handler: H,
 }
 
-impl<H> Route<H> {
-    fn new(terms: RouteOptions, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
+impl<H> ConfiguredRoute<H> {
+    fn new(options: RouteOptions, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
         let mut config = config.clone();
-        for change in &terms.changes {
+        for change in &options.changes {
             change(&mut config);
         }
-        let origin = terms.origin.unwrap_or_else(|| origin.clone());
-        Self { config: Arc::new(config), origin, subprotocols: terms.subprotocols, handler }
+        let origin = options.origin.unwrap_or_else(|| origin.clone());
+        Self { config: Arc::new(config), origin, subprotocols: options.subprotocols, handler }
     }
 }
 
@@ -222,7 +223,7 @@ impl<H> fmt::Debug for Router<H> {
 /// The route of a valid request for a WebSocket. The application can accept the request, or refuse it with a response of
 /// its own.
 pub struct RouteMatch<'s, H> {
-    route: &'s Route<H>,
+    route: &'s ConfiguredRoute<H>,
     accept_value: AcceptValue,
 }
 
