@@ -7,13 +7,16 @@ use crate::Chat;
 pub type Page = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 
 /// Returns the HTTP pages by path: the chat page on `/` and `/:room`, its script and style sheet, the health check
-/// `/healthz` and the metrics `/metrics`.
+/// `/healthz` and the metrics `/metrics`. The page of a room is refused for the same reasons as its WebSocket, because
+/// browsers hide the response that refuses a WebSocket.
 #[must_use]
-pub fn pages(monitor: ServerMetrics) -> Vec<(&'static str, Page)> {
+pub fn pages(chat: &Chat, monitor: ServerMetrics) -> Vec<(&'static str, Page)> {
     let metrics = move |_: &Request| {
         let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
+    let check = chat.check();
+    let room = move |request: &Request| check(request).map_or_else(|refused| refused, |_| page(request));
     vec![
         ("/", Box::new(page)),
         ("/:room", Box::new(room)),
@@ -32,13 +35,6 @@ fn page(_: &Request) -> Response {
         .header("Content-Security-Policy", policy)
         .header("Cache-Control", "no-cache")
         .html(include_str!("page/chat.html"))
-}
-
-fn room(request: &Request) -> Response {
-    match Chat::check(request) {
-        Ok(_) => page(request),
-        Err(response) => response,
-    }
 }
 
 fn asset(kind: &str, text: &str) -> Response {
