@@ -1,7 +1,13 @@
 //! The limits of the chat servers of both adapters: the size of a welcome, refused messages, and places outside the
 //! lobby.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command, sync::LazyLock};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    sync::{Barrier, LazyLock},
+    thread,
+};
 
 use ws_tests::{
     Process, Raw, bounded, eventually, programs,
@@ -28,6 +34,7 @@ with_both_servers! {
     the_hundredth_refusal_closes_the_connection_with_1008
     a_thousand_members_of_other_rooms_leave_the_lobby_open
     connections_outside_the_lobby_have_a_limit_of_their_own
+    the_limit_outside_the_lobby_holds_for_simultaneous_connections
 }
 
 /// Same as [`bounded`], with the programs built before the clock starts.
@@ -179,4 +186,35 @@ fn connections_outside_the_lobby_have_a_limit_of_their_own(program: &str) {
         client.head().starts_with("HTTP/1.1 101 ")
     };
     eventually("a place is left", opens);
+}
+
+fn the_limit_outside_the_lobby_holds_for_simultaneous_connections(program: &str) {
+    const CLIENTS: usize = 40;
+    let (_server, address) = serve(program, &["--outside-lobby", "5"]);
+    let together = Barrier::new(CLIENTS);
+    let connect = || {
+        let mut client = Raw::connect(address);
+        together.wait();
+        client.write(wire::request("/garden", &[]));
+        let head = client.head();
+        if !head.starts_with("HTTP/1.1 101 ") {
+            assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+            return None;
+        }
+        ask(&client, &format!("Guest {}", client.socket().local_addr().expect("an address").port()), "");
+        let first = client.frame();
+        match first.opcode {
+            Frame::TEXT => Some(client),
+            _ => {
+                assert_eq!(first.code_and_reason(), (1013, "all places outside the lobby are taken"));
+                None
+            }
+        }
+    };
+    let members = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(connect)).collect();
+        // All members stay connected until the last client has its answer.
+        clients.into_iter().filter_map(|client| client.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    assert_eq!(members.len(), 5);
 }

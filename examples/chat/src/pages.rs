@@ -15,19 +15,23 @@ pub fn pages(chat: &Chat, monitor: ServerMetrics) -> Vec<(&'static str, Page)> {
         let text = monitor.stats().to_prometheus();
         Response::new(200).header("Content-Type", ServerStats::PROMETHEUS).body(text)
     };
-    let check = chat.check();
-    let room = move |request: &Request| check(request).map_or_else(|refused| refused, |_| page(request));
+    // Built once: all clients that read a page share its memory.
+    let page = page();
+    let script = asset("text/javascript", include_str!("page/chat.js"));
+    let style = asset("text/css", include_str!("page/chat.css"));
+    let (check, of_room) = (chat.check(), page.clone());
+    let room = move |request: &Request| check(request).map_or_else(|refused| refused, |_| of_room.clone());
     vec![
-        ("/", Box::new(page)),
+        ("/", Box::new(move |_| page.clone())),
         ("/:room", Box::new(room)),
-        ("/assets/chat.js", Box::new(|_| asset("text/javascript", include_str!("page/chat.js")))),
-        ("/assets/chat.css", Box::new(|_| asset("text/css", include_str!("page/chat.css")))),
+        ("/assets/chat.js", Box::new(move |_| script.clone())),
+        ("/assets/chat.css", Box::new(move |_| style.clone())),
         ("/healthz", Box::new(|_| Response::new(200).text("ok\n"))),
         ("/metrics", Box::new(metrics)),
     ]
 }
 
-fn page(_: &Request) -> Response {
+fn page() -> Response {
     // The page runs only its own script and connects only to its own server.
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                   img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
