@@ -9,7 +9,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Returns the header of a frame whose payload has this length.
+/// Returns the header of a frame with this payload length.
 pub fn header(first: u8, len: usize) -> Vec<u8> {
     let mut header = vec![first];
     match len {

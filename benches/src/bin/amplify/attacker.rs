@@ -48,7 +48,7 @@ pub(crate) struct Attacker<'a> {
 }
 
 impl<'a> Attacker<'a> {
-    /// Creates an attacker whose WebSockets offer compression only if the attack needs it.
+    /// Creates an attacker. Its WebSockets offer compression only if the attack needs it.
     pub(crate) fn new(address: &'a str, needs: Needs) -> Self {
         let offer = if needs == Needs::Deflate { DEFLATE } else { "" };
         Self { address, bytes: 0, offer, began: Instant::now(), held: Vec::new() }

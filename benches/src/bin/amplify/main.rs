@@ -6,7 +6,7 @@
 //! compression, `tungstenite` with a thread for each connection (`benches/peers`, which has to be built before), and
 //! `ws` on Node (`tests/node_modules`). All of them echo. The first run of an attack shows memory and descriptors. The
 //! following runs show CPU time, because a server with a just-in-time compiler is slow in its first run. An attack takes
-//! a few seconds at most. `--attack` selects the attacks whose names contain a word.
+//! a few seconds at most. `--attack` selects attacks by a word in their names.
 //!
 //! The bytes of an attacker are those that its sockets have accepted, and 120 bytes for each connection: the headers of
 //! the three packets without which there is no connection. CPU time is that of the whole process, including the kernel.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Maximum time in which a server has to be done with an attack.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The cost of an attack.
 pub(crate) struct Cost {

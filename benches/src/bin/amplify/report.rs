@@ -115,7 +115,7 @@ mod tests {
     fn an_adapter_is_a_loser_if_it_costs_a_fifth_more_than_the_best_peer() {
         let cost = |cpu| Ok(Some(Cost { bytes: 1, cpu, memory: 0, descriptors: 0 }));
         let loss = |costs: [f64; 4]| losses(&Kind::ALL, &costs.map(cost), |cost| cost.cpu);
-        assert_eq!(loss([11.0, 12.5, 30.0, 10.0]), "`ws-smol` × 1.3");
+        assert_eq!(loss([11.0, 12.6, 30.0, 10.0]), "`ws-smol` × 1.3");
         assert_eq!(loss([20.0, 9.0, 10.0, 30.0]), "`ws-std` × 2.0");
         assert_eq!(loss([0.4, 0.4, 0.1, 0.1]), "");
         let without_peers = [cost(9.0), cost(9.0), Ok(None), Ok(None)];
