@@ -1,5 +1,9 @@
 //! Benchmarks of this workspace's crates beside other implementations. See the README.
 
+pub mod frames;
+pub mod process;
+pub mod server;
+
 /// Returns about 16 KiB of JSON-like text for the compression benches.
 pub fn json() -> String {
     let mut text = String::from("[");

@@ -1,5 +1,5 @@
-// Tests the chat page in a real browser: joining, escaping of markup, visible refusals, a restart of the server, and
-// a lost connection without lost messages.
+// Tests the chat page in a real browser: joining, escaping of markup, visible refusals, a restart of the server, a lost
+// connection without lost messages, and a server whose limits are reached.
 //
 // node tests/browser/chat.mjs CHAT_SERVER [SCREENSHOT]
 
@@ -12,13 +12,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
+import { WebSocket } from "ws";
 
 const [program, screenshot] = process.argv.slice(2);
 const PATIENCE = 20_000;
 
 /** Starts the server and waits until it accepts connections. */
-async function serve(address) {
-  const child = spawn(program, ["--listen", address], { stdio: ["ignore", "pipe", "inherit"] });
+async function serve(address, ...options) {
+  const child = spawn(program, ["--listen", address, ...options], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");
   return { child, url: new URL(line) };
 }
@@ -96,6 +97,23 @@ function countAlerts() {
   const observer = new MutationObserver(() => { window.alerts += document.getElementById("banner").textContent !== ""; });
   addEventListener("load", () => observer.observe(document.getElementById("banner"), { childList: true }));
 }
+
+/** Joins a room without a browser. */
+async function joinRoom(url, nick) {
+  const socket = new WebSocket(url.replace("http", "ws"));
+  socket.on("message", () => {});
+  await once(socket, "open");
+  socket.send(JSON.stringify({ type: "join", nick }));
+  const [welcome] = await once(socket, "message");
+  assert.equal(JSON.parse(welcome).type, "welcome");
+  return socket;
+}
+
+/** Waits until a client without a browser hears that a member has left. */
+const hearsLeave = (socket, nick) => new Promise(resolve => socket.on("message", data => {
+  const { what, nick: who } = JSON.parse(data);
+  if (what === "left" && who === nick) resolve();
+}));
 
 /** Returns the lines on a page without their times. */
 const lines = page => page.locator("#log li span").allTextContents();
@@ -201,6 +219,42 @@ async function run(browser) {
   }
 }
 
+/** The page counts the people that are not listed, and shows that the server has no place left. */
+async function runAtLimits(browser) {
+  const server = await serve("127.0.0.1:0", "--outside-lobby", "121");
+  const cable = new Cable();
+  const others = [];
+  try {
+    const garden = `${server.url}garden`;
+    for (let number = 0; number < 120; number++) others.push(await joinRoom(garden, `Guest ${number}`));
+    const ann = await visit(browser, `${await cable.open(server.url.port)}garden`);
+    await enter(ann, "Ann");
+    await ann.waitForSelector("#people .more:text-is('… and 21 more')");
+    assert.equal(await ann.textContent("#count"), "121");
+    assert.equal(await ann.textContent("#people .me"), "Ann");
+    others.pop().close();
+    await sees(ann, "Guest 119 left");
+    assert.equal(await ann.textContent("#count"), "120");
+
+    // Others take the last places while the connection of the page is lost.
+    const left = hearsLeave(others[0], "Ann");
+    cable.cut();
+    await Promise.all([left, banner(ann, "The connection was lost (1006).")]);
+    others.push(await joinRoom(garden, "Guest 120"), await joinRoom(garden, "Guest 121"));
+    cable.mend();
+    await banner(ann, "All places outside the lobby are taken.");
+    others.push(await joinRoom(`${server.url}lobby`, "Guest 122"));
+    others.splice(0, 60).forEach(socket => socket.close());
+    await ann.waitForSelector("#say button:enabled");
+    assert.deepEqual(ann.problems, []);
+  } finally {
+    cable.cut();
+    cable.server?.close();
+    others.forEach(socket => socket.terminate());
+    server.child.kill();
+  }
+}
+
 const profile = await mkdtemp(join(tmpdir(), "chat-browser-"));
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -212,6 +266,7 @@ const browser = await chromium.launch({
 });
 try {
   await run(browser);
+  await runAtLimits(browser);
 } finally {
   await browser.close();
   await rm(profile, { recursive: true, force: true });

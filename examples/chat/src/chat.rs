@@ -1,8 +1,8 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use unicode_normalization::is_nfc;
@@ -14,10 +14,12 @@ use ws_sessions::{Callbacks, Session, Sessions};
 
 use crate::{
     backplane::{Backplane, Claim, Local},
-    bucket::Bucket,
+    limits::Limits,
     nick::{is_invisible, normalized},
     protocol::{Event, FromClient, FromServer, Id, Refusal},
     room::{Admission, Room, to_json},
+    rooms::{LOBBY, Rooms},
+    visitor::{Part, Visitor, lock},
 };
 
 /// All rooms of a server. Clones refer to the same rooms.
@@ -28,38 +30,9 @@ struct Inner {
     limits: Limits,
     backplane: Box<dyn Backplane>,
     sessions: Sessions,
+    /// The connections to other rooms than the lobby.
+    outside_lobby: Mutex<Sessions>,
     rooms: Mutex<Rooms>,
-}
-
-#[derive(Default)]
-struct Rooms {
-    by_name: HashMap<String, Room>,
-    /// The last event of all removed rooms. A room that is created later has no history up to this event.
-    forgotten: Option<Id>,
-}
-
-/// Limits for each client and for the server.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Maximum length of a nickname in characters. Default: 24.
-    pub nick: usize,
-    /// Maximum length of a message in characters. Default: 1,000.
-    pub text: usize,
-    /// Maximum number of messages in one burst. Default: 10.
-    pub burst: u32,
-    /// Time after which a client may send one more message. Default: 500 ms.
-    pub period: Duration,
-    /// Maximum number of rooms, including empty rooms that still have a history. Default: 1,000.
-    pub rooms: usize,
-    /// Maximum number of messages that each room keeps for clients that join or reconnect. Default: 50.
-    pub history: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { nick: 24, text: 1000, burst: 10, period: Duration::from_millis(500), rooms: 1000, history: 50 }
-    }
 }
 
 /// The client whose connection to another process has taken a name.
@@ -69,22 +42,6 @@ pub enum Holder {
     SameClient,
     /// Another client.
     OtherClient,
-}
-
-/// The chat's data of one connection.
-struct Visitor {
-    room: String,
-    bucket: Mutex<Bucket>,
-    part: Mutex<Part>,
-}
-
-/// Membership of a connection in its room.
-#[derive(Clone)]
-enum Part {
-    None,
-    /// The backplane has received the claim and has not answered yet.
-    Asking,
-    Taken(Claim),
 }
 
 impl Chat {
@@ -100,8 +57,13 @@ impl Chat {
     /// Creates a chat that runs on all processes that share a backplane.
     #[must_use]
     pub fn with_backplane(limits: Limits, backplane: impl Backplane + 'static) -> Self {
-        let (sessions, rooms) = (Sessions::new(), Mutex::default());
-        Self(Arc::new(Inner { limits, backplane: Box::new(backplane), sessions, rooms }))
+        Self(Arc::new(Inner {
+            limits,
+            backplane: Box::new(backplane),
+            sessions: Sessions::new(),
+            outside_lobby: Mutex::default(),
+            rooms: Mutex::default(),
+        }))
     }
 
     /// Returns the callbacks for connections to `/` and `/:room`.
@@ -114,15 +76,18 @@ impl Chat {
             .on_disconnect(move |session, _closure| leaves.leave(session))
     }
 
-    /// Accepts the request if the room's name is valid.
-    ///
-    /// # Errors
-    ///
-    /// Returns a 404 response that explains valid names if the name is invalid.
-    pub fn check(request: &Request) -> Result<Accept, Response> {
-        match room_of(request) {
-            Some(_) => Ok(Accept::new()),
+    /// Returns the check for requests to `/` and `/:room`. It accepts a request if the room's name is valid and a place
+    /// is left for it. Otherwise the response explains the refusal: 404 for an invalid name, 503 if
+    /// [`Limits::outside_lobby`] is reached.
+    pub fn check(&self) -> impl Fn(&Request) -> Result<Accept, Response> + Send + Sync + use<> {
+        let chat = self.clone();
+        move |request| match room_of(request) {
             None => Err(Response::new(404).text("A room's name has 1 to 32 letters, digits or hyphens.\n")),
+            Some(LOBBY) => Ok(Accept::new()),
+            Some(_) if lock(&chat.0.outside_lobby).len() < chat.0.limits.outside_lobby => Ok(Accept::new()),
+            Some(_) => Err(Response::new(503)
+                .header("Retry-After", "30")
+                .text("All places outside the lobby are taken. Join the lobby, or try again later.\n")),
         }
     }
 
@@ -138,15 +103,27 @@ impl Chat {
     }
 
     fn connect(&self, session: &Session) {
-        let room = session.request().and_then(room_of).unwrap_or("lobby").to_owned();
-        let bucket = Bucket::new(self.0.limits.burst, self.0.limits.period, Instant::now());
-        session.set_data(Visitor { room, bucket: Mutex::new(bucket), part: Mutex::new(Part::None) });
+        let room = session.request().and_then(room_of).unwrap_or(LOBBY).to_owned();
+        // The check has refused most of these connections. Requests that were checked at the same time may be too many.
+        if room != LOBBY {
+            let outside = lock(&self.0.outside_lobby);
+            if outside.len() >= self.0.limits.outside_lobby {
+                drop(outside);
+                // It cannot fail: this code and reason can be sent.
+                let _ = session.close(CloseCode::TRY_AGAIN_LATER, "all places outside the lobby are taken");
+                return;
+            }
+            outside.insert(session);
+        }
+        session.set_data(Visitor::new(room, &self.0.limits));
     }
 
     fn receive(&self, session: &Session, message: &Message<'_>) {
-        let Some(visitor) = session.data::<Visitor>() else { return };
-        if !lock(&visitor.bucket).take(Instant::now()) {
-            return refuse(session, Refusal::TooFast, "You are sending too fast. Wait a moment.");
+        let Some(visitor) = session.data::<Visitor>().filter(|visitor| !visitor.is_dismissed()) else {
+            return;
+        };
+        if !visitor.passes() {
+            return visitor.refuse(session, Refusal::TooFast, "You are sending too fast. Wait a moment.");
         }
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
             Some(FromClient::Join { nick, key, after }) => {
@@ -156,7 +133,9 @@ impl Chat {
             Some(FromClient::Ping { sent }) => {
                 let _ = session.feed(to_json(&FromServer::Pong { sent }));
             }
-            None => refuse(session, Refusal::Malformed, "This is not a valid request to the chat."),
+            None => {
+                visitor.refuse(session, Refusal::Malformed, "This is not a valid request to the chat.");
+            }
         }
     }
 
@@ -164,12 +143,12 @@ impl Chat {
         let most = self.0.limits.nick;
         let Some(nick) = normalized(nick, most).filter(|_| key.len() <= 64) else {
             let why = format!("A name has 1 to {most} visible characters.");
-            return refuse(session, Refusal::BadNick, &why);
+            return visitor.refuse(session, Refusal::BadNick, &why);
         };
         // One claim at a time: the answers to two claims of one session could not be told apart.
         match &mut *visitor.part() {
             part @ Part::None => *part = Part::Asking,
-            _ => return refuse(session, Refusal::Malformed, "You have already joined."),
+            _ => return visitor.refuse(session, Refusal::Malformed, "You have already joined."),
         }
         let room = visitor.room.clone();
         self.0.backplane.claim(self, Claim { session: session.clone(), room, nick, key, after });
@@ -178,20 +157,23 @@ impl Chat {
     fn say(&self, session: &Session, visitor: &Visitor, text: String) {
         let most = self.0.limits.text;
         // Another connection may have taken over the name while the close of this one is still on its way.
-        let has_name = |claim: &Claim| {
-            self.rooms().by_name.get(&visitor.room).is_some_and(|room| room.is_held_by(claim))
-        };
+        let has_name =
+            |claim: &Claim| self.rooms().get(&visitor.room).is_some_and(|room| room.is_held_by(claim));
         let Some(Claim { nick, .. }) = visitor.claim().filter(has_name) else {
-            return refuse(session, Refusal::NotJoined, "Join with a name first.");
+            return visitor.refuse(session, Refusal::NotJoined, "Join with a name first.");
         };
         if text.chars().count() > most {
             let why = format!("A message has at most {most} characters. This one was not sent.");
-            return refuse(session, Refusal::TooLong, &why);
+            return visitor.refuse(session, Refusal::TooLong, &why);
         }
         if !text.trim().is_empty() {
             let published = self.0.backplane.publish(self, &visitor.room, Event::Said { nick, text });
             if let Err(reason) = published {
-                refuse(session, reason, "This was not sent: the chat backend is unavailable. Try again.");
+                visitor.refuse(
+                    session,
+                    reason,
+                    "This was not sent: the chat backend is unavailable. Try again.",
+                );
             }
         }
     }
@@ -199,7 +181,7 @@ impl Chat {
     fn leave(&self, session: &Session) {
         let Some(visitor) = session.data::<Visitor>() else { return };
         let Some(claim) = visitor.claim() else { return };
-        if self.rooms().by_name.get_mut(&visitor.room).is_some_and(|room| room.leave(&claim)) {
+        if self.rooms().get(&visitor.room).is_some_and(|room| room.leave(&claim)) {
             self.0.backplane.release(self, &claim);
         }
     }
@@ -257,7 +239,7 @@ impl Chat {
         }
         let why = match reason {
             Refusal::NickTaken => "Somebody else has this name.",
-            Refusal::TooManyRooms => "The server has too many rooms.",
+            Refusal::TooManyRooms => "The server has no place for another room. Join the lobby.",
             Refusal::Unavailable => {
                 let _ = claim.session.close(CloseCode::TRY_AGAIN_LATER, "the chat backend is unavailable");
                 return;
@@ -267,13 +249,16 @@ impl Chat {
         // The answer may come long after the request. So it is sent at once instead of with the next messages.
         let refused = FromServer::Refused { reason, text: why.to_owned() };
         let _ = claim.session.send(to_json(&refused));
+        if let Some(visitor) = claim.session.data::<Visitor>() {
+            visitor.note_refusal(&claim.session, reason);
+        }
     }
 
     /// Takes a name from the session of this process that has it by an event before `by`, because a connection to
     /// another process has it now. The close code is 4000 if that connection belongs to the same client. Otherwise
     /// the client has to reconnect and is refused because the name is taken.
     pub fn supersede(&self, room: &str, nick: &str, by: Id, holder: Holder) {
-        let loser = self.rooms().by_name.get_mut(room).and_then(|room| room.supersede(nick, by));
+        let loser = self.rooms().get(room).and_then(|room| room.supersede(nick, by));
         if let Some(session) = loser {
             // `leave` does the rest when the session ends. The code and the reason are valid, so `close` accepts
             // them.
@@ -289,8 +274,7 @@ impl Chat {
     pub fn deliver(&self, room: &str, id: Id, event: &Event) {
         if self.with_room(room, |room| room.deliver(id, event)).is_none() {
             // There is no room to keep the event in, so members that join later miss it.
-            let rooms = &mut *self.rooms();
-            rooms.forgotten = rooms.forgotten.max(Some(id));
+            self.rooms().forget_removed(id);
         }
     }
 
@@ -302,15 +286,13 @@ impl Chat {
     /// Marks the events up to `id` as lost in all rooms. A client that resumes before `id` is informed that it missed
     /// messages.
     pub fn forget(&self, id: Id) {
-        let rooms = &mut *self.rooms();
-        rooms.forgotten = rooms.forgotten.max(Some(id));
-        rooms.by_name.values_mut().for_each(|room| room.forget(id));
+        self.rooms().forget(id);
     }
 
     /// Sets the members of all rooms that are not empty. If the list of a room differs from its events, its members
     /// receive the new list.
     pub fn set_people(&self, people: &HashMap<String, Vec<String>>) {
-        for (name, room) in &mut self.rooms().by_name {
+        for (name, room) in self.rooms().iter_mut() {
             room.set_people(people.get(name).map_or(&[], Vec::as_slice));
         }
         for (name, nicks) in people {
@@ -321,41 +303,16 @@ impl Chat {
     /// Returns the granted claims of all sessions of this process, each with the event that granted it.
     #[must_use]
     pub fn granted(&self) -> Vec<(Claim, Id)> {
-        self.rooms().by_name.values().flat_map(Room::granted).collect()
+        self.rooms().iter_mut().flat_map(|(_, room)| room.granted()).collect()
     }
 
-    /// Calls `act` with a room, which is created if the limit permits. At the limit, a new room replaces the empty
-    /// room that has been quiet for longest. Returns `None` if no room is empty.
+    /// Calls `act` with a room, which is created if the limit permits. Returns `None` at the limit.
     fn with_room<T>(&self, name: &str, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
-        let limits = &self.0.limits;
-        let rooms = &mut *self.rooms();
-        if !rooms.by_name.contains_key(name) {
-            if rooms.by_name.len() >= limits.rooms {
-                let quiet = rooms.by_name.iter().filter(|(_, room)| room.is_empty());
-                let quiet = quiet.min_by_key(|(_, room)| room.last()).map(|(name, _)| name.clone())?;
-                let quiet = rooms.by_name.remove(&quiet)?;
-                rooms.forgotten = rooms.forgotten.max(Some(quiet.last()));
-            }
-            rooms.by_name.insert(name.to_owned(), Room::new(limits.history, rooms.forgotten));
-        }
-        rooms.by_name.get_mut(name).map(act)
+        self.rooms().get_or_create(name, &self.0.limits).map(act)
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         lock(&self.0.rooms)
-    }
-}
-
-impl Visitor {
-    fn part(&self) -> MutexGuard<'_, Part> {
-        lock(&self.part)
-    }
-
-    fn claim(&self) -> Option<Claim> {
-        match &*self.part() {
-            Part::Taken(claim) => Some(claim.clone()),
-            Part::None | Part::Asking => None,
-        }
     }
 }
 
@@ -367,7 +324,7 @@ impl fmt::Debug for Chat {
 
 /// Returns the name of the requested room, or `None` if it is invalid.
 fn room_of(request: &Request) -> Option<&str> {
-    let name = request.parameter("room").unwrap_or("lobby");
+    let name = request.parameter("room").unwrap_or(LOBBY);
     let length = name.chars().count();
     let is_letter = |letter: char| (letter.is_alphanumeric() && !is_invisible(letter)) || letter == '-';
     // Two different names must not look the same.
@@ -379,14 +336,6 @@ fn room_of(request: &Request) -> Option<&str> {
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
-}
-
-fn refuse(session: &Session, reason: Refusal, text: &str) {
-    let _ = session.feed(to_json(&FromServer::Refused { reason, text: text.to_owned() }));
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

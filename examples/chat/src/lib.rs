@@ -11,14 +11,18 @@
 mod backplane;
 mod bucket;
 mod chat;
+mod limits;
 mod nick;
 mod pages;
 pub mod protocol;
 mod room;
+mod rooms;
 mod visit;
+mod visitor;
 
 pub use backplane::{Backplane, Claim, Local};
-pub use chat::{Chat, Holder, Limits};
+pub use chat::{Chat, Holder};
+pub use limits::Limits;
 pub use nick::fold;
 pub use pages::{Page, pages};
 pub use visit::{Output, Visit};

@@ -46,14 +46,17 @@ pub enum FromClient {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromServer<'a> {
-    /// The client has joined. The messages that it missed follow, and then the new events.
+    /// The client has joined. The messages that it missed follow, and then the new events. The welcome and these
+    /// messages together have at most 64,000 bytes: the server keeps fewer messages if they are long.
     Welcome {
         /// The name of the room.
         room: &'a str,
         /// The nickname.
         nick: &'a str,
-        /// The members of the room.
+        /// The members of the room, at most 100. The client itself is always among them.
         people: Vec<&'a str>,
+        /// Number of all members. If it is greater than the number of names in `people`, names are left out.
+        count: usize,
         /// `true` if the server has not kept all messages since the event that the client has seen last.
         missed: bool,
     },
@@ -61,16 +64,21 @@ pub enum FromServer<'a> {
     Event {
         /// The position of the event.
         id: Id,
+        /// Number of members after a member has joined or left.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<usize>,
         /// The event.
         #[serde(flatten)]
         event: &'a Event,
     },
     /// The members of the room. It is sent if the list differs from the preceding events.
     People {
-        /// All members.
+        /// The members, at most 100.
         people: Vec<&'a str>,
+        /// Number of all members. If it is greater than the number of names in `people`, names are left out.
+        count: usize,
     },
-    /// The client's request was refused.
+    /// The client's request was refused. After 100 refusals the server closes the connection with 1008.
     Refused {
         /// The reason for programs.
         reason: Refusal,
@@ -123,7 +131,7 @@ pub enum Refusal {
     TooLong,
     /// The client has exceeded the rate limit.
     TooFast,
-    /// The server has reached its maximum number of rooms.
+    /// The server has reached its maximum number of rooms. The lobby is never refused for this reason.
     TooManyRooms,
     /// The backplane that connects several servers does not answer.
     Unavailable,

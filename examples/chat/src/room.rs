@@ -18,6 +18,8 @@ pub(crate) struct Room {
     /// All members, on any process, by case-folded name.
     people: BTreeMap<String, String>,
     history: VecDeque<(Id, PreparedMessage)>,
+    /// Size of the messages in `history` on the wire, in bytes.
+    kept: usize,
     /// Maximum number of messages in `history`.
     most: usize,
     /// The last event that may be missing in `history`.
@@ -47,7 +49,18 @@ impl Room {
     /// Close code of a connection that was replaced by another one of the same client.
     pub(crate) const REPLACED: CloseCode = CloseCode::new(4000);
 
-    /// Creates a room that keeps `most` messages. Its history up to `forgotten` is unknown.
+    /// Maximum number of names in a list of members.
+    const NAMES: usize = 100;
+    /// Maximum size of the names in a list of members, in bytes. With their limit of 24 characters, 100 names have at
+    /// most 9,900 bytes.
+    const NAMES_SIZE: usize = 11_000;
+    /// Maximum size of the kept messages on the wire, in bytes. With the list of members and 1,000 bytes for the rest of
+    /// a welcome, a client that joins receives at most 64,000 bytes.
+    const HISTORY_SIZE: usize = 52_000;
+    /// Maximum size of the header of a frame, in bytes.
+    const HEADER_SIZE: usize = 10;
+
+    /// Creates a room that keeps at most `most` messages. Its history up to `forgotten` is unknown.
     pub(crate) fn new(most: usize, forgotten: Option<Id>) -> Self {
         Self { most, forgotten, ..Self::default() }
     }
@@ -76,13 +89,10 @@ impl Room {
             }
             None => Admission::New,
         };
-        let mut people = self.people.values().map(String::as_str).collect::<Vec<_>>();
-        if !self.people.contains_key(&fold(nick)) {
-            people.push(nick);
-        }
+        let (people, count) = self.list(Some(nick));
         let missed = self.has_forgotten_since(*after);
         // If the connection has ended meanwhile, its disconnect callback removes it.
-        let _ = session.send(to_json(&FromServer::Welcome { room, nick, people, missed }));
+        let _ = session.send(to_json(&FromServer::Welcome { room, nick, people, count, missed }));
         for (_, line) in self.history.iter().filter(|&&(id, _)| after.is_none_or(|after| id > after)) {
             let _ = session.send_prepared(line);
         }
@@ -133,18 +143,44 @@ impl Room {
             return;
         }
         self.last = id;
-        let line = PreparedMessage::new(to_json(&FromServer::Event { id, event }));
         match event {
-            Event::Said { .. } => {
-                self.history.push_back((id, line.clone()));
-                if self.history.len() > self.most {
-                    self.forgotten = self.forgotten.max(self.history.pop_front().map(|(id, _)| id));
-                }
-            }
+            Event::Said { .. } => {}
             Event::Joined { nick } => drop(self.people.insert(fold(nick), nick.clone())),
             Event::Left { nick } => drop(self.people.remove(&fold(nick))),
         }
+        let is_message = matches!(event, Event::Said { .. });
+        let count = (!is_message).then_some(self.people.len());
+        let line = PreparedMessage::new(to_json(&FromServer::Event { id, count, event }));
+        if is_message {
+            self.keep(id, line.clone());
+        }
         self.sessions.broadcast_prepared(&line);
+    }
+
+    /// Keeps a message for clients that join later, and drops the oldest ones beyond the limits.
+    fn keep(&mut self, id: Id, line: PreparedMessage) {
+        let size = |line: &PreparedMessage| line.len() + Self::HEADER_SIZE;
+        self.kept += size(&line);
+        self.history.push_back((id, line));
+        while self.history.len() > self.most || self.kept > Self::HISTORY_SIZE {
+            let Some((id, line)) = self.history.pop_front() else { return };
+            self.kept -= size(&line);
+            self.forgotten = self.forgotten.max(Some(id));
+        }
+    }
+
+    /// Returns the names of members within the limits, the client's own name first, and the number of all members.
+    fn list<'a>(&'a self, own: Option<&'a str>) -> (Vec<&'a str>, usize) {
+        let folded = own.map(fold);
+        let others = self.people.iter().filter(|(name, _)| folded.as_ref() != Some(*name));
+        let names = own.into_iter().chain(others.clone().map(|(_, nick)| nick.as_str()));
+        let mut size = 0;
+        let fits = |nick: &&str| {
+            // The text form has quotation marks, a comma, and escapes.
+            size += nick.len() + nick.matches(['"', '\\']).count() + 3;
+            size <= Self::NAMES_SIZE
+        };
+        (names.take(Self::NAMES).take_while(fits).collect(), others.count() + usize::from(own.is_some()))
     }
 
     /// Marks the events up to `id` as lost, except those in the history.
@@ -157,8 +193,8 @@ impl Room {
         let people = people.iter().map(|nick| (fold(nick), nick.clone())).collect::<BTreeMap<_, _>>();
         if people != self.people {
             self.people = people;
-            let people = self.people.values().map(String::as_str).collect();
-            self.sessions.broadcast(to_json(&FromServer::People { people }));
+            let (people, count) = self.list(None);
+            self.sessions.broadcast(to_json(&FromServer::People { people, count }));
         }
     }
 
@@ -205,6 +241,41 @@ mod tests {
             Some(id(9)),
             "a message that leaves the history later does not lower the mark"
         );
+    }
+
+    #[test]
+    fn a_list_has_at_most_100_names_and_the_number_of_all() {
+        let mut room = Room::new(9, None);
+        (0..1000).for_each(|number| room.append(1, &Event::Joined { nick: format!("Ann {number}") }));
+        let (names, count) = room.list(Some("Zoe"));
+        assert_eq!((names.len(), names[0], count), (100, "Zoe", 1001));
+        let (names, count) = room.list(Some("ANN 7"));
+        assert_eq!((names.len(), names[0], count), (100, "ANN 7", 1000));
+        assert!(!names.contains(&"Ann 7"));
+        assert_eq!(room.list(None).1, 1000);
+    }
+
+    #[test]
+    fn the_names_and_messages_for_a_newcomer_have_at_most_64_000_bytes() {
+        let mut room = Room::new(50, None);
+        let wide = |number: usize| "\u{1F600}".repeat(20) + &format!("{number:04}");
+        (0..1000).for_each(|number| room.append(1, &Event::Joined { nick: wide(number) }));
+        let nick = "\u{1F600}".repeat(24);
+        // Control characters take six bytes each.
+        let text = "\u{1}".repeat(1000);
+        (1..=50).for_each(|at| room.deliver(id(at), &Event::Said { nick: nick.clone(), text: text.clone() }));
+        let (people, count) = room.list(Some(&nick));
+        assert_eq!((people.len(), count), (100, 1001));
+        let place = "\u{20000}".repeat(32);
+        let welcome = FromServer::Welcome { room: &place, nick: &nick, people, count, missed: false };
+        let history = room.history.iter().map(|(_, line)| line.len() + Room::HEADER_SIZE).sum::<usize>();
+        assert_eq!(history, room.kept);
+        assert!(room.history.len() >= 8, "{}", room.history.len());
+        assert!(to_json(&welcome).len() + Room::HEADER_SIZE + history <= 64_000);
+        // A client that resumes before the oldest kept message has missed the messages that were dropped.
+        let oldest = room.history.front().unwrap().0;
+        assert!(room.has_forgotten_since(Some(Id { millis: oldest.millis - 2, sequence: 0 })));
+        assert!(!room.has_forgotten_since(Some(Id { millis: oldest.millis - 1, sequence: 0 })));
     }
 
     #[test]

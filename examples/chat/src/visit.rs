@@ -37,6 +37,7 @@ enum FromServer {
     Welcome {
         room: String,
         people: Vec<String>,
+        count: usize,
         missed: bool,
     },
     Event {
@@ -84,10 +85,14 @@ impl Visit {
     /// Processes a message from the server and returns the line to print.
     pub fn receive(&mut self, text: &str) -> Output {
         let line = match serde_json::from_str(text) {
-            Ok(FromServer::Welcome { room, people, missed }) => {
+            Ok(FromServer::Welcome { room, people, count, missed }) => {
                 (self.joined, self.attempts) = (true, 0);
+                let more = match count.saturating_sub(people.len()) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
                 let missed = if missed { " (some messages were missed)" } else { "" };
-                format!("* you are in #{room}, with {}{missed}", people.join(", "))
+                format!("* you are in #{room}, with {}{more}{missed}", people.join(", "))
             }
             Ok(FromServer::Event { id, event }) => {
                 if self.last.is_some_and(|last| id <= last) {
@@ -137,6 +142,20 @@ mod tests {
         assert_eq!(visit.receive(&said("7-1")), Output::Line("Bob: hi".into()));
         let join = visit.join();
         assert!(join.contains(r#""after":"7-1""#), "{join}");
+    }
+
+    #[test]
+    fn names_that_a_welcome_leaves_out_are_counted() {
+        let welcome = |count| {
+            let people = r#""people":["Ann","Bob"]"#;
+            format!(
+                r#"{{"type":"welcome","room":"garden","nick":"Ann",{people},"count":{count},"missed":false}}"#
+            )
+        };
+        let line = |text: &str| Output::Line(text.into());
+        let mut visit = Visit::new("Ann");
+        assert_eq!(visit.receive(&welcome(2)), line("* you are in #garden, with Ann, Bob"));
+        assert_eq!(visit.receive(&welcome(900)), line("* you are in #garden, with Ann, Bob and 898 more"));
     }
 
     #[test]

@@ -11,10 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flate2::{Compress, Compression, FlushCompress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ws_benches::{
+    frames::{frame, zeros},
+    server::open,
+};
 
-use crate::{Result, polite::open};
+use crate::Result;
 
 /// Sessions that receive what is broadcast.
 const AUDIENCE: usize = 200;
@@ -74,34 +77,6 @@ impl Kind {
     }
 }
 
-/// A frame whose key changes nothing.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        len @ ..126 => frame.push(0x80 | len as u8),
-        len @ ..0x1_0000 => {
-            frame.push(0x80 | 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0x80 | 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
-
-/// So many zeros, compressed as a message.
-fn zeros(len: usize) -> Vec<u8> {
-    let mut codec = Compress::new(Compression::best(), false);
-    let mut out = Vec::with_capacity(len / 500 + 64);
-    let _ = codec.compress_vec(&vec![0; len], &mut out, FlushCompress::Sync);
-    out.truncate(out.len().saturating_sub(4));
-    out
-}
-
 pub(crate) struct Running {
     is_over: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -121,9 +96,9 @@ impl Running {
 
 pub(crate) fn start(address: &str, kind: Kind, count: usize) -> Result<Running> {
     let path = if kind == Kind::Broadcast { "/broadcast" } else { "/sink" };
-    let busy = (0..count).map(|_| open(address, path)).collect::<Result<Vec<_>>>()?;
+    let busy = (0..count).map(|_| open(address, path)).collect::<Result<Vec<_>, _>>()?;
     let audience = if kind == Kind::Broadcast { AUDIENCE } else { 0 };
-    let audience = (0..audience).map(|_| open(address, "/audience")).collect::<Result<Vec<_>>>()?;
+    let audience = (0..audience).map(|_| open(address, "/audience")).collect::<Result<Vec<_>, _>>()?;
     for socket in busy.iter().chain(&audience) {
         socket.set_nonblocking(true)?;
     }

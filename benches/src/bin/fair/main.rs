@@ -16,11 +16,13 @@
 //! - `control`: pongs without a payload.
 
 use std::{
+    env,
     error::Error,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Command, ExitCode},
     time::Duration,
 };
+
+use ws_benches::server::Server;
 
 mod busy;
 mod polite;
@@ -33,12 +35,6 @@ struct Options {
     kinds: Vec<busy::Kind>,
     counts: Vec<usize>,
     duration: Duration,
-}
-
-/// A server in a process of its own, which ends with this.
-struct Server {
-    process: Child,
-    address: String,
 }
 
 fn main() -> ExitCode {
@@ -97,9 +93,9 @@ fn measure(options: &Options) -> Result<()> {
 }
 
 fn one(adapter: &str, busy: Option<(busy::Kind, usize)>, duration: Duration) -> Result<()> {
-    let server = Server::start(adapter)?;
-    let running = busy.map(|(kind, count)| busy::start(&server.address, kind, count)).transpose()?;
-    let latencies = polite::measure(&server.address, server.process.id(), duration)?;
+    let server = Server::start(Command::new(env::current_exe()?).args(["--serve", adapter]))?;
+    let running = busy.map(|(kind, count)| busy::start(server.address(), kind, count)).transpose()?;
+    let latencies = polite::measure(server.address(), server.pid(), duration)?;
     let wire = running.map_or(0.0, busy::Running::stop);
     drop(server);
     let label = busy.map_or_else(|| String::from("none"), |(kind, count)| format!("{count} {}", kind.name()));
@@ -114,26 +110,4 @@ fn one(adapter: &str, busy: Option<(busy::Kind, usize)>, duration: Duration) -> 
         wire / 1e6,
     );
     Ok(())
-}
-
-impl Server {
-    fn start(adapter: &str) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["--serve", adapter])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let output = process.stdout.take().ok_or("no output of the server")?;
-        BufReader::new(output).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on ").ok_or("the server does not listen")?.into();
-        Ok(Self { process, address })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

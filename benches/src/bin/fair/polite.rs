@@ -7,11 +7,8 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use nix::{
-    time::{ClockId, clock_gettime},
-    unistd::Pid,
-};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ws_benches::{process, server::open};
 
 use crate::Result;
 
@@ -19,27 +16,6 @@ const CLIENTS: u32 = 50;
 const PERIOD: Duration = Duration::from_millis(20);
 const PAYLOAD: usize = 20;
 const REPLY: usize = 2 + PAYLOAD;
-
-/// Opens a WebSocket with compression.
-pub(crate) fn open(address: &str, path: &str) -> Result<TcpStream> {
-    let mut socket = TcpStream::connect(address)?;
-    socket.set_nodelay(true)?;
-    write!(
-        socket,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    )?;
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        socket.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    if !head.starts_with(b"HTTP/1.1 101 ") {
-        return Err(String::from_utf8_lossy(&head).into());
-    }
-    Ok(socket)
-}
 
 struct Client {
     socket: TcpStream,
@@ -64,8 +40,7 @@ pub(crate) struct Latencies {
 /// which it was due.
 pub(crate) fn measure(address: &str, pid: u32, duration: Duration) -> Result<Latencies> {
     let mut latencies = Latencies { time: Histogram::new(3)?, cpu: Histogram::new(3)? };
-    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?))?;
-    let cpu_time = || clock_gettime(clock).map(Duration::from);
+    let cpu_time = || process::cpu_time(pid);
     let mut message = vec![0x82, 0x80 | PAYLOAD as u8, 0, 0, 0, 0];
     message.extend([b'x'; PAYLOAD]);
     let began = Instant::now() + Duration::from_millis(10);

@@ -1,15 +1,12 @@
 //! The servers: an echo, a sink and a broadcast on one port, once for each adapter.
 
-use std::{io::Read as _, thread};
+use ws_benches::server::end_with_parent;
 
 use crate::Result;
 
 /// Serves until standard input ends.
 pub(crate) fn serve(adapter: &str) -> Result<()> {
-    thread::spawn(|| {
-        let _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+    end_with_parent();
     match adapter {
         "std" => serve_std(),
         "smol" => serve_smol(),

@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde_json::json;
+use ws_benches::process::{self, Memory};
 
 use crate::{
     Result,
     open::overdue,
     options::Options,
-    process::{self, Memory},
     wire::{self, Exchange},
 };
 

@@ -15,6 +15,7 @@
 use std::{error::Error, process::ExitCode};
 
 use options::{Mode, Options};
+use ws_benches::process;
 
 mod broadcast;
 mod echo;
@@ -23,7 +24,6 @@ mod idle;
 mod meter;
 mod open;
 mod options;
-mod process;
 mod swarm;
 mod wire;
 

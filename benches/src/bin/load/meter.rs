@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde_json::json;
+use ws_benches::process::{self, Memory};
 
-use crate::{
-    Result,
-    options::Options,
-    process::{self, Memory},
-};
+use crate::{Result, options::Options};
 
 /// Counters that start after a warm-up of a fifth of the time.
 pub(crate) struct Meter<'o> {

@@ -1,9 +1,10 @@
 //! One node of a chat on several nodes, which share rooms, names and messages through Redis.
 //!
-//! `cargo run -p ws-chat-redis --bin chat_node -- --listen ADDRESS --redis URL [--node NAME] [--history LINES] [--burst MESSAGES] [--period-ms MILLISECONDS]`
+//! `cargo run -p ws-chat-redis --bin chat_node -- --listen ADDRESS --redis URL [--node NAME] [--history LINES] [--burst MESSAGES] [--period-ms MILLISECONDS] [--rooms ROOMS] [--outside-lobby CONNECTIONS]`
 
 use std::{error::Error, process, thread, time::Duration};
 
+use rustix::process::{Resource, getrlimit};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -42,9 +43,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let Some(node) = future::or(start, stops).await else { return Ok(()) };
 
-    let room = || Route::callbacks(chat.callbacks()).check(Chat::check).configure(Chat::configure);
+    let room = || Route::callbacks(chat.callbacks()).check(chat.check()).configure(Chat::configure);
     let mut server = Server::new().mount("/", room()).mount("/:room", room());
-    for (path, page) in pages(server.monitor()) {
+    for (path, page) in pages(&chat, server.monitor()) {
         if path != "/healthz" {
             server = server.page(path, page);
         }
@@ -79,6 +80,9 @@ struct Options {
 fn options() -> Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut limits = Limits::default();
+    if let Some(descriptors) = getrlimit(Resource::Nofile).current {
+        limits = limits.fit(descriptors);
+    }
     // Enough for the messages that arrive while a client reconnects to another node.
     limits.history = 200;
     let (mut address, mut redis) = ("127.0.0.1:9001".to_owned(), "redis://127.0.0.1:6379/".to_owned());
@@ -90,6 +94,8 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("redis") => redis = parser.value()?.string()?,
             Long("node") => name = parser.value()?.string()?,
             Long("history") => limits.history = parser.value()?.parse()?,
+            Long("rooms") => limits.rooms = parser.value()?.parse()?,
+            Long("outside-lobby") => limits.outside_lobby = parser.value()?.parse()?,
             Long("burst") => limits.burst = parser.value()?.parse()?,
             Long("period-ms") => limits.period = Duration::from_millis(parser.value()?.parse()?),
             other => return Err(other.unexpected()),

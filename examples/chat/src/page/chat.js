@@ -19,6 +19,7 @@ let lastSent = "";    // the last message that we have sent
 // This secret reclaims our name after a lost connection.
 const key = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
 const people = new Map();
+let total = 0;        // the number of all people: the server lists at most 100 of them
 
 byId("room").textContent = room;
 document.title = `#${room}`;
@@ -60,7 +61,7 @@ function connect() {
 function closed(event) {
   joined = false;
   byId("latency").textContent = "";
-  setPeople([]);
+  setPeople([], 0);
   byId("say").querySelector("button").disabled = true;
   if (event.code === 4000) {
     byId("status").textContent = "left";
@@ -69,6 +70,7 @@ function closed(event) {
   const why =
     !opened ? "The server cannot be reached."
     : event.code === 1001 ? "The server is going down."
+    : event.code === 1008 ? `The server has closed the connection${event.reason ? `: ${event.reason}` : ""}.`
     : event.code === 1013 ? `The server cannot serve you now${event.reason ? `: ${event.reason}` : ""}.`
     : `The connection was lost (${event.code}).`;
   byId("status").textContent = "not connected";
@@ -77,6 +79,7 @@ function closed(event) {
   const until = Date.now() + wait;
   // The reason is an alert, which screen readers read aloud. The countdown is not.
   banner(why);
+  if (!opened) showRefusal(socket);
   const tick = () => {
     const seconds = Math.ceil((until - Date.now()) / 1000);
     if (seconds <= 0) return connect();
@@ -86,6 +89,13 @@ function closed(event) {
   tick();
   clearInterval(countdown);
   countdown = setInterval(tick, 250);
+}
+
+// A browser hides the response that refused a WebSocket. The server refuses the page for the same reason.
+async function showRefusal(refused) {
+  const response = await fetch(location.pathname, { cache: "no-store" }).catch(() => null);
+  const why = response?.status === 503 ? (await response.text()).trim() : "";
+  if (why && socket === refused) banner(why);
 }
 
 function stopCountdown() {
@@ -113,7 +123,7 @@ function receive(message) {
       byId("chat").hidden = false;
       byId("say").querySelector("button").disabled = false;
       if (message.missed) event(Date.now(), "… some messages were missed …");
-      setPeople(message.people);
+      setPeople(message.people, message.count);
       byId("text").focus();
       ping();
       break;
@@ -123,7 +133,7 @@ function receive(message) {
       happened(message, Number(message.id.split("-")[0]));
       break;
     case "people":
-      setPeople(message.people);
+      setPeople(message.people, message.count);
       break;
     case "pong":
       byId("latency").textContent = `${Math.max(0.1, performance.now() - message.sent).toFixed(1)} ms`;
@@ -150,10 +160,11 @@ function refused({ reason, text }) {
   byId("enter-error").textContent = text;
 }
 
-function happened({ what, nick: who, text }, at) {
+function happened({ what, nick: who, text, count }, at) {
   if (what === "said") return line(at, who, text);
   if (what === "joined") people.set(fold(who), who);
   else people.delete(fold(who));
+  total = count;
   showPeople();
   event(at, `${who} ${what}`);
 }
@@ -199,21 +210,28 @@ function show(item) {
 // All spellings of a name are equal, as on the server.
 const fold = name => name.normalize("NFKC").toLowerCase().normalize("NFKC");
 
-function setPeople(names) {
+function setPeople(names, count) {
   people.clear();
   for (const name of names) people.set(fold(name), name);
+  total = count;
   showPeople();
 }
 
 function showPeople() {
   const sorted = [...people.values()].sort((a, b) => a.localeCompare(b));
-  byId("count").textContent = joined ? sorted.length : "–";
+  byId("count").textContent = joined ? total : "–";
   byId("people").replaceChildren(...sorted.map(name => {
     const item = document.createElement("li");
     item.textContent = name;
     if (name === nick) item.className = "me";
     return item;
   }));
+  if (total > sorted.length) {
+    const more = document.createElement("li");
+    more.className = "more";
+    more.textContent = `… and ${total - sorted.length} more`;
+    byId("people").append(more);
+  }
 }
 
 let hide;

@@ -1,8 +1,9 @@
-//! CPU time and memory of the server as the system reports them.
+//! CPU time, memory and descriptors of a process as the system reports them.
 
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Error, Result},
     time::{Duration, Instant},
 };
 
@@ -12,49 +13,82 @@ use nix::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::Result;
-
 /// Returns the user and system time of a process so far.
 ///
 /// The CPU clock of a process counts nanoseconds and includes threads that have ended. `/proc/PID/stat` counts ticks
 /// of 10 ms, `schedstat` excludes ended threads, and control groups need one group per server. The clock counts a
 /// running thread only up to the last tick of the scheduler, an error of at most a few milliseconds per measurement.
-pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
-    let gone = |error| format!("process {pid}: {error}");
-    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?)).map_err(gone)?;
+///
+/// # Errors
+///
+/// Returns an error if the process has ended.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let gone = |error| Error::other(format!("process {pid}: {error}"));
+    let id = i32::try_from(pid).map_err(Error::other)?;
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(id)).map_err(gone)?;
     Ok(Duration::from(clock_gettime(clock).map_err(gone)?))
 }
 
 /// Returns the time that this single-threaded process has waited for a processor.
-pub(crate) fn waiting_time() -> Result<Duration> {
+///
+/// # Errors
+///
+/// Returns an error if the system does not count that time.
+pub fn waiting_time() -> Result<Duration> {
     let schedstat = fs::read_to_string("/proc/self/schedstat")?;
-    let nanos = schedstat.split_whitespace().nth(1).ok_or("no waiting time in schedstat")?;
-    Ok(Duration::from_nanos(nanos.parse()?))
+    let nanos = schedstat.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    nanos.map(Duration::from_nanos).ok_or_else(|| Error::other("no waiting time in schedstat"))
 }
 
 /// Memory of a process in bytes.
-pub(crate) struct Memory {
-    pub(crate) resident: usize,
-    pub(crate) peak: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident memory.
+    pub resident: usize,
+    /// Maximum of the resident memory so far.
+    pub peak: usize,
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    /// Reads the memory of a process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process has ended.
+    pub fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-            kib.map(|kib| kib << 10).ok_or_else(|| format!("process {pid} has no {name}"))
+            kib.map(|kib| kib << 10).ok_or_else(|| Error::other(format!("process {pid} has no {name}")))
         };
         Ok(Self { resident: field("VmRSS:")?, peak: field("VmHWM:")? })
     }
+}
+
+/// Makes the present resident memory of a process its maximum.
+///
+/// # Errors
+///
+/// Returns an error without the permission to do so.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+/// Returns the number of open descriptors of a process.
+///
+/// # Errors
+///
+/// Returns an error if the process has ended.
+pub fn descriptors(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
 /// Returns the resident memory of thread stacks in bytes, or `None` without the permission to read it.
 ///
 /// Mappings have no names that show their purpose. A mapping is a stack if the stack pointer of a thread points into
 /// it. The kernel reports stack pointers of threads in system calls.
-pub(crate) fn stacks(pid: u32) -> Option<usize> {
+pub fn stacks(pid: u32) -> Option<usize> {
     let mappings = mappings(&fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?);
     let mut found = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
@@ -110,7 +144,11 @@ fn mappings(smaps: &str) -> BTreeMap<u64, Mapping> {
 }
 
 /// Raises the limit of file descriptors to its maximum, for many connections.
-pub(crate) fn allow_descriptors() -> Result<()> {
+///
+/// # Errors
+///
+/// Returns an error if the system refuses it.
+pub fn allow_descriptors() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
