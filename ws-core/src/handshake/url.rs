@@ -1,3 +1,5 @@
+mod reference;
+
 use alloc::{
     format,
     string::{String, ToString},
@@ -179,7 +181,7 @@ const fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
 
-fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+pub(super) fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(UrlError::Host)?;
