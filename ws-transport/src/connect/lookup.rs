@@ -1,0 +1,97 @@
+//! Resolution of names to addresses.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    sync::Arc,
+};
+
+/// A function of the application that resolves a name and a port. It may block.
+type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The source of addresses: given ones, a function of the application, or the operating system.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    given: Vec<(String, SocketAddr)>,
+    resolver: Option<Resolver>,
+}
+
+impl Names {
+    /// Adds an address of a host.
+    pub(super) fn add(&mut self, host: &str, address: SocketAddr) {
+        self.given.push((normalized(host), address));
+    }
+
+    pub(super) fn set_resolver(
+        &mut self,
+        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) {
+        self.resolver = Some(Arc::new(resolver));
+    }
+
+    /// Returns the addresses that are known without a lookup, or else the lookup.
+    pub(super) fn find(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Lookup> {
+        let name = normalized(host);
+        let given = self.given.iter().filter(|(given, _)| *given == name);
+        let given: Vec<_> = given.map(|(_, address)| with_port(*address, port)).collect();
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+            Err(_) => Err(Lookup { host: host.to_owned(), port, resolver: self.resolver.clone() }),
+        }
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Names")
+            .field("given", &self.given)
+            .field("resolver", &self.resolver.is_some())
+            .finish()
+    }
+}
+
+/// A name that has to be resolved.
+pub struct Lookup {
+    host: String,
+    port: u16,
+    resolver: Option<Resolver>,
+}
+
+impl Lookup {
+    /// Resolves the name. It blocks for as long as the operating system or the application's function takes, so call it in a
+    /// thread that no deadline depends on.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name cannot be resolved.
+    pub fn run(self) -> io::Result<Vec<SocketAddr>> {
+        match self.resolver {
+            Some(resolver) => {
+                let addresses = resolver(&self.host, self.port)?;
+                Ok(addresses.into_iter().map(|address| with_port(address, self.port)).collect())
+            }
+            None => (&*self.host, self.port).to_socket_addrs().map(Iterator::collect),
+        }
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Returns the address, with this port if it has none of its own.
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    if address.port() == 0 {
+        address.set_port(port);
+    }
+    address
+}
+
+fn normalized(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
