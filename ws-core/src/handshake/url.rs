@@ -163,17 +163,21 @@ impl TryFrom<&str> for Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
-        let host = match self.host.split_once('%') {
-            Some((address, zone)) => format!("{address}%25{}", utf8_percent_encode(zone, ZONE_ESCAPED)),
-            None => self.host.clone(),
-        };
-        write!(f, "{scheme}://{}{}", self.with_port(&host), self.target)
+        write!(f, "{scheme}://{}{}", self.with_port(&with_escaped_zone(&self.host)), self.target)
     }
 }
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Url({:?})", Excerpt(self.to_string().as_bytes()))
+    }
+}
+
+/// Returns the host as in a URL, but without brackets (RFC 6874 section 2).
+pub(super) fn with_escaped_zone(host: &str) -> String {
+    match host.split_once('%') {
+        Some((address, zone)) => format!("{address}%25{}", utf8_percent_encode(zone, ZONE_ESCAPED)),
+        None => host.into(),
     }
 }
 

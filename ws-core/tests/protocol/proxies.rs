@@ -214,6 +214,8 @@ fn the_url_of_a_proxy_has_a_scheme_and_a_default_port() {
     ] {
         let proxy: Proxy = url.parse().unwrap();
         assert_eq!((proxy.protocol(), proxy.host(), proxy.port()), (protocol, host, port), "{url}");
+        let again: Proxy = proxy.to_string().parse().unwrap();
+        assert_eq!((again.protocol(), again.host(), again.port()), (protocol, host, port), "{url}");
     }
     for url in [
         "",

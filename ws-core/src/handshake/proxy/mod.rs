@@ -30,7 +30,7 @@ use self::socks::Socks;
 use super::{
     head::{HeadReader, parse_response},
     headers::write_field,
-    url::parse_host,
+    url::{parse_host, with_escaped_zone},
 };
 use crate::{HandshakeConfig, Transmit};
 
@@ -147,7 +147,7 @@ impl fmt::Display for Proxy {
             Protocol::Socks5 => "socks5",
             Protocol::Socks5h => "socks5h",
         };
-        write!(f, "{scheme}://{}", authority(&self.host, self.port))
+        write!(f, "{scheme}://{}", authority(&with_escaped_zone(&self.host), self.port))
     }
 }
 
