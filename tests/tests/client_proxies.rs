@@ -233,7 +233,7 @@ fn a_proxy_that_violates_its_protocol_is_an_error(adapter: Adapter) {
     ] {
         match of_proxy(adapter, scheme, URL, reply) {
             Error::Proxy(error) => {
-                assert!(format!("{error:?}").starts_with(expected), "{expected}: {error:?}")
+                assert!(format!("{error:?}").starts_with(expected), "{expected}: {error:?}");
             }
             error => panic!("{expected}: {error:?}"),
         }

@@ -212,7 +212,7 @@ impl Connector {
             _ => None,
         };
         let server_address = self.resolved_server.map(|address| address.ip().to_string());
-        let host = server_address.as_deref().unwrap_or(url.server_name());
+        let host = server_address.as_deref().unwrap_or_else(|| url.server_name());
         let handshake = proxy::Handshake::new(proxy, host, url.port(), &settings.handshake)?;
         let deadline = after(now, settings.connect.proxy_timeout, TimeoutKind::Proxy);
         Ok(ClientOpening::through(ProxyStage::new(handshake, deadline), tls, server, self.total))

@@ -229,7 +229,7 @@ impl ClientOpening {
     fn flush(&mut self) {
         match &mut self.stage {
             Stage::Proxy(proxy, _) => {
-                seal(proxy.handshake.transmit(), self.tls.as_deref_mut(), &mut self.output)
+                seal(proxy.handshake.transmit(), self.tls.as_deref_mut(), &mut self.output);
             }
             Stage::Server { handshake, .. } => {
                 seal(handshake.transmit(), self.tls.as_deref_mut(), &mut self.output);
