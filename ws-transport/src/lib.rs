@@ -22,7 +22,9 @@ pub mod work;
 pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
-pub use connect::{ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened};
+pub use connect::{
+    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,
+};
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, write_now};
 pub use error::Error;

@@ -22,7 +22,7 @@ use ws_transport::{
 
 use crate::{lazy_timer::LazyTimer, socket::Socket, stream::Stream};
 
-/// A connection whose opening handshake is complete.
+/// A connection with a complete opening handshake.
 pub(crate) struct Open {
     pub(crate) opened: Opened,
     pub(crate) stream: Stream,

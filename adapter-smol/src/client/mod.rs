@@ -83,7 +83,7 @@ impl Client {
 
     /// Connects to this address whenever the name is `host`, without resolving it (like `--resolve` of curl). If the port of
     /// the address is 0, it is that of the URL. Call it again to add more addresses. The request and the TLS certificate are
-    /// still those of the name.
+    /// still those of the name. If a proxy resolves the name of the server, this applies to the host of the proxy only.
     pub fn resolve(mut self, host: &str, address: impl Into<SocketAddr>) -> Self {
         self.settings.add_address(host, address.into());
         self

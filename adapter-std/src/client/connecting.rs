@@ -1,17 +1,6 @@
 //! Carries out the steps of a client that connects: lookups, attempts, and bytes.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::{fd::AsFd as _, unix::net::UnixStream},
-    path::Path,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, os::fd::AsFd as _, path::Path, time::Duration};
 
 use bytes::Buf as _;
 use rustix::event::PollFlags;
@@ -24,13 +13,7 @@ use ws_transport::{
 use super::cancel::Waits;
 use crate::socket::Socket;
 
-/// Maximum number of lookups of this process that still run after their timeout or cancellation, and of those that are waited
-/// for. Each occupies a thread.
-const MAX_LOOKUPS: usize = 64;
-
-static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-
-/// A connection whose opening handshake is complete.
+/// A connection with a complete opening handshake.
 pub(super) type Open = (Opened, Socket, Clock);
 
 /// Connects to the host of the URL, and follows redirects.
@@ -67,7 +50,7 @@ fn connect_socket(connector: &mut Connector, waits: &Waits) -> Result<Socket, Er
     loop {
         match connector.next_step()? {
             ConnectStep::Resolve(lookup, until) => {
-                let addresses = resolve(lookup, left(clock, until), waits)?;
+                let addresses = resolve(lookup, clock, until, waits)?;
                 connector.resolved(addresses)?;
             }
             ConnectStep::Connect(address) => match begin(connector, address) {
@@ -110,54 +93,22 @@ fn connected(socket: socket2::Socket, address: SocketAddr) -> Result<Socket, Err
     Ok(Socket::new(socket, peer.or(Some(address)))?)
 }
 
-/// Resolves a name in another thread, because the operating system offers no lookup with a timeout. After the timeout, the
-/// thread is left behind. Returns `None` after the timeout.
+/// Resolves a name. Returns `None` if it takes longer than until this time.
 fn resolve(
     lookup: Lookup,
-    timeout: Option<Duration>,
+    clock: Clock,
+    until: Option<Timestamp>,
     waits: &Waits,
 ) -> Result<Option<io::Result<Vec<SocketAddr>>>, Error> {
-    let counted = Counted::new()?;
-    let (done, is_done) = UnixStream::pair()?;
-    let (send, receive) = mpsc::channel();
-    thread::Builder::new().name("ws-resolve".into()).spawn(move || {
-        let _counted = counted;
-        // The receiver may have given up.
-        let _ = send.send(lookup.run());
-        // A panic of the application's resolver drops it too.
-        drop(done);
-    })?;
-    let started = std::time::Instant::now();
+    let running = lookup.start()?;
     loop {
-        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let ready = waits.wait([(is_done.as_fd(), PollFlags::IN)], left)?;
-        if !ready.is_empty() {
-            let panicked = || Err(io::Error::other("the resolver of this application has panicked"));
-            return Ok(Some(receive.recv().unwrap_or_else(|_| panicked())));
+        let left = left(clock, until);
+        if !waits.wait([(running.as_fd(), PollFlags::IN)], left)?.is_empty() {
+            return Ok(Some(running.finish()));
         }
         if left == Some(Duration::ZERO) {
             return Ok(None);
         }
-    }
-}
-
-/// One of the running lookups.
-struct Counted;
-
-impl Counted {
-    fn new() -> io::Result<Self> {
-        if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= MAX_LOOKUPS {
-            LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-            let text = "too many lookups of host names are running or hang: the name server does not answer";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
-        }
-        Ok(Self)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{HandshakeError, Response, UrlError, client::Request};
 ///
 /// The statuses 301, 302, 303, 307 and 308 redirect. A redirect from `wss` to `ws` is never followed, because it would
 /// give up encryption. At another origin (scheme, host or port), the request omits the URL's user and password, `Host`,
-/// and all headers whose names suggest a credential, such as `Authorization`, `Cookie` and `X-Api-Key`.
+/// and all headers with names that suggest a credential, such as `Authorization`, `Cookie` and `X-Api-Key`.
 ///
 /// ```
 /// use ws_core::{HandshakeError, Response, client::{Redirects, Request}};
@@ -41,7 +41,7 @@ impl Redirects {
     ///
     /// # Errors
     ///
-    /// - Returns `error` itself if it is no redirect, or if the limit is 0.
+    /// - Returns `error` itself if it is not a redirect, or if the limit is 0.
     /// - Returns [`HandshakeError::Redirect`] with the last response if the redirect must not be followed.
     pub fn follow(&mut self, request: &Request, error: HandshakeError) -> Result<Request, HandshakeError> {
         let HandshakeError::Refused(response) = error else { return Err(error) };
@@ -66,7 +66,7 @@ impl Redirects {
             1 => response.header_value("Location"),
             _ => None,
         };
-        // A location that is ambiguous or no text is no URL.
+        // A location that is ambiguous or not text is not a URL.
         let location = location.ok_or(RedirectProblem::InvalidLocation(UrlError::Host))?;
         let url = request.url().join(location).map_err(RedirectProblem::InvalidLocation)?;
         if request.url().is_secure() && !url.is_secure() {

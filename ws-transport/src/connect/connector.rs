@@ -222,7 +222,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// Returns the error if it is no redirect that may be followed, see [`Redirects::follow`].
+    /// Returns the error if it is not a redirect that may be followed, see [`Redirects::follow`].
     pub fn redirect(&mut self, error: Error) -> Result<(), Error> {
         let Error::Handshake(error) = error else { return Err(error) };
         self.request = self.redirects.follow(&self.request, error)?;

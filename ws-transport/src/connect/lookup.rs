@@ -3,7 +3,16 @@
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
-    sync::Arc,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 /// A function of the application that resolves a name and a port. It may block.
@@ -75,6 +84,75 @@ impl Lookup {
             }
             None => (&*self.host, self.port).to_socket_addrs().map(Iterator::collect),
         }
+    }
+
+    /// Resolves the name in a thread of its own, because the operating system offers no lookup with a timeout. If the result
+    /// is not wanted any more, the thread is left behind, at most 64 in a process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind `ResourceBusy` if 64 lookups are running, and another error if no thread can be started.
+    pub fn start(self) -> io::Result<RunningLookup> {
+        let counted = Counted::new()?;
+        let (done, is_done) = UnixStream::pair()?;
+        let (send, result) = mpsc::channel();
+        thread::Builder::new().name("ws-resolve".into()).spawn(move || {
+            let _counted = counted;
+            // The receiver may have given up.
+            let _ = send.send(self.run());
+            // A panic of the application's resolver drops it too.
+            drop(done);
+        })?;
+        Ok(RunningLookup { is_done, result })
+    }
+}
+
+/// A lookup in a thread of its own. Its file descriptor becomes readable when it has a result.
+#[derive(Debug)]
+pub struct RunningLookup {
+    is_done: UnixStream,
+    result: mpsc::Receiver<io::Result<Vec<SocketAddr>>>,
+}
+
+impl RunningLookup {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name cannot be resolved.
+    pub fn finish(self) -> io::Result<Vec<SocketAddr>> {
+        let panicked = || Err(io::Error::other("the resolver of this application has panicked"));
+        self.result.recv().unwrap_or_else(|_| panicked())
+    }
+}
+
+impl AsFd for RunningLookup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.is_done.as_fd()
+    }
+}
+
+/// One of the running lookups of this process. Those that are left behind count too.
+struct Counted;
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+impl Counted {
+    const MAX: usize = 64;
+
+    fn new() -> io::Result<Self> {
+        if RUNNING.fetch_add(1, Ordering::Relaxed) >= Self::MAX {
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+            let text = "too many lookups of host names are running or hang: the name server does not answer";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,6 @@ mod opening;
 mod settings;
 
 pub use connector::{ConnectStep, Connector};
-pub use lookup::Lookup;
+pub use lookup::{Lookup, RunningLookup};
 pub use opening::{ClientOpening, Opened};
 pub use settings::{ClientSettings, ConnectConfig};

@@ -50,7 +50,7 @@ impl Environment {
         Self { plain: first(&PLAIN), secure: first(&SECURE), exceptions }
     }
 
-    /// Returns the proxy for this URL, or `None` if there is none.
+    /// Returns the proxy for this URL, or `None` for a direct connection.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ enum Exceptions {
 enum Exception {
     /// A name and its subdomains.
     Name(String),
-    /// The addresses whose first bits are those of this one.
+    /// The addresses with the first bits of this one.
     Range(IpAddr, u32),
 }
 

@@ -21,7 +21,7 @@ pub enum ProxyError {
     NotSocks,
     /// The SOCKS5 proxy sent an invalid reply. Contains the invalid part.
     MalformedReply(&'static str),
-    /// The SOCKS5 proxy demands authentication, and there are no credentials.
+    /// The SOCKS5 proxy demands authentication, and the URL of the proxy contains no credentials.
     CredentialsMissing,
     /// The SOCKS5 proxy demands another kind of authentication than user and password.
     NoAcceptableMethod,

@@ -114,8 +114,8 @@ impl Socks {
         Ok(len.saturating_sub(reply.len()))
     }
 
-    /// Returns the length of the reply to the request for the connection as far as it is known. RFC 1928 section 6:
-    /// version, code, a reserved byte, the kind of the address, the address and the port.
+    /// Returns the length of the reply to the request for the connection, or of its known part. RFC 1928 section 6: version,
+    /// code, a reserved byte, the kind of the address, the address and the port.
     fn connect_reply_len(&self) -> Result<usize, ProxyError> {
         /// Length of the beginning that has no address, and of the port.
         const FIXED: usize = 6;
