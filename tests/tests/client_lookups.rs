@@ -10,6 +10,13 @@ use std::{
 use ws_std::{Client, Error, TimeoutKind};
 use ws_tests::{bounded, eventually, kernel};
 
+fn expect_busy(error: &Error) {
+    match error {
+        Error::Io(error) => assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}"),
+        error => panic!("{error}"),
+    }
+}
+
 #[test]
 fn lookups_that_hang_do_not_use_up_all_threads() {
     const MAX_LOOKUPS: usize = 64;
@@ -22,6 +29,8 @@ fn lookups_that_hang_do_not_use_up_all_threads() {
         });
         let short = Duration::from_millis(100);
         let client = client.configure_connect(|config| config.resolve_timeout = Some(short));
+        // It starts the threads that async sockets and lookups need.
+        smol::block_on(ws_smol::connect("ws://localhost:1/")).unwrap_err();
         let before = kernel::threads();
         let begin = Arc::new(Barrier::new(MAX_LOOKUPS));
         let waiting: Vec<_> = (0..MAX_LOOKUPS)
@@ -37,10 +46,11 @@ fn lookups_that_hang_do_not_use_up_all_threads() {
             let error = waiting.join().unwrap();
             assert!(matches!(error, Error::Timeout(TimeoutKind::Resolve)), "{error}");
         }
-        match client.clone().connect() {
-            Err(Error::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}"),
-            result => panic!("{result:?}"),
-        }
+        let error = client.clone().connect().unwrap_err();
+        expect_busy(&error);
+        // The limit is that of the process, and not of an adapter.
+        let smol = ws_smol::Client::new("ws://host.test/").resolver(|_, _| Ok(Vec::new()));
+        expect_busy(&smol::block_on(smol.connect()).unwrap_err());
         drop(release);
         eventually("the threads have ended", || kernel::threads() <= before);
         match client.connect() {

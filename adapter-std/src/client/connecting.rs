@@ -130,7 +130,14 @@ fn exchange(
             Ok(Some(0)) => return Err(opening.receive_eof()),
             Ok(Some(_)) => match opening.receive(&buffer, clock.now()) {
                 Ok(Some(opened)) => return Ok(opened),
-                Ok(None) => continue,
+                Ok(None) => {
+                    // A server that always has more to send does not prevent the end.
+                    opening.handle_timeout(clock.now())?;
+                    if waits.is_cancelled() {
+                        return Err(Error::Cancelled);
+                    }
+                    continue;
+                }
                 Err(error) => {
                     // It may be an alert of TLS.
                     let _ = write(&mut opening, socket);

@@ -90,6 +90,7 @@ impl Client {
 
     /// Sets a function that resolves the names of hosts in place of the operating system. It is called in a separate thread
     /// with the name and the port, and its result counts like that of the system: it is subject to the same timeouts.
+    /// At most 64 lookups run in a process at once, including those that have passed their timeout.
     pub fn resolver(
         mut self,
         resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,

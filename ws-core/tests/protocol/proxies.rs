@@ -319,7 +319,7 @@ proptest! {
     #[test]
     fn a_proxy_may_reply_anything_in_any_pieces(
         is_http in any::<bool>(),
-        beginning in prop_oneof![Just(&b""[..]), Just(OK), Just(&SOCKS_OK[..]), Just(&[5, 2, 1, 0, 5, 0][..])],
+        beginning in prop_oneof![Just(&b""[..]), Just(OK), Just(SOCKS_OK), Just(&[5, 2, 1, 0, 5, 0][..])],
         change in any::<prop::sample::Index>(),
         noise in vec(any::<u8>(), 0..40),
         sizes in vec(1..20_usize, 1..5),

@@ -75,8 +75,10 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// Returns an error if the name cannot be resolved.
+    /// Returns an error if the name cannot be resolved, or one of the kind `ResourceBusy` if 64 lookups of this process are
+    /// running, which probably hang.
     pub fn run(self) -> io::Result<Vec<SocketAddr>> {
+        let _counted = Counted::new()?;
         match self.resolver {
             Some(resolver) => {
                 let addresses = resolver(&self.host, self.port)?;
@@ -86,18 +88,16 @@ impl Lookup {
         }
     }
 
-    /// Resolves the name in a thread of its own, because the operating system offers no lookup with a timeout. If the result
-    /// is not wanted any more, the thread is left behind, at most 64 in a process.
+    /// [Runs](Self::run) in a thread of its own, because the operating system offers no lookup with a timeout. If the result is
+    /// not wanted any more, the thread is left behind.
     ///
     /// # Errors
     ///
-    /// Returns an error of the kind `ResourceBusy` if 64 lookups are running, and another error if no thread can be started.
+    /// Returns an error if no thread can be started.
     pub fn start(self) -> io::Result<RunningLookup> {
-        let counted = Counted::new()?;
         let (done, is_done) = UnixStream::pair()?;
         let (send, result) = mpsc::channel();
         thread::Builder::new().name("ws-resolve".into()).spawn(move || {
-            let _counted = counted;
             // The receiver may have given up.
             let _ = send.send(self.run());
             // A panic of the application's resolver drops it too.
