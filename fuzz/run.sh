@@ -9,7 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-ALL=(header receive_server receive_client split operations handshake_server handshake_client extensions utf8 inflate)
+ALL=(header receive_server receive_client split operations handshake_server handshake_client extensions proxy redirect
+    utf8 inflate)
 # The fuzzer needs some hundred MiB for its inputs. The targets check their own memory.
 LIMITS=(-max_len=4096 -rss_limit_mb=2048 -timeout=10)
 # Seconds between two checks of the CPU time.
@@ -34,7 +35,7 @@ fi
 
 dictionary() {
     case $1 in
-        handshake_* | extensions) echo "-dict=http.dict" ;;
+        handshake_* | extensions | proxy | redirect) echo "-dict=http.dict" ;;
     esac
 }
 

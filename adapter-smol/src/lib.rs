@@ -80,8 +80,9 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
-    UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, RedirectProblem, Response, Scheme, SendError,
+    State, TimeoutKind, UrlError,
+    proxy::ProxyError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
@@ -89,7 +90,7 @@ pub use ws_sessions::{
     SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Clock, Error, ListenOptions, Overflow,
+    Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 
@@ -98,11 +99,7 @@ pub use ws_transport::{
 ///
 /// # Errors
 ///
-/// - Returns [`Error::Url`] if the URL is invalid.
-/// - Returns [`Error::Io`] if the host cannot be resolved or reached.
-/// - Returns [`Error::Timeout`] if no connection was established within the connect timeout.
-/// - Returns [`Error::Tls`] if the TLS handshake failed.
-/// - Returns [`Error::Handshake`] if the opening handshake failed.
+/// Returns the same errors as [`Client::connect`].
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
     Client::new(url).connect().await
 }

@@ -57,22 +57,6 @@ impl Opening {
         self.input.consume(take)
     }
 
-    /// Queues bytes. [`read`](Self::read) writes them before it waits.
-    pub(crate) fn queue(&mut self, bytes: &mut impl Buf) {
-        match &mut self.tls {
-            // During the TLS handshake, the session keeps the bytes and sends them after its last flight.
-            Some(tls) => tls.encrypt_all(bytes, &mut self.output),
-            None => {
-                while bytes.has_remaining() {
-                    let chunk = bytes.chunk();
-                    self.output.extend_from_slice(chunk);
-                    let len = chunk.len();
-                    bytes.advance(len);
-                }
-            }
-        }
-    }
-
     /// Writes the queued output and reads once, until `due` at the latest. Returns `Ok(None)` if nothing arrived in
     /// time, and `Ok(Some(0))` at the end of the stream.
     pub(crate) async fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {

@@ -2,15 +2,15 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
-use ws_transport::{Addresses, Clock, Driver, Error};
+use ws_transport::{Addresses, ClientOpening, Clock, Driver, Error};
 
 use crate::{
     Receiver, Sender,
+    client::{exchange, websocket},
     duplex::Duplex,
     halves::describe,
     input::Input,
     lazy_timer::LazyTimer,
-    opening::Opening,
     server::{Attached, AttachedReceiver, Signals},
     stream::Stream,
 };
@@ -98,9 +98,9 @@ impl WebSocket {
         config: ws_core::Config,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
-        let opening = Opening::new(Stream::Other(Box::pin(stream)), None, clock, None);
-        let (connection, opening, _) = crate::client::open(opening, request, limits, config, clock).await?;
-        Ok(Self::new(opening.into_duplex(connection), None))
+        let opening = ClientOpening::plain(request, limits, config, clock.now())?;
+        let open = exchange(opening, Stream::Other(Box::pin(stream)), None, clock).await?;
+        Ok(websocket(open, None).0)
     }
 
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {

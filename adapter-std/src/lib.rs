@@ -61,7 +61,7 @@ mod socket;
 mod wake;
 mod websocket;
 
-pub use client::{Client, ClientHandle};
+pub use client::{CancelHandle, Client, ClientHandle};
 pub use halves::{Receiver, Sender};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle};
 pub use websocket::WebSocket;
@@ -69,8 +69,9 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
-    UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, RedirectProblem, Response, Scheme, SendError,
+    State, TimeoutKind, UrlError,
+    proxy::ProxyError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
@@ -78,7 +79,7 @@ pub use ws_sessions::{
     SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Error, ListenOptions, Overflow,
+    Backlog, ConnectConfig, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

@@ -70,12 +70,6 @@ impl Opening {
         }
     }
 
-    /// Writes all bytes, and waits until `due` at most.
-    pub(crate) fn write_all(&mut self, bytes: &mut impl Buf, due: Option<Timestamp>) -> Result<(), Error> {
-        let (pause, deadline) = self.write_limits(due);
-        self.write_until(bytes, pause, deadline)
-    }
-
     /// Returns the maximum pause and the deadline of a write. With a handshake deadline, there is no write timeout. So
     /// a peer that does not read causes the same error as a peer that does not send.
     fn write_limits(&self, due: Option<Timestamp>) -> (Option<Duration>, Option<Instant>) {

@@ -24,6 +24,11 @@ impl ReadBuffer {
     pub(crate) const MIN_LEN: usize = 2 << 10;
     pub(crate) const MAX_LEN: usize = 96 << 10;
 
+    /// Creates a buffer that contains bytes read earlier.
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { start: 0, end: bytes.len(), buffer: bytes, ..Self::default() }
+    }
+
     /// Reads at most `most` bytes. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means that the stream
     /// has ended.
     pub(crate) fn fill(

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod deflating;
 pub mod either;
 mod folder;
+mod foreign_proxy;
 pub mod kernel;
 pub mod link;
 mod peer;
@@ -23,6 +24,7 @@ pub mod wire;
 
 pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
 pub use folder::Folder;
+pub use foreign_proxy::ForeignProxy;
 pub use peer::{Language, Peer, Terms};
 pub use process::{Process, bench_program, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};

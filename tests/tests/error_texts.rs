@@ -3,8 +3,8 @@
 use std::{error, io};
 
 use ws_std::{
-    ConnectionErrorKind, Error, HandshakeError, ProtocolError, Response, SendError, TimeoutKind, TlsError,
-    UrlError,
+    ConnectionErrorKind, Error, HandshakeError, ProtocolError, ProxyError, RedirectProblem, Response,
+    SendError, TimeoutKind, TlsError, UrlError,
     ws_core::{CloseCode, Config, Connection, RouteError, Timestamp},
 };
 use ws_tests::{
@@ -56,7 +56,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
     let redirect = Response::new(302).header("Location", "https://example.com/");
     let mut errors: Vec<_> = [200, 400, 401, 403, 404, 407, 410, 426, 429, 500, 503].map(refused).into();
     errors.extend([
-        HandshakeError::Refused(Box::new(redirect)),
+        HandshakeError::Refused(Box::new(redirect.clone())),
         HandshakeError::MalformedHead("it ends too early"),
         HandshakeError::TlsRecord,
         HandshakeError::NotHttp { beginning: "SSH-2.0".into() },
@@ -85,6 +85,32 @@ fn handshake_errors() -> Vec<HandshakeError> {
         HandshakeError::UnsendableHeader,
         HandshakeError::UnsendableSubprotocol,
         HandshakeError::SubprotocolNotOffered,
+    ]);
+    let problems = [
+        RedirectProblem::TooMany { limit: 10 },
+        RedirectProblem::GivesUpTls,
+        RedirectProblem::MissingLocation,
+        RedirectProblem::InvalidLocation(UrlError::Port),
+    ];
+    let redirected = |problem| HandshakeError::Redirect { response: Box::new(redirect.clone()), problem };
+    errors.extend(problems.map(redirected));
+    errors
+}
+
+fn proxy_errors() -> Vec<ProxyError> {
+    let refused = |status| ProxyError::Refused(Box::new(Response::new(status).text("Not\nnow.\n")));
+    let mut errors: Vec<_> = [302, 403, 404, 405, 407, 500, 502].map(refused).into();
+    errors.extend([0, 1, 2, 3, 4, 5, 6, 7, 8, 255].map(ProxyError::SocksRefused));
+    errors.extend([
+        ProxyError::InvalidUrl("has no valid host"),
+        ProxyError::Unsendable("the user is empty"),
+        ProxyError::Eof,
+        ProxyError::Head(Box::new(HandshakeError::NotHttp { beginning: "SSH-2.0".into() })),
+        ProxyError::NotSocks,
+        ProxyError::MalformedReply("an unknown kind of address"),
+        ProxyError::CredentialsMissing,
+        ProxyError::NoAcceptableMethod,
+        ProxyError::CredentialsRefused,
     ]);
     errors
 }
@@ -147,14 +173,21 @@ fn errors() -> Vec<Error> {
     errors.extend(handshake_errors().into_iter().map(Error::Handshake));
     errors.extend(url_errors().into_iter().map(Error::Url));
     errors.extend(tls_errors().into_iter().map(Error::Tls));
+    errors.extend(tls_errors().into_iter().map(Error::ProxyTls));
+    errors.extend(proxy_errors().into_iter().map(Error::Proxy));
     errors
         .extend([RouteError::Malformed("a\n".into()), RouteError::Duplicate("/a".into())].map(Error::Route));
     errors.extend([TimeoutKind::Connect, TimeoutKind::Read, TimeoutKind::Write].map(Error::Timeout));
+    errors.extend(
+        [TimeoutKind::Resolve, TimeoutKind::Proxy, TimeoutKind::Tls, TimeoutKind::Total].map(Error::Timeout),
+    );
     errors.extend([
         io::Error::from_raw_os_error(104).into(),
         io::Error::other(UrlError::Scheme).into(),
         Error::of_resolve("host.invalid", &io::Error::other("no such name")),
+        Error::of_resolve_proxy("host.invalid", &io::Error::other("no such name")),
         Error::of_no_address("host.invalid"),
+        Error::Cancelled,
         Error::of_connect("127.0.0.1:1", &io::ErrorKind::ConnectionRefused.into()),
     ]);
     errors
@@ -182,6 +215,7 @@ fn every_error_is_one_line_that_does_not_repeat_its_source() {
     send_errors().iter().for_each(|error| check(error));
     handshake_errors().iter().for_each(|error| check(error));
     url_errors().iter().for_each(|error| check(error));
+    proxy_errors().iter().for_each(|error| check(error));
     tls_errors().iter().for_each(|error| check(error));
     errors().iter().for_each(|error| check(error));
 }
@@ -213,6 +247,10 @@ fn an_error_of_a_limit_or_timeout_names_its_setting() {
         (HandshakeError::Timeout.into(), "open_timeout"),
         (Error::Timeout(TimeoutKind::Connect), "connect_timeout"),
         (Error::Timeout(TimeoutKind::Read), "read_timeout"),
+        (Error::Timeout(TimeoutKind::Resolve), "resolve_timeout"),
+        (Error::Timeout(TimeoutKind::Proxy), "proxy_timeout"),
+        (Error::Timeout(TimeoutKind::Tls), "tls_timeout"),
+        (Error::Timeout(TimeoutKind::Total), "total_timeout"),
         (Error::Timeout(TimeoutKind::Write), "write_timeout"),
     ] {
         assert!(error.to_string().contains(setting), "{error} does not name {setting}");
@@ -227,6 +265,10 @@ fn every_error_is_decided_to_be_transient_or_not() {
             Error::Closed(close_info) => close_info.code == CloseCode::TRY_AGAIN_LATER,
             Error::Handshake(HandshakeError::Refused(response)) => matches!(response.status(), 500 | 503),
             Error::Handshake(error) => matches!(error, HandshakeError::Timeout | HandshakeError::Eof),
+            Error::Proxy(ProxyError::Refused(response)) => matches!(response.status(), 500 | 502),
+            Error::Proxy(error) => {
+                matches!(error, ProxyError::Eof | ProxyError::SocksRefused(1 | 3..=6))
+            }
             _ => false,
         };
         assert_eq!(error.is_transient(), expected, "{error}");

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use ws_std::{Callbacks, Client, CloseCode, Error, HandshakeError, Message, Server, Sessions, WebSocket};
 use ws_tests::{
-    Folder, Handed, PATIENCE, Process, Raw, Running, SLACK, bounded,
+    Folder, Handed, PATIENCE, Process, Raw, RawListener, Running, SLACK, bounded,
     certificates::Authority,
     echo, eventually, hand_over, programs,
     wire::{self, Frame},
@@ -44,6 +44,7 @@ with_both! {
     closing_tells_of_an_abnormal_close_too
     an_echo_client_reports_an_abnormal_close_in_one_line
     closing_closes_with_a_code_of_its_own
+    cookies_sends_the_cookies_of_the_server_when_it_reconnects
     timeouts_notices_silence
     timeouts_gives_up_a_server_that_does_not_answer
     tutorial_chat_server_prints_who_comes_and_goes
@@ -245,6 +246,25 @@ fn closing_closes_with_a_code_of_its_own(prefix: &str) {
     assert!(lines[2].starts_with("that is: closed by this end"), "{lines:?}");
 }
 
+fn cookies_sends_the_cookies_of_the_server_when_it_reconnects(prefix: &str) {
+    let listener = RawListener::new();
+    let process =
+        Process::start(Command::new(PROGRAMS.join(format!("{prefix}cookies"))).arg(listener.url("/")));
+    let sets =
+        ["Set-Cookie: session=1; HttpOnly\r\nSet-Cookie: theme=dark", "Set-Cookie: session=2", "X-A: b"];
+    let expected = [None, Some("session=1; theme=dark"), Some("session=2; theme=dark")];
+    for (set, expected) in sets.into_iter().zip(expected) {
+        let mut raw = listener.accept();
+        let head = raw.head();
+        assert_eq!(wire::header(&head, "Cookie"), expected);
+        raw.write(wire::response(&head).replace("\r\n\r\n", &format!("\r\n{set}\r\n\r\n")));
+        raw.send_unmasked(&Frame::close(1000, ""));
+        raw.frame();
+    }
+    let (status, _, complaints) = process.finish();
+    assert!(status.success(), "{complaints:?}");
+}
+
 fn timeouts_notices_silence(prefix: &str) {
     let (_server, mut client, mut handed) = connect(&format!("{prefix}timeouts"));
     handed.ws.send("hello").unwrap();
@@ -261,7 +281,7 @@ fn timeouts_notices_silence(prefix: &str) {
 }
 
 fn timeouts_gives_up_a_server_that_does_not_answer(prefix: &str) {
-    let listener = ws_tests::RawListener::new();
+    let listener = RawListener::new();
     let began = Instant::now();
     let client = start(&format!("{prefix}timeouts"), &[&listener.url("/")]);
     let _raw = listener.accept();
@@ -314,7 +334,7 @@ fn tutorial_chat_client_tells_of_errors(prefix: &str) {
     assert_eq!(stdout[0], "hello");
     assert!(stdout[1].starts_with("the end: "), "{stdout:?}");
 
-    let listener = ws_tests::RawListener::new();
+    let listener = RawListener::new();
     let client = start(&format!("{prefix}tutorial_chat_client"), &[&listener.url("/")]);
     let (mut raw, _) = listener.open();
     for line in ["Hello!", "Is anybody here?", "Never mind."] {

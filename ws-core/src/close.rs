@@ -211,12 +211,22 @@ pub enum Side {
 /// A deadline that was missed.
 ///
 /// The core reports [`Keepalive`](Self::Keepalive), [`Stall`](Self::Stall), [`Close`](Self::Close) and
-/// [`Write`](Self::Write). Adapters also report [`Connect`](Self::Connect) and [`Read`](Self::Read).
+/// [`Write`](Self::Write). Adapters also report [`Read`](Self::Read), and, for a client that connects,
+/// [`Resolve`](Self::Resolve), [`Connect`](Self::Connect), [`Proxy`](Self::Proxy), [`Tls`](Self::Tls) and
+/// [`Total`](Self::Total).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
+    /// The name of the host was not resolved within the resolve timeout or the connect timeout of a client.
+    Resolve,
     /// No connection was established within the connect timeout of a client.
     Connect,
+    /// The proxy did not connect to the server within the proxy timeout of a client.
+    Proxy,
+    /// The TLS handshake with the server took longer than the TLS timeout of a client.
+    Tls,
+    /// A client did not open the WebSocket within its total timeout, which includes redirects.
+    Total,
     /// No message arrived within the read timeout of the application. The connection is unchanged.
     Read,
     /// The peer accepted no output of this end for [`write_timeout`](crate::Config::write_timeout). The connection is closed.
@@ -232,6 +242,13 @@ pub enum TimeoutKind {
 impl fmt::Display for TimeoutKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Resolve => {
+                "the name of the host was not resolved within resolve_timeout, or within connect_timeout, which \
+                 includes it"
+            }
+            Self::Proxy => "the proxy did not connect to the server within proxy_timeout",
+            Self::Tls => "the server did not finish the TLS handshake within tls_timeout",
+            Self::Total => "the WebSocket was not open within total_timeout",
             Self::Connect => "the server did not accept the connection within connect_timeout",
             Self::Read => "the peer sent no message within read_timeout",
             Self::Write => "the peer did not read the sent bytes within write_timeout",

@@ -127,6 +127,7 @@ pub mod frame;
 mod handshake;
 mod message;
 mod prepared;
+mod race;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -140,9 +141,12 @@ pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
-pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+pub use handshake::{
+    HandshakeError, Headers, RedirectProblem, Response, Url, UrlError, client, proxy, server,
+};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
+pub use race::AddressRace;
 pub use route::{Parameters, PathRouter, RouteError};
 pub use time::Timestamp;
 pub use transmit::Transmit;

@@ -12,13 +12,10 @@ use rustix::{
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::{AddressFailures, Error, ListeningSocket};
-use ws_core::TimeoutKind;
 
 /// Options of a client's sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
-    /// Maximum duration of connecting, for all addresses together.
-    pub timeout: Duration,
     /// Local address to connect from.
     pub local_address: Option<SocketAddr>,
     /// `TCP_NODELAY`.
@@ -30,7 +27,7 @@ pub struct ConnectOptions {
 impl Default for ConnectOptions {
     fn default() -> Self {
         let notsent_lowat = Some(NOTSENT_LOWAT);
-        Self { timeout: Duration::from_secs(10), local_address: None, nodelay: true, notsent_lowat }
+        Self { local_address: None, nodelay: true, notsent_lowat }
     }
 }
 
@@ -57,29 +54,30 @@ impl ConnectOptions {
     }
 }
 
-impl ConnectOptions {
-    /// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full, at most
-    /// for the timeout.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::Timeout`] with [`TimeoutKind::Connect`] if the backlog is full until the timeout, and the error of
-    /// [`Error::of_connect`] if the server cannot be reached.
-    pub fn connect_unix(&self, path: &Path) -> Result<Socket, Error> {
-        let describe = |error: io::Error| Error::of_connect(path.display(), &error);
-        let address = SockAddr::unix(path).map_err(describe)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // On Linux, `connect` waits for room in the backlog until the send timeout. Zero would be no limit.
-        socket.set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))?;
+/// Connects to the server that listens on a Unix-domain socket at this path. Blocks while its backlog is full. Calls
+/// `is_over` every 50 milliseconds in the meantime, and returns `Ok(None)` when it returns `true`.
+///
+/// # Errors
+///
+/// Returns the error of [`Error::of_connect`] if the server cannot be reached.
+pub fn connect_unix(path: &Path, is_over: impl Fn() -> bool) -> Result<Option<Socket>, Error> {
+    const SLICE: Duration = Duration::from_millis(50);
+    let describe = |error: io::Error| Error::of_connect(path.display(), &error);
+    let address = SockAddr::unix(path).map_err(describe)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // On Linux, `connect` waits for room in the backlog until the send timeout. The socket cannot be polled for it.
+    socket.set_write_timeout(Some(SLICE))?;
+    while !is_over() {
         match socket.connect(&address) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Error::Timeout(TimeoutKind::Connect));
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            connected => {
+                connected.map_err(describe)?;
+                socket.set_write_timeout(None)?;
+                return Ok(Some(socket));
             }
-            connected => connected.map_err(describe)?,
         }
-        socket.set_write_timeout(None)?;
-        Ok(socket)
     }
+    Ok(None)
 }
 
 /// Default of `TCP_NOTSENT_LOWAT`, in bytes. Without a limit the operating system accepts megabytes ahead of a slow

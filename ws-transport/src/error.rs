@@ -2,7 +2,7 @@ use std::{error, fmt, io};
 
 use ws_core::{
     Cause, CloseCode, CloseInfo, HandshakeError, ProtocolError, RouteError, SendError, Side, TimeoutKind,
-    UrlError,
+    UrlError, proxy::ProxyError,
 };
 
 use crate::tls::TlsError;
@@ -39,6 +39,12 @@ pub enum Error {
     Timeout(TimeoutKind),
     /// TLS could not be set up, or the peer caused a TLS error.
     Tls(TlsError),
+    /// The proxy of a client refused, or cannot be used.
+    Proxy(ProxyError),
+    /// TLS to the proxy of a client could not be set up, or the proxy caused a TLS error.
+    ProxyTls(TlsError),
+    /// The application cancelled connecting.
+    Cancelled,
 }
 
 impl Error {
@@ -50,6 +56,7 @@ impl Error {
     /// - [`Disconnected`](Self::Disconnected),
     /// - [`Handshake`](Self::Handshake), if [`HandshakeError::is_transient`] returns `true`: a timeout, an early end of the
     ///   stream, or HTTP 500, 502, 503 or 504,
+    /// - [`Proxy`](Self::Proxy), if [`ProxyError::is_transient`] returns `true`,
     /// - [`Closed`](Self::Closed) by the peer with a code of the same meaning: 1001 (going away), 1011 (internal error), 1012
     ///   (service restart), 1013 (try again later) or 1014 (bad gateway).
     ///
@@ -65,8 +72,10 @@ impl Error {
         match self {
             Self::Io(_) | Self::Timeout(_) | Self::Disconnected(_) => true,
             Self::Handshake(error) => error.is_transient(),
+            Self::Proxy(error) => error.is_transient(),
             Self::Closed(close_info) => is_transient_close(close_info),
-            Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) | Self::Tls(_) => false,
+            Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) => false,
+            Self::Tls(_) | Self::ProxyTls(_) | Self::Cancelled => false,
         }
     }
 
@@ -74,6 +83,12 @@ impl Error {
     #[must_use]
     pub fn of_resolve(host: &str, error: &io::Error) -> Self {
         io::Error::new(error.kind(), format!("cannot resolve the host {host:?} of the URL: {error}")).into()
+    }
+
+    /// Returns the error of a proxy whose host name cannot be resolved.
+    #[must_use]
+    pub fn of_resolve_proxy(host: &str, error: &io::Error) -> Self {
+        io::Error::new(error.kind(), format!("cannot resolve the host {host:?} of the proxy: {error}")).into()
     }
 
     /// Returns the error of a host name that has no address.
@@ -174,6 +189,9 @@ impl fmt::Display for Error {
             }
             Self::Timeout(kind) => kind.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+            Self::ProxyTls(error) => write!(f, "TLS to the proxy failed: {error}"),
+            Self::Cancelled => f.write_str("connecting was cancelled by this application"),
         }
     }
 }
@@ -187,9 +205,10 @@ impl error::Error for Error {
             Self::Route(error) => error.source(),
             Self::Handshake(error) => error.source(),
             Self::Protocol(error) => error.source(),
-            Self::Tls(error) => error.source(),
+            Self::Tls(error) | Self::ProxyTls(error) => error.source(),
+            Self::Proxy(error) => error.source(),
             Self::Send(error) => error.source(),
-            Self::Closed(_) | Self::Disconnected(_) | Self::Timeout(_) => None,
+            Self::Closed(_) | Self::Disconnected(_) | Self::Timeout(_) | Self::Cancelled => None,
         }
     }
 }
@@ -227,6 +246,12 @@ impl From<ProtocolError> for Error {
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         Self::Send(error)
+    }
+}
+
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(error)
     }
 }
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod assembler;
 mod clock;
+mod connect;
 mod driver;
 mod endpoint;
 mod error;
@@ -21,8 +22,11 @@ pub mod work;
 pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
+pub use connect::{
+    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,
+};
 pub use driver::{Driver, InputEnd, Step, Turn};
-pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
+pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
 pub use listening::{ListeningSocket, accept_failure};

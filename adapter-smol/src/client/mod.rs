@@ -1,28 +1,15 @@
+mod connecting;
 mod handle;
 
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs as _},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use async_io::{Async, Timer};
-use futures_lite::future;
-use socket2::SockAddr;
-use ws_core::{
-    Config, Connection, HandshakeConfig, Response, TimeoutKind, Url, UrlError,
-    client::{Handshake, Request},
-};
+use ws_core::{Config, HandshakeConfig, Response};
 use ws_sessions::Callbacks;
-use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Error, begin_connect, seed,
-    tls::{ClientTls, ClientTlsConfig},
-};
+use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
 
-use crate::{Task, WebSocket, opening::Opening, socket::Socket, stream::Stream};
+use crate::{Task, WebSocket, duplex::Duplex, input::Input, lazy_timer::LazyTimer};
 
+pub(crate) use self::connecting::{Open, exchange};
 pub use self::handle::ClientHandle;
 
 /// Connects to a server with custom headers, TLS options, limits and timeouts.
@@ -46,56 +33,98 @@ pub use self::handle::ClientHandle;
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
-    request: Result<Request, UrlError>,
-    handshake: HandshakeConfig,
-    config: Config,
-    options: ConnectOptions,
+    settings: ClientSettings,
     read_timeout: Option<Duration>,
-    tls: ClientTlsConfig,
 }
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. [`connect`](Self::connect) returns an error if the
     /// URL is invalid.
     pub fn new(url: &str) -> Self {
-        Self {
-            request: url.parse::<Url>().map(Request::new),
-            handshake: HandshakeConfig::default(),
-            config: Config::default(),
-            options: ConnectOptions::default(),
-            read_timeout: None,
-            tls: ClientTls::new().into(),
-        }
+        Self { settings: ClientSettings::new(url), read_timeout: None }
     }
 
     /// Adds a header to the request, such as `Origin`, `Cookie` or `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.map(|request| request.header(name, value));
+        self.settings = self.settings.with_request(|request| request.header(name, value));
         self
     }
 
     /// Offers a subprotocol to the server. Repeated calls add more subprotocols in the order of preference.
     pub fn subprotocol(mut self, name: &str) -> Self {
-        self.request = self.request.map(|request| request.subprotocol(name));
+        self.settings = self.settings.with_request(|request| request.subprotocol(name));
         self
     }
 
     /// Changes the limits and deadlines of the connection, such as keepalive and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+        change(&mut self.settings.config);
         self
     }
 
     /// Changes the limits of the opening handshake, such as its timeout.
     pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
-        change(&mut self.handshake);
+        change(&mut self.settings.handshake);
         self
     }
 
-    /// Sets the maximum time to establish a connection, for all addresses of the host together. The opening handshake
-    /// has its own limit, [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
+    /// Changes the timeouts of connecting: for the name of the host, the connection, the proxy, TLS, and all of it.
+    pub fn configure_connect(mut self, change: impl FnOnce(&mut ConnectConfig)) -> Self {
+        change(&mut self.settings.connect);
+        self
+    }
+
+    /// Sets the maximum duration of connecting, for all addresses together, including the resolution of the host's name, see
+    /// [`ConnectConfig::connect_timeout`]. The opening handshake has its own limit,
+    /// [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.configure_connect(|config| config.connect_timeout = Some(timeout))
+    }
+
+    /// Connects to this address whenever the name is `host`, without resolving it (like `--resolve` of curl). If the port of
+    /// the address is 0, it is that of the URL. Call it again to add more addresses. The request and the TLS certificate are
+    /// still those of the name. If a proxy resolves the name of the server, this applies to the host of the proxy only.
+    pub fn resolve(mut self, host: &str, address: impl Into<SocketAddr>) -> Self {
+        self.settings.add_address(host, address.into());
+        self
+    }
+
+    /// Sets a function that resolves the names of hosts in place of the operating system. It is called in a thread
+    /// that may block, with the name and the port, and its result counts like that of the system: it is subject to the same timeouts.
+    /// At most 64 lookups run in a process at once, including those that have passed their timeout.
+    pub fn resolver(
+        mut self,
+        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.set_resolver(resolver);
+        self
+    }
+
+    /// Connects through a proxy, such as `http://user:password@proxy.example:3128`. The schemes are `http`, `https` (TLS to
+    /// the proxy), `socks5` (this end resolves the name of the server) and `socks5h` (the proxy resolves it). If the URL is
+    /// invalid, [`connect`](Self::connect) returns the error. It has no effect on Unix-domain sockets.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.settings.set_proxy(url);
+        self
+    }
+
+    /// Connects through the proxy that the environment variables of this process name now, with the rules of
+    /// [`Environment`](ws_core::proxy::Environment): `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`.
+    pub fn proxy_from_environment(mut self) -> Self {
+        self.settings.set_proxy_from_environment();
+        self
+    }
+
+    /// Sets the TLS configuration for an `https` proxy. That of [`tls`](Self::tls) is only used for the server.
+    pub fn proxy_tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
+        self.settings.proxy_tls = tls.into();
+        self
+    }
+
+    /// Follows at most this number of redirects, up to 10, as [`Redirects`](ws_core::client::Redirects) describes. It has no
+    /// effect on Unix-domain sockets. Default: 0.
+    pub fn max_redirects(mut self, redirects: u32) -> Self {
+        self.settings.max_redirects = redirects;
         self
     }
 
@@ -115,29 +144,34 @@ impl Client {
     /// Sets the local address to connect from, which also selects the network interface. It has no effect on Unix-domain
     /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
-        self.options.local_address = Some(address);
+        self.settings.options.local_address = Some(address);
         self
     }
 
     /// Sets `TCP_NODELAY`, which sends small messages without delay. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.options.nodelay = nodelay;
+        self.settings.options.nodelay = nodelay;
         self
     }
 
     /// Sets the TLS options for `wss://` URLs, such as the trusted authorities and the client certificate.
     pub fn tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
-        self.tls = tls.into();
+        self.settings.tls = tls.into();
         self
     }
 
-    /// Connects and opens the WebSocket. It tries all addresses of the host in turn.
+    /// Connects to the first address of the host that answers, and opens the WebSocket. An attempt that takes longer than
+    /// 250 ms does not delay the next one (RFC 8305, "Happy Eyeballs").
+    ///
+    /// Dropping the future closes all sockets. A lookup of the operating system that has begun continues in its thread, and
+    /// its result is dropped.
     ///
     /// # Errors
     ///
     /// - Returns [`Error::Url`] if the URL is invalid.
-    /// - Returns [`Error::Io`] if the host cannot be resolved or reached.
-    /// - Returns [`Error::Timeout`] if no connection was established within the connect timeout.
+    /// - Returns [`Error::Io`] if the host cannot be resolved or reached, with the reason for each of its addresses.
+    /// - Returns [`Error::Timeout`] if a timeout of [`ConnectConfig`] passed. It contains the phase.
+    /// - Returns [`Error::Proxy`] or [`Error::ProxyTls`] if the proxy cannot be used.
     /// - Returns [`Error::Tls`] if the TLS options are invalid or the TLS handshake failed.
     /// - Returns [`Error::Handshake`] if the opening handshake failed.
     pub async fn connect(self) -> Result<WebSocket, Error> {
@@ -150,16 +184,8 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
-        let url = self.request.as_ref().map_err(|&error| error)?.url();
-        let connected = future::or(self.connect_socket(url), async {
-            Timer::after(self.options.timeout).await;
-            Err(Error::Timeout(TimeoutKind::Connect))
-        });
-        let (stream, address) = connected.await?;
-        // The peer may have disconnected already. For some addresses, such as 0.0.0.0, the peer's address differs
-        // from the requested one.
-        let peer = stream.addresses(None).peer.or(Some(address));
-        self.open(stream, peer).await
+        let open = connecting::connect(self.settings).await?;
+        Ok(websocket(open, self.read_timeout))
     }
 
     /// Connects to a Unix-domain socket at `path` and opens the WebSocket. The URL determines the request that the
@@ -169,11 +195,8 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let (path, options) = (path.as_ref().to_owned(), self.options);
-        // Only a thread can wait for a full backlog: the non-blocking socket would become writable at once.
-        let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
-        let stream = Stream::Socket(Socket::from(Async::new(socket)?));
-        self.open(stream, None).await.map(|(ws, _)| ws)
+        let open = connecting::connect_path(self.settings, path.as_ref()).await?;
+        Ok(websocket(open, self.read_timeout).0)
     }
 
     /// Connects, and runs the callbacks until the connection has ended, in a task that is passed to `spawn`.
@@ -198,78 +221,20 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect). In that case, no callback is called.
     pub async fn start(self, callbacks: Callbacks, spawn: impl FnOnce(Task)) -> Result<ClientHandle, Error> {
-        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let url = self.settings.request.as_ref().map_err(|&error| error)?.url();
         let path = url.target().split('?').next().unwrap_or_default().to_owned();
         let (ws, response) = self.connect_with_response().await?;
         let (handle, task) = ClientHandle::start(ws, response, path, callbacks);
         spawn(task);
         Ok(handle)
     }
-
-    /// Completes the opening handshakes of TLS and WebSocket.
-    async fn open(self, stream: Stream, peer: Option<SocketAddr>) -> Result<(WebSocket, Response), Error> {
-        let request = self.request?;
-        let tls = match request.url().is_secure() {
-            true => Some(self.tls.session(request.url().server_name())?),
-            false => None,
-        };
-        let clock = Clock::start();
-        let opening = Opening::new(stream, peer, clock, tls);
-        let (connection, opening, response) =
-            open(opening, &request, &self.handshake, self.config, clock).await?;
-        let duplex = opening.into_duplex(connection);
-        Ok((WebSocket::new(duplex, self.read_timeout), response))
-    }
-
-    /// Connects to the first reachable address of the host. Returns the stream and that address.
-    async fn connect_socket(&self, url: &Url) -> Result<(Stream, SocketAddr), Error> {
-        let (host, port) = (url.host().to_owned(), url.port());
-        let addresses = blocking::unblock(move || (host, port).to_socket_addrs()).await;
-        let mut failures = AddressFailures::new("connect to");
-        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
-            match self.connect_address(address).await {
-                Ok(stream) => return Ok((stream, address)),
-                Err(error) => failures.add(address, &error),
-            }
-        }
-        Err(failures.into_connect_error(url.host()))
-    }
-
-    async fn connect_address(&self, address: SocketAddr) -> io::Result<Stream> {
-        connect(self.options.socket(address)?, &address.into()).await
-    }
 }
 
-/// Completes the WebSocket opening handshake.
-pub(crate) async fn open(
-    mut opening: Opening,
-    request: &Request,
-    limits: &HandshakeConfig,
-    config: Config,
-    clock: Clock,
-) -> Result<(Connection, Opening, Response), Error> {
-    let mut handshake = Handshake::new(request, limits, Arc::new(config), seed()?, clock.now())?;
-    opening.queue(&mut handshake.transmit());
-    loop {
-        if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
-            return Ok((connection, opening, response));
-        }
-        handshake.handle_timeout(clock.now())?;
-        match opening.read(handshake.poll_timeout()).await {
-            Ok(Some(0)) => return Err(handshake.receive_eof().into()),
-            Ok(_) => {}
-            // A server may refuse a request before it has read all of it.
-            Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
-        }
-    }
-}
-
-async fn connect(socket: socket2::Socket, address: &SockAddr) -> io::Result<Stream> {
-    begin_connect(&socket, address)?;
-    let socket = Async::new(socket)?;
-    socket.writable().await?;
-    match socket.get_ref().take_error()? {
-        Some(error) => Err(error),
-        None => Ok(Stream::Socket(Socket::from(socket))),
-    }
+/// Returns the WebSocket of a client, and the server's response.
+pub(crate) fn websocket(open: Open, read_timeout: Option<Duration>) -> (WebSocket, Response) {
+    let Open { opened, stream, peer, clock } = open;
+    let driver = Driver::new(opened.connection, opened.tls);
+    let (addresses, input) = (stream.addresses(peer), Input::new(opened.rest));
+    let duplex: Arc<Duplex> = Duplex::new(stream, addresses, clock, input, LazyTimer::default(), driver);
+    (WebSocket::new(duplex, read_timeout), opened.response)
 }

@@ -1,26 +1,17 @@
+mod cancel;
+mod connecting;
 mod handle;
 
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs as _},
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use ws_core::{
-    Config, HandshakeConfig, Response, TimeoutKind, Url, UrlError,
-    client::{Handshake, Request},
-};
+use ws_core::{Config, HandshakeConfig, Response};
 use ws_sessions::Callbacks;
-use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Error, seed,
-    tls::{ClientTls, ClientTlsConfig},
-};
+use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
 
-use crate::{WebSocket, opening::Opening, socket::Socket};
+use self::cancel::Waits;
+use crate::{WebSocket, duplex::Duplex, read_buffer::ReadBuffer};
 
-pub use self::handle::ClientHandle;
+pub use self::{cancel::CancelHandle, handle::ClientHandle};
 
 /// A client with options: headers, subprotocols, TLS, timeouts and limits.
 ///
@@ -40,56 +31,105 @@ pub use self::handle::ClientHandle;
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected before `connect` is called"]
 pub struct Client {
-    request: Result<Request, UrlError>,
-    handshake: HandshakeConfig,
-    config: Config,
-    options: ConnectOptions,
+    settings: ClientSettings,
     read_timeout: Option<Duration>,
-    tls: ClientTlsConfig,
+    waits: Waits,
 }
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. If the URL is invalid, [`connect`](Self::connect)
     /// returns the error.
     pub fn new(url: &str) -> Self {
-        Self {
-            request: url.parse::<Url>().map(Request::new),
-            handshake: HandshakeConfig::default(),
-            config: Config::default(),
-            options: ConnectOptions::default(),
-            read_timeout: None,
-            tls: ClientTls::new().into(),
-        }
+        Self { settings: ClientSettings::new(url), read_timeout: None, waits: Waits::default() }
     }
 
     /// Adds a header to the request, such as `Origin`, `Cookie` or `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.map(|request| request.header(name, value));
+        self.settings = self.settings.with_request(|request| request.header(name, value));
         self
     }
 
     /// Offers a subprotocol. Call it once for each subprotocol, in order of preference.
     pub fn subprotocol(mut self, name: &str) -> Self {
-        self.request = self.request.map(|request| request.subprotocol(name));
+        self.settings = self.settings.with_request(|request| request.subprotocol(name));
         self
     }
 
     /// Changes limits and deadlines of the connection, such as the keepalive interval and the maximum message size.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+        change(&mut self.settings.config);
         self
     }
 
     /// Changes the limits of the opening handshake, such as its timeout.
     pub fn configure_handshake(mut self, change: impl FnOnce(&mut HandshakeConfig)) -> Self {
-        change(&mut self.handshake);
+        change(&mut self.settings.handshake);
         self
     }
 
-    /// Sets the maximum duration of connecting, for all addresses together. The opening handshake has its own limit,
+    /// Changes the timeouts of connecting: for the name of the host, the connection, the proxy, TLS, and all of it.
+    pub fn configure_connect(mut self, change: impl FnOnce(&mut ConnectConfig)) -> Self {
+        change(&mut self.settings.connect);
+        self
+    }
+
+    /// Sets the maximum duration of connecting, for all addresses together, including the resolution of the host's name, see
+    /// [`ConnectConfig::connect_timeout`]. The opening handshake has its own limit,
     /// [`open_timeout`](HandshakeConfig::open_timeout). Default: 10 seconds.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.configure_connect(|config| config.connect_timeout = Some(timeout))
+    }
+
+    /// Connects to this address whenever the name is `host`, without resolving it (like `--resolve` of curl). If the port of
+    /// the address is 0, it is that of the URL. Call it again to add more addresses. The request and the TLS certificate are
+    /// still those of the name. If a proxy resolves the name of the server, this applies to the host of the proxy only.
+    pub fn resolve(mut self, host: &str, address: impl Into<SocketAddr>) -> Self {
+        self.settings.add_address(host, address.into());
+        self
+    }
+
+    /// Sets a function that resolves the names of hosts in place of the operating system. It is called in a separate thread
+    /// with the name and the port, and its result counts like that of the system: it is subject to the same timeouts.
+    /// At most 64 lookups run in a process at once, including those that have passed their timeout.
+    pub fn resolver(
+        mut self,
+        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.set_resolver(resolver);
+        self
+    }
+
+    /// Connects through a proxy, such as `http://user:password@proxy.example:3128`. The schemes are `http`, `https` (TLS to
+    /// the proxy), `socks5` (this end resolves the name of the server) and `socks5h` (the proxy resolves it). If the URL is
+    /// invalid, [`connect`](Self::connect) returns the error. It has no effect on Unix-domain sockets.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.settings.set_proxy(url);
+        self
+    }
+
+    /// Connects through the proxy that the environment variables of this process name now, with the rules of
+    /// [`Environment`](ws_core::proxy::Environment): `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`.
+    pub fn proxy_from_environment(mut self) -> Self {
+        self.settings.set_proxy_from_environment();
+        self
+    }
+
+    /// Sets the TLS configuration for an `https` proxy. That of [`tls`](Self::tls) is only used for the server.
+    pub fn proxy_tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
+        self.settings.proxy_tls = tls.into();
+        self
+    }
+
+    /// Follows at most this number of redirects, up to 10, as [`Redirects`](ws_core::client::Redirects) describes. It has no
+    /// effect on Unix-domain sockets. Default: 0.
+    pub fn max_redirects(mut self, redirects: u32) -> Self {
+        self.settings.max_redirects = redirects;
+        self
+    }
+
+    /// Lets [`cancel`](CancelHandle::cancel) end [`connect`](Self::connect) from another thread.
+    pub fn cancel_with(mut self, cancel: &CancelHandle) -> Self {
+        self.waits = Waits(Some(cancel.clone()));
         self
     }
 
@@ -109,31 +149,34 @@ impl Client {
     /// Sets the local address to connect from, which selects the network interface. It has no effect on Unix-domain
     /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
-        self.options.local_address = Some(address);
+        self.settings.options.local_address = Some(address);
         self
     }
 
     /// Sets `TCP_NODELAY`. With `true`, small messages are sent at once. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.options.nodelay = nodelay;
+        self.settings.options.nodelay = nodelay;
         self
     }
 
     /// Sets the TLS configuration for a `wss://` URL, such as trusted certificates and a client certificate.
     pub fn tls(mut self, tls: impl Into<ClientTlsConfig>) -> Self {
-        self.tls = tls.into();
+        self.settings.tls = tls.into();
         self
     }
 
-    /// Connects to the addresses of the host in turn, and opens the WebSocket.
+    /// Connects to the first address of the host that answers, and opens the WebSocket. An attempt that takes longer than
+    /// 250 ms does not delay the next one (RFC 8305, "Happy Eyeballs").
     ///
     /// # Errors
     ///
     /// - Returns [`Error::Url`] if the URL is invalid.
-    /// - Returns [`Error::Io`] if the host cannot be resolved or reached.
-    /// - Returns [`Error::Timeout`] if no connection is established within the connect timeout.
+    /// - Returns [`Error::Io`] if the host cannot be resolved or reached, with the reason for each of its addresses.
+    /// - Returns [`Error::Timeout`] if a timeout of [`ConnectConfig`] passes. It contains the phase.
+    /// - Returns [`Error::Proxy`] or [`Error::ProxyTls`] if the proxy cannot be used.
     /// - Returns [`Error::Tls`] if TLS cannot be set up or fails.
     /// - Returns [`Error::Handshake`] if the opening handshake fails.
+    /// - Returns [`Error::Cancelled`] if a [`CancelHandle`] was used.
     pub fn connect(self) -> Result<WebSocket, Error> {
         self.connect_with_response().map(|(ws, _)| ws)
     }
@@ -144,9 +187,8 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
-        let url = self.request.as_ref().map_err(|&error| error)?.url();
-        let socket = self.connect_socket(url)?;
-        self.open(socket)
+        let open = connecting::connect(self.settings, &self.waits)?;
+        Ok(websocket(open, self.read_timeout))
     }
 
     /// Connects to a Unix-domain socket at this path, and opens the WebSocket. The URL determines the host and the
@@ -156,8 +198,8 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let socket = self.options.connect_unix(path.as_ref())?;
-        self.open(Socket::new(socket, None)?).map(|(ws, _)| ws)
+        let open = connecting::connect_path(self.settings, path.as_ref(), &self.waits)?;
+        Ok(websocket(open, self.read_timeout).0)
     }
 
     /// Connects, and then runs callbacks in a separate thread until the connection has ended.
@@ -180,70 +222,18 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect), and [`Error::Io`] if no thread can be started. After an
     /// error, no callback runs.
     pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
-        let url = self.request.as_ref().map_err(|&error| error)?.url();
+        let url = self.settings.request.as_ref().map_err(|&error| error)?.url();
         let path = url.target().split('?').next().unwrap_or_default().to_owned();
         let (ws, response) = self.connect_with_response()?;
         ClientHandle::start(ws, response, path, callbacks)
     }
+}
 
-    /// Runs the opening handshakes of TLS and WebSocket.
-    fn open(self, socket: Socket) -> Result<(WebSocket, Response), Error> {
-        let request = self.request?;
-        let tls = match request.url().is_secure() {
-            true => Some(self.tls.session(request.url().server_name())?),
-            false => None,
-        };
-        let clock = Clock::start();
-        let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
-        let mut handshake =
-            Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
-        let due = handshake.poll_timeout();
-        let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
-        loop {
-            if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
-                return Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response));
-            }
-            let now = clock.now();
-            handshake.handle_timeout(now)?;
-            // A server that refuses may not wait for the whole request. So its response counts before the failed
-            // write.
-            let due = if failed.is_some() { Some(now) } else { handshake.poll_timeout() };
-            match opening.read(due) {
-                Ok(Some(0)) => return Err(handshake.receive_eof().into()),
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    if let Some(failed) = failed.take() {
-                        return Err(Error::of_opening(failed, handshake.receive_eof()));
-                    }
-                }
-                Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
-            }
-        }
-    }
-
-    fn connect_socket(&self, url: &Url) -> Result<Socket, Error> {
-        let deadline = Instant::now().checked_add(self.options.timeout);
-        let mut failures = AddressFailures::new("connect to");
-        let addresses = (url.host(), url.port()).to_socket_addrs();
-        for address in addresses.map_err(|error| Error::of_resolve(url.host(), &error))? {
-            let left =
-                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return Err(Error::Timeout(TimeoutKind::Connect));
-            }
-            match self.connect_address(address, left) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => failures.add(address, &error),
-            }
-        }
-        Err(failures.into_connect_error(url.host()))
-    }
-
-    fn connect_address(&self, address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
-        let socket = self.options.socket(address)?;
-        socket.connect_timeout(&address.into(), timeout)?;
-        // The server may have disconnected already. Some addresses, such as 0.0.0.0, connect to another address.
-        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
-        Socket::new(socket, peer.or(Some(address)))
-    }
+fn websocket(
+    (opened, socket, clock): connecting::Open,
+    read_timeout: Option<Duration>,
+) -> (WebSocket, Response) {
+    let driver = Driver::new(opened.connection, opened.tls);
+    let duplex = Duplex::new(Arc::new(socket), clock, ReadBuffer::new(opened.rest), driver);
+    (WebSocket::new(Arc::new(duplex), read_timeout), opened.response)
 }

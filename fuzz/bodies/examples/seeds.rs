@@ -18,7 +18,7 @@ type Source = (&'static str, fn() -> Seeds);
 
 fn main() -> io::Result<()> {
     let corpus = env::args().nth(1).expect("the folder to write to");
-    let targets: [Source; 10] = [
+    let targets: [Source; 12] = [
         ("header", headers),
         ("receive_server", || streams(Role::Server)),
         ("receive_client", || streams(Role::Client)),
@@ -27,6 +27,8 @@ fn main() -> io::Result<()> {
         ("handshake_server", requests),
         ("handshake_client", responses),
         ("extensions", extensions),
+        ("proxy", proxies),
+        ("redirect", redirects),
         ("utf8", texts),
         ("inflate", compressed),
     ];
@@ -175,6 +177,54 @@ fn extensions() -> Seeds {
     .iter()
     .map(|value| with([6, 134], value))
     .collect()
+}
+
+/// Returns replies of proxies. The first byte selects the protocol and the credentials, see the target.
+fn proxies() -> Seeds {
+    let http = [
+        "HTTP/1.1 200 OK\r\n\r\nrest",
+        "HTTP/1.0 200 Connection established\r\nProxy-Agent: a\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+        "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n",
+        "220 mail.example ESMTP\r\n",
+        "HTTP/1.1 200 OK\n\n",
+        "socks5://user:p%40ss@[fe80::1%25lo]:1080/",
+        "localhost,.example.com 10.0.0.0/8,[::1],2001:db8::/32,*",
+    ];
+    let mut seeds: Seeds =
+        http.iter().flat_map(|reply| [with([0], reply), with([2 | 16 | 128], reply)]).collect();
+    for address in [&[1, 1, 2, 3, 4][..], &[3, 2, b'a', b'b'], &[&[4][..], &[7; 16]].concat(), &[9]] {
+        seeds.push(with([1], [&[5, 0, 5, 0, 0][..], address, &[0, 80, b'x']].concat()));
+        seeds.push(with([3 | 4], [&[5, 2, 1, 0, 5, 0, 0][..], address, &[0, 80]].concat()));
+    }
+    seeds.extend([[5, 255, 0, 0], [5, 2, 1, 1], [5, 0, 5, 5], [4, 90, 0, 0]].map(|reply| with([3], reply)));
+    seeds
+}
+
+/// Returns responses that redirect. The first byte selects the URL and the limit, see the target.
+fn redirects() -> Seeds {
+    let redirect =
+        |location: &str| format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let chains = [
+        vec!["/b", "../c?d#e", "?f"],
+        vec!["ws://b/", "ws://user:secret@a/x/y?z"],
+        vec!["https://b/", "http://c/"],
+        vec!["wss://a:8443/x", "//a:8443/y", "//c"],
+        vec!["mailto:a@b"],
+        vec!["ws://[::1%25lo]:1/../.."],
+        vec!["/loop"; 12],
+        vec![""],
+    ];
+    let chains = chains.map(|chain| chain.into_iter().map(redirect).collect::<String>());
+    let mut seeds: Seeds =
+        chains.iter().flat_map(|chain| [with([0xA0], chain), with([0xF1], chain)]).collect();
+    seeds.push(with([0xA0], "HTTP/1.1 301 Moved\r\n\r\n"));
+    seeds.push(with(
+        [0xA0],
+        "HTTP/1.1 308 Moved\r\nLocation: /a\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+    ));
+    seeds.push(with([0x01], redirect("/b")));
+    seeds
 }
 
 fn texts() -> Seeds {

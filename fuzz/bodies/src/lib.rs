@@ -11,7 +11,9 @@ mod handshake_server;
 mod head;
 mod inflate;
 mod operations;
+mod proxying;
 mod receiving;
+mod redirecting;
 mod settings;
 mod text;
 
@@ -22,7 +24,9 @@ pub use self::{
     handshake_server::handshake_server,
     inflate::inflate,
     operations::operations,
+    proxying::proxy,
     receiving::{receive_client, receive_server, split},
+    redirecting::redirect,
     text::utf8,
 };
 
@@ -30,7 +34,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("header", header),
     ("receive_server", receive_server),
     ("receive_client", receive_client),
@@ -39,6 +43,8 @@ pub const TARGETS: [Target; 10] = [
     ("handshake_server", handshake_server),
     ("handshake_client", handshake_client),
     ("extensions", extensions),
+    ("proxy", proxy),
+    ("redirect", redirect),
     ("utf8", utf8),
     ("inflate", inflate),
 ];

@@ -25,6 +25,7 @@ macro_rules! either {
 }
 
 mod client;
+mod connecting;
 mod pairing;
 mod server;
 mod websocket;

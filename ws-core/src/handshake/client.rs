@@ -15,14 +15,14 @@
 //! ```
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::{fmt, time::Duration};
+use core::{fmt, str, time::Duration};
 
 use bytes::Buf;
 
 use super::{
     HandshakeError, Headers, Response, Url, accept_value,
     head::{HeadReader, parse_response},
-    headers::write_field,
+    headers::{is_secret, write_field},
     host::is_host,
     server::{are_subprotocols, belongs_to_handshake, single},
 };
@@ -30,6 +30,8 @@ use crate::{
     Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::HandshakeOutcome,
     entropy::Entropy, extension,
 };
+
+pub use super::redirect::Redirects;
 
 /// A client's request for a WebSocket.
 #[derive(Clone, Debug)]
@@ -74,6 +76,18 @@ impl Request {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Returns the request for the URL of a redirect. Another origin does not receive the credentials.
+    pub(super) fn redirected(&self, url: Url) -> Self {
+        let mut headers = Headers::default();
+        let is_same = url.is_same_origin(&self.url);
+        let is_kept = |name: &str| is_same || !(name.eq_ignore_ascii_case("Host") || is_secret(name));
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_kept(name)) {
+            // It succeeds as it did before.
+            headers.push(name, str::from_utf8(value).unwrap_or_default());
+        }
+        Self { url, headers, subprotocols: self.subprotocols.clone(), unsendable: self.unsendable }
     }
 
     fn encode(&self, key: &str, config: &Config) -> Result<Vec<u8>, HandshakeError> {

@@ -1,7 +1,7 @@
 use alloc::{boxed::Box, string::ToString};
 use core::{error::Error, fmt};
 
-use super::Response;
+use super::{RedirectProblem, Response};
 
 /// The reason why an opening handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,13 @@ pub enum HandshakeError {
     },
     /// A server answered with a status other than 101. Contains the response.
     Refused(Box<Response>),
+    /// A server redirected the client, which follows redirects but not this one.
+    Redirect {
+        /// The last response.
+        response: Box<Response>,
+        /// The reason why the redirect was not followed.
+        problem: RedirectProblem,
+    },
     /// A server chose a subprotocol that the client did not offer.
     UnofferedSubprotocol,
     /// A server chose an extension that the client did not offer.
@@ -122,6 +129,7 @@ impl HandshakeError {
             | Self::UnsupportedVersion
             | Self::UnexpectedBody
             | Self::OriginRefused { .. }
+            | Self::Redirect { .. }
             | Self::UnofferedSubprotocol
             | Self::UnofferedExtension
             | Self::ExtensionParameter { .. }
@@ -226,6 +234,10 @@ impl fmt::Display for HandshakeError {
                  and one that terminates TLS needs OriginPolicy::SameOrigin"
             ),
             Self::Refused(response) => fmt_refused(f, response),
+            Self::Redirect { response, problem } => {
+                write!(f, "the server redirected the client, which does not follow: {problem}; the last answer was {response}")?;
+                fmt_location(f, response)
+            }
             Self::UnofferedSubprotocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::UnofferedExtension => f.write_str("the server chose an extension that was not offered"),
             Self::ExtensionParameter { value, parameter, problem } => write!(
@@ -251,18 +263,11 @@ impl fmt::Display for HandshakeError {
 
 /// Writes the error of a client whose server answered with `response`, and the remedy where the status implies one.
 fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
-    /// Number of characters of a location that are shown.
-    const MAX_SHOWN: usize = 200;
     write!(f, "the server refused the WebSocket and answered {response}")?;
     let location = response.header_value("Location");
     let remedy = match (response.status(), location) {
-        (300..=399, Some(location)) => {
-            // A query may hold a token.
-            let shown = location.split(['?', '#']).next().unwrap_or_default();
-            let end = shown.char_indices().nth(MAX_SHOWN).map_or(shown.len(), |(end, _)| end);
-            let shown = shown.get(..end).unwrap_or_default();
-            let rest = if shown.len() < location.len() { ".." } else { "" };
-            write!(f, " with the location {shown:?}{rest}")?;
+        (300..=399, Some(_)) => {
+            fmt_location(f, response)?;
             ": connect to that address if it is the right one, because redirects are not followed"
         }
         (401, _) => ": send credentials that it accepts, such as a header Authorization",
@@ -274,6 +279,19 @@ fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
         _ => "",
     };
     f.write_str(remedy)
+}
+
+/// Writes the location of a redirect.
+fn fmt_location(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
+    /// Number of characters that are shown.
+    const MAX_SHOWN: usize = 200;
+    let Some(location) = response.header_value("Location") else { return Ok(()) };
+    // A query may hold a token.
+    let shown = location.split(['?', '#']).next().unwrap_or_default();
+    let end = shown.char_indices().nth(MAX_SHOWN).map_or(shown.len(), |(end, _)| end);
+    let shown = shown.get(..end).unwrap_or_default();
+    let rest = if shown.len() < location.len() { ".." } else { "" };
+    write!(f, " with the location {shown:?}{rest}")
 }
 
 impl Error for HandshakeError {}

@@ -139,7 +139,7 @@ impl fmt::Debug for Headers {
 }
 
 /// Returns `true` if the name of this header indicates that its value is a credential.
-fn is_secret(name: &str) -> bool {
+pub(super) fn is_secret(name: &str) -> bool {
     const SECRET_NAME_PARTS: [&str; 8] =
         ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "x-auth"];
     let name = name.to_ascii_lowercase();

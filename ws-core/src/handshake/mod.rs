@@ -7,6 +7,8 @@ mod head;
 mod headers;
 mod host;
 mod origin;
+pub mod proxy;
+mod redirect;
 mod response;
 mod router;
 pub mod server;
@@ -17,6 +19,7 @@ mod values;
 pub use error::HandshakeError;
 pub use headers::Headers;
 pub(crate) use headers::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte};
+pub use redirect::RedirectProblem;
 pub use response::Response;
 pub use url::{Url, UrlError};
 

@@ -84,6 +84,24 @@ impl Response {
         self.headers.get(name)
     }
 
+    /// Returns the cookies that the server sets, as names and values without their attributes (RFC 6265 section 5.2). The
+    /// order is that of the headers `Set-Cookie`. Headers without a name, or that are not UTF-8, are skipped.
+    ///
+    /// ```
+    /// use ws_core::Response;
+    ///
+    /// let response = Response::new(401).header("Set-Cookie", "session=1a2b; Path=/; HttpOnly");
+    /// assert_eq!(response.cookies().collect::<Vec<_>>(), [("session", "1a2b")]);
+    /// ```
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.get_all("Set-Cookie").filter_map(|cookie| {
+            let pair = cookie.split(';').next().unwrap_or_default();
+            let (name, value) = pair.split_once('=')?;
+            Some((name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
+                .filter(|(name, _)| !name.is_empty())
+        })
+    }
+
     /// Returns the body. Of a response that a server sent instead of a WebSocket, it is the first 4 KiB.
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
@@ -213,6 +231,7 @@ const fn reason_phrase(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",

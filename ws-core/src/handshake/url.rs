@@ -1,3 +1,5 @@
+mod reference;
+
 use alloc::{
     format,
     string::{String, ToString},
@@ -161,11 +163,7 @@ impl TryFrom<&str> for Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
-        let host = match self.host.split_once('%') {
-            Some((address, zone)) => format!("{address}%25{}", utf8_percent_encode(zone, ZONE_ESCAPED)),
-            None => self.host.clone(),
-        };
-        write!(f, "{scheme}://{}{}", self.with_port(&host), self.target)
+        write!(f, "{scheme}://{}{}", self.with_port(&with_escaped_zone(&self.host)), self.target)
     }
 }
 
@@ -175,11 +173,19 @@ impl fmt::Debug for Url {
     }
 }
 
+/// Returns the host as in a URL, but without brackets (RFC 6874 section 2).
+pub(super) fn with_escaped_zone(host: &str) -> String {
+    match host.split_once('%') {
+        Some((address, zone)) => format!("{address}%25{}", utf8_percent_encode(zone, ZONE_ESCAPED)),
+        None => host.into(),
+    }
+}
+
 const fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
 
-fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+pub(super) fn parse_host(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(UrlError::Host)?;

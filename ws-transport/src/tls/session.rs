@@ -6,10 +6,13 @@ use ws_core::Transmit;
 
 use super::TlsError;
 
-/// One TLS connection as a function from bytes to bytes. It does no I/O and never waits.
+/// One TLS connection as a function from bytes to bytes, over the network or over another session. It does no I/O and never
+/// waits.
 #[derive(Debug)]
 pub struct TlsSession {
     connection: Connection,
+    /// The session between this one and the network, for TLS within TLS.
+    outer: Option<Box<Self>>,
     /// `true` if the peer sent `close_notify` and will send nothing more.
     closed_by_peer: bool,
     /// `true` if this end sent `close_notify` and accepts no more input.
@@ -18,7 +21,14 @@ pub struct TlsSession {
 
 impl TlsSession {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, closed_by_peer: false, closed: false }
+        Self { connection, outer: None, closed_by_peer: false, closed: false }
+    }
+
+    /// Sends and receives the records of this session through another one, such as TLS to a server through TLS to a proxy. The
+    /// handshake of `outer` has to be complete.
+    #[must_use]
+    pub fn over(self, outer: Box<Self>) -> Self {
+        Self { outer: Some(outer), ..self }
     }
 
     /// Decrypts received bytes and appends their plaintext to `plain`. [`take_output`](Self::take_output) returns the
@@ -28,7 +38,15 @@ impl TlsSession {
     ///
     /// Returns an error if the peer caused a TLS error. In that case `plain` contains the plaintext before the broken
     /// record, and the output contains an alert for the peer.
-    pub fn decrypt(&mut self, mut received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
+    pub fn decrypt(&mut self, received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
+        let Some(outer) = &mut self.outer else { return self.decrypt_records(received, plain) };
+        let mut records = Vec::new();
+        let decrypted = outer.decrypt(received, &mut records);
+        self.decrypt_records(&records, plain)?;
+        decrypted
+    }
+
+    fn decrypt_records(&mut self, mut received: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
         // A broken record would make rustls send an alert after `close_notify`, for which it panics in debug builds.
         while !received.is_empty() && !self.closed {
             // Reading from memory never fails. The connection accepts no more bytes after the peer's `close_notify`.
@@ -82,9 +100,14 @@ impl TlsSession {
 
     /// Appends the bytes to be written to `sealed`.
     pub fn take_output(&mut self, sealed: &mut Transmit) {
-        while self.connection.wants_write() {
-            if self.connection.write_tls(sealed).is_err() {
-                return;
+        match &mut self.outer {
+            None => take_records(&mut self.connection, sealed),
+            Some(outer) => {
+                let mut records = Transmit::default();
+                take_records(&mut self.connection, &mut records);
+                // If the outer session has failed, it accepts no more, and the records can never leave.
+                outer.encrypt_all(&mut records, sealed);
+                outer.take_output(sealed);
             }
         }
     }
@@ -92,25 +115,47 @@ impl TlsSession {
     /// Returns `true` if [`take_output`](Self::take_output) has bytes.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.connection.wants_write()
+        self.connection.wants_write() || self.outer.as_ref().is_some_and(|outer| outer.wants_write())
     }
 
     /// Queues `close_notify` behind all encrypted data. No data is sent after it.
     pub fn close(&mut self) {
         self.closed = true;
         self.connection.send_close_notify();
+        if let Some(outer) = &mut self.outer {
+            let mut records = Transmit::default();
+            take_records(&mut self.connection, &mut records);
+            outer.connection.set_buffer_limit(None);
+            while records.has_remaining() {
+                match outer.connection.writer().write(records.chunk()) {
+                    Ok(accepted) if accepted > 0 => records.advance(accepted),
+                    _ => break,
+                }
+            }
+            outer.close();
+        }
     }
 
     /// Returns `true` if the peer sent `close_notify` (RFC 8446 section 6.1), which ends its stream.
     #[must_use]
-    pub const fn is_closed_by_peer(&self) -> bool {
-        self.closed_by_peer
+    pub fn is_closed_by_peer(&self) -> bool {
+        self.closed_by_peer || self.outer.as_ref().is_some_and(|outer| outer.is_closed_by_peer())
     }
 
     /// Returns `true` during the handshake, when no data can be sent yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+}
+
+/// Moves the records of a TLS connection into `sealed`.
+fn take_records(connection: &mut Connection, sealed: &mut Transmit) {
+    while connection.wants_write() {
+        // Writing to memory never fails.
+        if connection.write_tls(sealed).is_err() {
+            return;
+        }
     }
 }
 

@@ -1,0 +1,13 @@
+//! Clients that connect: name resolution, the race between addresses, proxies, TLS, the opening handshake and redirects,
+//! without I/O.
+
+mod connector;
+mod deadlines;
+mod lookup;
+mod opening;
+mod settings;
+
+pub use connector::{ConnectStep, Connector};
+pub use lookup::{Lookup, RunningLookup};
+pub use opening::{ClientOpening, Opened};
+pub use settings::{ClientSettings, ConnectConfig};
