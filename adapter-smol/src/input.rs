@@ -233,6 +233,6 @@ mod tests {
     fn a_refusal_is_over_when_its_patience_is_though_the_peer_goes_on() {
         let opening = Opening::new(Stream::Other(Box::pin(Endless)), None, Clock::start(), None);
         let timeouts = ResponseTimeouts { close: Duration::from_millis(20), write: None };
-        futures_lite::future::block_on(opening.respond_short(b"no".to_vec(), timeouts));
+        futures_lite::future::block_on(opening.respond_short(b"no".to_vec(), timeouts, || true));
     }
 }

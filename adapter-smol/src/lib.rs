@@ -86,11 +86,12 @@ pub use ws_core::{
     server::{Accept, Request},
 };
 pub use ws_sessions::{
-    Callbacks, ConnectionError, ConnectionErrorKind, Panicked, Rooms, ServerMetrics, ServerStats, Session,
-    SessionId, SessionStats, Sessions, Stats,
+    AdmissionDecision, AdmissionStats, Arrival, Callbacks, ConnectionError, ConnectionErrorKind, Panicked,
+    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
+    AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
+    RefusalReason,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

@@ -113,8 +113,14 @@ impl Opening {
 
     /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
     /// its side. The total time is limited by [`response_timeout`], and the last wait is limited by the close
-    /// timeout. A peer that accepts no output for the write timeout is disconnected earlier.
-    pub(crate) async fn respond(mut self, mut response: Transmit, timeouts: ResponseTimeouts) {
+    /// timeout. A peer that accepts no output for the write timeout is disconnected earlier. `linger` is called before the
+    /// last wait, and omits it if it returns `false`.
+    pub(crate) async fn respond(
+        mut self,
+        mut response: Transmit,
+        timeouts: ResponseTimeouts,
+        linger: impl FnOnce() -> bool,
+    ) {
         let ResponseTimeouts { close, write } = timeouts;
         let due = self.clock.now() + response_timeout(response.remaining(), close);
         while response.has_remaining() {
@@ -126,6 +132,9 @@ impl Opening {
         if let Some(tls) = &mut self.tls {
             tls.close();
             self.write_by(due, write).await;
+        }
+        if !linger() {
+            return;
         }
         let closed_by = Some(due.min(self.clock.now() + close));
         let mut is_closed = false;
@@ -140,10 +149,15 @@ impl Opening {
     }
 
     /// Like [`respond`](Self::respond), for a short response.
-    pub(crate) async fn respond_short(self, response: Vec<u8>, timeouts: ResponseTimeouts) {
+    pub(crate) async fn respond_short(
+        self,
+        response: Vec<u8>,
+        timeouts: ResponseTimeouts,
+        linger: impl FnOnce() -> bool,
+    ) {
         let mut output = Transmit::default();
         output.push(response.into());
-        self.respond(output, timeouts).await;
+        self.respond(output, timeouts, linger).await;
     }
 
     /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,

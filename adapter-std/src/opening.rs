@@ -106,8 +106,9 @@ impl Opening {
 
     /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
     /// its side. The total time is at most [`response_timeout`], and the last wait is at most the close timeout. It ends
-    /// earlier if the peer reads nothing for the write timeout.
-    pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config) {
+    /// earlier if the peer reads nothing for the write timeout. `linger` is called before the last wait, and omits it if it
+    /// returns `false`.
+    pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config, linger: impl FnOnce() -> bool) {
         let close_timeout = config.close_timeout;
         self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
@@ -120,6 +121,9 @@ impl Opening {
         // If this fails, the next read returns.
         let _ = self.write_until(&mut &[][..], self.write_timeout, deadline);
         self.socket.shutdown(std::net::Shutdown::Write);
+        if !linger() {
+            return;
+        }
         let closed_by = Instant::now().checked_add(close_timeout);
         self.buffer.drain(&self.socket, closed_by.into_iter().chain(deadline).min());
     }

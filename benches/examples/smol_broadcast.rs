@@ -20,7 +20,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let listener = Server::new()
         .mount("/", callbacks)
-        .max_connections(usize::MAX)
         .configure(|config| config.max_message_size = 64 << 20)
         .bind(&*listen)?;
     println!("listening on ws://{}/", listener.local_addr()?);

@@ -34,8 +34,8 @@ pub struct ConnectionError {
 pub enum ConnectionErrorKind {
     /// The TLS handshake failed, or the peer violated TLS later.
     Tls,
-    /// The server refused a request. The request was malformed or late, a check refused it, no route has its path, or
-    /// the server had too many connections.
+    /// The server refused a request or a client. The request was malformed or late, a check refused it, no route has its
+    /// path, or the client was not admitted. Then the error is a [`RefusalReason`](ws_transport::RefusalReason).
     Refused,
     /// A handler returned an error. The server closed the connection with 1011.
     Handler,

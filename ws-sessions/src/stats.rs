@@ -1,3 +1,5 @@
+mod admission;
+
 use std::{
     collections::HashMap,
     fmt::Write as _,
@@ -8,9 +10,12 @@ use std::{
     time::Duration,
 };
 
-use ws_transport::{Driver, Traffic};
+use ws_transport::{Admission, Driver, RefusalReason, Traffic};
 
+use self::admission::AdmissionCounters;
 use crate::{ConnectionErrorKind, SessionBackend};
+
+pub use admission::AdmissionStats;
 
 /// Counters of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,12 +105,16 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Number of current connections, with handlers and with callbacks. Opening handshakes are included.
+    /// Number of current connections, with handlers and with callbacks. Opening handshakes and clients that
+    /// [linger](AdmissionStats::lingering) after their connection are included.
     pub connections: u64,
     /// Number of WebSockets opened.
     pub accepted: u64,
-    /// Number of requests that were refused. See [`ConnectionErrorKind::Refused`].
+    /// Number of requests that were refused, with the refused clients of `admission`. See
+    /// [`ConnectionErrorKind::Refused`].
     pub refused: u64,
+    /// Counters of the admission of clients.
+    pub admission: AdmissionStats,
     /// Number of TLS handshakes that failed.
     pub tls_errors: u64,
     /// Number of handlers that returned an error.
@@ -141,6 +150,9 @@ impl ServerStats {
         write("connections", "gauge", "Open connections, handshakes included.", count(self.connections));
         write("accepted_total", "counter", "WebSockets opened.", count(self.accepted));
         write("refused_total", "counter", "Requests that were refused.", count(self.refused));
+        for (name, kind, help, value) in self.admission.lines() {
+            write(name, kind, help, value);
+        }
         write("tls_errors_total", "counter", "TLS handshakes that failed.", count(self.tls_errors));
         write("handler_errors_total", "counter", "Handlers that failed.", count(self.handler_errors));
         write("panics_total", "counter", "Panics in code of the application.", count(self.panics));
@@ -179,6 +191,7 @@ struct ConnectionCounts {
     ended: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    admission: AdmissionCounters,
     tls_errors: AtomicU64,
     handler_errors: AtomicU64,
     panics: AtomicU64,
@@ -243,6 +256,7 @@ impl ServerMetrics {
             connections: self.0.begun.load(Relaxed).saturating_sub(ended),
             accepted: self.0.accepted.load(Relaxed),
             refused: self.0.refused.load(Relaxed),
+            admission: self.0.admission.stats(),
             tls_errors: self.0.tls_errors.load(Relaxed),
             handler_errors: self.0.handler_errors.load(Relaxed),
             panics: self.0.panics.load(Relaxed),
@@ -252,6 +266,16 @@ impl ServerMetrics {
             abandoned: self.0.abandoned.load(Relaxed),
             sessions: self.sessions(),
         }
+    }
+
+    /// Reports the numbers of clients of this admission from now on.
+    pub fn observe(&self, admission: &Arc<Admission>) {
+        self.0.admission.observe(admission);
+    }
+
+    /// Counts a client that was refused before it sent a request.
+    pub fn count_refusal(&self, reason: RefusalReason) {
+        self.0.admission.count(reason);
     }
 
     fn sessions(&self) -> Stats {

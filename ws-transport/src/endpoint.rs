@@ -98,6 +98,17 @@ fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
     let _ = (socket, bytes);
 }
 
+/// Number of free ports that are tried if a server listens on several addresses with port 0.
+const PORT_ATTEMPTS: usize = 16;
+
+/// The reason why a server cannot listen on several addresses.
+#[derive(PartialEq, Eq)]
+enum IsTaken {
+    /// The port that the operating system has chosen for one address is in use on another one.
+    OfFreePort,
+    Other,
+}
+
 /// Options of a server's listening socket.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
@@ -136,21 +147,68 @@ impl ListenOptions {
         limit_unsent(listener, self.notsent_lowat);
     }
 
-    /// Listens on the first available address. A name such as `localhost` may have several.
+    /// Listens on all of these addresses, for example on both addresses of the name `localhost`. With port 0, all of
+    /// them have the same free port.
+    ///
+    /// Addresses that this machine does not have are left out, for example IPv6 addresses without IPv6. If a port is in
+    /// use on one of several addresses, the server listens on none of them, because its clients could reach another
+    /// server. A list may also contain alternatives with other ports. Those that are in use are left out.
     ///
     /// # Errors
     ///
-    /// Returns an error with the reason for each address if none is available, or if an option is invalid.
-    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<ListeningSocket> {
+    /// Returns an error with the reason for each address if no port is available, or if an option is invalid.
+    pub fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<Vec<ListeningSocket>> {
         self.check()?;
-        let mut failures = AddressFailures::new("listen on");
+        let mut distinct: Vec<SocketAddr> = Vec::new();
         for address in addresses.to_socket_addrs()? {
-            match self.listen_on(address) {
-                Ok(socket) => return Ok(ListeningSocket::new(socket)),
-                Err(error) => failures.add(address, &error),
+            if !distinct.contains(&address) {
+                distinct.push(address);
             }
         }
-        Err(failures.into_error(|| "the server has no address to listen on".into()))
+        let mut attempts = PORT_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.listen_on_all(&distinct) {
+                // Another socket has the free port on another address.
+                Err((_, IsTaken::OfFreePort)) if attempts > 0 => {}
+                listening => return listening.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    fn listen_on_all(&self, addresses: &[SocketAddr]) -> Result<Vec<ListeningSocket>, (io::Error, IsTaken)> {
+        let mut failures = AddressFailures::new("listen on");
+        let mut sockets: Vec<ListeningSocket> = Vec::new();
+        // The ports on which the server listens, as requested. A port that is in use must not be one of them.
+        let (mut ports, mut taken, mut free_port) = (Vec::new(), Vec::new(), 0);
+        for &requested in addresses {
+            let mut address = requested;
+            if requested.port() == 0 {
+                address.set_port(free_port);
+            }
+            match self.listen_on(address, addresses) {
+                Ok(socket) => {
+                    if requested.port() == 0 && free_port == 0 {
+                        let bound = socket.local_addr().ok().and_then(|bound| bound.as_socket());
+                        free_port = bound.map_or(0, |bound| bound.port());
+                    }
+                    ports.push(requested.port());
+                    sockets.push(ListeningSocket::new(socket));
+                }
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::AddrInUse {
+                        taken.push(requested.port());
+                    }
+                    failures.add(address, &error);
+                }
+            }
+        }
+        let shared = taken.into_iter().find(|port| ports.contains(port));
+        let kind = if shared == Some(0) { IsTaken::OfFreePort } else { IsTaken::Other };
+        if sockets.is_empty() || shared.is_some() {
+            return Err((failures.into_error(|| "the server has no address to listen on".into()), kind));
+        }
+        Ok(sockets)
     }
 
     /// Returns an error if no server can mean these options.
@@ -169,8 +227,12 @@ impl ListenOptions {
         Ok(())
     }
 
-    fn listen_on(&self, address: SocketAddr) -> io::Result<Socket> {
+    fn listen_on(&self, address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Otherwise `[::]` includes all IPv4 addresses, which have sockets of their own.
+        if address.is_ipv6() && all.iter().any(SocketAddr::is_ipv4) {
+            socket.set_only_v6(true)?;
+        }
         socket.set_reuse_address(self.reuse_address)?;
         if self.reuse_port {
             socket.set_reuse_port(true)?;

@@ -3,6 +3,7 @@
 //! and errors. The adapters re-export the parts that applications need.
 
 mod addresses;
+mod admission;
 mod assembler;
 mod clock;
 mod connect;
@@ -15,11 +16,15 @@ mod outbox;
 mod read_size;
 mod recycled;
 mod response;
+mod spare;
 pub mod tls;
 mod traffic;
 pub mod work;
 
 pub use addresses::Addresses;
+pub use admission::{
+    Admission, AdmissionCounts, AdmissionLimits, AdmittedClient, RefusalReason, descriptor_limit,
+};
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use connect::{
@@ -34,6 +39,7 @@ pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Over
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use spare::{SpareDescriptor, dismiss, is_descriptor_shortage};
 pub use traffic::{Counter, Traffic};
 
 /// Time between the drop of all handles of a server's connection by its handler and the close of the connection by the

@@ -10,7 +10,7 @@ use std::{
 use ws_transport::{ConnectOptions, ListenOptions, ListeningSocket, begin_connect};
 
 fn listen(on: SocketAddr) -> ListeningSocket {
-    ListenOptions::default().listen(on).expect("a listening socket")
+    ListenOptions::default().listen(on).expect("a listening socket").remove(0)
 }
 
 fn address(listener: &ListeningSocket) -> SocketAddr {

@@ -39,7 +39,7 @@ pub(super) async fn serve(
     let opened = Box::pin(open(server, stream, peer, registration)).await;
     let Some(Opened { duplex, handling, origin, counted: _counted }) = opened else { return };
     let returned = handle(handling, &duplex, registration.signals()).await;
-    Box::pin(close(server, duplex, returned, origin)).await;
+    Box::pin(close(server, duplex, returned, origin, registration)).await;
 }
 
 /// Runs the handler. If the handler drops the receiving half and continues to run, this function receives in its
@@ -100,7 +100,7 @@ async fn open(
     let (mut request, due) = match received {
         Ok(received) => received,
         Err(error) => {
-            refuse(server, opening, peer, error).await;
+            refuse(server, opening, peer, error, registration).await;
             return None;
         }
     };
@@ -110,13 +110,13 @@ async fn open(
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(response, server.router.config().into()).await;
+        opening.respond(response, server.router.config().into(), || registration.linger()).await;
         return None;
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
         Err(Refusal { response, config }) => {
-            opening.respond(response, config.into()).await;
+            opening.respond(response, config.into(), || registration.linger()).await;
             return None;
         }
     };
@@ -125,7 +125,7 @@ async fn open(
     let connection = match server.reporter.accept(&found, &mut request, checked, clock.now()) {
         Ok(connection) => connection,
         Err(response) => {
-            opening.respond(response, found.config().into()).await;
+            opening.respond(response, found.config().into(), || registration.linger()).await;
             return None;
         }
     };
@@ -200,7 +200,13 @@ async fn receive_request(
 }
 
 /// Reports the error of a client that sent no valid request. Sends a response if the client can read one.
-async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>, error: Error) {
+async fn refuse(
+    server: &BoundServer,
+    opening: Opening,
+    peer: Option<SocketAddr>,
+    error: Error,
+    registration: &Registration,
+) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -208,7 +214,7 @@ async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond_short(response, server.router.config().into()).await;
+        opening.respond_short(response, server.router.config().into(), || registration.linger()).await;
     }
 }
 
@@ -219,6 +225,7 @@ async fn close(
     duplex: Arc<Duplex>,
     returned: HandlerResult,
     origin: Option<Box<Origin>>,
+    registration: &Registration,
 ) {
     let state = duplex.with_connection(Connection::state);
     let (code, reason) = match returned {
@@ -236,7 +243,9 @@ async fn close(
     if let Some(close_info) = duplex.close_info() {
         server.reporter.report_end(close_info, lost, origin.as_deref());
     }
-    poll_fn(|cx| duplex.poll_drain(cx)).await;
+    if registration.linger() {
+        poll_fn(|cx| duplex.poll_drain(cx)).await;
+    }
     // If no other handle exists, dropping the connection closes its socket.
     if let Err(duplex) = Arc::try_unwrap(duplex) {
         duplex.abandon();

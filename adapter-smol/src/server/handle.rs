@@ -31,7 +31,8 @@ impl ServerHandle {
         self.shared.begin_stop(timeout);
     }
 
-    /// Returns the number of connections, including those in the opening handshake.
+    /// Returns the number of connections, including those in the opening handshake, and clients that
+    /// [linger](crate::AdmissionLimits).
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.len()

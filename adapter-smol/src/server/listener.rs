@@ -13,7 +13,9 @@ use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
+use ws_transport::{
+    Clock, Error, ListeningSocket, SpareDescriptor, accept_failure, dismiss, is_descriptor_shortage, work,
+};
 
 use super::{
     BoundServer, ServerHandle, connection,
@@ -39,7 +41,7 @@ const ACCEPTED_IN_TURN: usize = 16;
 /// A [`Server`](super::Server) that listens on an address.
 #[derive(Debug)]
 pub struct Listener {
-    local_addr: Option<SocketAddr>,
+    local_addrs: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
@@ -52,22 +54,40 @@ enum Executors<'s> {
 }
 
 impl Listener {
-    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
-        prepare_listener(&listener, server.settings.listen.nodelay);
-        server.settings.listen.prepare(&listener);
-        let local_addr = listener.address()?;
-        let listener = Async::new(listener)?;
-        Ok(Self { local_addr, shared: Arc::new(Shared::new(server, listener)) })
+    pub(super) fn new(server: BoundServer, listeners: Vec<ListeningSocket>) -> Result<Self, Error> {
+        let mut local_addrs = Vec::new();
+        for listener in &listeners {
+            prepare_listener(listener, server.settings.listen.nodelay);
+            server.settings.listen.prepare(listener);
+            local_addrs.extend(listener.address()?);
+        }
+        let listeners = listeners.into_iter().map(Async::new).collect::<Result<_, _>>()?;
+        Ok(Self { local_addrs, shared: Arc::new(Shared::new(server, listeners)) })
     }
 
-    /// Returns the address that the server listens on, including the port that was chosen for port 0.
+    /// Returns the first address that the server listens on, including the port that was chosen for port 0. The port is
+    /// the same for all [`local_addrs`](Self::local_addrs).
     ///
     /// # Errors
     ///
     /// Returns [`Error::Io`] if the address is a path.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         let no_port = || io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port");
-        Ok(self.local_addr.ok_or_else(no_port)?)
+        Ok(self.local_addrs.first().copied().ok_or_else(no_port)?)
+    }
+
+    /// Returns all addresses that the server listens on, in the order of the name resolution. A name such as `localhost`
+    /// may have several. The list is empty for a Unix-domain socket.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Returns the maximum number of connections. If [`max_connections`](super::Server::max_connections) is not set, it
+    /// depends on the file descriptors that the process may open.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.shared.server.gate.admission().max_connections()
     }
 
     /// Creates a handle that stops the server.
@@ -116,38 +136,58 @@ impl Listener {
 
     /// Accepts clients until the server stops.
     async fn accept_all(&self, executors: &Executors<'_>) -> io::Result<()> {
-        let (mut accepted, mut is_waiting) = (0, false);
-        while let Some(client) = poll_fn(|cx| self.shared.poll_accept(cx, &mut is_waiting)).await {
+        let mut spare = SpareDescriptor::new();
+        let mut accepted = 0;
+        while let Some(client) = poll_fn(|cx| self.shared.listeners.poll_accept(cx)).await {
             match client {
                 Ok(client) => {
+                    spare.renew();
                     self.admit(client, executors);
-                    accepted += 1;
-                    if accepted % ACCEPTED_IN_TURN == 0 {
-                        future::yield_now().await;
+                }
+                Err(error) if is_descriptor_shortage(&error) => {
+                    if let Err(error) = self.refuse_with(&mut spare) {
+                        pause_after(&error).await?;
                     }
                 }
-                // The client has disconnected. The next arm waits for the end of a shortage of file descriptors or
-                // memory.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    accept_failure(&error).map_or(Ok(()), Err)?;
-                    Timer::after(ACCEPT_BACKOFF).await;
-                }
+                Err(error) => pause_after(&error).await?,
+            }
+            accepted += 1;
+            if accepted % ACCEPTED_IN_TURN == 0 {
+                future::yield_now().await;
             }
         }
         Ok(())
     }
 
+    /// Refuses a client in a shortage of file descriptors.
+    fn refuse_with(&self, spare: &mut SpareDescriptor) -> io::Result<()> {
+        let BoundServer { gate, reporter, tls_config, .. } = &self.shared.server;
+        let (socket, peer) = self.shared.listeners.accept_with(spare)?;
+        let response = gate.refuse_in_shortage(peer, reporter).to_bytes();
+        // A client that expects TLS cannot read a plain-text response.
+        spare.refuse(socket, if tls_config.is_none() { &response } else { &[] });
+        Ok(())
+    }
+
     /// Starts a task for a client, or refuses the client.
     fn admit(&self, (socket, peer): AcceptedClient, executors: &Executors<'_>) {
-        let watched = match executors {
-            Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
-            Executors::Here(_, sockets) => sockets.watch(socket),
+        let watch = |socket| {
+            let watched = match executors {
+                Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
+                Executors::Here(_, sockets) => sockets.watch(socket),
+            };
+            watched.map(Stream::Socket)
         };
-        let Ok(stream) = watched.map(Stream::Socket) else { return };
         let task: super::Task = match self.shared.register(peer) {
-            Place::Served(registration) => Box::pin(serve(registration, stream, peer)),
-            Place::Refused(refusal) => Box::pin(refuse(refusal, stream)),
+            Place::Served(registration) => match watch(socket) {
+                Ok(stream) => Box::pin(serve(registration, stream, peer)),
+                Err(_) => return,
+            },
+            Place::Refused(refusal, response) => match watch(socket) {
+                Ok(stream) => Box::pin(refuse(refusal, response, stream)),
+                Err(_) => return,
+            },
+            Place::Dismissed(response) => return dismiss(&socket, &response.to_bytes()),
             Place::None => return,
         };
         match executors {
@@ -165,7 +205,7 @@ impl Listener {
 impl Drop for Listener {
     /// Closes the listening socket, because no task serves it any more. Handles may outlive the listener.
     fn drop(&mut self) {
-        self.shared.drop_listener();
+        self.shared.listeners.close();
     }
 }
 
@@ -185,14 +225,23 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
     }
 }
 
-/// Sends a 503 response to a client that exceeds the connection limit.
-async fn refuse(_refusal: RefusalSlot, stream: Stream) {
-    let response = Response::new(503)
-        .header("Retry-After", "5")
-        .text("The server is busy; try again later.\n")
-        .to_bytes();
+/// Waits for the end of a shortage of file descriptors or memory. Returns the error if the socket does not listen any
+/// more.
+async fn pause_after(error: &io::Error) -> io::Result<()> {
+    // The client has disconnected, or none waits.
+    if !matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::WouldBlock) {
+        accept_failure(error).map_or(Ok(()), Err)?;
+        Timer::after(ACCEPT_BACKOFF).await;
+    }
+    Ok(())
+}
+
+/// Sends a response to a refused client.
+async fn refuse(_refusal: RefusalSlot, response: Response, stream: Stream) {
     let timeouts = ResponseTimeouts { close: REFUSED_CLOSE_TIMEOUT, write: None };
-    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
+    Opening::new(stream, None, Clock::start(), None)
+        .respond_short(response.to_bytes(), timeouts, || true)
+        .await;
 }
 
 /// Runs connections, and yields to other futures of the same thread every millisecond. Therefore busy connections cannot

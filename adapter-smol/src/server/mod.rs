@@ -1,3 +1,4 @@
+mod accepting;
 mod connection;
 mod handle;
 mod listener;
@@ -13,9 +14,11 @@ use ws_core::{
     Config, HandshakeConfig, OriginPolicy, Response,
     server::{Request, Router, RouterBuilder},
 };
-use ws_sessions::{ConnectionError, Reporter, ServerMetrics};
+use ws_sessions::{
+    AdmissionCheck, AdmissionDecision, Arrival, ConnectionError, Gate, Reporter, ServerMetrics,
+};
 use ws_transport::{
-    Error, ListenOptions, ListeningSocket,
+    AdmissionLimits, Error, ListenOptions, ListeningSocket,
     tls::{ServerTlsConfig, rustls},
 };
 
@@ -26,6 +29,9 @@ pub(crate) use signals::{Attached, AttachedReceiver, Signals};
 
 use self::route::Endpoint;
 use crate::WebSocket;
+
+/// Default of the maximum number of connections, if the file descriptors of the process allow it.
+const MAX_CONNECTIONS: usize = 65_536;
 
 /// The task of a connection. A spawner runs it to completion.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -60,6 +66,7 @@ pub struct Server {
     settings: Settings,
     tls: Option<ServerTlsConfig>,
     spawner: Option<Box<Spawner>>,
+    admission_check: AdmissionCheck,
     reporter: Reporter,
 }
 
@@ -70,13 +77,14 @@ struct BoundServer {
     settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
     spawner: Option<Box<Spawner>>,
+    gate: Gate,
     reporter: Reporter,
 }
 
 /// Settings of all connections, except the protocol configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Settings {
-    max_connections: usize,
+    admission: AdmissionLimits,
     read_timeout: Option<Duration>,
     listen: ListenOptions,
 }
@@ -93,13 +101,10 @@ impl Server {
         Self {
             router: RouterBuilder::new(),
             handshake: HandshakeConfig::default(),
-            settings: Settings {
-                max_connections: 65_536,
-                read_timeout: None,
-                listen: ListenOptions::default(),
-            },
+            settings: Settings::default(),
             tls: None,
             spawner: None,
+            admission_check: AdmissionCheck::default(),
             reporter: Reporter::default(),
         }
     }
@@ -159,10 +164,53 @@ impl Server {
         self
     }
 
-    /// Sets the maximum number of simultaneous connections, including those in the opening handshake. Further clients
-    /// receive a 503 response. With 0, every client is refused. Default: 65,536.
+    /// Sets the maximum number of simultaneous connections, including opening handshakes. Further clients receive a 503
+    /// response with `Retry-After`. With 0, every client is refused. [`bind`](Self::bind) returns an error if the number
+    /// exceeds the file descriptors of the process. Default: as many as these allow (`RLIMIT_NOFILE` minus 128), but at
+    /// most 65,536. [`Listener::max_connections`] returns the number.
     pub fn max_connections(mut self, most: usize) -> Self {
-        self.settings.max_connections = most;
+        self.settings.admission.max_connections = Some(most);
+        self
+    }
+
+    /// Changes the limits for the clients that the server admits: connections in all and per address, opening handshakes
+    /// in progress, and handshakes per second. Refused clients receive a 503 response with `Retry-After`, and
+    /// [`ServerStats::admission`](crate::ServerStats::admission) counts them by reason.
+    ///
+    /// ```
+    /// use ws_smol::Server;
+    ///
+    /// let server = Server::new().admission_limits(|limits| {
+    ///     limits.max_connections_per_address = Some(100);
+    ///     limits.max_handshake_rate_per_address = Some(20);
+    ///     limits.max_handshakes = Some(500);
+    /// });
+    /// ```
+    pub fn admission_limits(mut self, change: impl FnOnce(&mut AdmissionLimits)) -> Self {
+        change(&mut self.settings.admission);
+        self
+    }
+
+    /// Sets a check of each client that has just connected, before the TLS handshake, a task, or a byte of its request.
+    /// The limits of [`admission_limits`](Self::admission_limits) apply first.
+    ///
+    /// The check runs in the task that accepts, so it must not block. If it panics, the client receives a 500 response.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use ws_smol::{AdmissionDecision, Server};
+    ///
+    /// let blocked: IpAddr = "203.0.113.7".parse().unwrap();
+    /// let server = Server::new().admission_check(move |client| match client.peer_addr {
+    ///     Some(address) if address.ip() == blocked => AdmissionDecision::Close,
+    ///     _ => AdmissionDecision::Admit,
+    /// });
+    /// ```
+    pub fn admission_check(
+        mut self,
+        check: impl Fn(&Arrival) -> AdmissionDecision + Send + Sync + 'static,
+    ) -> Self {
+        self.admission_check = AdmissionCheck::new(check);
         self
     }
 
@@ -244,18 +292,21 @@ impl Server {
 
     /// Listens on an address. With port 0, the system chooses a free port. Clients can connect immediately, and
     /// [`Listener::serve`] serves them. If the address is a name with several addresses, such as `localhost`, the
-    /// server listens on the first available one.
+    /// server listens on all of them, with the same port. [`Listener::local_addrs`] returns them. Addresses that this
+    /// machine does not have, for example because IPv6 is disabled, are left out.
     ///
     /// # Errors
     ///
     /// - Returns [`Error::Route`] if a route is malformed or occurs twice.
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
-    /// - Returns [`Error::Io`] if the server cannot listen on any of the addresses, with the reason for each of them.
-    ///   The kind is [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server is invalid.
+    /// - Returns [`Error::Io`] if no address is available, or if the port is in use on one of the addresses, with the
+    ///   reason for each address.
+    /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the server
+    ///   is invalid, or if [`max_connections`](Self::max_connections) exceeds the file descriptors of the process.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
         let server = self.prepare()?;
-        let socket = server.settings.listen.listen(address)?;
-        Listener::new(server, socket)
+        let sockets = server.settings.listen.listen(address)?;
+        Listener::new(server, sockets)
     }
 
     /// Listens on a Unix-domain socket at `path`. The file is removed when the listening socket is closed. A stale
@@ -269,7 +320,7 @@ impl Server {
     pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen_unix(path.as_ref())?;
-        Listener::new(server, socket)
+        Listener::new(server, vec![socket])
     }
 
     /// Serves clients of an inherited listening socket, for example from a service manager such as systemd. The file
@@ -281,18 +332,21 @@ impl Server {
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
     ///   TCP or Unix-domain stream socket, or if it does not listen.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
+        Listener::new(self.prepare()?, vec![ListeningSocket::adopt(socket.into())?])
     }
 
     /// Checks the settings and computes the values that depend on them.
     fn prepare(self) -> Result<BoundServer, Error> {
         self.settings.listen.check()?;
+        let limits = self.settings.admission;
+        let gate = Gate::new(limits, MAX_CONNECTIONS, self.admission_check, &self.reporter)?;
         Ok(BoundServer {
             router: self.router.build()?,
             handshake: self.handshake,
             settings: self.settings,
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             spawner: self.spawner,
+            gate,
             reporter: self.reporter,
         })
     }

@@ -3,27 +3,23 @@
 use std::{
     fmt,
     future::poll_fn,
-    io::{self, ErrorKind},
     mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker, ready},
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
 use async_io::{Async, Timer};
 use futures_lite::future;
 use slab::Slab;
-use ws_core::CloseCode;
-use ws_sessions::{ConnectionErrorKind, Origin};
-use ws_transport::ListeningSocket;
+use ws_core::{CloseCode, Response};
+use ws_transport::{AdmittedClient, ListeningSocket};
 
-use super::{BoundServer, signals::Signals};
+use super::{BoundServer, accepting::Listeners, signals::Signals};
 use crate::{
     current::{self, Key},
     duplex::Duplex,
-    relay::Relay,
-    socket::accept,
 };
 
 /// Maximum number of refused clients that are answered at the same time.
@@ -36,11 +32,8 @@ pub(super) type AcceptedClient = (socket2::Socket, Option<SocketAddr>);
 
 /// State that the listener, the connections and the handles of a server share.
 pub(super) struct Shared {
-    /// The listening socket. `None` after the server has started to stop.
     pub(super) server: BoundServer,
-    listener: Mutex<Option<Async<ListeningSocket>>>,
-    /// Wakes the task that accepts.
-    accepting: Relay,
+    pub(super) listeners: Listeners,
     connections: Mutex<Connections>,
 }
 
@@ -84,55 +77,30 @@ enum Stage {
 /// Decision about a client that has connected.
 pub(super) enum Place {
     Served(Registration),
-    /// The server is full, and the client receives a response.
-    Refused(RefusalSlot),
+    /// The client receives this response.
+    Refused(RefusalSlot, Response),
+    /// The client receives this response, and the server does not wait until it is read.
+    Dismissed(Response),
     None,
 }
 
 /// A place among the refused clients that receive a response. Dropping it releases the place.
-pub(super) struct RefusalSlot(Arc<Shared>);
+pub(super) struct RefusalSlot {
+    shared: Arc<Shared>,
+    _counted: AdmittedClient,
+}
 
 impl Drop for RefusalSlot {
     fn drop(&mut self) {
-        self.0.change(|connections| connections.refused -= 1);
+        self.shared.change(|connections| connections.refused -= 1);
     }
 }
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: Async<ListeningSocket>) -> Self {
-        let listener = Mutex::new(Some(listener));
-        Self { server, listener, accepting: Relay::new(), connections: Mutex::default() }
-    }
-
-    /// Waits for a client. Returns `None` if the server stops. `is_waiting` is `true` while no pending client is
-    /// known, which avoids an accept call for every event of a connection.
-    pub(super) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-        is_waiting: &mut bool,
-    ) -> Poll<Option<io::Result<AcceptedClient>>> {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(listener) = &*listener else { return Poll::Ready(None) };
-        loop {
-            if *is_waiting
-                && let Err(error) = ready!(self.accepting.poll(cx, |cx| listener.poll_readable(cx)))
-            {
-                return Poll::Ready(Some(Err(error)));
-            }
-            *is_waiting = false;
-            match accept(listener.get_ref(), self.server.settings.listen.nodelay) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => *is_waiting = true,
-                accepted => return Poll::Ready(Some(accepted)),
-            }
-        }
-    }
-
-    /// Closes the listening socket.
-    pub(super) fn drop_listener(&self) {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Release the lock first: a waker may run the task that accepts, which takes the lock.
-        drop(listener);
+    pub(super) fn new(server: BoundServer, listeners: Vec<Async<ListeningSocket>>) -> Self {
+        let listeners = Listeners::new(listeners, server.settings.listen.nodelay);
+        Self { server, listeners, connections: Mutex::default() }
     }
 
     /// Returns the clients that were already connected when the listening socket was closed.
@@ -140,24 +108,32 @@ impl Shared {
         mem::take(&mut self.connections().late)
     }
 
-    /// Registers a connection, so that a stop includes it.
+    /// Admits a client, and registers its connection, so that a stop includes it.
     pub(super) fn register(self: &Arc<Self>, peer: Option<SocketAddr>) -> Place {
-        let mut connections = self.connections();
-        if connections.begun.len() < self.server.settings.max_connections {
-            let signals = Arc::new(Signals::default());
-            let id = connections.begun.insert(Entry { signals: signals.clone(), stage: Stage::Handshake });
-            self.server.reporter.monitor().count_begun();
-            return Place::Served(Registration { id, signals, shared: self.clone() });
+        let BoundServer { gate, reporter, .. } = &self.server;
+        match gate.admit(peer, reporter) {
+            Ok(client) => {
+                let signals = Arc::new(Signals::default());
+                let entry = Entry { signals: signals.clone(), stage: Stage::Handshake };
+                let id = self.connections().begun.insert(entry);
+                reporter.monitor().count_begun();
+                Place::Served(Registration { id, signals, client, shared: self.clone() })
+            }
+            // A client that expects TLS cannot read a plain-text response.
+            Err(Some(response)) if self.server.tls_config.is_none() => self.refuse(response),
+            Err(_) => Place::None,
         }
-        // A client that expects TLS cannot read a plain-text response.
-        let answer = connections.refused < MAX_REFUSED && self.server.tls_config.is_none();
-        connections.refused += usize::from(answer);
+    }
+
+    fn refuse(self: &Arc<Self>, response: Response) -> Place {
+        let Some(counted) = self.server.gate.admission().linger() else { return Place::Dismissed(response) };
+        let mut connections = self.connections();
+        if connections.refused == MAX_REFUSED {
+            return Place::Dismissed(response);
+        }
+        connections.refused += 1;
         drop(connections);
-        let place = if answer { Place::Refused(RefusalSlot(self.clone())) } else { Place::None };
-        let origin = Origin { peer_addr: peer, path: None };
-        let error = "the server has as many connections as it may";
-        self.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
-        place
+        Place::Refused(RefusalSlot { shared: self.clone(), _counted: counted }, response)
     }
 
     /// Returns the number of connections.
@@ -172,9 +148,8 @@ impl Shared {
     pub(super) fn begin_stop(&self, timeout: Duration) {
         let now = Instant::now();
         let until = now.checked_add(timeout);
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        // Accept the pending clients first. Closing the socket would reset them.
-        let late = listener.as_ref().map_or_else(Vec::new, |listener| self.accept_waiting(listener));
+        let listeners = self.listeners.stopping();
+        let late = listeners.accept_waiting();
         let mut connections = self.connections();
         let stop = connections.stop.get_or_insert(Stop { handshakes_until: now + HANDSHAKE_GRACE, until });
         // The earliest of several deadlines applies.
@@ -182,10 +157,7 @@ impl Shared {
         connections.late.extend(late);
         let waiting = mem::take(&mut connections.waiting);
         drop(connections);
-        let closed = listener.take();
-        // Release the lock first: a waker may run the task that accepts, which takes the lock.
-        drop(listener);
-        drop(closed);
+        listeners.close();
         waiting.into_iter().for_each(Waker::wake);
         // Checks that wait end now.
         for (signals, _) in self.entries(|stage| matches!(stage, Stage::Answering)) {
@@ -195,18 +167,6 @@ impl Shared {
             if let Some(duplex) = stage.duplex() {
                 // This cannot fail, because the code and the reason are valid.
                 let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
-            }
-        }
-    }
-
-    fn accept_waiting(&self, listener: &Async<ListeningSocket>) -> Vec<AcceptedClient> {
-        listener.get_ref().ignore_new_connections();
-        let mut late = Vec::new();
-        loop {
-            match accept(listener.get_ref(), self.server.settings.listen.nodelay) {
-                Ok(client) => late.push(client),
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => return late,
             }
         }
     }
@@ -338,6 +298,7 @@ impl fmt::Debug for Shared {
 pub(super) struct Registration {
     id: usize,
     signals: Arc<Signals>,
+    client: AdmittedClient,
     shared: Arc<Shared>,
 }
 
@@ -359,6 +320,7 @@ impl Registration {
 
     /// Records that the opening handshake is complete. Returns `false` if the server is stopping.
     pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
+        self.client.open();
         self.enter(Stage::Open(Arc::downgrade(duplex)))
     }
 
@@ -368,6 +330,12 @@ impl Registration {
             entry.stage = stage;
         }
         connections.stop.is_none()
+    }
+
+    /// Reports that only the end of the client's stream is awaited, so that another client can be admitted. Returns
+    /// `false` if the stream must be closed at once.
+    pub(super) fn linger(&self) -> bool {
+        self.client.linger()
     }
 
     /// Waits until the server is to stop.
@@ -383,6 +351,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        // First, so that a server without connections admits clients.
+        self.client.end();
         self.shared.server.reporter.monitor().count_ended();
         drop(self.shared.change(|connections| connections.begun.try_remove(self.id)));
     }

@@ -27,7 +27,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     awaited.received();
     let mut request = match received {
         Ok(request) => request,
-        Err(error) => return refuse(server, opening, error),
+        Err(error) => return refuse(server, opening, error, registration),
     };
     request.set_peer_addr(opening.socket().addresses().peer);
     if server.tls_config.is_some() {
@@ -35,11 +35,13 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.router.config());
+        return opening.respond(response, server.router.config(), || registration.linger());
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
-        Err(Refusal { response, config }) => return opening.respond(response, config),
+        Err(Refusal { response, config }) => {
+            return opening.respond(response, config, || registration.linger());
+        }
     };
     let endpoint = found.handler();
     let checked = endpoint.check(&request);
@@ -47,7 +49,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
         Ok(connection) => {
             run(server, &*endpoint.handler, request, &opening.into_duplex(connection), registration);
         }
-        Err(response) => opening.respond(response, found.config()),
+        Err(response) => opening.respond(response, found.config(), || registration.linger()),
     }
 }
 
@@ -73,7 +75,7 @@ fn receive_request(
 }
 
 /// Reports a client that sent no valid request. If the error is a handshake error, the client receives a response.
-fn refuse(server: &BoundServer, opening: Opening, error: Error) {
+fn refuse(server: &BoundServer, opening: Opening, error: Error, registration: &Registration) {
     let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
         Error::Handshake(error) => Some(error.response().to_bytes()),
@@ -81,7 +83,7 @@ fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.router.config());
+        opening.respond(&response[..], server.router.config(), || registration.linger());
     }
 }
 
@@ -121,5 +123,5 @@ fn run(
     if let Some(close_info) = duplex.close_info() {
         server.reporter.report_end(close_info, lost, origin);
     }
-    duplex.drain();
+    if registration.linger() { duplex.drain() } else { duplex.abandon() }
 }

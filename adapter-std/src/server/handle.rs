@@ -30,7 +30,8 @@ impl ServerHandle {
         self.shared.begin_stop(timeout);
     }
 
-    /// Returns the number of connections, including opening handshakes.
+    /// Returns the number of connections, including opening handshakes, and clients that
+    /// [linger](crate::AdmissionLimits).
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.len()

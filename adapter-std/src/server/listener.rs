@@ -11,8 +11,9 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 use ws_core::Response;
-use ws_sessions::{ConnectionErrorKind, Origin};
-use ws_transport::{Error, ListeningSocket, accept_failure};
+use ws_transport::{
+    AdmittedClient, Error, ListeningSocket, SpareDescriptor, accept_failure, is_descriptor_shortage,
+};
 
 use super::{
     BoundServer, ServerHandle, connection,
@@ -28,7 +29,7 @@ const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// A [`Server`](super::Server) that is bound to an address.
 #[derive(Debug)]
 pub struct Listener {
-    local_addr: Option<SocketAddr>,
+    local_addrs: Vec<SocketAddr>,
     /// Becomes readable when the server has to stop.
     stopped: UnixStream,
     shared: Arc<Shared>,
@@ -45,24 +46,42 @@ enum Accepted {
 }
 
 impl Listener {
-    pub(super) fn new(server: BoundServer, listener: ListeningSocket) -> Result<Self, Error> {
-        // Non-blocking: a client may disconnect between the wait and `accept`.
-        listener.set_nonblocking(true)?;
-        server.settings.listen.prepare(&listener);
+    pub(super) fn new(server: BoundServer, listeners: Vec<ListeningSocket>) -> Result<Self, Error> {
+        let mut local_addrs = Vec::new();
+        for listener in &listeners {
+            // Non-blocking: a client may disconnect between the wait and `accept`.
+            listener.set_nonblocking(true)?;
+            server.settings.listen.prepare(listener);
+            local_addrs.extend(listener.address()?);
+        }
         let (wake, stopped) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let local_addr = listener.address()?;
-        Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, listener, wake)) })
+        Ok(Self { local_addrs, stopped, shared: Arc::new(Shared::new(server, listeners, wake)) })
     }
 
-    /// Returns the address that the server listens on. If the port was 0, it contains the assigned port.
+    /// Returns the first address that the server listens on. If the port was 0, it contains the assigned port, which is
+    /// the same for all [`local_addrs`](Self::local_addrs).
     ///
     /// # Errors
     ///
     /// Returns [`Error::Io`] for a Unix-domain socket.
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
         let no_port = || io::Error::new(ErrorKind::Unsupported, "a Unix-domain socket has no port");
-        Ok(self.local_addr.ok_or_else(no_port)?)
+        Ok(self.local_addrs.first().copied().ok_or_else(no_port)?)
+    }
+
+    /// Returns all addresses that the server listens on, in the order of the name resolution. A name such as `localhost`
+    /// may have several. The list is empty for a Unix-domain socket.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Returns the maximum number of connections. If [`max_connections`](super::Server::max_connections) is not set, it
+    /// depends on the file descriptors that the process may open.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.shared.server.gate.admission().max_connections()
     }
 
     /// Returns a handle that can stop the server.
@@ -84,10 +103,10 @@ impl Listener {
     pub fn serve(self) -> Result<(), Error> {
         self.shared.pool.start()?;
         let mut refused = Refused::default();
-        if let Some(listener) = self.shared.begin_accepting() {
-            let accepted = self.accept_all(&listener, &mut refused);
-            // Close the socket before the stop continues, so that another server can listen on the address.
-            drop(listener);
+        if let Some(listeners) = self.shared.begin_accepting() {
+            let accepted = self.accept_all(&listeners, &mut refused);
+            // Close the sockets before the stop continues, so that another server can listen on the address.
+            drop(listeners);
             self.shared.end_accepting();
             accepted?;
         }
@@ -104,58 +123,101 @@ impl Listener {
     }
 
     /// Accepts clients until the server stops. Then accepts the clients that have already connected.
-    fn accept_all(&self, listener: &ListeningSocket, refused: &mut Refused) -> io::Result<()> {
+    fn accept_all(&self, listeners: &[ListeningSocket], refused: &mut Refused) -> io::Result<()> {
+        let mut spare = SpareDescriptor::new();
         loop {
-            let [is_stopped, has_connected] = refused.wait([self.stopped.as_fd(), listener.as_fd()])?;
-            if is_stopped {
-                accept_waiting(listener, |client| self.admit(client, refused));
+            let sources =
+                [self.stopped.as_fd()].into_iter().chain(listeners.iter().map(ListeningSocket::as_fd));
+            let is_readable = refused.wait(sources)?;
+            if is_readable[0] {
+                accept_waiting(listeners, |client| self.admit(client, refused));
                 return Ok(());
             }
-            if has_connected && self.accept(listener, refused)? == Accepted::Shortage {
+            let mut is_short = false;
+            for (listener, _) in
+                listeners.iter().zip(&is_readable[1..]).filter(|(_, has_connected)| **has_connected)
+            {
+                is_short |= self.accept(listener, &mut spare, refused)? == Accepted::Shortage;
+            }
+            if is_short {
                 wait(&mut [PollFd::new(&self.stopped, PollFlags::IN)], Some(ACCEPT_BACKOFF))?;
             }
         }
     }
 
     /// Accepts a client.
-    fn accept(&self, listener: &ListeningSocket, refused: &mut Refused) -> io::Result<Accepted> {
-        let (socket, peer) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) if is_timeout(&error) => return Ok(Accepted::Nothing),
-            // The client has disconnected.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(Accepted::Client),
-            Err(error) => return accept_failure(&error).map_or(Ok(Accepted::Shortage), Err),
-        };
-        self.admit((socket, peer.as_socket()), refused);
-        Ok(Accepted::Client)
+    fn accept(
+        &self,
+        listener: &ListeningSocket,
+        spare: &mut SpareDescriptor,
+        refused: &mut Refused,
+    ) -> io::Result<Accepted> {
+        let accept = || listener.accept().map(|(socket, peer)| (socket, peer.as_socket()));
+        match accept() {
+            Ok(client) => {
+                spare.renew();
+                self.admit(client, refused);
+                return Ok(Accepted::Client);
+            }
+            Err(error) if !is_descriptor_shortage(&error) => return self.accepted_none(&error),
+            Err(_) => {}
+        }
+        match spare.accept(accept) {
+            Ok((socket, peer)) => {
+                let server = &self.shared.server;
+                let response = server.gate.refuse_in_shortage(peer, &server.reporter);
+                spare.refuse(socket, &self.bytes_of(Some(response)).unwrap_or_default());
+                Ok(Accepted::Client)
+            }
+            Err(error) => self.accepted_none(&error),
+        }
+    }
+
+    fn accepted_none(&self, error: &io::Error) -> io::Result<Accepted> {
+        if is_timeout(error) {
+            return Ok(Accepted::Nothing);
+        }
+        // The client has disconnected.
+        if error.kind() == ErrorKind::ConnectionAborted {
+            return Ok(Accepted::Client);
+        }
+        accept_failure(error).map_or(Ok(Accepted::Shortage), Err)
     }
 
     /// Passes a client to a thread, or refuses it.
     fn admit(&self, (socket, peer): AcceptedClient, refused: &mut Refused) {
-        let settings = &self.shared.server.settings;
+        let server = &self.shared.server;
+        let admitted = server.gate.admit(peer, &server.reporter);
         // This fails for a Unix-domain socket, which does not need the option. Like the next call, it may also fail
         // for a client that has disconnected.
-        let _ = socket.set_tcp_nodelay(settings.listen.nodelay);
+        let _ = socket.set_tcp_nodelay(server.settings.listen.nodelay);
         let Ok(socket) = Socket::new(socket, peer).map(Arc::new) else { return };
-        let (shared, served) = (self.shared.clone(), socket.clone());
-        let run = self.shared.pool.run(move || {
-            let registration = shared.register(&served);
-            connection::serve(&shared.server, served, &registration);
-        });
-        if run.is_err() {
-            self.refuse(socket, refused);
+        match admitted {
+            Ok(client) => {
+                let (shared, served) = (self.shared.clone(), socket.clone());
+                let run = self.shared.pool.run(move || {
+                    let registration = shared.register(&served, client);
+                    connection::serve(&shared.server, served, &registration);
+                });
+                if run.is_err() {
+                    let response = server.gate.refuse_in_shortage(peer, &server.reporter);
+                    self.refuse(socket, Some(response), refused);
+                }
+            }
+            Err(response) => self.refuse(socket, response, refused),
         }
     }
 
-    fn refuse(&self, socket: Arc<Socket>, refused: &mut Refused) {
-        let origin = Origin { peer_addr: socket.addresses().peer, path: None };
-        // Counted first, so that a client that has its answer is counted.
-        let error = "the server has as many connections as it may";
-        self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
-        // A client that expects TLS could not read an answer in plain text.
-        if self.shared.server.tls_config.is_none() {
-            refused.add(socket);
+    fn refuse(&self, socket: Arc<Socket>, response: Option<Response>, refused: &mut Refused) {
+        if let Some(response) = self.bytes_of(response) {
+            refused.add(socket, &response, self.shared.server.gate.admission().linger());
         }
+    }
+
+    /// Returns the bytes of the response to a refused client. `None`: it receives none. A client that expects TLS could
+    /// not read a response in plain text.
+    fn bytes_of(&self, response: Option<Response>) -> Option<Vec<u8>> {
+        response.filter(|_| self.shared.server.tls_config.is_none()).map(|response| response.to_bytes())
     }
 }
 
@@ -167,10 +229,16 @@ impl Drop for Listener {
     }
 }
 
-/// Clients that were answered with 503 and have not closed yet. If their sockets were closed at once, a reset could
+/// Refused clients that were answered and have not closed yet. If their sockets were closed at once, a reset could
 /// overtake the answer.
 #[derive(Default)]
-struct Refused(Vec<(Arc<Socket>, Instant)>);
+struct Refused(Vec<RefusedClient>);
+
+struct RefusedClient {
+    socket: Arc<Socket>,
+    deadline: Instant,
+    _counted: AdmittedClient,
+}
 
 impl Refused {
     /// Maximum number of clients to wait for.
@@ -178,44 +246,45 @@ impl Refused {
     /// Maximum time to wait for each of them.
     const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-    fn add(&mut self, socket: Arc<Socket>) {
-        let response = Response::new(503)
-            .header("Retry-After", "5")
-            .text("The server is busy; try again later.\n")
-            .to_bytes();
-        let written = socket.write_all(&mut &response[..], Some(Duration::ZERO), None);
+    /// Answers a client, and waits for its end if it is `counted` and there is room. Otherwise its socket is closed.
+    fn add(&mut self, socket: Arc<Socket>, response: &[u8], counted: Option<AdmittedClient>) {
+        let written = socket.write_all(&mut &*response, Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
-        if matches!(written, Ok(true)) && self.0.len() < Self::MAX_CLIENTS {
-            self.0.push((socket, Instant::now() + Self::CLOSE_TIMEOUT));
+        if let Some(counted) = counted
+            && matches!(written, Ok(true))
+            && self.0.len() < Self::MAX_CLIENTS
+        {
+            let deadline = Instant::now() + Self::CLOSE_TIMEOUT;
+            self.0.push(RefusedClient { socket, deadline, _counted: counted });
         }
     }
 
-    /// Waits until one of the sources is readable, and returns the readable ones. Meanwhile, drops the input of
+    /// Waits until one of the sources is readable, and returns for each of them if it is. Meanwhile, drops the input of
     /// refused clients. Forgets clients that have closed or used up their time.
-    fn wait<const N: usize>(&mut self, sources: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
-        let sockets = self.0.iter().map(|(socket, _)| socket.as_fd());
-        let fds = sources.into_iter().chain(sockets);
-        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect::<Vec<_>>();
-        let next = self.0.iter().map(|&(_, deadline)| deadline).min();
+    fn wait<'s>(&mut self, sources: impl Iterator<Item = BorrowedFd<'s>>) -> io::Result<Vec<bool>> {
+        let mut fds = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect::<Vec<_>>();
+        let count = fds.len();
+        fds.extend(self.0.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)));
+        let next = self.0.iter().map(|client| client.deadline).min();
         wait(&mut fds, next.map(|deadline| deadline.saturating_duration_since(Instant::now())))?;
-        let is_readable = fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>();
+        let mut is_readable = fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>();
         let now = Instant::now();
-        let mut readable = is_readable.iter().skip(N).copied();
-        self.0.retain(|(socket, deadline)| {
+        let mut readable = is_readable.drain(count..).collect::<Vec<_>>().into_iter();
+        self.0.retain(|client| {
             let ended = readable.next().unwrap_or(false)
                 && !matches!(
-                    socket.read(&mut [0; 4096], Some(Duration::ZERO), &mut ReadTimeout::default()),
+                    client.socket.read(&mut [0; 4096], Some(Duration::ZERO), &mut ReadTimeout::default()),
                     Ok(Some(1..))
                 );
-            !ended && now < *deadline
+            !ended && now < client.deadline
         });
-        Ok(std::array::from_fn(|source| is_readable[source]))
+        Ok(is_readable)
     }
 
     /// Waits until all clients have closed or their time is over.
     fn finish(mut self) -> io::Result<()> {
         while !self.0.is_empty() {
-            self.wait([])?;
+            self.wait([].into_iter())?;
         }
         Ok(())
     }

@@ -13,9 +13,11 @@ use ws_core::{
     Config, HandshakeConfig, OriginPolicy, Response,
     server::{Request, Router, RouterBuilder},
 };
-use ws_sessions::{ConnectionError, Reporter, ServerMetrics};
+use ws_sessions::{
+    AdmissionCheck, AdmissionDecision, Arrival, ConnectionError, Gate, Reporter, ServerMetrics,
+};
 use ws_transport::{
-    Error, ListenOptions, ListeningSocket,
+    AdmissionLimits, Error, ListenOptions, ListeningSocket,
     tls::{ServerTlsConfig, rustls},
 };
 
@@ -26,10 +28,14 @@ pub use route::{HandlerResult, Route};
 use self::route::Endpoint;
 use crate::WebSocket;
 
+/// Default of the maximum number of connections, if the file descriptors of the process allow it.
+const MAX_CONNECTIONS: usize = 4096;
+
 /// A WebSocket server, which can also serve a few HTTP pages on the same port.
 ///
 /// Each connection has its own thread. Threads start on demand, or [in advance](Self::threads), and are reused. When
 /// the server has [`max_connections`](Self::max_connections), it answers further clients with 503.
+/// [`admission_limits`](Self::admission_limits) contains limits for each address.
 ///
 /// ```no_run
 /// use ws_std::Server;
@@ -50,6 +56,7 @@ pub struct Server {
     handshake: HandshakeConfig,
     settings: Settings,
     tls: Option<ServerTlsConfig>,
+    admission_check: AdmissionCheck,
     reporter: Reporter,
 }
 
@@ -59,14 +66,16 @@ struct BoundServer {
     handshake: HandshakeConfig,
     settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
+    gate: Gate,
     reporter: Reporter,
 }
 
 /// Settings of all connections, in addition to the configuration of the protocol.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Settings {
-    /// Minimum and maximum number of threads. Each connection has one.
-    threads: RangeInclusive<usize>,
+    /// Minimum number of threads.
+    min_threads: usize,
+    admission: AdmissionLimits,
     read_timeout: Option<Duration>,
     listen: ListenOptions,
 }
@@ -83,8 +92,9 @@ impl Server {
         Self {
             router: RouterBuilder::new(),
             handshake: HandshakeConfig::default(),
-            settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
+            settings: Settings::default(),
             tls: None,
+            admission_check: AdmissionCheck::default(),
             reporter: Reporter::default(),
         }
     }
@@ -144,20 +154,65 @@ impl Server {
         self
     }
 
-    /// Sets the maximum number of simultaneous connections, including opening handshakes. With 0, every client is
-    /// refused. Default: 4,096.
+    /// Sets the maximum number of simultaneous connections, including opening handshakes. Further clients receive a 503
+    /// response with `Retry-After`. With 0, every client is refused. [`bind`](Self::bind) returns an error if the number
+    /// exceeds the file descriptors of the process. Default: as many as these allow (`RLIMIT_NOFILE` minus 128), but at
+    /// most 4,096. [`Listener::max_connections`] returns the number.
     pub fn max_connections(mut self, most: usize) -> Self {
-        self.settings.threads = *self.settings.threads.start()..=most;
+        self.settings.admission.max_connections = Some(most);
+        self
+    }
+
+    /// Changes the limits for the clients that the server admits: connections in all and per address, opening handshakes
+    /// in progress, and handshakes per second. Refused clients receive a 503 response with `Retry-After`, and
+    /// [`ServerStats::admission`](crate::ServerStats::admission) counts them by reason.
+    ///
+    /// ```
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new().admission_limits(|limits| {
+    ///     limits.max_connections_per_address = Some(100);
+    ///     limits.max_handshake_rate_per_address = Some(20);
+    ///     limits.max_handshakes = Some(500);
+    /// });
+    /// ```
+    pub fn admission_limits(mut self, change: impl FnOnce(&mut AdmissionLimits)) -> Self {
+        change(&mut self.settings.admission);
+        self
+    }
+
+    /// Sets a check of each client that has just connected, before the TLS handshake, a thread, or a byte of its request.
+    /// The limits of [`admission_limits`](Self::admission_limits) apply first.
+    ///
+    /// The check runs on the accepting thread, so it must not block. If it panics, the client receives a 500 response.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use ws_std::{AdmissionDecision, Server};
+    ///
+    /// let blocked: IpAddr = "203.0.113.7".parse().unwrap();
+    /// let server = Server::new().admission_check(move |client| match client.peer_addr {
+    ///     Some(address) if address.ip() == blocked => AdmissionDecision::Close,
+    ///     _ => AdmissionDecision::Admit,
+    /// });
+    /// ```
+    pub fn admission_check(
+        mut self,
+        check: impl Fn(&Arrival) -> AdmissionDecision + Send + Sync + 'static,
+    ) -> Self {
+        self.admission_check = AdmissionCheck::new(check);
         self
     }
 
     /// Sets the minimum and maximum number of threads that serve connections, such as `8..=128`. The minimum starts
-    /// with the server and stays. Further threads exist only while there are connections for them.
-    /// [`max_connections`](Self::max_connections) sets the maximum alone. [`bind`](Self::bind) returns an error if the
-    /// minimum exceeds the maximum. Default: `0..=4096`.
+    /// with the server and stays. Further threads exist only while there are connections for them. The maximum is that of
+    /// [`max_connections`](Self::max_connections). [`bind`](Self::bind) returns an error if the minimum exceeds the
+    /// maximum. Default: a minimum of 0.
+    ///
+    /// A connection keeps its thread while it [lingers](AdmissionLimits). Such threads do not count.
     pub fn threads(mut self, threads: RangeInclusive<usize>) -> Self {
-        self.settings.threads = threads;
-        self
+        self.settings.min_threads = *threads.start();
+        self.max_connections(*threads.end())
     }
 
     /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
@@ -231,20 +286,22 @@ impl Server {
     }
 
     /// Listens on an address. Port 0 selects a free port. Clients can connect at once, and [`Listener::serve`] serves
-    /// them. If the address is a name with several addresses, such as `localhost`, the server listens on the first
-    /// available one.
+    /// them. If the address is a name with several addresses, such as `localhost`, the server listens on all of them, with
+    /// the same port. [`Listener::local_addrs`] returns them. Addresses that this machine does not have, for example
+    /// because IPv6 is disabled, are left out.
     ///
     /// # Errors
     ///
     /// - Returns [`Error::Route`] if a route is malformed or was added twice.
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
-    /// - Returns [`Error::Io`] if no address is available, with the reason for each address.
+    /// - Returns [`Error::Io`] if no address is available, or if the port is in use on one of the addresses, with the
+    ///   reason for each address.
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if a setting of the
-    ///   server is invalid.
+    ///   server is invalid, or if [`max_connections`](Self::max_connections) exceeds the file descriptors of the process.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener, Error> {
         let server = self.prepare()?;
-        let socket = server.settings.listen.listen(address)?;
-        Listener::new(server, socket)
+        let sockets = server.settings.listen.listen(address)?;
+        Listener::new(server, sockets)
     }
 
     /// Listens on a Unix-domain socket at this path. A stale socket file, on which no process listens, is replaced.
@@ -258,7 +315,7 @@ impl Server {
     pub fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listener, Error> {
         let server = self.prepare()?;
         let socket = server.settings.listen.listen_unix(path.as_ref())?;
-        Listener::new(server, socket)
+        Listener::new(server, vec![socket])
     }
 
     /// Serves the clients of an inherited socket that already listens, such as one from a service manager (systemd).
@@ -271,25 +328,28 @@ impl Server {
     /// - Returns [`Error::Io`] of the kind [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the socket is not a
     ///   listening stream socket of TCP or of the Unix domain.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
-        Listener::new(self.prepare()?, ListeningSocket::adopt(socket.into())?)
+        Listener::new(self.prepare()?, vec![ListeningSocket::adopt(socket.into())?])
     }
 
     /// Checks the settings, and computes the configurations for the connections.
     fn prepare(self) -> Result<BoundServer, Error> {
-        let threads = &self.settings.threads;
-        if threads.is_empty() {
+        let Settings { min_threads, admission, listen, .. } = self.settings;
+        let gate = Gate::new(admission, MAX_CONNECTIONS, self.admission_check, &self.reporter)?;
+        let most = gate.admission().max_connections();
+        if min_threads > most {
             let text = format!(
-                "the server's threads are {threads:?}, which is no number: the least may not be more than the most, \
-                 which `threads` and `max_connections` set"
+                "the server's threads are {min_threads}..={most}, which is no number: the least may not be more than \
+                 the most, which `threads` and `max_connections` set"
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
         }
-        self.settings.listen.check()?;
+        listen.check()?;
         Ok(BoundServer {
             router: self.router.build()?,
             handshake: self.handshake,
             settings: self.settings,
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
+            gate,
             reporter: self.reporter,
         })
     }

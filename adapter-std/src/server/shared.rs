@@ -13,7 +13,7 @@ use std::{
 };
 
 use ws_core::CloseCode;
-use ws_transport::ListeningSocket;
+use ws_transport::{AdmittedClient, ListeningSocket};
 
 use super::{BoundServer, pool::ThreadPool};
 use crate::{duplex::Duplex, socket::Socket};
@@ -38,8 +38,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Connections {
-    /// The listening socket. `None` after a thread has begun to serve it, or after the server has stopped.
-    listener: Option<ListeningSocket>,
+    /// The listening sockets. `None` after a thread has begun to serve them, or after the server has stopped.
+    listeners: Option<Vec<ListeningSocket>>,
     next_id: u64,
     by_id: HashMap<u64, Entry>,
     /// The accepting thread.
@@ -75,10 +75,12 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
-        let connections = Connections { listener: Some(listener), ..Connections::default() };
+    pub(super) fn new(server: BoundServer, listeners: Vec<ListeningSocket>, wake: UnixStream) -> Self {
+        let connections = Connections { listeners: Some(listeners), ..Connections::default() };
+        let admission = server.gate.admission();
+        let most = admission.max_connections().saturating_add(admission.max_lingering());
         Self {
-            pool: ThreadPool::new(&server.settings.threads),
+            pool: ThreadPool::new(&(server.settings.min_threads..=most)),
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
@@ -87,31 +89,31 @@ impl Shared {
     }
 
     /// Registers a connection, so that a stop includes it.
-    pub(super) fn register(self: &Arc<Self>, socket: &Arc<Socket>) -> Registration {
+    pub(super) fn register(self: &Arc<Self>, socket: &Arc<Socket>, client: AdmittedClient) -> Registration {
         let mut connections = self.connections();
         let id = connections.next_id;
         connections.next_id += 1;
         connections.by_id.insert(id, Entry { socket: socket.clone(), stage: Stage::Handshake });
         self.server.reporter.monitor().count_begun();
-        Registration { id, shared: self.clone() }
+        Registration { id, client, shared: self.clone() }
     }
 
-    /// Returns the listening socket, and makes this thread the accepting one. Returns `None` if the server has already
+    /// Returns the listening sockets, and makes this thread the accepting one. Returns `None` if the server has already
     /// stopped.
-    pub(super) fn begin_accepting(&self) -> Option<ListeningSocket> {
+    pub(super) fn begin_accepting(&self) -> Option<Vec<ListeningSocket>> {
         let mut connections = self.connections();
-        let listener = connections.listener.take();
-        connections.accepting = listener.is_some().then(|| thread::current().id());
-        listener
+        let listeners = connections.listeners.take();
+        connections.accepting = listeners.is_some().then(|| thread::current().id());
+        listeners
     }
 
-    /// Closes the listening socket if no thread serves it. This is necessary because handles may outlive the listener.
+    /// Closes the listening sockets if no thread serves them. This is necessary because handles may outlive the listener.
     pub(super) fn drop_listener(&self) {
-        let listener = self.connections().listener.take();
-        drop(listener);
+        let listeners = self.connections().listeners.take();
+        drop(listeners);
     }
 
-    /// Reports that the listening socket is closed.
+    /// Reports that the listening sockets are closed.
     pub(super) fn end_accepting(&self) {
         self.connections().accepting = None;
         self.listener_closed.notify_all();
@@ -143,8 +145,8 @@ impl Shared {
             stop.until = stop.until.into_iter().chain(until).min();
             // Under the same lock, so that a thread that begins to serve finds either the socket or all of its
             // clients.
-            if let Some(listener) = connections.listener.take() {
-                accept_waiting(&listener, |client| connections.late.push(client));
+            if let Some(listeners) = connections.listeners.take() {
+                accept_waiting(&listeners, |client| connections.late.push(client));
             }
         }
         // This fails if no thread accepts, or if the pipe is full of wake-ups.
@@ -208,15 +210,17 @@ impl Shared {
     }
 }
 
-/// Accepts the clients that have already connected. Closing the listening socket would reset them.
-pub(super) fn accept_waiting(listener: &ListeningSocket, mut admit: impl FnMut(AcceptedClient)) {
-    listener.ignore_new_connections();
-    loop {
-        match listener.accept() {
-            Ok((socket, peer)) => admit((socket, peer.as_socket())),
-            // The client has disconnected.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-            Err(_) => return,
+/// Accepts the clients that have already connected. Closing the listening sockets would reset them.
+pub(super) fn accept_waiting(listeners: &[ListeningSocket], mut admit: impl FnMut(AcceptedClient)) {
+    for listener in listeners {
+        listener.ignore_new_connections();
+        loop {
+            match listener.accept() {
+                Ok((socket, peer)) => admit((socket, peer.as_socket())),
+                // The client has disconnected.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => break,
+            }
         }
     }
 }
@@ -233,6 +237,7 @@ impl fmt::Debug for Shared {
 /// A registered connection, which a stop of the server includes. Dropping it removes the connection.
 pub(super) struct Registration {
     id: u64,
+    client: AdmittedClient,
     shared: Arc<Shared>,
 }
 
@@ -248,16 +253,25 @@ impl Registration {
 
     /// Reports that the opening handshake is complete. Returns `false` if the server stops.
     pub(super) fn opened(&self, duplex: &Arc<Duplex>) -> bool {
+        self.client.open();
         let mut connections = self.shared.connections();
         if let Some(entry) = connections.by_id.get_mut(&self.id) {
             entry.stage = Stage::Open(Arc::downgrade(duplex));
         }
         connections.stop.is_none()
     }
+
+    /// Reports that only the end of the client's stream is awaited, so that another client can be admitted. Returns
+    /// `false` if the stream must be closed at once.
+    pub(super) fn linger(&self) -> bool {
+        self.client.linger()
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        // First, so that a server without connections admits clients.
+        self.client.end();
         self.shared.connections().by_id.remove(&self.id);
         self.shared.server.reporter.monitor().count_ended();
     }

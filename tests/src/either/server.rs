@@ -8,11 +8,11 @@ use std::{
 };
 
 use ws_std::{
-    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, OriginPolicy, Request, Response,
-    ServerMetrics, ServerTls,
+    Accept, AdmissionDecision, AdmissionLimits, Arrival, Callbacks, Config, ConnectionError, Error,
+    HandshakeConfig, OriginPolicy, Request, Response, ServerMetrics, ServerTls,
 };
 
-use super::{Adapter, WebSocket};
+use super::{Adapter, Handle, Running, WebSocket};
 use crate::{PATIENCE, Raw};
 
 /// A route of either adapter.
@@ -230,6 +230,19 @@ impl Server {
         either!(self self, server => server.max_connections(most))
     }
 
+    /// Same as `Server::admission_limits`.
+    pub fn admission_limits(self, change: impl FnOnce(&mut AdmissionLimits)) -> Self {
+        either!(self self, server => server.admission_limits(change))
+    }
+
+    /// Same as `Server::admission_check`.
+    pub fn admission_check(
+        self,
+        check: impl Fn(&Arrival) -> AdmissionDecision + Send + Sync + 'static,
+    ) -> Self {
+        either!(self self, server => server.admission_check(check))
+    }
+
     /// Sets `ListenOptions::reuse_port` with `Server::listen_options`.
     pub fn reuse_port(self) -> Self {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))
@@ -324,79 +337,5 @@ impl Server {
     /// Listens on a free port of the loopback interface and serves.
     pub fn start(self) -> Running {
         self.bind("127.0.0.1:0").expect("a port")
-    }
-}
-
-/// The handle of a server of either adapter.
-#[derive(Clone, Debug)]
-pub enum Handle {
-    /// The variant of `ws-std`.
-    Std(ws_std::ServerHandle),
-    /// The variant of `ws-smol`.
-    Smol(ws_smol::ServerHandle),
-}
-
-impl Handle {
-    /// Same as `Handle::stop`.
-    pub fn stop(&self, timeout: Duration) -> bool {
-        either!(self, handle => handle.stop(timeout), async handle.stop(timeout))
-    }
-
-    /// Same as `Handle::begin_stop`.
-    pub fn begin_stop(&self, timeout: Duration) {
-        either!(self, handle => handle.begin_stop(timeout));
-    }
-
-    /// Same as `Handle::connections`.
-    pub fn connections(&self) -> usize {
-        either!(self, handle => handle.connections())
-    }
-}
-
-/// A running server of either adapter. It is stopped when dropped.
-#[derive(Debug)]
-pub struct Running {
-    address: Option<SocketAddr>,
-    handle: Handle,
-    serving: Option<JoinHandle<Result<(), Error>>>,
-}
-
-impl From<ws_std::Listener> for Running {
-    fn from(listener: ws_std::Listener) -> Self {
-        let (address, handle) = (listener.local_addr().ok(), Handle::Std(listener.handle()));
-        Self { address, handle, serving: Some(thread::spawn(move || listener.serve())) }
-    }
-}
-
-impl From<ws_smol::Listener> for Running {
-    fn from(listener: ws_smol::Listener) -> Self {
-        let (address, handle) = (listener.local_addr().ok(), Handle::Smol(listener.handle()));
-        Self { address, handle, serving: Some(thread::spawn(move || smol::block_on(listener.serve()))) }
-    }
-}
-
-impl Running {
-    /// Returns the address of the server.
-    pub fn address(&self) -> SocketAddr {
-        self.address.expect("an address and no path")
-    }
-
-    /// Returns the handle that stops the server.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Waits until `serve` returns, which it does once the server is stopped.
-    pub fn served(mut self) -> Result<(), Error> {
-        self.serving.take().map_or(Ok(()), |serving| serving.join().expect("no panic in `serve`"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            self.handle.stop(Duration::from_secs(5));
-            let _ = serving.join();
-        }
     }
 }
