@@ -125,6 +125,7 @@ mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;
+mod memory;
 mod message;
 mod prepared;
 mod route;
@@ -141,6 +142,7 @@ pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
 pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use route::{Parameters, PathRouter, RouteError};
