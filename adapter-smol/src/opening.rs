@@ -4,14 +4,16 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Buf;
 use ws_core::{Config, Connection, Timestamp, Transmit};
-use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Session};
+use ws_transport::{
+    Addresses, Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::Session,
+};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
@@ -125,7 +127,26 @@ impl Opening {
     /// Writes a response that opens no connection, shuts down the writing direction, and waits until the peer closes
     /// its side. The total time is limited by [`response_timeout`], and the last wait is limited by the close
     /// timeout. A peer that accepts no output for the write timeout is disconnected earlier.
-    pub(crate) async fn respond(mut self, mut response: Transmit, timeouts: ResponseTimeouts) {
+    ///
+    /// Until it is written, the response counts for the memory of the server. If it is the largest when the memory is
+    /// short, `owner` is ended.
+    pub(crate) async fn respond(
+        self,
+        response: Transmit,
+        timeouts: ResponseTimeouts,
+        memory: &Arc<ServerMemory>,
+        owner: Weak<dyn Evict>,
+    ) {
+        let charged = memory.charge_response(response.unshared_len(), owner);
+        self.respond_charged(response, timeouts, charged).await;
+    }
+
+    async fn respond_charged(
+        mut self,
+        mut response: Transmit,
+        timeouts: ResponseTimeouts,
+        charged: Option<Arc<Holder>>,
+    ) {
         let ResponseTimeouts { close, write } = timeouts;
         let due = self.clock.now() + response_timeout(response.remaining(), close);
         while response.has_remaining() {
@@ -134,6 +155,7 @@ impl Opening {
                 return;
             }
         }
+        drop((response, charged));
         if let Some(tls) = &mut self.tls {
             tls.close();
             self.write_by(due, write).await;
@@ -150,11 +172,11 @@ impl Opening {
         .await;
     }
 
-    /// Like [`respond`](Self::respond), for a short response.
+    /// Like [`respond`](Self::respond), for a short response, which does not count for the memory of the server.
     pub(crate) async fn respond_short(self, response: Vec<u8>, timeouts: ResponseTimeouts) {
         let mut output = Transmit::default();
         output.push(response.into());
-        self.respond(output, timeouts).await;
+        self.respond_charged(output, timeouts, None).await;
     }
 
     /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State,
+    CloseCode, Connection, HandshakeError, Scheme, State, Transmit,
     server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
@@ -33,21 +33,24 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
+    let memory = server.reporter.monitor().memory();
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.router.config());
+        return opening.respond(response, server.router.config(), memory);
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
-        Err(Refusal { response, config }) => return opening.respond(response, config),
+        Err(Refusal { response, config }) => return opening.respond(response, config, memory),
     };
     let endpoint = found.handler();
     let checked = endpoint.check(&request);
     match server.reporter.accept(&found, &mut request, checked, clock.now()) {
         Ok(connection) => {
-            run(server, &*endpoint.handler, request, &opening.into_duplex(connection), registration);
+            let duplex = opening.into_duplex(connection);
+            duplex.join(memory);
+            run(server, &*endpoint.handler, request, &duplex, registration);
         }
-        Err(response) => opening.respond(response, found.config()),
+        Err(response) => opening.respond(response, found.config(), memory),
     }
 }
 
@@ -81,7 +84,9 @@ fn refuse(server: &BoundServer, opening: Opening, error: Error) {
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.router.config());
+        let mut output = Transmit::default();
+        output.push(response.into());
+        opening.respond(output, server.router.config(), server.reporter.monitor().memory());
     }
 }
 

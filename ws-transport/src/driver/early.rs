@@ -30,6 +30,11 @@ impl Early {
         Some(event)
     }
 
+    /// Returns the number of payload bytes that wait.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn push(&mut self, event: Event<'_>) {
         self.bytes += len(&event);
         self.events.push_back(event.into_owned());
@@ -85,6 +90,7 @@ impl Driver {
     /// Ends a look, after all input that it has read was received. An end of the input takes effect for senders at
     /// once. The application receives the end, and its error if any, after the waiting events.
     pub fn end_look(&mut self, now: Timestamp) {
+        self.settle();
         if self.is_early_full() {
             // Some input may be unread, so the peer's silence proves nothing.
             return;
