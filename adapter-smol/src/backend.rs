@@ -6,10 +6,10 @@ use std::{
 };
 
 use bytes::Buf as _;
-use ws_core::{CloseCode, CloseInfo};
+use ws_core::{Chunk, CloseCode, CloseInfo, Message};
 use ws_sessions::SessionBackend;
 use ws_transport::{
-    Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
+    Driver, Error, MessageAssembler, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
     work::{self, Work},
 };
 
@@ -55,7 +55,11 @@ impl SessionBackend for Duplex {
             self.flush_soon(inner);
         }
         let network = if inner.blocked { Network::Refuses } else { Network::Accepts };
-        let outcome = inner.driver.post(outgoing, network)?;
+        let outcome = inner.driver.post(outgoing, network);
+        if inner.driver.has_excess() {
+            inner.relieve();
+        }
+        let outcome = outcome?;
         if outcome.disconnected {
             self.report_time(inner);
         }
@@ -83,6 +87,10 @@ impl SessionBackend for Duplex {
                 None => self.abandon(),
             }
         }
+    }
+
+    fn assemble(&self, assembler: &mut MessageAssembler, chunk: Chunk<'_>) -> Option<Message<'static>> {
+        self.lock().driver.assemble(assembler, chunk)
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {

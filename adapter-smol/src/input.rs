@@ -60,6 +60,11 @@ impl Input {
         self.start == self.end && !self.has_other_input
     }
 
+    /// Returns the size in bytes of the buffer.
+    pub(crate) const fn memory(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Passes the bytes to `take` and keeps those that it leaves. If none are left, the buffer is returned to its
     /// pool.
     #[inline]
@@ -88,7 +93,9 @@ impl Input {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
-        let mut buffer = take_from(&FULL).unwrap_or_else(|| vec![0; MAX_READ]);
+        let Some(mut buffer) = take_from(&FULL).or_else(new_buffer) else {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        };
         let most = read_size.most(MAX_READ);
         let polled = stream.poll_read(cx, &mut buffer[..most]);
         match polled {
@@ -167,6 +174,14 @@ impl Drop for Input {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Creates a buffer for reading. Returns `None` if there is no memory for it.
+fn new_buffer() -> Option<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(MAX_READ).ok()?;
+    buffer.resize(MAX_READ, 0);
+    Some(buffer)
 }
 
 type BufferPool = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;

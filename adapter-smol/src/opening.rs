@@ -4,14 +4,16 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Buf;
 use ws_core::{Config, Connection, Timestamp, Transmit};
-use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::TlsSession};
+use ws_transport::{
+    Addresses, Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession,
+};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
@@ -115,11 +117,27 @@ impl Opening {
     /// its side. The total time is limited by [`response_timeout`], and the last wait is limited by the close
     /// timeout. A peer that accepts no output for the write timeout is disconnected earlier. `linger` is called before the
     /// last wait, and omits it if it returns `false`.
+    ///
+    /// Until it is written, the response counts for the memory of the server. If it is the largest when the memory is
+    /// short, `owner` is ended.
     pub(crate) async fn respond(
+        self,
+        response: Transmit,
+        timeouts: ResponseTimeouts,
+        linger: impl FnOnce() -> bool,
+        memory: &Arc<ServerMemory>,
+        owner: Weak<dyn Evict>,
+    ) {
+        let charged = memory.charge_response(response.unshared_len(), owner);
+        self.respond_charged(response, timeouts, linger, charged).await;
+    }
+
+    async fn respond_charged(
         mut self,
         mut response: Transmit,
         timeouts: ResponseTimeouts,
         linger: impl FnOnce() -> bool,
+        charged: Option<Arc<Holder>>,
     ) {
         let ResponseTimeouts { close, write } = timeouts;
         let due = self.clock.now() + response_timeout(response.remaining(), close);
@@ -129,6 +147,7 @@ impl Opening {
                 return;
             }
         }
+        drop((response, charged));
         if let Some(tls) = &mut self.tls {
             tls.close();
             self.write_by(due, write).await;
@@ -148,7 +167,7 @@ impl Opening {
         .await;
     }
 
-    /// Like [`respond`](Self::respond), for a short response.
+    /// Like [`respond`](Self::respond), for a short response, which does not count for the memory of the server.
     pub(crate) async fn respond_short(
         self,
         response: Vec<u8>,
@@ -157,7 +176,7 @@ impl Opening {
     ) {
         let mut output = Transmit::default();
         output.push(response.into());
-        self.respond(output, timeouts, linger).await;
+        self.respond_charged(output, timeouts, linger, None).await;
     }
 
     /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use ws_core::{CloseCode, CloseInfo, State};
+use ws_core::{Chunk, CloseCode, CloseInfo, Message, State};
 use ws_sessions::SessionBackend;
-use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome};
+use ws_transport::{
+    Driver, Error, MessageAssembler, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
+};
 
 use crate::duplex::{Duplex, Flushed};
 
@@ -51,6 +53,9 @@ impl SessionBackend for Duplex {
             if outcome.as_ref().is_ok_and(|outcome| outcome.disconnected) {
                 self.report_time(&mut driver);
             }
+            if driver.has_excess() {
+                drop(self.relieve(driver));
+            }
             outcome
         };
         // Flush even if the message was refused, because another thread may have left its output to `write_through`.
@@ -80,6 +85,10 @@ impl SessionBackend for Duplex {
                 None => self.abandon(),
             }
         }
+    }
+
+    fn assemble(&self, assembler: &mut MessageAssembler, chunk: Chunk<'_>) -> Option<Message<'static>> {
+        self.driver().assemble(assembler, chunk)
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {

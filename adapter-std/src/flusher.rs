@@ -25,6 +25,7 @@ use ws_transport::DROP_GRACE;
 use crate::{
     duplex::{Duplex, Flushed, Wants},
     socket::wait,
+    threads,
 };
 
 /// Time that the thread stays without work.
@@ -116,7 +117,7 @@ fn start() -> io::Result<UnixStream> {
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
-    thread::Builder::new().name("ws-flusher".into()).spawn(move || run(&woken))?;
+    threads::start("ws-flusher", move || run(&woken))?;
     Ok(wake)
 }
 

@@ -43,7 +43,7 @@ impl Receiver {
         let assembler = &mut self.assembler;
         self.duplex.receive(Wait::new(timeout), |event, owner| match event {
             Event::Message(message) => Some(owner.message(message)),
-            Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
+            Event::Chunk(chunk) => owner.assemble(assembler, chunk),
             _ => None,
         })
     }

@@ -58,6 +58,7 @@ mod opening;
 mod read_buffer;
 mod server;
 mod socket;
+mod threads;
 mod wake;
 mod websocket;
 

@@ -1,13 +1,13 @@
 //! A connection during its opening handshake.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use bytes::Buf;
 use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit};
-use ws_transport::{Clock, Driver, Error, response_timeout, tls::TlsSession};
+use ws_transport::{Clock, Driver, Error, Evict, ServerMemory, response_timeout, tls::TlsSession};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -108,13 +108,25 @@ impl Opening {
     /// its side. The total time is at most [`response_timeout`], and the last wait is at most the close timeout. It ends
     /// earlier if the peer reads nothing for the write timeout. `linger` is called before the last wait, and omits it if it
     /// returns `false`.
-    pub(crate) fn respond(mut self, mut response: impl Buf, config: &Config, linger: impl FnOnce() -> bool) {
+    ///
+    /// Until it is written, the response counts for the memory of the server. If it is the largest when the memory is
+    /// short, it is cut.
+    pub(crate) fn respond(
+        mut self,
+        mut response: Transmit,
+        config: &Config,
+        memory: &Arc<ServerMemory>,
+        linger: impl FnOnce() -> bool,
+    ) {
         let close_timeout = config.close_timeout;
         self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
+        let owner: Weak<dyn Evict> = Arc::<Socket>::downgrade(&self.socket);
+        let charged = memory.charge_response(response.unshared_len(), owner);
         if self.write_until(&mut response, self.write_timeout, deadline).is_err() {
             return;
         }
+        drop((response, charged));
         if let Some(tls) = &mut self.tls {
             tls.close();
         }

@@ -16,6 +16,10 @@ pub(crate) struct ReadBuffer {
     timeout: ReadTimeout,
     /// `true` if there is something to receive outside of this buffer.
     has_other_input: bool,
+    /// Size in bytes of both buffers if one of them is larger than the smallest, and otherwise zero.
+    memory: u32,
+    /// `true` if `memory` has changed since the last call of [`changed_memory`](Self::changed_memory).
+    has_changed: bool,
     /// `true` if all available bytes of a large message were read directly into the message, and more are to come.
     pub(crate) awaits_rest: bool,
 }
@@ -23,10 +27,15 @@ pub(crate) struct ReadBuffer {
 impl ReadBuffer {
     pub(crate) const MIN_LEN: usize = 2 << 10;
     pub(crate) const MAX_LEN: usize = 96 << 10;
+    /// Maximum pause of the peer for which a large buffer is kept. Later reads of a connection whose peer sends all the time
+    /// need no other timeout, so that this costs such a connection nothing.
+    pub(crate) const MAX_IDLE: Duration = Duration::from_millis(100);
 
     /// Creates a buffer that contains bytes read earlier.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { start: 0, end: bytes.len(), buffer: bytes, ..Self::default() }
+        let mut created = Self { start: 0, end: bytes.len(), buffer: bytes, ..Self::default() };
+        created.note_size();
+        created
     }
 
     /// Reads at most `most` bytes. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means that the stream
@@ -41,6 +50,9 @@ impl ReadBuffer {
         let read = read_into(&mut self.buffer, most, socket, timeout, &mut self.timeout)?;
         self.awaits_rest = false;
         (self.start, self.end) = (0, read.unwrap_or(0));
+        if read == Some(self.buffer.len()) {
+            self.enlarge();
+        }
         Ok(read)
     }
 
@@ -61,9 +73,13 @@ impl ReadBuffer {
     ) -> io::Result<Option<usize>> {
         debug_assert!(self.is_empty(), "what was read before is still there");
         let read = read_into(&mut self.sealed, Self::MAX_LEN, socket, timeout, &mut self.timeout)?;
+        if read == Some(self.sealed.len()) {
+            grow(&mut self.sealed);
+        }
         self.buffer.clear();
         decrypt(&self.sealed[..read.unwrap_or(0)], &mut self.buffer);
         (self.start, self.end) = (0, self.buffer.len());
+        self.note_size();
         Ok(read)
     }
 
@@ -100,11 +116,43 @@ impl ReadBuffer {
         self.start == self.end && !self.has_other_input
     }
 
+    /// Returns `true` if a buffer is larger than the smallest.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.memory > 0
+    }
+
+    /// Returns the size in bytes of large buffers, if it has changed since the last call.
+    #[inline]
+    pub(crate) fn changed_memory(&mut self) -> Option<usize> {
+        if !self.has_changed {
+            return None;
+        }
+        self.has_changed = false;
+        Some(self.memory as usize)
+    }
+
+    /// Enlarges the buffer, because the peer has filled it and probably sends more.
+    #[cold]
+    fn enlarge(&mut self) {
+        grow(&mut self.buffer);
+        self.note_size();
+    }
+
+    #[cold]
+    fn note_size(&mut self) {
+        let (buffer, sealed) = (self.buffer.capacity(), self.sealed.capacity());
+        let is_large = buffer > Self::MIN_LEN || sealed > Self::MIN_LEN;
+        let memory = if is_large { u32::try_from(buffer + sealed).unwrap_or(u32::MAX) } else { 0 };
+        self.has_changed |= memory != self.memory;
+        self.memory = memory;
+    }
+
     /// Frees the memory of the buffers after a large read.
     pub(crate) fn release(&mut self) {
-        if self.is_empty() && self.buffer.len().max(self.sealed.len()) > Self::MIN_LEN {
+        if self.is_empty() && self.is_large() {
             (self.buffer, self.sealed) = (Vec::new(), Vec::new());
             (self.start, self.end) = (0, 0);
+            self.note_size();
         }
     }
 }
@@ -116,7 +164,7 @@ impl fmt::Debug for ReadBuffer {
     }
 }
 
-/// Reads once into a buffer. The buffer grows when the peer fills it, because such a peer probably sends more.
+/// Reads once into a buffer.
 fn read_into(
     buffer: &mut Vec<u8>,
     most: usize,
@@ -124,13 +172,19 @@ fn read_into(
     timeout: Option<Duration>,
     current: &mut ReadTimeout,
 ) -> io::Result<Option<usize>> {
-    if buffer.len() < ReadBuffer::MIN_LEN {
-        buffer.resize(ReadBuffer::MIN_LEN, 0);
+    if buffer.is_empty() && !grow(buffer) {
+        return Err(io::ErrorKind::OutOfMemory.into());
     }
     let most = most.min(buffer.len());
-    let read = socket.read(&mut buffer[..most], timeout, current)?;
-    if read == Some(buffer.len()) && buffer.len() < ReadBuffer::MAX_LEN {
-        buffer.resize((buffer.len() * 4).min(ReadBuffer::MAX_LEN), 0);
+    socket.read(&mut buffer[..most], timeout, current)
+}
+
+/// Enlarges a buffer, unless it has the largest size. Without memory it stays as it is, and the result is `false`.
+fn grow(buffer: &mut Vec<u8>) -> bool {
+    let len = (buffer.len() * 4).clamp(ReadBuffer::MIN_LEN, ReadBuffer::MAX_LEN);
+    let has_memory = buffer.try_reserve_exact(len.saturating_sub(buffer.len())).is_ok();
+    if has_memory && len > buffer.len() {
+        buffer.resize(len, 0);
     }
-    Ok(read)
+    has_memory
 }

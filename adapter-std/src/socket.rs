@@ -4,6 +4,7 @@ use std::{
     io::{self, ErrorKind, IoSlice},
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 use ws_transport::{
-    Addresses,
+    Addresses, Evict,
     work::{self, Work},
     write_now,
 };
@@ -132,6 +133,13 @@ impl Socket {
 
     pub(crate) const fn addresses(&self) -> Addresses {
         self.addresses
+    }
+}
+
+/// Cuts a response.
+impl Evict for Socket {
+    fn evict(self: Arc<Self>) {
+        self.shutdown(Shutdown::Both);
     }
 }
 

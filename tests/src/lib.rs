@@ -4,6 +4,7 @@
 //!
 //! All failures in this crate panic, which fails the test.
 
+pub mod besieging;
 mod bounded;
 pub mod certificates;
 pub mod deflating;

@@ -41,8 +41,9 @@ pub struct Config {
     /// Maximum pause while output waits and the transport accepts none of it. After this pause the peer counts as
     /// lost, and the connection ends without a Close. `None`: no limit. Default: 30 seconds.
     pub write_timeout: Option<Duration>,
-    /// Maximum pause while a message is being received. Any received byte counts as progress. `None`: no limit, which
-    /// is necessary if the peer sends the fragments of a message with long pauses. Default: 30 seconds.
+    /// Maximum pause while a message is being received. Only bytes of this message count as progress, and control frames
+    /// between its fragments do not. `None`: no limit, which is necessary if the peer sends the fragments of a message
+    /// with long pauses. Default: 30 seconds.
     pub stall_timeout: Option<Duration>,
     /// Keepalive pings. `None`: no pings. Default: a ping every 20 seconds, and a timeout of 20 seconds.
     pub keepalive: Option<Keepalive>,

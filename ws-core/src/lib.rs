@@ -125,6 +125,7 @@ mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;
+mod memory;
 mod message;
 mod prepared;
 mod race;
@@ -144,6 +145,7 @@ pub use extension::Deflate;
 pub use handshake::{
     HandshakeError, Headers, RedirectProblem, Response, Url, UrlError, client, proxy, server,
 };
+pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use race::AddressRace;

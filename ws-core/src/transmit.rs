@@ -59,6 +59,29 @@ impl Transmit {
         self.copied.len().wrapping_sub(self.read).wrapping_add(shared)
     }
 
+    /// Returns the number of bytes in memory that only this queue refers to. A driver counts them for a
+    /// [`MemoryBudget`](crate::MemoryBudget). The time is proportional to the number of large payloads.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use ws_core::Transmit;
+    ///
+    /// let page = Bytes::from(vec![b'x'; 100_000]);
+    /// let mut output = Transmit::default();
+    /// output.extend_from_slice(b"head");
+    /// output.push(page.clone());
+    /// assert_eq!(output.unshared_len(), 4);
+    /// drop(page);
+    /// assert_eq!(output.unshared_len(), 100_004);
+    /// ```
+    #[must_use]
+    pub fn unshared_len(&self) -> usize {
+        let payloads = self.shared.iter().flat_map(|shared| &shared.payloads);
+        let unshared =
+            payloads.filter(|shared| shared.payload.is_unique()).map(|shared| shared.payload.len());
+        unshared.fold(self.copied.len().saturating_sub(self.read), usize::saturating_add)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.read == self.copied.len() && self.shared.as_ref().is_none_or(|shared| shared.payloads.is_empty())

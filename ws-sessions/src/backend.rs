@@ -1,7 +1,7 @@
 use std::{fmt::Debug, sync::Arc};
 
-use ws_core::{CloseCode, CloseInfo};
-use ws_transport::{Driver, Error, Outgoing, SendOutcome};
+use ws_core::{Chunk, CloseCode, CloseInfo, Message};
+use ws_transport::{Driver, Error, MessageAssembler, Outgoing, SendOutcome};
 
 /// Operations of an adapter's connection that a [`Session`](crate::Session) uses. They run on any thread and do not
 /// wait for the peer.
@@ -31,6 +31,9 @@ pub trait SessionBackend: Debug + Send + Sync {
 
     /// Aborts the connection if it has not ended, and returns the way it ended.
     fn end(&self) -> CloseInfo;
+
+    /// Adds a received chunk to a message, as [`Driver::assemble`] does.
+    fn assemble(&self, assembler: &mut MessageAssembler, chunk: Chunk<'_>) -> Option<Message<'static>>;
 
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));

@@ -1,6 +1,6 @@
 use std::{error, fmt, mem, sync::Arc};
 
-use ws_core::{Chunk, CloseInfo, Event, Message, Response};
+use ws_core::{CloseInfo, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
 
 use crate::{
@@ -183,8 +183,10 @@ impl SessionGuard {
         match event {
             Event::Message(message) => self.receive(message),
             Event::Chunk(chunk) => {
-                let chunk = Chunk { payload: chunk.payload.into_owned(), last: chunk.last };
-                if let Some(message) = self.assembler.add(chunk) {
+                if chunk.last && self.assembler.is_empty() {
+                    return self.receive(chunk.payload);
+                }
+                if let Some(message) = self.backend.assemble(&mut self.assembler, chunk) {
                     self.receive(message);
                 }
             }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ws_transport::{Admission, Driver, RefusalReason, Traffic};
+use ws_transport::{Admission, Driver, RefusalReason, ServerMemory, Traffic};
 
 use self::admission::AdmissionCounters;
 use crate::{ConnectionErrorKind, SessionBackend};
@@ -130,6 +130,12 @@ pub struct ServerStats {
     /// Number of clients that left before the first byte of a request arrived, for example during the TLS handshake.
     /// Port scanners and TCP health checks do this, and so do browsers that connect in advance.
     pub abandoned: u64,
+    /// Memory in bytes of messages that are being received, of unwritten output and of responses. It counts in steps of
+    /// 16 KiB, and connections with less than one step do not count. See `Server::memory_limit`.
+    pub memory: usize,
+    /// Number of connections that were closed with 1013, and of responses that were cut, because the server exceeded its
+    /// memory limit.
+    pub evicted: u64,
     /// Sums over all WebSockets of the server, with handlers and with callbacks.
     pub sessions: Stats,
 }
@@ -161,6 +167,8 @@ impl ServerStats {
         write("disconnected_total", "counter", "Peers that were lost.", count(self.disconnected));
         write("pages_total", "counter", "Requests answered without a WebSocket.", count(self.pages));
         write("abandoned_total", "counter", "Clients that left without a request.", count(self.abandoned));
+        write("memory_bytes", "gauge", "Memory of messages, output and responses.", self.memory as f64);
+        write("evicted_total", "counter", "Connections closed for lack of memory.", count(self.evicted));
         write("sessions", "gauge", "Open WebSockets.", self.sessions.open as f64);
         write("sessions_total", "counter", "WebSockets handled.", count(self.sessions.opened));
         write("messages_received_total", "counter", "Messages received.", count(sum.messages_received));
@@ -199,6 +207,7 @@ struct ConnectionCounts {
     disconnected: AtomicU64,
     pages: AtomicU64,
     abandoned: AtomicU64,
+    memory: Arc<ServerMemory>,
     open: Mutex<Open>,
 }
 
@@ -264,6 +273,8 @@ impl ServerMetrics {
             disconnected: self.0.disconnected.load(Relaxed),
             pages: self.0.pages.load(Relaxed),
             abandoned: self.0.abandoned.load(Relaxed),
+            memory: self.0.memory.budget().used(),
+            evicted: self.0.memory.evicted(),
             sessions: self.sessions(),
         }
     }
@@ -276,6 +287,12 @@ impl ServerMetrics {
     /// Counts a client that was refused before it sent a request.
     pub fn count_refusal(&self, reason: RefusalReason) {
         self.0.admission.count(reason);
+    }
+
+    /// Returns the memory of the server's connections.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<ServerMemory> {
+        &self.0.memory
     }
 
     fn sessions(&self) -> Stats {

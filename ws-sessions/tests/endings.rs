@@ -9,9 +9,9 @@ use std::{
     thread,
 };
 
-use ws_core::{CloseCode, CloseInfo, Connection, Timestamp};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Message, Timestamp};
 use ws_sessions::{Callbacks, PeerInfo, Rooms, Session, SessionBackend, SessionGuard, Sessions};
-use ws_transport::{Backlog, Driver, Error, Network, Outgoing, Overflow, SendOutcome};
+use ws_transport::{Backlog, Driver, Error, MessageAssembler, Network, Outgoing, Overflow, SendOutcome};
 
 /// A connection to a network that accepts no output.
 #[derive(Debug)]
@@ -61,6 +61,10 @@ impl SessionBackend for Refusing {
         let mut driver = self.driver.lock().unwrap();
         driver.connection.receive_eof();
         driver.connection.close_info().unwrap()
+    }
+
+    fn assemble(&self, assembler: &mut MessageAssembler, chunk: Chunk<'_>) -> Option<Message<'static>> {
+        self.driver.lock().unwrap().assemble(assembler, chunk)
     }
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {

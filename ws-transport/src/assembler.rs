@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::TryReserveError, fmt};
 
 use ws_core::{Chunk, Message};
 
@@ -8,29 +8,48 @@ pub struct MessageAssembler(Option<Message<'static>>);
 
 impl MessageAssembler {
     /// Adds the next chunk. Returns the message if the chunk is its last one.
-    pub fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no memory for the chunk. The message is dropped.
+    pub fn add(&mut self, chunk: Chunk<'_>) -> Result<Option<Message<'static>>, TryReserveError> {
         let joined = match (self.0.take(), chunk.payload) {
             (Some(Message::Text(mut text)), Message::Text(more)) => {
-                text.to_mut().push_str(&more);
+                let joined = text.to_mut();
+                joined.try_reserve(more.len())?;
+                joined.push_str(&more);
                 Message::Text(text)
             }
             (Some(Message::Binary(mut bytes)), Message::Binary(more)) => {
-                bytes.to_mut().extend_from_slice(&more);
+                let joined = bytes.to_mut();
+                joined.try_reserve(more.len())?;
+                joined.extend_from_slice(&more);
                 Message::Binary(bytes)
             }
-            (_, first) => first,
+            (_, first) => first.into_owned(),
         };
         if chunk.last {
-            return Some(joined);
+            return Ok(Some(joined));
         }
         self.0 = Some(joined);
-        None
+        Ok(None)
+    }
+
+    /// Returns `true` if no message is in progress.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the size in bytes of the message in progress.
+    pub(crate) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, Message::len)
     }
 }
 
 /// Without the payload.
 impl fmt::Debug for MessageAssembler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageAssembler({} bytes)", self.0.as_ref().map_or(0, Message::len))
+        write!(f, "MessageAssembler({} bytes)", self.memory())
     }
 }

@@ -1,5 +1,6 @@
 //! The rules that every driver of a connection follows, without sockets.
 
+mod account;
 mod early;
 mod output;
 
@@ -10,6 +11,7 @@ use ws_core::{Cause, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
 use self::{early::Early, output::Batch};
 use crate::{
     Error, ReadSize, RecycledBuffer, Traffic,
+    memory::Account,
     outbox::Outbox,
     tls::{TlsError, TlsSession},
 };
@@ -35,6 +37,8 @@ pub struct Driver {
     pub read_size: ReadSize,
     tls: Option<Box<TlsSession>>,
     traffic: Arc<Traffic>,
+    /// The memory of the connection.
+    account: Account,
     /// Account of the sealed bytes that the adapter holds. Without TLS it remains empty.
     batch: Batch,
     /// Messages that do not fit into the connection's write buffer.
@@ -122,6 +126,7 @@ impl Driver {
             read_size: ReadSize::default(),
             tls,
             traffic: Arc::default(),
+            account: Account::default(),
             batch: Batch::default(),
             outbox: None,
             input_end: closed.then(|| Box::new(InputEnd::CloseNotify)),
@@ -204,6 +209,7 @@ impl Driver {
     ///
     /// Returns the error that broke the connection, when it is detected. A TLS alert may wait to be written.
     pub fn begin_turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
+        self.settle_turn();
         if !self.has_early()
             && let Some(end) = self.input_end.take()
             && let Err(error) = self.apply_input_end(*end)

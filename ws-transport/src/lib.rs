@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod failures;
 mod listening;
+mod memory;
 mod outbox;
 mod read_size;
 mod recycled;
@@ -35,6 +36,7 @@ pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, w
 pub use error::Error;
 pub use failures::AddressFailures;
 pub use listening::{ListeningSocket, accept_failure};
+pub use memory::{Evict, Holder, ServerMemory};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;

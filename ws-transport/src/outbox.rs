@@ -110,10 +110,10 @@ impl OutgoingPayload<'_> {
         self.len() == 0
     }
 
-    pub(crate) fn prepare(self) -> PreparedMessage {
+    pub(crate) fn prepare(self) -> Waiting {
         match self {
-            Self::Message(message) => PreparedMessage::new(message),
-            Self::Prepared(message) => message.clone(),
+            Self::Message(message) => Waiting { message: PreparedMessage::new(message), is_shared: false },
+            Self::Prepared(message) => Waiting { message: message.clone(), is_shared: true },
         }
     }
 
@@ -147,11 +147,26 @@ pub struct SendOutcome {
 #[derive(Debug)]
 pub(crate) struct Full;
 
+/// A message that waits.
+pub(crate) struct Waiting {
+    pub(crate) message: PreparedMessage,
+    /// `true` if other sessions may have the same message, so that its memory is not that of this session.
+    pub(crate) is_shared: bool,
+}
+
+impl Waiting {
+    fn own_len(&self) -> usize {
+        if self.is_shared { 0 } else { self.message.len() }
+    }
+}
+
 /// Waiting messages. The outbox is created for the first of them, and dropped with the last one.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    messages: VecDeque<PreparedMessage>,
+    messages: VecDeque<Waiting>,
     bytes: usize,
+    /// Number of bytes in messages of this session alone.
+    own_bytes: usize,
     lagging: bool,
 }
 
@@ -169,21 +184,22 @@ impl fmt::Debug for Outbox {
 impl Outbox {
     pub(crate) fn push(
         &mut self,
-        message: PreparedMessage,
+        waiting: Waiting,
         backlog: Backlog,
         kind: OutgoingKind,
     ) -> Result<SendOutcome, Full> {
         let refuses = kind == OutgoingKind::TrySend;
-        let mut dropped = 0;
+        let (mut dropped, message) = (0, &waiting.message);
         if !refuses && matches!(backlog.overflow, Overflow::KeepLatest | Overflow::DropOldest) {
             let latest_only = backlog.overflow == Overflow::KeepLatest;
-            while (latest_only || !self.fits(&message, backlog)) && self.drop_oldest() {
+            while (latest_only || !self.fits(message, backlog)) && self.drop_oldest() {
                 dropped += 1;
             }
         }
-        if self.fits(&message, backlog) {
+        if self.fits(message, backlog) {
             self.bytes += message.len();
-            self.messages.push_back(message);
+            self.own_bytes += waiting.own_len();
+            self.messages.push_back(waiting);
         } else {
             match backlog.overflow {
                 _ if refuses => return Err(Full),
@@ -199,7 +215,7 @@ impl Outbox {
         Ok(SendOutcome { dropped, lagging, disconnected: false })
     }
 
-    pub(crate) fn front(&self) -> Option<&PreparedMessage> {
+    pub(crate) fn front(&self) -> Option<&Waiting> {
         self.messages.front()
     }
 
@@ -211,10 +227,17 @@ impl Outbox {
         self.bytes
     }
 
+    pub(crate) const fn own_bytes(&self) -> usize {
+        self.own_bytes
+    }
+
     /// Drops the oldest waiting message. Returns `false` if the queue is empty.
     fn drop_oldest(&mut self) -> bool {
         let oldest = self.messages.pop_front();
-        self.bytes -= oldest.as_ref().map_or(0, PreparedMessage::len);
+        if let Some(oldest) = &oldest {
+            self.bytes -= oldest.message.len();
+            self.own_bytes -= oldest.own_len();
+        }
         oldest.is_some()
     }
 
@@ -232,13 +255,17 @@ mod tests {
     /// Pushes messages of these lengths. Returns the waiting messages and the outcome of each push.
     fn push_all(backlog: Backlog, lengths: &[usize]) -> (Vec<usize>, Vec<SendOutcome>) {
         let mut outbox = Outbox::default();
-        let push = |&len: &usize| {
-            outbox.push(PreparedMessage::new(vec![0; len]), backlog, OutgoingKind::Send).unwrap()
-        };
+        let push =
+            |&len: &usize| outbox.push(waiting(len, len % 2 == 0), backlog, OutgoingKind::Send).unwrap();
         let posted = lengths.iter().map(push).collect();
-        let waiting = outbox.messages.iter().map(PreparedMessage::len).collect::<Vec<_>>();
+        let waiting = outbox.messages.iter().map(|waiting| waiting.message.len()).collect::<Vec<_>>();
         assert_eq!(outbox.bytes(), waiting.iter().sum::<usize>());
+        assert_eq!(outbox.own_bytes(), waiting.iter().filter(|len| *len % 2 == 1).sum::<usize>());
         (waiting, posted)
+    }
+
+    fn waiting(len: usize, is_shared: bool) -> Waiting {
+        Waiting { message: PreparedMessage::new(vec![0; len]), is_shared }
     }
 
     fn backlog(messages: usize, bytes: usize, overflow: Overflow) -> Backlog {

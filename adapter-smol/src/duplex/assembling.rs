@@ -1,13 +1,12 @@
 //! Creates owned messages from the events of a connection.
 
 use ws_core::{Chunk, Event, Message};
-use ws_transport::{MessageAssembler, ReadSize, RecycledBuffer};
+use ws_transport::{Driver, MessageAssembler};
 
 /// State that is required to create owned messages from events.
 pub(crate) struct Assembling<'i> {
     pub(super) assembler: &'i mut Option<Box<MessageAssembler>>,
-    pub(super) recycled: &'i mut RecycledBuffer,
-    pub(super) read_size: &'i mut ReadSize,
+    pub(super) driver: &'i mut Driver,
 }
 
 impl Assembling<'_> {
@@ -16,20 +15,21 @@ impl Assembling<'_> {
     pub(crate) fn message(&mut self, event: Event<'_>) -> Option<Message<'static>> {
         match event {
             Event::Message(message) => {
-                self.read_size.received(&message);
-                Some(self.recycled.own(message))
+                self.driver.read_size.received(&message);
+                Some(self.driver.recycled.own(message))
             }
-            Event::Chunk(chunk) => self.add(chunk.into_owned()),
+            Event::Chunk(chunk) => self.add(chunk),
             _ => None,
         }
     }
 
-    fn add(&mut self, chunk: Chunk<'static>) -> Option<Message<'static>> {
+    fn add(&mut self, chunk: Chunk<'_>) -> Option<Message<'static>> {
         if chunk.last && self.assembler.is_none() {
-            return Some(chunk.payload);
+            return Some(chunk.payload.into_owned());
         }
-        let message = self.assembler.get_or_insert_default().add(chunk)?;
-        *self.assembler = None;
-        Some(message)
+        let assembler = self.assembler.get_or_insert_default();
+        let message = self.driver.assemble(assembler, chunk);
+        self.assembler.take_if(|assembler| assembler.is_empty());
+        message
     }
 }

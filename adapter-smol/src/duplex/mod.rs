@@ -6,6 +6,7 @@
 //! receiving moves from one living task to another, `async-io` wakes the replaced waker under the lock.
 
 mod assembling;
+mod memory;
 mod receiving;
 mod sending;
 

@@ -130,9 +130,8 @@ impl Duplex {
                     // After an error, the next turns write the remaining output, which ends with the Close, and then
                     // return the error.
                     let event = driver.receive(input).ok()??;
-                    let Driver { recycled, read_size, .. } = driver;
                     work::spend(Work::of(&event));
-                    take(event, Assembling { assembler, recycled, read_size })
+                    take(event, Assembling { assembler, driver })
                 });
                 if taken.is_some() {
                     if inner.driver.connection.wants_receive() {
@@ -303,7 +302,11 @@ impl Duplex {
             *registered |= listens && !budget_spent;
 
             let now = self.clock.now();
-            match inner.driver.begin_turn(now) {
+            let begun = inner.driver.begin_turn(now);
+            if inner.driver.has_excess() {
+                inner.relieve();
+            }
+            match begun {
                 Ok(Turn::Write) => {}
                 Ok(Turn::Look) => {
                     inner.input.likely_more = true;
@@ -350,7 +353,7 @@ impl Duplex {
             work::begin_turn(None);
             ready!(self.poll_deadline(inner, cx, due, now));
             // Some time has passed without a message.
-            inner.driver.recycled.release();
+            inner.driver.release_idle();
         }
     }
 

@@ -83,6 +83,7 @@ impl Duplex {
     fn poll_room(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<Locked<'_>, Error>> {
         let mut inner = self.lock();
         if inner.is_full() {
+            inner.settle_blocked();
             // A failed flush also makes room, because it discards the output.
             let polled = self.poll_flush_in_time(&mut inner, cx);
             if inner.is_full() {

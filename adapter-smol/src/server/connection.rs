@@ -1,15 +1,21 @@
 //! One connection of a server, from its first byte to its last.
 
-use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
 
 use async_io::Timer;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
+    CloseCode, Config, Connection, HandshakeError, Scheme, State, Timestamp, Transmit,
     server::{Accept, Handshake, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
-use ws_transport::{Clock, DROP_GRACE, Error, tls::ServerTls};
+use ws_transport::{Clock, DROP_GRACE, Error, Evict, tls::ServerTls};
 
 use super::{
     BoundServer,
@@ -110,13 +116,13 @@ async fn open(
     }
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        opening.respond(response, server.router.config().into(), || registration.linger()).await;
+        respond(server, opening, response, server.router.config(), registration).await;
         return None;
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
         Err(Refusal { response, config }) => {
-            opening.respond(response, config.into(), || registration.linger()).await;
+            respond(server, opening, response, config, registration).await;
             return None;
         }
     };
@@ -125,11 +131,12 @@ async fn open(
     let connection = match server.reporter.accept(&found, &mut request, checked, clock.now()) {
         Ok(connection) => connection,
         Err(response) => {
-            opening.respond(response, found.config().into(), || registration.linger()).await;
+            respond(server, opening, response, found.config(), registration).await;
             return None;
         }
     };
     let duplex = opening.into_duplex(connection);
+    duplex.join(server.reporter.monitor().memory());
     let counted = server.reporter.monitor().count_open(&duplex);
     if !registration.opened(&duplex) {
         let _ = duplex.begin_close(CloseCode::GOING_AWAY, "the server stops");
@@ -143,6 +150,19 @@ async fn open(
     let handling = guard(|| (endpoint.handler)(request, ws))
         .unwrap_or_else(|panicked| Box::pin(std::future::ready(Err(panicked.into()))));
     Some(Opened { duplex, handling, origin, counted })
+}
+
+/// Sends a response that opens no connection. It counts for the memory of the server.
+async fn respond(
+    server: &BoundServer,
+    opening: Opening,
+    response: Transmit,
+    config: &Config,
+    registration: &Registration,
+) {
+    let owner: Weak<dyn Evict> = Arc::<Signals>::downgrade(registration.signals());
+    let memory = server.reporter.monitor().memory();
+    opening.respond(response, config.into(), || registration.linger(), memory, owner).await;
 }
 
 /// Runs the check of the application on a request. A check that waits ends when the opening handshake is `due`, and when

@@ -9,6 +9,8 @@ use std::{
     task::{Poll, Waker},
 };
 
+use ws_transport::Evict;
+
 /// Signals to the task of a connection, and the waker of that task.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
@@ -67,6 +69,13 @@ impl Signals {
 
     fn task(&self) -> MutexGuard<'_, Option<Waker>> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts a response.
+impl Evict for Signals {
+    fn evict(self: Arc<Self>) {
+        self.cancel();
     }
 }
 

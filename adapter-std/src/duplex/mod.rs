@@ -15,6 +15,7 @@
 //! output before it releases `writing`, and it holds `driver` during the check and the release. If output remains, it
 //! flushes once more, waits for room in the socket, or leaves the output to the flusher.
 
+mod memory;
 mod sending;
 mod unattended;
 
@@ -28,7 +29,7 @@ use std::{
 use rustix::event::PollFlags;
 use ws_core::{Chunk, CloseInfo, Connection, Event, Message, State, TimeoutKind, Transmit};
 use ws_transport::{
-    Clock, Driver, Error, InputEnd, RecycledBuffer, Step, Turn,
+    Clock, Driver, Error, InputEnd, MessageAssembler, RecycledBuffer, Step, Turn,
     work::{self, DeferredWrites, LastLooks, Work},
 };
 
@@ -114,6 +115,18 @@ impl Owner<'_> {
         // Release the driver first, so that senders do not wait for the copy.
         drop(self);
         message.into_owned()
+    }
+
+    /// Adds the chunk to a message that is assembled. Returns the message if the chunk is its last one.
+    pub(crate) fn assemble(
+        mut self,
+        assembler: &mut MessageAssembler,
+        chunk: Chunk<'_>,
+    ) -> Option<Message<'static>> {
+        if chunk.last && assembler.is_empty() {
+            return Some(self.chunk(chunk).payload);
+        }
+        self.0.assemble(assembler, chunk)
     }
 
     /// Returns the chunk with an owned payload.
@@ -336,7 +349,14 @@ impl Duplex {
     fn turn(&self, reading: &mut ReadBuffer, goal: Goal, wait: &mut Wait) -> Result<Turned, Error> {
         let now = self.clock.now();
         let mut driver = self.driver();
-        match driver.begin_turn(now) {
+        if let Some(memory) = reading.changed_memory() {
+            driver.set_input_buffers(memory);
+        }
+        let begun = driver.begin_turn(now);
+        if driver.has_excess() {
+            driver = self.relieve(driver);
+        }
+        match begun {
             Ok(Turn::Write) => {}
             Ok(Turn::Look) => {
                 drop(driver);
@@ -417,6 +437,9 @@ impl Duplex {
     ) -> io::Result<()> {
         /// The kernel rounds socket timeouts up. So an exact wait ends with a poll of at most this duration.
         const MAX_POLL: Duration = Duration::from_millis(20);
+        let kept =
+            |due: Option<Duration>| due.map_or(ReadBuffer::MAX_IDLE, |due| due.min(ReadBuffer::MAX_IDLE));
+        let due = if reading.is_large() { Some(kept(due)) } else { due };
         match left.filter(|left| due.is_none_or(|due| *left < due)) {
             None => self.read(reading, due),
             // The socket's timeout may be longer than this by a sixth, which is still too early.
@@ -441,7 +464,7 @@ impl Duplex {
             Ok(Some(_)) => {}
             Ok(None) => {
                 reading.release();
-                self.driver().recycled.release();
+                self.driver().release_idle();
             }
             Err(error) => self.driver().end_input(InputEnd::Failed(error)),
         }

@@ -106,6 +106,12 @@ impl Duplex {
                 // The queued output was dropped.
                 return Err(driver.lost_output());
             }
+            driver.settle();
+            if driver.has_excess() {
+                drop(self.relieve(driver));
+                continue;
+            }
+            let connection = &driver.connection;
             let due = connection.poll_output_timeout().map(|due| self.clock.until(due));
             self.writer.announce();
             drop(driver);

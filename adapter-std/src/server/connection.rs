@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State,
+    CloseCode, Connection, HandshakeError, Scheme, State, Transmit,
     server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
@@ -33,23 +33,26 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
+    let memory = server.reporter.monitor().memory();
     if !registration.received_request() {
         let response = server.reporter.refuse_stopping(&request);
-        return opening.respond(response, server.router.config(), || registration.linger());
+        return opening.respond(response, server.router.config(), memory, || registration.linger());
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
         Ok(found) => found,
         Err(Refusal { response, config }) => {
-            return opening.respond(response, config, || registration.linger());
+            return opening.respond(response, config, memory, || registration.linger());
         }
     };
     let endpoint = found.handler();
     let checked = endpoint.check(&request);
     match server.reporter.accept(&found, &mut request, checked, clock.now()) {
         Ok(connection) => {
-            run(server, &*endpoint.handler, request, &opening.into_duplex(connection), registration);
+            let duplex = opening.into_duplex(connection);
+            duplex.join(memory);
+            run(server, &*endpoint.handler, request, &duplex, registration);
         }
-        Err(response) => opening.respond(response, found.config(), || registration.linger()),
+        Err(response) => opening.respond(response, found.config(), memory, || registration.linger()),
     }
 }
 
@@ -83,7 +86,10 @@ fn refuse(server: &BoundServer, opening: Opening, error: Error, registration: &R
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond(&response[..], server.router.config(), || registration.linger());
+        let mut output = Transmit::default();
+        output.push(response.into());
+        let memory = server.reporter.monitor().memory();
+        opening.respond(output, server.router.config(), memory, || registration.linger());
     }
 }
 

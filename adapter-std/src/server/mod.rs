@@ -204,6 +204,20 @@ impl Server {
         self
     }
 
+    /// Sets the memory limit of the server in bytes. It applies to the sum of all messages that are being received, of all
+    /// output that is not written, and of all responses that are being sent. When the limit is exceeded, the connection
+    /// that uses the most is closed with 1013 (Try Again Later), and the largest response is cut. Among equals, that is
+    /// the oldest. If a connection has 16 KiB of output or more to write, the output is dropped and the connection ends
+    /// without a Close. `usize::MAX` means no limit. Default: 256 MiB.
+    ///
+    /// Memory counts in steps of 16 KiB, and a connection with less than one step does not count. Broadcast messages and
+    /// pages whose memory is shared do not count either. [`Server::monitor`] returns the present memory and the number of
+    /// closed connections.
+    pub fn memory_limit(self, bytes: usize) -> Self {
+        self.reporter.monitor().memory().budget().set_limit(bytes);
+        self
+    }
+
     /// Sets the minimum and maximum number of threads that serve connections, such as `8..=128`. The minimum starts
     /// with the server and stays. Further threads exist only while there are connections for them. The maximum is that of
     /// [`max_connections`](Self::max_connections). [`bind`](Self::bind) returns an error if the minimum exceeds the

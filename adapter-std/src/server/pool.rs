@@ -6,11 +6,12 @@ use std::{
     fmt, io,
     ops::RangeInclusive,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
 use ws_sessions::guard;
+
+use crate::threads;
 
 /// The work of a thread: serving one connection to its end.
 type Job = Box<dyn FnOnce() + Send>;
@@ -121,7 +122,7 @@ impl ThreadPool {
                 let _ = guard(job);
             }
         };
-        thread::Builder::new().name("ws-connection".into()).spawn(work).map(drop)
+        threads::start("ws-connection", work)
     }
 
     /// Ends the threads when they are idle, and waits for this until the deadline. Returns `true` if all threads
@@ -191,7 +192,7 @@ impl fmt::Debug for ThreadPool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{sync::mpsc, thread};
 
     use super::*;
 

@@ -243,6 +243,11 @@ impl Server {
         either!(self self, server => server.admission_check(check))
     }
 
+    /// Same as `Server::memory_limit`.
+    pub fn memory_limit(self, bytes: usize) -> Self {
+        either!(self self, server => server.memory_limit(bytes))
+    }
+
     /// Sets `ListenOptions::reuse_port` with `Server::listen_options`.
     pub fn reuse_port(self) -> Self {
         either!(self self, server => server.listen_options(|options| options.reuse_port = true))

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use super::receive::Incoming;
+use super::{partial::reserve, receive::Incoming};
 use crate::{Config, Event, ProtocolError, extension::Quota};
 
 /// Input that has to wait until replies are written, or until the next call.
@@ -27,10 +27,17 @@ impl Held {
         self.is_drained() && !self.ended
     }
 
-    pub(super) fn append(&mut self, input: &[u8]) {
+    /// Appends input, if there is memory for it.
+    pub(super) fn append(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
         self.bytes.drain(..self.read.min(self.bytes.len()));
         self.read = 0;
+        reserve(&mut self.bytes, input.len(), input.len())?;
         self.bytes.extend_from_slice(input);
+        Ok(())
+    }
+
+    pub(super) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Passes the bytes to `receive`, and keeps the bytes that it leaves.
@@ -58,12 +65,13 @@ impl Incoming {
     }
 
     /// Keeps input while receiving is paused or deferred.
-    pub(super) fn hold(&mut self, input: &mut &mut [u8]) {
+    pub(super) fn hold(&mut self, input: &mut &mut [u8]) -> Result<(), ProtocolError> {
         if !input.is_empty() {
             self.received = true;
-            self.partial.get_or_insert_default().held.append(input);
+            self.partial.get_or_insert_default().held.append(input)?;
             *input = &mut [];
         }
+        Ok(())
     }
 
     /// Works as [`next`](Self::next), with the input that is kept.

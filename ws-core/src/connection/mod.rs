@@ -9,6 +9,7 @@ mod opening;
 mod outgoing;
 mod output;
 mod partial;
+mod progress;
 mod receive;
 mod send;
 mod state;
@@ -137,8 +138,7 @@ impl Connection {
                 return self.drop_kept_input();
             }
             if self.outgoing.is_paused(&self.config) {
-                self.incoming.hold(input);
-                return Ok(None);
+                return self.hold(input);
             }
             if self.incoming.is_at_held_end() {
                 self.end_input();
@@ -161,14 +161,19 @@ impl Connection {
                         return Ok(Some(event));
                     }
                 }
-                Ok(None) if self.incoming.is_deferred() => {
-                    self.incoming.hold(input);
-                    return Ok(None);
-                }
+                Ok(None) if self.incoming.is_deferred() => return self.hold(input),
                 Ok(None) if is_held => {}
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.refuse(input, error)),
             }
+        }
+    }
+
+    /// Keeps the rest of the input. Without memory for it, the connection fails.
+    fn hold<T>(&mut self, input: &mut &mut [u8]) -> Result<Option<T>, ProtocolError> {
+        match self.incoming.hold(input) {
+            Ok(()) => Ok(None),
+            Err(error) => Err(self.refuse(input, error)),
         }
     }
 
@@ -222,9 +227,7 @@ impl Connection {
         // While this end does not read, the peer is not responsible for the silence.
         let was_paused = mem::replace(&mut self.incoming.was_paused, self.outgoing.is_paused(&self.config));
         let listens = self.wants_read() && !was_paused;
-        if received || !listens {
-            self.incoming.note_received(now);
-        }
+        self.incoming.note_progress(now, listens);
         let alive = mem::take(&mut self.outgoing.progressed) || received || !listens;
         if self.closing.is_some() {
             return;
@@ -372,7 +375,6 @@ impl Connection {
     /// not responsible for the delay.
     fn stall_deadline(&self) -> Option<Timestamp> {
         let timeout = self.config.stall_timeout.filter(|_| self.incoming.has_begun() && self.wants_read())?;
-        let since = self.incoming.received_at().filter(|_| !self.incoming.received).unwrap_or(self.now);
-        Some(since + timeout)
+        Some(self.incoming.received_at().unwrap_or(self.now) + timeout)
     }
 }

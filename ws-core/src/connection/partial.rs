@@ -22,14 +22,25 @@ pub(super) struct Partial {
     /// The header that has not ended yet.
     pub(super) header: [u8; Header::MAX_LEN],
     pub(super) header_len: u8,
-    /// Latest reported time at which the peer had sent something or this end did not read.
+    /// Latest reported time at which the frame or message in progress had grown, or this end did not read.
     pub(super) received_at: Option<Timestamp>,
+    /// `true` if the frame or message in progress has grown since the time was last reported.
+    pub(super) has_grown: bool,
 }
 
 impl Partial {
     /// Returns `true` if a frame or message has begun and not ended.
     pub(super) const fn has_begun(&self) -> bool {
         self.message.is_some() || self.frame.is_some() || self.header_len > 0
+    }
+
+    /// Returns the size in bytes of the memory for input that was not returned yet.
+    pub(super) fn memory(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |message| match &message.payload {
+            Payload::Text { text, .. } => text.capacity(),
+            Payload::Binary(bytes) => bytes.capacity(),
+        });
+        message.saturating_add(self.held.capacity())
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     partial::{OpenFrame, OpenMessage, Partial, Payload, growth, growth_in, reserve, reserve_text, take},
 };
 use crate::{
-    Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Timestamp, Utf8Decoder,
+    Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Utf8Decoder,
     extension::{Inflater, Quota},
     frame::{Header, Opcode, apply_mask},
 };
@@ -22,7 +22,7 @@ pub(super) struct Incoming {
     /// Frame or message that has begun and not ended. An idle connection has none.
     pub(super) partial: Option<Box<Partial>>,
     /// Decompressor of messages, if permessage-deflate was negotiated.
-    inflater: Option<Box<Inflater>>,
+    pub(super) inflater: Option<Box<Inflater>>,
     /// Size in bytes of the last message that arrived in pieces. The next message may allocate as much at once: to
     /// waste that memory, the peer has had to fill it before.
     proven: u32,
@@ -53,18 +53,6 @@ impl Incoming {
     #[inline]
     pub(super) fn has_begun(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| partial.has_begun())
-    }
-
-    /// Records that the frame or message in progress does not count as stalled until `now`.
-    pub(super) fn note_received(&mut self, now: Timestamp) {
-        if let Some(partial) = &mut self.partial {
-            partial.received_at = Some(now);
-        }
-    }
-
-    /// Returns the time of the last such record for the frame or message in progress.
-    pub(super) fn received_at(&self) -> Option<Timestamp> {
-        self.partial.as_ref()?.received_at
     }
 
     /// Drops all partial and kept input. No part of it is delivered any more.
@@ -152,8 +140,8 @@ impl Incoming {
         /// Fewer bytes than these, received or proven, leave too little room for more.
         const IN_PLACE_FROM: usize = 64 << 10;
         let proven = self.proven();
-        let Partial { message, frame, .. } = &mut **self.partial.as_mut()?;
-        let (message, frame) = (message.as_mut()?, frame.as_mut()?);
+        let partial = &mut **self.partial.as_mut()?;
+        let (message, frame) = (partial.message.as_mut()?, partial.frame.as_mut()?);
         let Payload::Binary(bytes) = &mut message.payload else { return None };
         let missing = usize::try_from(frame.remaining).ok()?;
         let is_whole = config.delivery == Delivery::Messages && !message.compressed;
@@ -177,7 +165,9 @@ impl Incoming {
         bytes.truncate(before.saturating_add(missing));
         let appended = bytes.get_mut(before..).unwrap_or_default();
         frame.unmask(appended);
-        Some((result, !appended.is_empty()))
+        let has_grown = !appended.is_empty();
+        partial.has_grown |= has_grown;
+        Some((result, has_grown))
     }
 
     fn proven(&self) -> usize {
@@ -215,6 +205,9 @@ impl Incoming {
             *to = *from;
         }
         let have = had.saturating_add(more);
+        // RFC 6455 5.2: the highest bit of the opcode marks a control frame, which does not keep a message alive.
+        let is_control = partial.header.first().is_some_and(|first| first & 0x08 != 0);
+        partial.has_grown |= !is_control || partial.message.is_none();
         match Header::decode(partial.header.get(..have).unwrap_or_default())? {
             Some((header, len)) => {
                 // Of the copied bytes, those behind the header stay in the input.
@@ -297,6 +290,7 @@ impl Incoming {
             _ => None,
         };
         let partial = self.partial.get_or_insert_default();
+        partial.has_grown |= !header.opcode.is_control() || partial.message.is_none();
         if let Some(payload) = payload {
             let (compressed, size) = (header.rsv1, header.payload_len);
             partial.message = Some(OpenMessage { payload, compressed, deferred: false, size, fragments: 1 });
@@ -320,6 +314,7 @@ impl Incoming {
         let Some(partial) = &mut self.partial else { return Ok(None) };
         let Some(frame) = &mut partial.frame else { return Ok(None) };
         let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+        partial.has_grown |= len > 0 && (!frame.opcode.is_control() || partial.message.is_none());
         if frame.opcode.is_control() {
             let piece = take(frame, input, len);
             partial.control.extend_from_slice(piece);

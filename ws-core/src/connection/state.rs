@@ -74,6 +74,28 @@ impl Connection {
         self.closing.is_some() && self.phase() == Phase::Closed
     }
 
+    /// Returns the size in bytes of the memory for received data that [`receive`](Self::receive) has not returned yet:
+    /// the message in progress with its decompressor, and the kept input. [`buffered`](Self::buffered) is the
+    /// corresponding number for output. A [`MemoryBudget`](crate::MemoryBudget) limits the sum over many connections.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ws_core::{Config, Connection, Timestamp};
+    ///
+    /// let mut server = Connection::server(Arc::new(Config::default()), Timestamp::ZERO);
+    /// assert_eq!(server.input_memory(), 0);
+    /// // A masked message of 100 bytes begins.
+    /// let mut begun = [&[0x82, 0x80 | 100, 0, 0, 0, 0][..], &[7; 60]].concat();
+    /// assert_eq!(server.receive(&mut &mut begun[..])?, None);
+    /// assert!((60..=100).contains(&server.input_memory()));
+    /// # Ok::<(), ws_core::ProtocolError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn input_memory(&self) -> usize {
+        self.incoming.memory()
+    }
+
     fn has_input_ended(&self) -> bool {
         self.closing.as_ref().is_some_and(|closing| closing.eof)
     }

@@ -1,6 +1,6 @@
 //! Decompression of messages (RFC 7692 section 7.2.2).
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
 use zlib_rs::{Inflate, InflateFlush, Status};
@@ -87,6 +87,15 @@ impl Inflater {
     /// Size in bytes up to which the ratio is not checked.
     const RATIO_CHECKED_FROM: u64 = 64 << 10;
 
+    /// Size in bytes of a codec.
+    const CODEC: usize = 46 << 10;
+
+    /// Returns the size in bytes of the memory that is in use only while a message is in progress. A codec that keeps its
+    /// context stays between messages.
+    pub(crate) const fn memory_of_message(&self) -> usize {
+        if self.direction.context_takeover { 0 } else { Self::CODEC }
+    }
+
     pub(super) fn new(direction: Direction, settings: Deflate) -> Self {
         Self { direction, settings, codec: None, is_begun: false, inflated: 0, ended: false }
     }
@@ -157,7 +166,10 @@ impl Inflater {
         quota: &mut Quota,
         take: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<Inflated, ProtocolError> {
-        let mut block: Vec<u8> = vec![0; BLOCK];
+        let mut block: Vec<u8> = Vec::new();
+        // Without memory, the message fails and the process continues.
+        block.try_reserve_exact(BLOCK).map_err(|_| bound.error)?;
+        block.resize(BLOCK, 0);
         let mut input = piece;
         while !input.is_empty() || !self.ended {
             if quota.is_spent() {

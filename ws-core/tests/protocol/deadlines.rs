@@ -70,6 +70,49 @@ fn a_message_may_take_for_ever_as_long_as_it_makes_progress() {
 }
 
 #[test]
+fn control_frames_do_not_keep_a_message_alive() {
+    for role in ROLES {
+        for (what, beginning) in beginnings(role) {
+            let can_go_on = what.contains("fragment");
+            if !can_go_on {
+                continue;
+            }
+            let mut connection = open(role);
+            events(&mut connection, &beginning);
+            connection.handle_timeout(at(0));
+            for seconds in [10, 20] {
+                // A pong in two reads, whole pings, and an answer that is written.
+                let pong = Frame::pong("").encode_for(role);
+                let (first, rest) = pong.split_at(1);
+                events(&mut connection, first);
+                connection.handle_timeout(at(seconds));
+                events(&mut connection, rest);
+                events(&mut connection, &Frame::ping("alive").encode_for(role));
+                connection.handle_timeout(at(seconds + 1));
+                written(&mut connection);
+                assert_eq!(connection.poll_timeout(), Some(at(30)), "{what}");
+            }
+            connection.handle_timeout(at(30));
+            assert_eq!(connection.close_info().unwrap().cause, Cause::Timeout(TimeoutKind::Stall), "{what}");
+        }
+    }
+}
+
+#[test]
+fn each_fragment_of_a_message_keeps_it_alive() {
+    for role in ROLES {
+        let mut connection = open(role);
+        events(&mut connection, &Frame::text("").unfinished().encode_for(role));
+        for number in 1..10 {
+            connection.handle_timeout(at(29 * number));
+            events(&mut connection, &Frame::continuation("").unfinished().encode_for(role));
+        }
+        connection.handle_timeout(at(29 * 10));
+        assert_eq!(hear(&mut connection, &[Frame::continuation("ended")]), [text("ended")]);
+    }
+}
+
+#[test]
 fn without_a_stall_timeout_a_message_may_pause_for_ever() {
     for role in ROLES {
         for (what, beginning) in beginnings(role) {

@@ -10,7 +10,7 @@ use super::Driver;
 #[derive(Debug, Default)]
 pub(super) struct Early {
     events: VecDeque<Event<'static>>,
-    /// Payload bytes in these events.
+    /// OutgoingPayload bytes in these events.
     bytes: usize,
 }
 
@@ -28,6 +28,11 @@ impl Early {
         let event = self.events.pop_front()?;
         self.bytes -= len(&event);
         Some(event)
+    }
+
+    /// Returns the number of payload bytes that wait.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn push(&mut self, event: Event<'_>) {
@@ -85,6 +90,7 @@ impl Driver {
     /// Ends a look, after all input that it has read was received. An end of the input takes effect for senders at
     /// once. The application receives the end, and its error if any, after the waiting events.
     pub fn end_look(&mut self, now: Timestamp) {
+        self.settle();
         if self.is_early_full() {
             // Some input may be unread, so the peer's silence proves nothing.
             return;

@@ -8,7 +8,9 @@ use ws_core::{
 };
 
 use super::{Driver, Shutdown};
-use crate::{Error, Network, Outgoing, OutgoingKind, RecycledBuffer, SendOutcome, outbox::Full};
+use crate::{
+    Error, Network, Outgoing, OutgoingKind, OutgoingPayload, RecycledBuffer, SendOutcome, outbox::Full,
+};
 
 /// Account of one batch of sealed bytes.
 #[derive(Debug, Default)]
@@ -30,6 +32,11 @@ impl Batch {
 
     pub(super) const fn is_written(&self) -> bool {
         self.written >= self.sealed
+    }
+
+    /// Returns the number of ciphertext bytes that are not written.
+    pub(super) const fn unwritten(&self) -> usize {
+        self.sealed.saturating_sub(self.written)
     }
 
     /// Records that more of the ciphertext was written. Returns the proportional number of plaintext bytes. The last
@@ -69,6 +76,7 @@ impl Driver {
     pub fn written(&mut self, count: usize) {
         let count = if self.tls.is_some() { self.batch.record(count) } else { count };
         self.connection.written(count);
+        self.settle_written();
     }
 
     /// Reports that the network accepts no more output. The adapter has to drop the output that it has taken.
@@ -77,6 +85,7 @@ impl Driver {
         self.batch = Batch::default();
         self.shutdown = Shutdown::Failed;
         self.connection.discard_output();
+        self.settle_written();
     }
 
     /// Returns `true` if [`take_output`](Self::take_output) will have bytes once the bytes taken before are written.
@@ -118,6 +127,7 @@ impl Driver {
     pub fn take_prepared(&mut self, message: &PreparedMessage) -> Option<Bytes> {
         let waits = self.tls.is_some() || self.outbox.is_some();
         let frame = if waits { None } else { self.connection.take_prepared(message) }?;
+        self.account.share(0, frame.len());
         self.traffic.sent(message.len());
         Some(frame)
     }
@@ -162,6 +172,7 @@ impl Driver {
         match sent {
             Ok(()) => {
                 self.traffic.sent(len);
+                self.settle_queued(len);
                 Ok(())
             }
             Err(error) => Err(self.refused(error)),
@@ -174,6 +185,7 @@ impl Driver {
     ///
     /// As [`queue`](Self::queue).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.account.share(self.connection.buffered(), message.len());
         self.queue(|connection| connection.send_prepared(message))?;
         self.traffic.sent(message.len());
         Ok(())
@@ -188,6 +200,7 @@ impl Driver {
         let (len, last) = (chunk.payload.len(), chunk.last);
         self.queue(|connection| connection.send_chunk(chunk))?;
         self.traffic.sent_chunk(len, last);
+        self.settle_queued(len);
         Ok(())
     }
 
@@ -211,7 +224,12 @@ impl Driver {
     /// [`Backlog`]: crate::Backlog
     pub fn post(&mut self, outgoing: Outgoing<'_>, network: Network) -> Result<SendOutcome, Error> {
         let len = outgoing.payload.len();
-        let outcome = self.post_uncounted(outgoing, network)?;
+        if let OutgoingPayload::Prepared(_) = outgoing.payload {
+            self.account.share(self.connection.buffered(), len);
+        }
+        let outcome = self.post_uncounted(outgoing, network);
+        self.settle_queued(self.connection.buffered().max(len));
+        let outcome = outcome?;
         self.traffic.sent(len);
         self.traffic.dropped(outcome);
         Ok(outcome)
@@ -266,9 +284,15 @@ impl Driver {
     /// Moves messages that fit from the outbox into the connection.
     fn move_outbox(&mut self) {
         while let Some(outbox) = &mut self.outbox {
-            let Some(message) = outbox.front() else { break };
-            match self.connection.send_prepared(message) {
-                Ok(()) => outbox.pop(),
+            let Some(waiting) = outbox.front() else { break };
+            let (buffered, shared) = (self.connection.buffered(), waiting.is_shared);
+            match self.connection.send_prepared(&waiting.message) {
+                Ok(()) => {
+                    if shared {
+                        self.account.share(buffered, waiting.message.len());
+                    }
+                    outbox.pop();
+                }
                 Err(SendError::Closed) => break,
                 Err(_) => return,
             }
@@ -280,9 +304,15 @@ impl Driver {
     /// that receiving pauses until they are written.
     fn force_outbox(&mut self) {
         while let Some(outbox) = &mut self.outbox {
-            let Some(message) = outbox.front() else { break };
-            match self.connection.reply_prepared(message) {
-                Ok(()) => outbox.pop(),
+            let Some(waiting) = outbox.front() else { break };
+            let (buffered, shared) = (self.connection.buffered(), waiting.is_shared);
+            match self.connection.reply_prepared(&waiting.message) {
+                Ok(()) => {
+                    if shared {
+                        self.account.share(buffered, waiting.message.len());
+                    }
+                    outbox.pop();
+                }
                 Err(SendError::MessageInProgress) => return,
                 Err(_) => break,
             }
