@@ -26,6 +26,10 @@ pub struct Config {
     /// Maximum number of frames in a message that is assembled. A larger number fails the connection with 1008. The
     /// limit does not apply to [`Delivery::Chunks`], which does not assemble messages. Default: 1,024.
     pub max_fragments: usize,
+    /// Maximum payload size of one sent frame in bytes. A larger message is sent as several frames (RFC 6455 section
+    /// 5.4). With compression, the limit applies to the compressed message. Use it for peers and proxies that limit the
+    /// size of a frame. Zero counts as 1. Default: no limit, so that each message is one frame.
+    pub max_sent_frame_size: usize,
     /// Delivery of received messages as a whole or in chunks. Default: as a whole.
     pub delivery: Delivery,
     /// Limit of unwritten output in bytes. At this limit, [`send`](crate::Connection::send) returns
@@ -57,6 +61,7 @@ impl Default for Config {
             max_message_size: 1 << 20,
             max_frame_size: usize::MAX,
             max_fragments: 1024,
+            max_sent_frame_size: usize::MAX,
             delivery: Delivery::Messages,
             write_buffer_size: 64 << 10,
             close_timeout: Duration::from_secs(5),

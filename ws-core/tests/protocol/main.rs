@@ -32,6 +32,7 @@ mod round_trip;
 mod router;
 mod routes;
 mod sending;
+mod sent_frames;
 mod server_answer;
 mod server_head;
 mod server_origin;
