@@ -140,7 +140,7 @@ pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
-pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+pub use handshake::{HandshakeError, Headers, QueryError, Response, Url, UrlError, client, server};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use route::{Parameters, PathRouter, RouteError};
