@@ -80,8 +80,8 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
-    UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError, Response, Scheme, SendError, State,
+    TimeoutKind, UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, Timestamp, Transmit};
+use ws_core::{Config, Connection, Timestamp, Transmit, server::Request};
 use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
@@ -45,6 +45,11 @@ impl Opening {
         let (input, output, timer) = Default::default();
         let addresses = stream.addresses(peer);
         Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }
+    }
+
+    /// Sets the properties of this connection in a request.
+    pub(crate) fn describe(&self, request: &mut Request) {
+        self.addresses.describe(self.tls.as_deref(), request);
     }
 
     /// Passes the received bytes to `take`. Bytes that it leaves are kept for the connection.
@@ -148,13 +153,6 @@ impl Opening {
             }
         })
         .await;
-    }
-
-    /// Like [`respond`](Self::respond), for a short response.
-    pub(crate) async fn respond_short(self, response: Vec<u8>, timeouts: ResponseTimeouts) {
-        let mut output = Transmit::default();
-        output.push(response.into());
-        self.respond(output, timeouts).await;
     }
 
     /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,

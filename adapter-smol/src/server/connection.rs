@@ -5,7 +5,7 @@ use std::{future::poll_fn, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, s
 use async_io::Timer;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
+    CloseCode, Connection, HandshakeError, State, Timestamp,
     server::{Accept, Handshake, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
@@ -104,12 +104,9 @@ async fn open(
             return None;
         }
     };
-    request.set_peer_addr(peer);
-    if server.tls_config.is_some() {
-        request.set_scheme(Scheme::Https);
-    }
+    opening.describe(&mut request);
     if !registration.received_request() {
-        let response = server.reporter.refuse_stopping(&request);
+        let response = server.reporter.refuse_stopping(&server.router, &request);
         opening.respond(response, server.router.config().into()).await;
         return None;
     }
@@ -203,12 +200,12 @@ async fn receive_request(
 async fn refuse(server: &BoundServer, opening: Opening, peer: Option<SocketAddr>, error: Error) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
-        Error::Handshake(error) => Some(error.response().to_bytes()),
+        Error::Handshake(error) => Some(server.reporter.refuse(&server.router, None, error.response())),
         _ => None,
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        opening.respond_short(response, server.router.config().into()).await;
+        opening.respond(response, server.router.config().into()).await;
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
 use async_executor::Executor;
 use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
-use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
 
@@ -186,13 +185,11 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
 }
 
 /// Sends a 503 response to a client that exceeds the connection limit.
-async fn refuse(_refusal: Refusal, stream: Stream) {
-    let response = Response::new(503)
-        .header("Retry-After", "5")
-        .text("The server is busy; try again later.\n")
-        .to_bytes();
+async fn refuse(refusal: Refusal, stream: Stream) {
+    let server = refusal.server();
+    let response = server.reporter.refuse_busy(&server.router, None);
     let timeouts = ResponseTimeouts { close: REFUSED_PATIENCE, write: None };
-    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts).await;
+    Opening::new(stream, None, Clock::start(), None).respond(response, timeouts).await;
 }
 
 /// Runs connections, and yields to other futures of the same thread every millisecond. Therefore busy connections cannot

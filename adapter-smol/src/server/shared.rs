@@ -92,6 +92,12 @@ pub(super) enum Place {
 /// A place among the refused clients that receive a response. Dropping it releases the place.
 pub(super) struct Refusal(Arc<Shared>);
 
+impl Refusal {
+    pub(super) fn server(&self) -> &BoundServer {
+        &self.0.server
+    }
+}
+
 impl Drop for Refusal {
     fn drop(&mut self) {
         self.0.change(|connections| connections.refused -= 1);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags};
-use ws_core::Response;
+use ws_core::Transmit;
 use ws_sessions::{ConnectionErrorKind, Origin};
 use ws_transport::{Error, ListeningSocket, accept_failure};
 
@@ -154,7 +154,8 @@ impl Listener {
         self.shared.server.reporter.report(ConnectionErrorKind::Refused, Some(&origin), error);
         // A client that expects TLS could not read an answer in plain text.
         if self.shared.server.tls_config.is_none() {
-            refused.add(socket);
+            let server = &self.shared.server;
+            refused.add(socket, server.reporter.refuse_busy(&server.router, None));
         }
     }
 }
@@ -178,12 +179,8 @@ impl Refused {
     /// Maximum time to wait for each of them.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    fn add(&mut self, socket: Arc<Socket>) {
-        let response = Response::new(503)
-            .header("Retry-After", "5")
-            .text("The server is busy; try again later.\n")
-            .to_bytes();
-        let written = socket.write_all(&mut &response[..], Some(Duration::ZERO), None);
+    fn add(&mut self, socket: Arc<Socket>, mut response: Transmit) {
+        let written = socket.write_all(&mut response, Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
         if matches!(written, Ok(true)) && self.0.len() < Self::MAX {
             self.0.push((socket, Instant::now() + Self::PATIENCE));
