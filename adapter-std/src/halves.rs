@@ -3,11 +3,11 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{Error, MessageAssembler};
+use ws_transport::{ControlObserver, Error, MessageAssembler, Observed};
 
 use crate::{
     attached::{Attached, AttachedReceiver},
-    duplex::{Duplex, Patience},
+    duplex::{Duplex, Owner, Patience},
 };
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket). Pings and the peer's Close are answered only while it
@@ -16,6 +16,7 @@ pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    pub(crate) observer: ControlObserver,
     pub(crate) attached: Option<AttachedReceiver>,
 }
 
@@ -40,8 +41,8 @@ impl Receiver {
     }
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let assembler = &mut self.assembler;
-        self.duplex.receive(Patience::new(timeout), |event, owner| match event {
+        let Self { duplex, assembler, observer, .. } = self;
+        receive(duplex, observer, timeout, |event, owner| match event {
             Event::Message(message) => Some(owner.message(message)),
             Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
             _ => None,
@@ -54,7 +55,7 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| match event {
+        receive(&self.duplex, &mut self.observer, self.read_timeout, |event, owner| match event {
             Event::Message(message) => Some(Chunk::last(owner.message(message))),
             Event::Chunk(chunk) => Some(owner.chunk(chunk)),
             _ => None,
@@ -67,7 +68,12 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+        self.duplex.receive(&mut Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+    }
+
+    /// Sets an observer of control frames, see [`WebSocket::observe_control`](crate::WebSocket::observe_control).
+    pub fn observe_control(&mut self, observer: impl FnMut(&Event<'_>) + Send + Sync + 'static) {
+        self.observer.set(observer);
     }
 
     /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -86,6 +92,31 @@ impl Receiver {
     /// [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
+    }
+}
+
+/// Receives data, and passes control frames to the observer.
+#[inline]
+fn receive<T>(
+    duplex: &Duplex,
+    observer: &mut ControlObserver,
+    timeout: Option<Duration>,
+    mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let patience = &mut Patience::new(timeout);
+    if !observer.is_set() {
+        return duplex.receive(patience, take);
+    }
+    loop {
+        let received = duplex.receive(patience, |event, owner| match event {
+            Event::Message(_) | Event::Chunk(_) => take(event, owner).map(Observed::Taken),
+            event => Some(Observed::Control(owner.event(event))),
+        });
+        match received? {
+            Some(Observed::Control(event)) => observer.observe(&event),
+            Some(Observed::Taken(taken)) => return Ok(Some(taken)),
+            None => return Ok(None),
+        }
     }
 }
 
@@ -183,6 +214,12 @@ impl Sender {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.duplex.set_compression(enabled);
+    }
+
+    /// Returns `true` while messages can be sent, see [`WebSocket::is_open`](crate::WebSocket::is_open).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == State::Open
     }
 
     /// Returns the state of the connection.

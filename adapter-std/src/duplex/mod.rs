@@ -175,7 +175,7 @@ impl Duplex {
     #[inline]
     pub(crate) fn receive<T>(
         &self,
-        mut patience: Patience,
+        patience: &mut Patience,
         mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
@@ -197,7 +197,7 @@ impl Duplex {
                     return Ok(taken);
                 }
             }
-            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, &mut patience)? {
+            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, patience)? {
                 return ended.map(|()| None);
             }
         }
@@ -245,7 +245,7 @@ impl Duplex {
 
     /// Receives and drops all events until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(Patience::default(), |_, _| Some(()))?.is_some() {}
+        while self.receive(&mut Patience::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 
