@@ -25,6 +25,7 @@ macro_rules! either {
 }
 
 mod client;
+mod hooks;
 mod pairing;
 mod server;
 mod websocket;
