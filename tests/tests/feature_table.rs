@@ -1,6 +1,10 @@
 //! The table of features of C++ libraries: each row names a test that exists.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Marks features that do not exist yet.
 const PLANNED: &str = "*planned*";
@@ -18,9 +22,9 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
 }
 
 /// The file of a test that the page calls `file::function`.
-fn file_of(name: &str) -> std::path::PathBuf {
-    let folder = if name.contains('/') { "ws-core/tests" } else { "tests/tests" };
-    root().join(folder).join(name).with_extension("rs")
+fn file_of(name: &str) -> PathBuf {
+    let folder = if name.contains('/') { root().to_owned() } else { root().join("tests/tests") };
+    folder.join(name).with_extension("rs")
 }
 
 #[test]
