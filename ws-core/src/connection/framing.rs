@@ -116,25 +116,31 @@ impl Outgoing {
         }
     }
 
-    /// Returns the frame of a message as [`shared_frame`](Self::shared_frame) does, unless the message is too large
-    /// for one frame.
+    /// Returns the frame of a message if it is the same for all connections with the same parameters, and is one
+    /// frame.
     #[inline]
     pub(super) fn single_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
-        let frame = self.shared_frame(prepared)?;
-        (self.framing.is_none() || self.fits(&frame)).then_some(frame)
+        if self.framing.is_some() {
+            return self.single_framed(prepared);
+        }
+        self.masking.is_none().then(|| Cow::Borrowed(prepared.frame()))
     }
 
     #[cold]
     #[inline(never)]
-    fn fits(&self, frame: &[u8]) -> bool {
+    fn single_framed<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
         let max_frame = self.max_frame() as u64;
-        matches!(Header::decode(frame), Ok(Some((header, _))) if header.payload_len <= max_frame)
+        let frame = self.shared_frame(prepared)?;
+        let fits = matches!(Header::decode(&frame), Ok(Some((header, _))) if header.payload_len <= max_frame);
+        fits.then_some(frame)
     }
 
-    /// Returns the frame of a message if it is the same for all connections with the same parameters.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn shared_framed<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+    /// Returns the frame of a message if it is the same for all connections with the same parameters. Returns `None`
+    /// if it depends on earlier messages or on the masking key.
+    fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
+        if self.masking.is_some() {
+            return None;
+        }
         match self.compressor().filter(|compressor| compressor.is_worth(prepared.len())) {
             None => Some(Cow::Borrowed(prepared.frame())),
             Some(compressor) => prepared.compressed_frame(compressor).map(Cow::Owned),

@@ -154,19 +154,6 @@ impl Outgoing {
         }
     }
 
-    /// Returns the frame of a message if it is the same for all connections with the same parameters. Returns `None`
-    /// if the frame depends on earlier messages or on the masking key.
-    #[inline]
-    pub(super) fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
-        if self.masking.is_some() {
-            return None;
-        }
-        if self.framing.is_some() {
-            return self.shared_framed(prepared);
-        }
-        Some(Cow::Borrowed(prepared.frame()))
-    }
-
     /// Returns the header of a message that can be written unchanged, neither masked nor compressed.
     #[inline]
     pub(super) fn plain_header(&self, opcode: Opcode, len: usize) -> Option<EncodedHeader> {
