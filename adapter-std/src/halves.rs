@@ -42,11 +42,12 @@ impl Receiver {
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let Self { duplex, assembler, observer, .. } = self;
-        receive(duplex, observer, timeout, |event, owner| match event {
-            Event::Message(message) => Some(owner.message(message)),
-            Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
-            _ => None,
-        })
+        let mut patience = Patience::new(timeout);
+        if observer.is_set() {
+            let take = |event: Event<'_>, owner: Owner<'_>| message(assembler, event, owner);
+            return receive_observed(duplex, observer, patience, take);
+        }
+        duplex.receive(&mut patience, |event, owner| message(assembler, event, owner))
     }
 
     /// Waits for the next chunk of a message, see [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -55,11 +56,11 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        receive(&self.duplex, &mut self.observer, self.read_timeout, |event, owner| match event {
-            Event::Message(message) => Some(Chunk::last(owner.message(message))),
-            Event::Chunk(chunk) => Some(owner.chunk(chunk)),
-            _ => None,
-        })
+        let mut patience = Patience::new(self.read_timeout);
+        if self.observer.is_set() {
+            return receive_observed(&self.duplex, &mut self.observer, patience, chunk);
+        }
+        self.duplex.receive(&mut patience, chunk)
     }
 
     /// Waits for the next event, see [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -95,20 +96,37 @@ impl Receiver {
     }
 }
 
+/// Returns the message that an event contains or completes. It is inlined into each loop that receives, because a loop
+/// with an observer must not slow down the ordinary one.
+#[inline(always)]
+fn message(assembler: &mut MessageAssembler, event: Event<'_>, owner: Owner<'_>) -> Option<Message<'static>> {
+    match event {
+        Event::Message(message) => Some(owner.message(message)),
+        Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
+        _ => None,
+    }
+}
+
+/// Returns the chunk that an event contains.
+#[inline(always)]
+fn chunk(event: Event<'_>, owner: Owner<'_>) -> Option<Chunk<'static>> {
+    match event {
+        Event::Message(message) => Some(Chunk::last(owner.message(message))),
+        Event::Chunk(chunk) => Some(owner.chunk(chunk)),
+        _ => None,
+    }
+}
+
 /// Receives data, and passes control frames to the observer.
-#[inline]
-fn receive<T>(
+#[cold]
+fn receive_observed<T>(
     duplex: &Duplex,
     observer: &mut ControlObserver,
-    timeout: Option<Duration>,
+    mut patience: Patience,
     mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
 ) -> Result<Option<T>, Error> {
-    let patience = &mut Patience::new(timeout);
-    if !observer.is_set() {
-        return duplex.receive(patience, take);
-    }
     loop {
-        let received = duplex.receive(patience, |event, owner| match event {
+        let received = duplex.receive(&mut patience, |event, owner| match event {
             Event::Message(_) | Event::Chunk(_) => take(event, owner).map(Observed::Taken),
             event => Some(Observed::Control(owner.event(event))),
         });
