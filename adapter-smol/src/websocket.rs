@@ -356,19 +356,6 @@ impl WebSocket {
 
     /// Returns `true` while messages can be sent: no Close was sent or received, and the end of the connection was not
     /// detected. Receiving detects it.
-    ///
-    /// ```no_run
-    /// use ws_smol::{Error, WebSocket};
-    ///
-    /// async fn echo(mut ws: WebSocket) -> Result<(), Error> {
-    ///     while ws.is_open() {
-    ///         if let Some(message) = ws.receive().await? {
-    ///             ws.send(message).await?;
-    ///         }
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.sender.is_open()

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_lite::StreamExt as _;
 use ws_std::{Callbacks, Chunk, CloseCode, Error, Event, Keepalive, TimeoutKind};
 use ws_tests::{
     PATIENCE, Raw, SLACK,
@@ -90,6 +91,23 @@ fn a_connection_whose_stream_has_ended_is_not_open(adapter: Adapter) {
     drop(raw);
     ws.receive().unwrap_err();
     assert!(!ws.is_open());
+}
+
+#[test]
+fn the_observer_sees_control_frames_of_a_stream() {
+    ws_tests::bounded(|| {
+        let (ws, raw) = connected(Adapter::Smol);
+        let WebSocket::Smol(mut ws) = ws else { panic!("not a stream") };
+        let (tell, told) = mpsc::channel();
+        ws.observe_control(move |event| tell.send(event.clone().into_owned()).unwrap());
+        raw.send_unmasked(&Frame::new(Frame::PING, "p"));
+        raw.send_unmasked(&Frame::text("message"));
+        raw.send_unmasked(&Frame::close(1000, ""));
+        let messages: Vec<_> = smol::block_on(ws.collect());
+        assert_eq!(messages.into_iter().map(Result::unwrap).collect::<Vec<_>>(), ["message"]);
+        let observed: Vec<_> = told.try_iter().collect();
+        assert!(matches!(&observed[..], [Event::Ping(_), Event::Close(Some(_))]), "{observed:?}");
+    });
 }
 
 /// Lets the events of an observer arrive at the test.
