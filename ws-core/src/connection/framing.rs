@@ -2,7 +2,7 @@
 //! maximum size of a frame.
 
 use alloc::{borrow::Cow, boxed::Box};
-use core::ops::Range;
+use core::{num::NonZeroUsize, ops::Range};
 
 use bytes::Bytes;
 
@@ -19,15 +19,15 @@ use crate::{
 pub(super) struct Framing {
     /// Compressor of messages, if permessage-deflate was negotiated.
     pub(super) compressor: Option<Compressor>,
-    /// Maximum payload size in bytes of a frame. It is at least 1.
-    max_frame: usize,
+    /// Maximum payload size in bytes of a frame.
+    max_frame: NonZeroUsize,
 }
 
 impl Framing {
     /// Returns `None` if each message is one plain frame.
     pub(super) fn new(compressor: Option<Compressor>, config: &Config) -> Option<Box<Self>> {
-        let max_frame = config.max_sent_frame_size.max(1);
-        let is_plain = compressor.is_none() && max_frame == usize::MAX;
+        let max_frame = NonZeroUsize::new(config.max_sent_frame_size).unwrap_or(NonZeroUsize::MIN);
+        let is_plain = compressor.is_none() && max_frame == NonZeroUsize::MAX;
         (!is_plain).then(|| Box::new(Self { compressor, max_frame }))
     }
 }
@@ -38,8 +38,8 @@ impl Outgoing {
         self.framing.as_mut()?.compressor.as_mut()
     }
 
-    fn max_frame(&self) -> usize {
-        self.framing.as_ref().map_or(usize::MAX, |framing| framing.max_frame)
+    fn max_frame(&self) -> NonZeroUsize {
+        self.framing.as_ref().map_or(NonZeroUsize::MAX, |framing| framing.max_frame)
     }
 
     /// Queues a message, compressed if that makes it smaller, and in several frames if it is too large for one.
@@ -69,11 +69,11 @@ impl Outgoing {
     /// Queues the payload of one frame: as this frame, or as several frames if it is too large for one.
     pub(super) fn push_fragments(&mut self, header: Header, payload: Cow<'_, [u8]>) {
         let max_frame = self.max_frame();
-        if payload.len() <= max_frame {
+        if payload.len() <= max_frame.get() {
             return self.push_frame(header, payload);
         }
         match payload {
-            Cow::Owned(payload) if max_frame >= Self::SHARED_FROM && self.masking.is_none() => {
+            Cow::Owned(payload) if max_frame.get() >= Self::SHARED_FROM && self.masking.is_none() => {
                 self.push_shared_fragments(header, &Bytes::from(payload), max_frame);
             }
             payload => {
@@ -94,7 +94,7 @@ impl Outgoing {
             Some(frame) => {
                 let max_frame = self.max_frame();
                 match Header::decode(&frame) {
-                    Ok(Some((header, len))) if frame.len().saturating_sub(len) > max_frame => {
+                    Ok(Some((header, len))) if frame.len().saturating_sub(len) > max_frame.get() => {
                         self.push_shared_fragments(header, &frame.slice(len..), max_frame);
                     }
                     _ => self.push_encoded(&frame),
@@ -105,7 +105,7 @@ impl Outgoing {
     }
 
     /// Queues frames of an unmasked payload, by reference if that is cheaper than a copy.
-    fn push_shared_fragments(&mut self, header: Header, payload: &Bytes, max_frame: usize) {
+    fn push_shared_fragments(&mut self, header: Header, payload: &Bytes, max_frame: NonZeroUsize) {
         for (header, range) in fragments(header, payload.len(), max_frame) {
             if range.len() >= Self::PREPARED_FROM {
                 header.encode().append_to(self.queue.block());
@@ -129,7 +129,7 @@ impl Outgoing {
     #[cold]
     #[inline(never)]
     fn single_framed<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
-        let max_frame = self.max_frame() as u64;
+        let max_frame = self.max_frame().get() as u64;
         let frame = self.shared_frame(prepared)?;
         let fits = matches!(Header::decode(&frame), Ok(Some((header, _))) if header.payload_len <= max_frame);
         fits.then_some(frame)
@@ -158,9 +158,13 @@ impl Outgoing {
 /// RFC 6455 5.4: the first frame has the opcode, and the last one has FIN if the frame has it. RFC 7692 6: RSV1 is set
 /// in the first frame of a compressed message only. The cuts may fall inside a code point, because RFC 6455 5.6 requires
 /// whole messages to be UTF-8, and not each frame.
-fn fragments(header: Header, len: usize, max_frame: usize) -> impl Iterator<Item = (Header, Range<usize>)> {
-    (0..len).step_by(max_frame).map(move |start| {
-        let end = start.saturating_add(max_frame).min(len);
+fn fragments(
+    header: Header,
+    len: usize,
+    max_frame: NonZeroUsize,
+) -> impl Iterator<Item = (Header, Range<usize>)> {
+    (0..len).step_by(max_frame.get()).map(move |start| {
+        let end = start.saturating_add(max_frame.get()).min(len);
         let fragment = Header {
             fin: header.fin && end == len,
             rsv1: header.rsv1 && start == 0,
