@@ -7,12 +7,12 @@ use std::{
 
 #[cfg(feature = "sink")]
 use ws_core::CloseCode;
-use ws_core::Message;
-use ws_transport::Error;
+use ws_core::{Event, Message};
+use ws_transport::{Error, Observed};
 
 #[cfg(feature = "sink")]
 use crate::Sender;
-use crate::{Receiver, WebSocket};
+use crate::{Receiver, WebSocket, duplex::Assembling, halves::observed};
 
 impl futures_core::Stream for WebSocket {
     type Item = Result<Message<'static>, Error>;
@@ -29,12 +29,24 @@ impl futures_core::Stream for Receiver {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { duplex, observer, .. } = self.get_mut();
         // All polls of one wait share one deadline.
-        let mut wait = self.duplex.stream_wait();
-        let polled =
-            self.duplex.poll_receive(cx, &mut wait, &mut |event, mut assembling| assembling.message(event));
-        let received = ready!(polled).transpose();
-        self.duplex.end_stream_wait();
+        let mut wait = duplex.stream_wait();
+        let mut take = |event: Event<'_>, mut assembling: Assembling<'_>| assembling.message(event);
+        let received = if observer.is_set() {
+            let mut take = observed(&mut take);
+            loop {
+                match ready!(duplex.poll_receive(cx, &mut wait, &mut take)).transpose() {
+                    Some(Ok(Observed::Control(event))) => observer.observe(&event),
+                    Some(Ok(Observed::Taken(message))) => break Some(Ok(message)),
+                    Some(Err(error)) => break Some(Err(error)),
+                    None => break None,
+                }
+            }
+        } else {
+            ready!(duplex.poll_receive(cx, &mut wait, &mut take)).transpose()
+        };
+        duplex.end_stream_wait();
         Poll::Ready(received)
     }
 }

@@ -3,10 +3,10 @@
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{Driver, Error};
+use ws_transport::{ControlObserver, Driver, Error, Observed};
 
 use crate::{
-    duplex::{Assembling, Duplex},
+    duplex::{Assembling, Duplex, Wait},
     server::{Attached, AttachedReceiver},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 /// receives, see [dropping](crate::WebSocket#dropping).
 pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
+    pub(crate) observer: ControlObserver,
     pub(crate) attached: Option<AttachedReceiver>,
 }
 
@@ -24,7 +25,11 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.duplex.receive(|event, mut assembling| assembling.message(event)).await
+        let take = |event: Event<'_>, mut assembling: Assembling<'_>| assembling.message(event);
+        if self.observer.is_set() {
+            return Box::pin(self.receive_observed(take)).await;
+        }
+        self.duplex.receive(take).await
     }
 
     /// Receives a message without waiting, like [`WebSocket::try_receive`](crate::WebSocket::try_receive).
@@ -33,7 +38,19 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::try_receive`](crate::WebSocket::try_receive).
     pub fn try_receive(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.duplex.try_receive(|event, mut assembling| assembling.message(event))
+        let mut wait = self.duplex.wait_until_now();
+        let mut take = |event: Event<'_>, mut assembling: Assembling<'_>| assembling.message(event);
+        if !self.observer.is_set() {
+            return self.duplex.try_receive(&mut wait, take);
+        }
+        let mut take = observed(&mut take);
+        loop {
+            match self.duplex.try_receive(&mut wait, &mut take)? {
+                Some(Observed::Control(event)) => self.observer.observe(&event),
+                Some(Observed::Taken(message)) => return Ok(Some(message)),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// Receives the next chunk of a message, like [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -47,7 +64,30 @@ impl Receiver {
             Event::Chunk(chunk) => Some(chunk.into_owned()),
             _ => None,
         };
+        if self.observer.is_set() {
+            return Box::pin(self.receive_observed(take)).await;
+        }
         self.duplex.receive(take).await
+    }
+
+    /// Receives data, and passes control frames to the observer.
+    async fn receive_observed<T>(
+        &mut self,
+        mut take: impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let (mut wait, mut take) = (Wait::default(), observed(&mut take));
+        loop {
+            match poll_fn(|cx| self.duplex.poll_receive(cx, &mut wait, &mut take)).await? {
+                Some(Observed::Control(event)) => self.observer.observe(&event),
+                Some(Observed::Taken(taken)) => return Ok(Some(taken)),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Sets an observer of control frames, like [`WebSocket::observe_control`](crate::WebSocket::observe_control).
+    pub fn observe_control(&mut self, observer: impl FnMut(&Event<'_>) + Send + Sync + 'static) {
+        self.observer.set(observer);
     }
 
     /// Receives the next event, like [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -74,6 +114,16 @@ impl Receiver {
     /// Sets the read timeout, like [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.duplex.set_read_timeout(timeout);
+    }
+}
+
+/// Returns a function that takes data, and also the control frames for an observer.
+pub(crate) fn observed<T>(
+    take: &mut impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
+) -> impl FnMut(Event<'_>, Assembling<'_>) -> Option<Observed<T>> {
+    |event, assembling| match event {
+        Event::Message(_) | Event::Chunk(_) => take(event, assembling).map(Observed::Taken),
+        event => Some(Observed::Control(event.into_owned())),
     }
 }
 
@@ -188,6 +238,12 @@ impl Sender {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.duplex.set_compression(enabled);
+    }
+
+    /// Returns `true` while messages can be sent, like [`WebSocket::is_open`](crate::WebSocket::is_open).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == State::Open
     }
 
     /// Returns the state of the connection.

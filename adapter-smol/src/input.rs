@@ -205,6 +205,7 @@ mod tests {
     use std::{pin::Pin, task::Waker, time::Duration};
 
     use futures_lite::{AsyncRead, AsyncWrite};
+    use ws_core::Transmit;
     use ws_transport::Clock;
 
     use super::*;
@@ -248,6 +249,8 @@ mod tests {
     fn a_refusal_is_over_when_its_patience_is_though_the_peer_goes_on() {
         let opening = Opening::new(Stream::Other(Box::pin(Endless)), None, Clock::start(), None);
         let timeouts = ResponseTimeouts { close: Duration::from_millis(20), write: None };
-        futures_lite::future::block_on(opening.respond_short(b"no".to_vec(), timeouts, || true));
+        let mut response = Transmit::default();
+        response.extend_from_slice(b"no");
+        futures_lite::future::block_on(opening.respond_short(response, timeouts, || true));
     }
 }

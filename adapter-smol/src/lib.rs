@@ -80,8 +80,8 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, RedirectProblem, Response, Scheme, SendError,
-    State, TimeoutKind, UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError, RedirectProblem, Response, Scheme,
+    SendError, State, TimeoutKind, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };

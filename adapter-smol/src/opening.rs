@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, Timestamp, Transmit};
+use ws_core::{Config, Connection, Timestamp, Transmit, server::Request};
 use ws_transport::{
     Addresses, Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession,
 };
@@ -52,6 +52,11 @@ impl Opening {
         let (input, output, timer) = Default::default();
         let addresses = stream.addresses(peer);
         Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }
+    }
+
+    /// Sets the properties of this connection in a request.
+    pub(crate) fn describe(&self, request: &mut Request) {
+        self.addresses.describe(self.tls.as_deref(), request);
     }
 
     /// Passes the received bytes to `take`. Bytes that it leaves are kept for the connection.
@@ -170,13 +175,11 @@ impl Opening {
     /// Like [`respond`](Self::respond), for a short response, which does not count for the memory of the server.
     pub(crate) async fn respond_short(
         self,
-        response: Vec<u8>,
+        response: Transmit,
         timeouts: ResponseTimeouts,
         linger: impl FnOnce() -> bool,
     ) {
-        let mut output = Transmit::default();
-        output.push(response.into());
-        self.respond_charged(output, timeouts, linger, None).await;
+        self.respond_charged(response, timeouts, linger, None).await;
     }
 
     /// Queues the next piece of a response. Plain output is queued as a whole. Encrypted output is queued in pieces,

@@ -2,7 +2,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
-use ws_transport::{Addresses, ClientOpening, Clock, Driver, Error};
+use ws_transport::{Addresses, ClientOpening, Clock, ControlObserver, Driver, Error};
 
 use crate::{
     Receiver, Sender,
@@ -106,7 +106,7 @@ impl WebSocket {
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
         duplex.set_read_timeout(read_timeout);
         let sender = Sender { duplex: duplex.clone(), attached: None };
-        Self { sender, receiver: Receiver { duplex, attached: None } }
+        Self { sender, receiver: Receiver { duplex, observer: ControlObserver::default(), attached: None } }
     }
 
     /// Creates the WebSocket of a server's handler. The connection is closed when the last handle is dropped.
@@ -142,6 +142,9 @@ impl WebSocket {
     ///   network failed.
     /// - Returns [`Error::Timeout`] if no message arrived within the read timeout. The connection is unchanged.
     pub async fn receive(&mut self) -> Result<Option<Message<'static>>, Error> {
+        if self.receiver.observer.is_set() {
+            return Box::pin(self.receiver.receive()).await;
+        }
         self.receiver.duplex.receive(|event, mut assembling| assembling.message(event)).await
     }
 
@@ -189,6 +192,32 @@ impl WebSocket {
     /// Returns the same errors as [`receive`](Self::receive).
     pub async fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.receiver.receive_event().await
+    }
+
+    /// Sets an observer of control frames: pings and pongs that the peer sends, and its Close. The methods that receive
+    /// messages and chunks call it before they return, without holding a lock, so it may use a
+    /// [`Sender`](crate::Sender). It replaces an earlier observer. Default: none, which costs nothing.
+    ///
+    /// The observer does not have to answer: pings are answered in any case. Answers to keepalive pings are not passed to
+    /// it, see [`latency`](Self::latency). [`receive_event`](Self::receive_event) returns control frames itself.
+    ///
+    /// ```no_run
+    /// use ws_smol::{Error, Event, WebSocket};
+    ///
+    /// async fn echo(mut ws: WebSocket) -> Result<(), Error> {
+    ///     ws.observe_control(|event| {
+    ///         if let Event::Ping(payload) = event {
+    ///             println!("a ping with {} bytes", payload.len());
+    ///         }
+    ///     });
+    ///     while let Some(message) = ws.receive().await? {
+    ///         ws.send(message).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn observe_control(&mut self, observer: impl FnMut(&Event<'_>) + Send + Sync + 'static) {
+        self.receiver.observe_control(observer);
     }
 
     /// Sends a message, and waits until the operating system has accepted it.
@@ -323,6 +352,13 @@ impl WebSocket {
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.sender.subprotocol()
+    }
+
+    /// Returns `true` while messages can be sent: no Close was sent or received, and the end of the connection was not
+    /// detected. Receiving detects it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.sender.is_open()
     }
 
     /// Returns the reason for the end of the connection, or `None` while the connection is open.

@@ -13,7 +13,7 @@ fn main() -> Result<(), Error> {
         .on_connect(|session| println!("{} is there", session.id()))
         .on_disconnect(|session, close_info| println!("{} is gone: {close_info}", session.id()));
     let route = Route::callbacks(callbacks).configure(move |config| {
-        config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 2 });
+        config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: Some(2) });
     });
     let listener = Server::new().mount("/", route).bind(address)?;
     println!("listening on ws://{}", listener.local_addr()?);

@@ -3,11 +3,11 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{Error, MessageAssembler};
+use ws_transport::{ControlObserver, Error, MessageAssembler, Observed};
 
 use crate::{
     attached::{Attached, AttachedReceiver},
-    duplex::{Duplex, Wait},
+    duplex::{Duplex, Owner, Wait},
 };
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket). Pings and the peer's Close are answered only while it
@@ -16,6 +16,7 @@ pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    pub(crate) observer: ControlObserver,
     pub(crate) attached: Option<AttachedReceiver>,
 }
 
@@ -40,12 +41,13 @@ impl Receiver {
     }
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let assembler = &mut self.assembler;
-        self.duplex.receive(Wait::new(timeout), |event, owner| match event {
-            Event::Message(message) => Some(owner.message(message)),
-            Event::Chunk(chunk) => owner.assemble(assembler, chunk),
-            _ => None,
-        })
+        let Self { duplex, assembler, observer, .. } = self;
+        let mut wait = Wait::new(timeout);
+        if observer.is_set() {
+            let take = |event: Event<'_>, owner: Owner<'_>| message(assembler, event, owner);
+            return receive_observed(duplex, observer, wait, take);
+        }
+        duplex.receive(&mut wait, |event, owner| message(assembler, event, owner))
     }
 
     /// Waits for the next chunk of a message, see [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -54,11 +56,11 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.duplex.receive(Wait::new(self.read_timeout), |event, owner| match event {
-            Event::Message(message) => Some(Chunk::last(owner.message(message))),
-            Event::Chunk(chunk) => Some(owner.chunk(chunk)),
-            _ => None,
-        })
+        let mut wait = Wait::new(self.read_timeout);
+        if self.observer.is_set() {
+            return receive_observed(&self.duplex, &mut self.observer, wait, chunk);
+        }
+        self.duplex.receive(&mut wait, chunk)
     }
 
     /// Waits for the next event, see [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -67,7 +69,12 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(Wait::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+        self.duplex.receive(&mut Wait::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+    }
+
+    /// Sets an observer of control frames, see [`WebSocket::observe_control`](crate::WebSocket::observe_control).
+    pub fn observe_control(&mut self, observer: impl FnMut(&Event<'_>) + Send + Sync + 'static) {
+        self.observer.set(observer);
     }
 
     /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -86,6 +93,48 @@ impl Receiver {
     /// [`WebSocket::set_read_timeout`](crate::WebSocket::set_read_timeout).
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
+    }
+}
+
+/// Returns the message that an event contains or completes. It is inlined into each loop that receives, because a loop
+/// with an observer must not slow down the ordinary one.
+#[inline(always)]
+fn message(assembler: &mut MessageAssembler, event: Event<'_>, owner: Owner<'_>) -> Option<Message<'static>> {
+    match event {
+        Event::Message(message) => Some(owner.message(message)),
+        Event::Chunk(chunk) => owner.assemble(assembler, chunk),
+        _ => None,
+    }
+}
+
+/// Returns the chunk that an event contains.
+#[inline(always)]
+fn chunk(event: Event<'_>, owner: Owner<'_>) -> Option<Chunk<'static>> {
+    match event {
+        Event::Message(message) => Some(Chunk::last(owner.message(message))),
+        Event::Chunk(chunk) => Some(owner.chunk(chunk)),
+        _ => None,
+    }
+}
+
+/// Receives data, and passes control frames to the observer.
+#[cold]
+fn receive_observed<T>(
+    duplex: &Duplex,
+    observer: &mut ControlObserver,
+    mut wait: Wait,
+    mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    loop {
+        let received = duplex.receive(&mut wait, |event, owner| match event {
+            Event::Message(_) | Event::Chunk(_) => take(event, owner).map(Observed::Taken),
+            event => Some(Observed::Control(owner.event(event))),
+        });
+        match received? {
+            Some(Observed::Control(event)) => observer.observe(&event),
+            Some(Observed::Taken(taken)) => return Ok(Some(taken)),
+            None => return Ok(None),
+        }
     }
 }
 
@@ -183,6 +232,12 @@ impl Sender {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&self, enabled: bool) {
         self.duplex.set_compression(enabled);
+    }
+
+    /// Returns `true` while messages can be sent, see [`WebSocket::is_open`](crate::WebSocket::is_open).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state() == State::Open
     }
 
     /// Returns the state of the connection.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit};
+use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit, server::Request};
 use ws_transport::{Clock, Driver, Error, Evict, ServerMemory, response_timeout, tls::TlsSession};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
@@ -32,6 +32,11 @@ impl Opening {
 
     pub(crate) fn socket(&self) -> &Arc<Socket> {
         &self.socket
+    }
+
+    /// Sets the properties of this connection in a request.
+    pub(crate) fn describe(&self, request: &mut Request) {
+        self.socket.addresses().describe(self.tls.as_deref(), request);
     }
 
     /// Passes the unread input to `take`. Bytes that `take` does not consume are kept for the connection.

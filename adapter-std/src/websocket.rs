@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Event, Message, PreparedMessage};
-use ws_transport::{Error, MessageAssembler};
+use ws_transport::{ControlObserver, Error, MessageAssembler};
 
 use crate::{
     Receiver, Sender,
@@ -44,7 +44,13 @@ impl WebSocket {
         let assembler = MessageAssembler::default();
         Self {
             sender: Sender { duplex: duplex.clone(), attached: None },
-            receiver: Receiver { duplex, read_timeout, assembler, attached: None },
+            receiver: Receiver {
+                duplex,
+                read_timeout,
+                assembler,
+                observer: ControlObserver::default(),
+                attached: None,
+            },
         }
     }
 
@@ -125,6 +131,32 @@ impl WebSocket {
     /// Returns the same errors as [`receive`](Self::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.receiver.receive_event()
+    }
+
+    /// Sets an observer of control frames: pings and pongs that the peer sends, and its Close. The methods that receive
+    /// messages and chunks call it before they return, without holding a lock, so it may use a
+    /// [`Sender`](crate::Sender). It replaces an earlier observer. Default: none, which costs nothing.
+    ///
+    /// The observer does not have to answer: pings are answered in any case. Answers to keepalive pings are not passed to
+    /// it, see [`latency`](Self::latency). [`receive_event`](Self::receive_event) returns control frames itself.
+    ///
+    /// ```no_run
+    /// use ws_std::{Error, Event, WebSocket};
+    ///
+    /// fn echo(mut ws: WebSocket) -> Result<(), Error> {
+    ///     ws.observe_control(|event| {
+    ///         if let Event::Ping(payload) = event {
+    ///             println!("a ping with {} bytes", payload.len());
+    ///         }
+    ///     });
+    ///     while let Some(message) = ws.receive()? {
+    ///         ws.send(message)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn observe_control(&mut self, observer: impl FnMut(&Event<'_>) + Send + Sync + 'static) {
+        self.receiver.observe_control(observer);
     }
 
     /// Sends a message, and waits until the operating system has accepted it.
@@ -249,6 +281,26 @@ impl WebSocket {
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.sender.subprotocol()
+    }
+
+    /// Returns `true` while messages can be sent: no Close was sent or received, and the end of the connection was not
+    /// detected. Receiving detects it.
+    ///
+    /// ```no_run
+    /// use ws_std::{Error, WebSocket};
+    ///
+    /// fn echo(mut ws: WebSocket) -> Result<(), Error> {
+    ///     while ws.is_open() {
+    ///         if let Some(message) = ws.receive()? {
+    ///             ws.send(message)?;
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.sender.is_open()
     }
 
     /// Returns the way the connection ended or is ending. `None` while it is open.

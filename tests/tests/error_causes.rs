@@ -586,7 +586,7 @@ fn configured(adapter: Adapter, url: &str) -> Client {
 }
 
 fn a_peer_that_answers_no_pings(adapter: Adapter) -> Seen {
-    let keepalive = Keepalive { interval: SHORT, timeout: SHORT, max_missed: 1 };
+    let keepalive = Keepalive { interval: SHORT, timeout: SHORT, max_missed: Some(1) };
     let (mut ws, _raw) =
         client_of_raw(|url| Client::new(adapter, url).configure(|config| config.keepalive = Some(keepalive)));
     ws.receive().unwrap_err().into()

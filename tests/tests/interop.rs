@@ -203,7 +203,7 @@ fn a_ping_of_ours_comes_back_as_a_pong(language: Language, role: Role) {
 
 fn keepalive_measures_the_latency(language: Language, role: Role) {
     let interval = Duration::from_millis(50);
-    let keepalive = Some(Keepalive { interval, timeout: Duration::from_secs(20), max_missed: 1 });
+    let keepalive = Some(Keepalive { interval, timeout: Duration::from_secs(20), max_missed: Some(1) });
     let mut pair = Pair::open(language, role, Ours { keepalive, ..OURS }, Terms::default());
     let sender = pair.ws.sender();
     let (_, mut receiver) = pair.ws.split();

@@ -50,7 +50,7 @@ enum Role {
 /// Our end, and its waiting handler.
 enum End {
     Client(WebSocket),
-    Server(Handed),
+    Server(Box<Handed>),
 }
 
 /// Both ends of an open connection, in drop order.
@@ -81,7 +81,7 @@ impl Pair {
                 let ca = Some(folder.write("ca", authority.pem()));
                 let mut peer = Peer::client(language, &url, &Terms { ca, ..Terms::default() });
                 peer.wait_open();
-                Self { end: End::Server(take()), peer, _server: Some(server), _folder: folder }
+                Self { end: End::Server(Box::new(take())), peer, _server: Some(server), _folder: folder }
             }
         }
     }

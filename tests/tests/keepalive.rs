@@ -17,9 +17,9 @@ use ws_tests::{
 const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_millis(150);
 
-const KEEPALIVE: Keepalive = Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: 1 };
+const KEEPALIVE: Keepalive = Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: Some(1) };
 /// Keepalive for tests with a live peer, with a margin for a busy machine.
-const PATIENT: Keepalive = Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: 1 };
+const PATIENT: Keepalive = Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: Some(1) };
 
 fn server(keepalive: Keepalive) -> (Running, impl Fn() -> Handed) {
     let (route, take) = hand_over();

@@ -125,8 +125,11 @@ fn a_server_on_a_path_is_reached_only_while_it_serves(adapter: Adapter) {
     assert!(matches!(connect_to(adapter, &folder.file("socket")), Err(Error::Io(_))));
 }
 
-const KEEPALIVE: Keepalive =
-    Keepalive { interval: Duration::from_millis(100), timeout: Duration::from_millis(200), max_missed: 1 };
+const KEEPALIVE: Keepalive = Keepalive {
+    interval: Duration::from_millis(100),
+    timeout: Duration::from_millis(200),
+    max_missed: Some(1),
+};
 
 fn expect_dead(error: Error, since: Instant) {
     let Error::Disconnected(close_info) = error else { panic!("{error:?}") };

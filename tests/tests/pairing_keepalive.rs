@@ -27,12 +27,12 @@ const TIMEOUT: Duration = Duration::from_millis(150);
 
 /// Settings that detect a dead peer quickly.
 fn impatient(config: &mut Config) {
-    config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: 1 });
+    config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: TIMEOUT, max_missed: Some(1) });
 }
 
 /// Settings with frequent pings and a margin for a busy machine.
 fn patient(config: &mut Config) {
-    config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: 1 });
+    config.keepalive = Some(Keepalive { interval: INTERVAL, timeout: PATIENCE, max_missed: Some(1) });
 }
 
 fn silent(config: &mut Config) {

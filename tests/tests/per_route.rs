@@ -118,7 +118,7 @@ fn the_stall_timeout_is_that_of_the_route(adapter: Adapter) {
 
 fn keepalive_is_that_of_the_route(adapter: Adapter) {
     let pings = |config: &mut Config| {
-        config.keepalive = Some(Keepalive { interval: SHORT, timeout: LONG, max_missed: 1 });
+        config.keepalive = Some(Keepalive { interval: SHORT, timeout: LONG, max_missed: Some(1) });
     };
     let route = Route::echo(adapter).configure(pings);
     let server = Server::new(adapter).mount("/", route).configure(|config| config.keepalive = None).start();

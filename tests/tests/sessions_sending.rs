@@ -174,7 +174,7 @@ fn impatient(adapter: Adapter) -> (Running, Raw, thread::JoinHandle<()>, mpsc::R
         echo().on_disconnect(move |_, close_info| end.lock().unwrap().send(close_info.clone()).unwrap());
     let second = Duration::from_secs(1);
     let route = Route::callbacks(adapter, callbacks).configure(move |config| {
-        config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 1 });
+        config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: Some(1) });
         config.write_timeout = Some(2 * second);
     });
     let server = Pairing::of(adapter, Transport::Plain).serve(route).start();

@@ -203,7 +203,7 @@ fn any_duration_is_legal(adapter: Adapter) {
             config.close_timeout = timeout;
             config.stall_timeout = Some(Duration::MAX);
             config.keepalive =
-                Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX, max_missed: 1 });
+                Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX, max_missed: Some(1) });
         });
         let client = client.configure_handshake(|limits| limits.open_timeout = Some(Duration::MAX));
         let client = client.connect_timeout(Duration::MAX).read_timeout(Duration::MAX);

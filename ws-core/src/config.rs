@@ -26,6 +26,10 @@ pub struct Config {
     /// Maximum number of frames in a message that is assembled. A larger number fails the connection with 1008. The
     /// limit does not apply to [`Delivery::Chunks`], which does not assemble messages. Default: 1,024.
     pub max_fragments: usize,
+    /// Maximum payload size of one sent frame in bytes. A larger message is sent as several frames (RFC 6455 section
+    /// 5.4). With compression, the limit applies to the compressed message. Use it for peers and proxies that limit the
+    /// size of a frame. Zero counts as 1. Default: no limit, so that each message is one frame.
+    pub max_sent_frame_size: usize,
     /// Delivery of received messages as a whole or in chunks. Default: as a whole.
     pub delivery: Delivery,
     /// Limit of unwritten output in bytes. At this limit, [`send`](crate::Connection::send) returns
@@ -58,6 +62,7 @@ impl Default for Config {
             max_message_size: 1 << 20,
             max_frame_size: usize::MAX,
             max_fragments: 1024,
+            max_sent_frame_size: usize::MAX,
             delivery: Delivery::Messages,
             write_buffer_size: 64 << 10,
             close_timeout: Duration::from_secs(5),
@@ -107,22 +112,26 @@ impl Default for HandshakeConfig {
 /// queued. After a missed ping the next one is sent at once. So a peer that vanishes is detected after at most
 /// `interval + timeout * max_missed`.
 ///
+/// Without `max_missed`, pings are sent every `interval` and never end the connection. They keep a path through proxies
+/// open and measure the latency. An unwritten ping is not followed by another one.
+///
 /// Signs of life are received bytes, and bytes that the transport accepts after it had refused some. A byte that goes
 /// straight into the operating system's send buffer is not a sign of life. While this end does not read, because
 /// replies wait to be written, silence proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Time between two pings. Default: 20 seconds.
+    /// Time between two pings. Zero disables pings, as [`Config::keepalive`] without a value does. Default: 20 seconds.
     pub interval: Duration,
     /// Maximum time without a sign of life after a ping. Default: 20 seconds.
     pub timeout: Duration,
-    /// Number of consecutive pings that the peer has to miss to count as dead. Zero counts as 1. Default: 1.
-    pub max_missed: u32,
+    /// Number of consecutive pings that the peer has to miss to count as dead. Zero counts as 1. `None`: missed pings
+    /// have no effect. Default: 1.
+    pub max_missed: Option<u32>,
 }
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(20), max_missed: 1 }
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(20), max_missed: Some(1) }
     }
 }
 

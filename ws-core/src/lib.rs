@@ -143,7 +143,7 @@ pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
 pub use handshake::{
-    HandshakeError, Headers, RedirectProblem, Response, Url, UrlError, client, proxy, server,
+    HandshakeError, Headers, QueryError, RedirectProblem, Response, Url, UrlError, client, proxy, server,
 };
 pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};

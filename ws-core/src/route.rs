@@ -136,7 +136,7 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// The reason why a pattern cannot be a route.
+/// The reason why a router cannot be built, such as a pattern that cannot be a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouteError {
@@ -144,6 +144,8 @@ pub enum RouteError {
     Malformed(String),
     /// This pattern matches exactly the same paths as an earlier one.
     Duplicate(String),
+    /// The header of this name cannot be a header of all responses.
+    InvalidHeader(String),
 }
 
 impl fmt::Display for RouteError {
@@ -157,6 +159,11 @@ impl fmt::Display for RouteError {
             Self::Duplicate(pattern) => {
                 write!(f, "the route {pattern:?} matches the same paths as an earlier one")
             }
+            Self::InvalidHeader(name) => write!(
+                f,
+                "the default header {name:?} cannot be sent: its name has to be a token that does not belong to the \
+                 handshake, and its value must not contain control characters"
+            ),
         }
     }
 }

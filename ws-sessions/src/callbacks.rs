@@ -8,7 +8,7 @@ use crate::{
     session::{OnLagging, PeerInfo},
 };
 
-/// Callbacks for the events of sessions: connect, message, disconnect, error. This is the callback style of a server
+/// Callbacks for the events of sessions: connect, message, ping, pong, disconnect, error. This is the callback style of a server
 /// or client.
 ///
 /// Callbacks run in the thread or task of their connection, one at a time for each session. A callback that runs in a
@@ -40,6 +40,8 @@ pub struct Callbacks {
     on_connect: Option<Box<OnConnect>>,
     on_connected: Option<Box<OnConnected>>,
     on_message: Option<Box<OnMessage>>,
+    on_ping: Option<Box<OnControl>>,
+    on_pong: Option<Box<OnControl>>,
     on_disconnect: Option<Box<OnDisconnect>>,
     on_error: Option<Box<OnError>>,
     on_lagging: Option<Arc<OnLagging>>,
@@ -50,6 +52,7 @@ pub struct Callbacks {
 type OnConnect = dyn Fn(&Session) + Send + Sync;
 type OnConnected = dyn Fn(&Session, &Response) + Send + Sync;
 type OnMessage = dyn Fn(&Session, Message<'_>) + Send + Sync;
+type OnControl = dyn Fn(&Session, &[u8]) + Send + Sync;
 type OnDisconnect = dyn Fn(&Session, &CloseInfo) + Send + Sync;
 type OnError = dyn Fn(&Session, &Error) + Send + Sync;
 
@@ -77,6 +80,20 @@ impl Callbacks {
     /// [`Message::into_owned`].
     pub fn on_message(mut self, callback: impl Fn(&Session, Message<'_>) + Send + Sync + 'static) -> Self {
         self.on_message = Some(Box::new(callback));
+        self
+    }
+
+    /// Sets the callback for a ping of the peer and its payload of at most 125 bytes. The pong is already queued.
+    pub fn on_ping(mut self, callback: impl Fn(&Session, &[u8]) + Send + Sync + 'static) -> Self {
+        self.on_ping = Some(Box::new(callback));
+        self
+    }
+
+    /// Sets the callback for a pong and its payload of at most 125 bytes: the answer to [`Session::ping`], or an
+    /// unsolicited pong (RFC 6455 section 5.5.3). It does not run for the answers to keepalive pings, which the
+    /// [latency](crate::SessionStats::latency) is computed from.
+    pub fn on_pong(mut self, callback: impl Fn(&Session, &[u8]) + Send + Sync + 'static) -> Self {
+        self.on_pong = Some(Box::new(callback));
         self
     }
 
@@ -190,7 +207,15 @@ impl SessionGuard {
                     self.receive(message);
                 }
             }
+            Event::Ping(payload) => self.control(self.callbacks.on_ping.as_deref(), &payload),
+            Event::Pong(payload) => self.control(self.callbacks.on_pong.as_deref(), &payload),
             _ => {}
+        }
+    }
+
+    fn control(&self, callback: Option<&OnControl>, payload: &[u8]) {
+        if let Some(callback) = callback {
+            self.call(|_, session| callback(session, payload));
         }
     }
 

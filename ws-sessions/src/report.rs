@@ -187,8 +187,8 @@ impl Reporter {
         }
     }
 
-    /// Finds the route of a request like [`Router::handle`], and catches panics of the application's pages. After a panic,
-    /// the answer is 500.
+    /// Finds the route of a request like [`Router::handle`], and catches panics of the application's pages and hooks. After
+    /// a panic, the answer is 500.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl Reporter {
             }
             Ok(found) => found,
             Err(panicked) => {
-                Err(Refusal { response: self.panicked(request, panicked), config: router.config() })
+                Err(Refusal { response: self.panicked(router, request, panicked), config: router.config() })
             }
         }
     }
@@ -227,23 +227,24 @@ impl Reporter {
         checked: Result<Accept, CheckError>,
         now: Timestamp,
     ) -> Result<Connection, Transmit> {
+        let router = found.router();
         let response = match checked {
-            Ok(accept) => match found.accept(request, accept, now) {
-                Ok(connection) => {
+            Ok(accept) => match guard(|| found.accept(request, accept, now)) {
+                Ok(Ok(connection)) => {
                     self.monitor.count_accepted();
                     return Ok(connection);
                 }
-                Err(response) => response,
+                Ok(Err(response)) => response,
+                Err(panicked) => return Err(self.panicked(router, request, panicked)),
             },
-            Err(CheckError::Refused(response)) => request.respond(&response),
-            Err(CheckError::Panicked(panicked)) => return Err(self.panicked(request, panicked)),
+            Err(CheckError::Refused(response)) => self.refuse(router, Some(request), response),
+            Err(CheckError::Panicked(panicked)) => return Err(self.panicked(router, request, panicked)),
             Err(CheckError::TimedOut) => {
                 let error = "the check did not end within the open timeout";
                 self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
-                let response = Response::new(503).header("Retry-After", "5");
-                return Err(request.respond(&response.text("The server is busy; try again later.\n")));
+                return Err(self.refuse_busy(router, Some(request)));
             }
-            Err(CheckError::Stopping) => return Err(self.refuse_stopping(request)),
+            Err(CheckError::Stopping) => return Err(self.refuse_stopping(router, request)),
         };
         self.report_refusal(request, &response);
         Err(response)
@@ -255,20 +256,38 @@ impl Reporter {
         self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
     }
 
-    /// Reports a panic of a page or check, and returns the answer to its request.
-    fn panicked(&self, request: &Request, panicked: Panicked) -> Transmit {
+    /// Reports a panic of a page, check or hook, and returns the answer to its request.
+    fn panicked<H>(&self, router: &Router<H>, request: &Request, panicked: Panicked) -> Transmit {
         self.report(ConnectionErrorKind::Panic, self.origin(request).as_deref(), panicked);
-        request.respond(&Response::new(500).text("The server failed to answer this request.\n"))
+        self.refuse(router, Some(request), failed())
+    }
+
+    /// Returns the bytes of a response that refuses a request, like [`Router::refuse`], and catches panics of the error
+    /// page. After a panic, the response is 500.
+    #[must_use]
+    pub fn refuse<H>(&self, router: &Router<H>, request: Option<&Request>, response: Response) -> Transmit {
+        guard(|| router.refuse(request, response)).unwrap_or_else(|panicked| {
+            let origin = request.and_then(|request| self.origin(request));
+            self.report(ConnectionErrorKind::Panic, origin.as_deref(), panicked);
+            router.respond(request, failed())
+        })
+    }
+
+    /// Returns the answer to a client that the server cannot serve now. `request` is `None` if it was not received.
+    #[must_use]
+    pub fn refuse_busy<H>(&self, router: &Router<H>, request: Option<&Request>) -> Transmit {
+        let response = Response::new(503).header("Retry-After", "5");
+        self.refuse(router, request, response.text("The server is busy; try again later.\n"))
     }
 
     /// Returns and reports the answer to a request that arrives while the server stops.
     #[must_use]
-    pub fn refuse_stopping(&self, request: &Request) -> Transmit {
+    pub fn refuse_stopping<H>(&self, router: &Router<H>, request: &Request) -> Transmit {
         let error = "the server stops";
         self.report(ConnectionErrorKind::Refused, self.origin(request).as_deref(), error);
         // Another server may already listen on the address.
         let response = Response::new(503).header("Retry-After", "1");
-        request.respond(&response.text("The server is stopping; try again.\n"))
+        self.refuse(router, Some(request), response.text("The server is stopping; try again.\n"))
     }
 
     /// Reports the error of a handler. If the error is the end of the handler's connection, this returns the error
@@ -305,6 +324,11 @@ impl Reporter {
         };
         self.report(ConnectionErrorKind::of(&error), origin, error);
     }
+}
+
+/// Returns the response after a panic.
+fn failed() -> Response {
+    Response::new(500).text("The server failed to answer this request.\n")
 }
 
 /// Returns the status of a response. If the body is plain text, its first line follows as the reason.

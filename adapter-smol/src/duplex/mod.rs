@@ -24,7 +24,7 @@ use ws_transport::{
     work::{self, DeferredWrites},
 };
 
-pub(crate) use self::assembling::Assembling;
+pub(crate) use self::{assembling::Assembling, receiving::Wait};
 use crate::{
     input::Input,
     lazy_timer::LazyTimer,

@@ -79,6 +79,11 @@ impl Duplex {
         Wait::until(deadline)
     }
 
+    /// Returns the wait for input that has already arrived.
+    pub(crate) fn wait_until_now(&self) -> Wait {
+        Wait::until(Some(self.clock.now()))
+    }
+
     pub(crate) fn end_stream_wait(&self) {
         self.lock().stream_deadline = None;
     }
@@ -94,16 +99,16 @@ impl Duplex {
         poll_fn(move |cx| self.poll_receive(cx, &mut wait, &mut take))
     }
 
-    /// Like [`receive`](Self::receive), but does not wait.
+    /// Like [`receive`](Self::receive), but does not wait. `wait` comes from [`wait_until_now`](Self::wait_until_now).
     pub(crate) fn try_receive<T>(
         self: &Arc<Self>,
+        wait: &mut Wait,
         mut take: impl FnMut(Event<'_>, Assembling<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let mut wait = Wait::until(Some(self.clock.now()));
         loop {
             let cx = &mut Context::from_waker(Waker::noop());
             // With this deadline, the poll is pending only in order to yield to other tasks.
-            if let Poll::Ready(received) = self.poll_receive(cx, &mut wait, &mut take) {
+            if let Poll::Ready(received) = self.poll_receive(cx, wait, &mut take) {
                 return received;
             }
         }

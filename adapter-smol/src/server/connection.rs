@@ -11,7 +11,7 @@ use std::{
 use async_io::Timer;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
-    CloseCode, Config, Connection, HandshakeError, Scheme, State, Timestamp, Transmit,
+    CloseCode, Config, Connection, HandshakeError, State, Timestamp, Transmit,
     server::{Accept, Handshake, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
@@ -110,12 +110,9 @@ async fn open(
             return None;
         }
     };
-    request.set_peer_addr(peer);
-    if server.tls_config.is_some() {
-        request.set_scheme(Scheme::Https);
-    }
+    opening.describe(&mut request);
     if !registration.received_request() {
-        let response = server.reporter.refuse_stopping(&request);
+        let response = server.reporter.refuse_stopping(&server.router, &request);
         respond(server, opening, response, server.router.config(), registration).await;
         return None;
     }
@@ -229,7 +226,7 @@ async fn refuse(
 ) {
     let origin = Origin { peer_addr: peer, path: None };
     let response = match &error {
-        Error::Handshake(error) => Some(error.response().to_bytes()),
+        Error::Handshake(error) => Some(server.reporter.refuse(&server.router, None, error.response())),
         _ => None,
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);

@@ -10,6 +10,7 @@ use std::{
 
 use async_executor::Executor;
 use async_io::{Async, Timer};
+use bytes::Buf as _;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
@@ -161,11 +162,12 @@ impl Listener {
 
     /// Refuses a client in a shortage of file descriptors.
     fn refuse_with(&self, spare: &mut SpareDescriptor) -> io::Result<()> {
-        let BoundServer { gate, reporter, tls_config, .. } = &self.shared.server;
+        let BoundServer { gate, reporter, router, tls_config, .. } = &self.shared.server;
         let (socket, peer) = self.shared.listeners.accept_with(spare)?;
-        let response = gate.refuse_in_shortage(peer, reporter).to_bytes();
+        let response = gate.refuse_in_shortage(peer, reporter);
+        let response = reporter.refuse(router, None, response);
         // A client that expects TLS cannot read a plain-text response.
-        spare.refuse(socket, if tls_config.is_none() { &response } else { &[] });
+        spare.refuse(socket, if tls_config.is_none() { response.chunk() } else { &[] });
         Ok(())
     }
 
@@ -187,7 +189,10 @@ impl Listener {
                 Ok(stream) => Box::pin(refuse(refusal, response, stream)),
                 Err(_) => return,
             },
-            Place::Dismissed(response) => return dismiss(&socket, &response.to_bytes()),
+            Place::Dismissed(response) => {
+                let BoundServer { reporter, router, .. } = &self.shared.server;
+                return dismiss(&socket, reporter.refuse(router, None, response).chunk());
+            }
             Place::None => return,
         };
         match executors {
@@ -237,11 +242,11 @@ async fn pause_after(error: &io::Error) -> io::Result<()> {
 }
 
 /// Sends a response to a refused client.
-async fn refuse(_refusal: RefusalSlot, response: Response, stream: Stream) {
+async fn refuse(refusal: RefusalSlot, response: Response, stream: Stream) {
+    let server = refusal.server();
+    let response = server.reporter.refuse(&server.router, None, response);
     let timeouts = ResponseTimeouts { close: REFUSED_CLOSE_TIMEOUT, write: None };
-    Opening::new(stream, None, Clock::start(), None)
-        .respond_short(response.to_bytes(), timeouts, || true)
-        .await;
+    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts, || true).await;
 }
 
 /// Runs connections, and yields to other futures of the same thread every millisecond. Therefore busy connections cannot

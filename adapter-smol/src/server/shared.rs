@@ -90,6 +90,12 @@ pub(super) struct RefusalSlot {
     _counted: AdmittedClient,
 }
 
+impl RefusalSlot {
+    pub(super) fn server(&self) -> &BoundServer {
+        &self.shared.server
+    }
+}
+
 impl Drop for RefusalSlot {
     fn drop(&mut self) {
         self.shared.change(|connections| connections.refused -= 1);

@@ -190,7 +190,7 @@ impl Duplex {
     #[inline]
     pub(crate) fn receive<T>(
         &self,
-        mut wait: Wait,
+        wait: &mut Wait,
         mut take: impl FnMut(Event<'_>, Owner<'_>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut reading = lock(&self.reading);
@@ -212,7 +212,7 @@ impl Duplex {
                     return Ok(taken);
                 }
             }
-            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, &mut wait)? {
+            if let Turned::Ended(ended) = self.turn(&mut reading, Goal::Receive, wait)? {
                 return ended.map(|()| None);
             }
         }
@@ -260,7 +260,7 @@ impl Duplex {
 
     /// Receives and drops all events until the connection has ended.
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
-        while self.receive(Wait::default(), |_, _| Some(()))?.is_some() {}
+        while self.receive(&mut Wait::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ws_core::{
-    CloseCode, Connection, HandshakeError, Scheme, State, Transmit,
+    CloseCode, Connection, HandshakeError, State,
     server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
@@ -29,13 +29,10 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
         Ok(request) => request,
         Err(error) => return refuse(server, opening, error, registration),
     };
-    request.set_peer_addr(opening.socket().addresses().peer);
-    if server.tls_config.is_some() {
-        request.set_scheme(Scheme::Https);
-    }
+    opening.describe(&mut request);
     let memory = server.reporter.monitor().memory();
     if !registration.received_request() {
-        let response = server.reporter.refuse_stopping(&request);
+        let response = server.reporter.refuse_stopping(&server.router, &request);
         return opening.respond(response, server.router.config(), memory, || registration.linger());
     }
     let found = match server.reporter.answer(&server.router, &mut request) {
@@ -81,15 +78,13 @@ fn receive_request(
 fn refuse(server: &BoundServer, opening: Opening, error: Error, registration: &Registration) {
     let origin = Origin { peer_addr: opening.socket().addresses().peer, path: None };
     let response = match &error {
-        Error::Handshake(error) => Some(error.response().to_bytes()),
+        Error::Handshake(error) => Some(server.reporter.refuse(&server.router, None, error.response())),
         _ => None,
     };
     server.reporter.report(ConnectionErrorKind::of(&error), Some(&origin), error);
     if let Some(response) = response {
-        let mut output = Transmit::default();
-        output.push(response.into());
         let memory = server.reporter.monitor().memory();
-        opening.respond(output, server.router.config(), memory, || registration.linger());
+        opening.respond(response, server.router.config(), memory, || registration.linger());
     }
 }
 

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Buf as _;
 use rustix::event::{PollFd, PollFlags};
-use ws_core::Response;
+use ws_core::{Response, Transmit};
 use ws_transport::{
     AdmittedClient, Error, ListeningSocket, SpareDescriptor, accept_failure, is_descriptor_shortage,
 };
@@ -166,7 +167,8 @@ impl Listener {
             Ok((socket, peer)) => {
                 let server = &self.shared.server;
                 let response = server.gate.refuse_in_shortage(peer, &server.reporter);
-                spare.refuse(socket, &self.bytes_of(Some(response)).unwrap_or_default());
+                let response = self.bytes_of(Some(response)).unwrap_or_default();
+                spare.refuse(socket, response.chunk());
                 Ok(Accepted::Client)
             }
             Err(error) => self.accepted_none(&error),
@@ -210,14 +212,15 @@ impl Listener {
 
     fn refuse(&self, socket: Arc<Socket>, response: Option<Response>, refused: &mut Refused) {
         if let Some(response) = self.bytes_of(response) {
-            refused.add(socket, &response, self.shared.server.gate.admission().linger());
+            refused.add(socket, response, self.shared.server.gate.admission().linger());
         }
     }
 
     /// Returns the bytes of the response to a refused client. `None`: it receives none. A client that expects TLS could
     /// not read a response in plain text.
-    fn bytes_of(&self, response: Option<Response>) -> Option<Vec<u8>> {
-        response.filter(|_| self.shared.server.tls_config.is_none()).map(|response| response.to_bytes())
+    fn bytes_of(&self, response: Option<Response>) -> Option<Transmit> {
+        let BoundServer { tls_config, reporter, router, .. } = &self.shared.server;
+        response.filter(|_| tls_config.is_none()).map(|response| reporter.refuse(router, None, response))
     }
 }
 
@@ -247,8 +250,8 @@ impl Refused {
     const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Answers a client, and waits for its end if it is `counted` and there is room. Otherwise its socket is closed.
-    fn add(&mut self, socket: Arc<Socket>, response: &[u8], counted: Option<AdmittedClient>) {
-        let written = socket.write_all(&mut &*response, Some(Duration::ZERO), None);
+    fn add(&mut self, socket: Arc<Socket>, mut response: Transmit, counted: Option<AdmittedClient>) {
+        let written = socket.write_all(&mut response, Some(Duration::ZERO), None);
         socket.shutdown(Shutdown::Write);
         if let Some(counted) = counted
             && matches!(written, Ok(true))

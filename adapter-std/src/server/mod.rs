@@ -11,7 +11,7 @@ use std::{
 
 use ws_core::{
     Config, HandshakeConfig, OriginPolicy, Response,
-    server::{Request, Router, RouterBuilder},
+    server::{Accept, Request, Router, RouterBuilder},
 };
 use ws_sessions::{
     AdmissionCheck, AdmissionDecision, Arrival, ConnectionError, Gate, Reporter, ServerMetrics,
@@ -122,6 +122,59 @@ impl Server {
         P: Fn(&Request) -> Response + Send + Sync + 'static,
     {
         self.router.page(path, page);
+        self
+    }
+
+    /// Sets a check that runs before every route and page, for each request that is valid HTTP. It runs before the origin
+    /// check and before the [check of a route](Route::check). It accepts the request, optionally with headers and
+    /// [values](Accept::with), or refuses it with a response. After a panic of the check, the response is 500.
+    ///
+    /// Its headers are added to the response of the request, whichever that is. Pages, the check of the route, handlers
+    /// and sessions find its values in the request.
+    ///
+    /// ```
+    /// use ws_std::{Accept, Response, Server};
+    ///
+    /// struct User(String);
+    ///
+    /// let server = Server::new().check(|request| match request.cookie("session") {
+    ///     _ if request.route() == Some("/health") => Ok(Accept::new()),
+    ///     Some(session) => Ok(Accept::new().with(User(session.to_owned()))),
+    ///     None => Err(Response::new(401)),
+    /// });
+    /// ```
+    pub fn check<C>(mut self, check: C) -> Self
+    where
+        C: Fn(&Request) -> Result<Accept, Response> + Send + Sync + 'static,
+    {
+        self.router.check(check);
+        self
+    }
+
+    /// Adds a header to all responses that do not have a header of this name: those that open a WebSocket, pages, and
+    /// errors. [`bind`](Self::bind) returns an error if the header cannot be sent.
+    pub fn default_header(mut self, name: &str, value: &str) -> Self {
+        self.router.default_header(name, value);
+        self
+    }
+
+    /// Sets a function that changes each response by which the server refuses a client: its own, such as 404, 426 and
+    /// 503, and those of checks, but not [pages](Self::page). It receives `None` if no valid request was received, for
+    /// example because the server has too many connections. It must not block. After a panic, the response is 500.
+    ///
+    /// ```
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new().error_page(|_request, response| match response.status() {
+    ///     404 => response.html("<h1>There is nothing here</h1>"),
+    ///     _ => response,
+    /// });
+    /// ```
+    pub fn error_page<P>(mut self, error_page: P) -> Self
+    where
+        P: Fn(Option<&Request>, Response) -> Response + Send + Sync + 'static,
+    {
+        self.router.error_page(error_page);
         self
     }
 
@@ -306,7 +359,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Route`] if a route is malformed or was added twice.
+    /// - Returns [`Error::Route`] if a route is malformed or was added twice, or a default header cannot be sent.
     /// - Returns [`Error::Tls`] if TLS cannot be set up.
     /// - Returns [`Error::Io`] if no address is available, or if the port is in use on one of the addresses, with the
     ///   reason for each address.

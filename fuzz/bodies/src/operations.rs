@@ -87,6 +87,9 @@ impl Watched {
         if conversation.settings & 2 == 0 {
             config.keepalive = None;
         }
+        if conversation.settings & 64 != 0 {
+            config.max_sent_frame_size = 500;
+        }
         let mut pair = if conversation.compressed {
             let config = settings::compressing(config, |deflate| {
                 deflate.server_context_takeover = conversation.settings & 4 != 0;

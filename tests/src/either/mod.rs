@@ -26,6 +26,7 @@ macro_rules! either {
 
 mod client;
 mod connecting;
+mod hooks;
 mod pairing;
 mod running;
 mod server;

@@ -64,7 +64,8 @@ impl Connection {
     /// writes them before any other output.
     ///
     /// Returns `None` if the message has to be queued: other output waits, the bytes are not the same for all
-    /// connections, or no message can be sent.
+    /// connections, the message is larger than [`max_sent_frame_size`](crate::Config::max_sent_frame_size), or no message
+    /// can be sent.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Connection {
         if self.outgoing.unwritten() > 0 || self.admit_message().is_err() {
             return None;
         }
-        let frame = self.outgoing.shared_frame(message).map(Cow::into_owned)?;
+        let frame = self.outgoing.single_frame(message).map(Cow::into_owned)?;
         self.outgoing.in_flight = frame.len();
         Some(frame)
     }
@@ -93,8 +94,8 @@ impl Connection {
     /// payload from its own memory, without a copy. Before any other send, report with
     /// [`sent_directly`](Self::sent_directly) how many bytes of the header and payload were written.
     ///
-    /// Returns `None` if the message has to be queued: other output waits, the payload has to be masked or
-    /// compressed, or no message can be sent.
+    /// Returns `None` if the message has to be queued: other output waits, the payload has to be masked, the connection
+    /// compresses or [splits](crate::Config::max_sent_frame_size) messages, or no message can be sent.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -60,6 +60,7 @@ impl Pings {
     const SHORTEST: Duration = Duration::from_millis(1);
 
     pub(super) fn new(config: Option<&Keepalive>, now: Timestamp) -> Self {
+        let config = config.filter(|config| !config.interval.is_zero());
         Self { due: config.map(|config| now + config.interval.max(Self::SHORTEST)), ..Self::default() }
     }
 
@@ -121,13 +122,21 @@ impl Pings {
                 }
             } else {
                 pings.missed = pings.missed.saturating_add(1);
-                if pings.missed >= config.max_missed {
+                if config.max_missed.is_some_and(|most| pings.missed >= most) {
                     return Due::Dead;
                 }
                 if pings.written_at.is_none() {
                     // Another ping would wait behind this one.
                     self.due = Some(deadline);
                     return Due::Nothing;
+                }
+                if config.max_missed.is_none() {
+                    // There is no verdict that an early ping could speed up.
+                    pings.is_pending = false;
+                    self.due = Some(after(pings.last_at));
+                    if self.due > Some(now) {
+                        return Due::Nothing;
+                    }
                 }
             }
         }

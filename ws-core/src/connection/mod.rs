@@ -2,6 +2,7 @@ mod blocked;
 mod closing;
 mod direct;
 mod events;
+mod framing;
 mod inflate;
 mod keepalive;
 mod kept;

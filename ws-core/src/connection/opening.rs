@@ -2,7 +2,10 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use super::{Connection, Role, Subprotocol, keepalive::Pings, outgoing::OutputQueue, receive::Incoming};
+use super::{
+    Connection, Role, Subprotocol, framing::Framing, keepalive::Pings, outgoing::OutputQueue,
+    receive::Incoming,
+};
 use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed};
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call them. They
@@ -24,10 +27,10 @@ impl Connection {
 
     pub(crate) fn new(role: Role, config: Arc<Config>, opening: HandshakeOutcome<'_>) -> Self {
         let codecs = opening.extension.map(|agreed| agreed.codecs(role, &config));
-        let (compressor, inflater) = codecs.map(|(out, input)| (Box::new(out), Box::new(input))).unzip();
+        let (compressor, inflater) = codecs.map(|(out, input)| (out, Box::new(input))).unzip();
         Self {
             incoming: Incoming::new(role, inflater),
-            outgoing: OutputQueue::new(opening.masking, compressor, opening.head),
+            outgoing: OutputQueue::new(opening.masking, Framing::new(compressor, &config), opening.head),
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,

@@ -4,11 +4,10 @@ use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use bytes::Bytes;
 
-use super::blocked::Blocked;
+use super::{blocked::Blocked, framing::Framing};
 use crate::{
     PreparedMessage, Transmit,
     entropy::Entropy,
-    extension::Compressor,
     frame::{EncodedHeader, Header, Opcode, extend_masked},
 };
 
@@ -21,9 +20,9 @@ pub(super) struct OutputQueue {
     /// Bytes that are queued and not taken by a driver.
     pub(super) queue: Transmit,
     /// Source of masking keys. A server has none, because it does not mask.
-    masking: Option<Box<Entropy>>,
-    /// Compressor of messages, if permessage-deflate was negotiated.
-    pub(super) compressor: Option<Box<Compressor>>,
+    pub(super) masking: Option<Box<Entropy>>,
+    /// Compression and splitting of messages. `None` if each message is one plain frame.
+    pub(super) framing: Option<Box<Framing>>,
     /// Number of bytes that a driver has taken and not yet reported as written.
     pub(super) in_flight: usize,
     /// Position up to which all output is written.
@@ -48,19 +47,15 @@ impl OutputQueue {
     pub(super) const SHARED_FROM: usize = 4096;
     /// Minimum size in bytes of a prepared frame that is queued by reference. A reference costs about as much as
     /// copying this number of bytes.
-    const PREPARED_FROM: usize = 512;
+    pub(super) const PREPARED_FROM: usize = 512;
 
-    pub(super) fn new(
-        masking: Option<Box<Entropy>>,
-        compressor: Option<Box<Compressor>>,
-        head: Vec<u8>,
-    ) -> Self {
+    pub(super) fn new(masking: Option<Box<Entropy>>, framing: Option<Box<Framing>>, head: Vec<u8>) -> Self {
         let mut queue = Transmit::default();
         *queue.block() = head;
         Self {
             queue,
             masking,
-            compressor,
+            framing,
             in_flight: 0,
             written: 0,
             seen: 0,
@@ -93,30 +88,16 @@ impl OutputQueue {
         self.push_masked(Header::new(opcode, payload.len() as u64), payload);
     }
 
-    /// Queues a message, compressed if compression was negotiated and makes it smaller.
+    /// Queues a message, compressed if compression was negotiated and makes it smaller. Returns an upper bound of the
+    /// queued bytes.
     #[inline(never)]
-    pub(super) fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
-        if self.compressor.is_some() {
-            return self.push_compressed(opcode, payload);
+    pub(super) fn push_message(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) -> usize {
+        if self.framing.is_some() {
+            return self.push_framed(opcode, payload);
         }
+        let bound = payload.len().saturating_add(Header::MAX_LEN);
         self.push_frame(Header::new(opcode, payload.len() as u64), payload);
-    }
-
-    /// Not inlined, because it would slow down connections without compression.
-    #[cold]
-    #[inline(never)]
-    fn push_compressed(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
-        if let Some(compressor) =
-            self.compressor.as_mut().filter(|compressor| compressor.is_worth(payload.len()))
-        {
-            let compressed = compressor.compress(&payload);
-            // With a shared context, the peer's inflater has to see the same bytes as the compressor.
-            if compressor.keeps_context() || compressed.len() < payload.len() {
-                let header = Header { rsv1: true, ..Header::new(opcode, compressed.len() as u64) };
-                return self.push_frame(header, Cow::Owned(compressed));
-            }
-        }
-        self.push_frame(Header::new(opcode, payload.len() as u64), payload);
+        bound
     }
 
     /// Queues a frame, with the payload by reference if that is cheaper than a copy.
@@ -133,7 +114,7 @@ impl OutputQueue {
 
     /// Queues a frame as a copy, masked on a client.
     #[inline]
-    fn push_copied(&mut self, header: Header, payload: &[u8]) {
+    pub(super) fn push_copied(&mut self, header: Header, payload: &[u8]) {
         if self.masking.is_some() {
             return self.push_masked(header, payload);
         }
@@ -150,41 +131,33 @@ impl OutputQueue {
         extend_masked(out, payload, key);
     }
 
+    /// Queues a message that was encoded before. Returns an upper bound of the queued bytes.
     #[inline]
-    pub(super) fn push_prepared(&mut self, prepared: &PreparedMessage) {
-        match self.shared_frame(prepared) {
-            None => self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
-            Some(frame) if frame.len() >= Self::PREPARED_FROM => self.queue.push(frame.into_owned()),
-            Some(frame) => self.queue.extend_from_slice(&frame),
+    pub(super) fn push_prepared(&mut self, prepared: &PreparedMessage) -> usize {
+        if self.framing.is_some() {
+            return self.push_prepared_framed(prepared);
         }
-    }
-
-    /// Returns the frame of a message if it is the same for all connections with the same parameters. Returns `None`
-    /// if the frame depends on earlier messages or on the masking key.
-    #[inline]
-    pub(super) fn shared_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
         if self.masking.is_some() {
-            return None;
+            return self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload()));
         }
-        if self.compressor.is_some() {
-            return self.shared_compressed_frame(prepared);
-        }
-        Some(Cow::Borrowed(prepared.frame()))
+        self.push_encoded(prepared.frame());
+        prepared.frame().len()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn shared_compressed_frame<'m>(&mut self, prepared: &'m PreparedMessage) -> Option<Cow<'m, Bytes>> {
-        match self.compressor.as_mut().filter(|compressor| compressor.is_worth(prepared.len())) {
-            None => Some(Cow::Borrowed(prepared.frame())),
-            Some(compressor) => prepared.compressed_frame(compressor).map(Cow::Owned),
+    /// Queues an encoded frame, by reference if that is cheaper than a copy.
+    #[inline]
+    pub(super) fn push_encoded(&mut self, frame: &Bytes) {
+        if frame.len() >= Self::PREPARED_FROM {
+            self.queue.push(frame.clone());
+        } else {
+            self.queue.extend_from_slice(frame);
         }
     }
 
     /// Returns the header of a message that can be written unchanged, neither masked nor compressed.
     #[inline]
     pub(super) fn plain_header(&self, opcode: Opcode, len: usize) -> Option<EncodedHeader> {
-        let is_plain = self.masking.is_none() && self.compressor.is_none();
+        let is_plain = self.masking.is_none() && self.framing.is_none();
         is_plain.then(|| Header::new(opcode, len as u64).encode())
     }
 
@@ -192,7 +165,7 @@ impl OutputQueue {
     pub(super) fn release(&mut self) {
         self.queue.shrink_to_fit();
         self.drop_unused();
-        if let Some(compressor) = &mut self.compressor {
+        if let Some(compressor) = self.compressor() {
             compressor.release();
         }
     }

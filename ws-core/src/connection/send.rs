@@ -12,7 +12,8 @@ use crate::{
 ///
 /// These methods only queue. A driver writes the queued bytes. See [`transmit`](Self::transmit).
 impl Connection {
-    /// Queues a message, as one frame.
+    /// Queues a message, as one frame, or as several if it is larger than
+    /// [`max_sent_frame_size`](crate::Config::max_sent_frame_size).
     ///
     /// Use [`reply`](Self::reply) to answer a received message.
     ///
@@ -41,7 +42,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues the answer to a received message, as one frame. A reply is never refused for lack of room, so that each
+    /// Queues the answer to a received message, in the form that [`send`](Self::send) uses. A reply is never refused for lack of room, so that each
     /// received message can be answered. Backpressure applies to the input instead: [`receive`](Self::receive) pauses
     /// while the unwritten replies have reached [`write_buffer_size`](crate::Config::write_buffer_size), and the
     /// transport then holds back a peer that sends and does not read. Memory is bounded by that size and one reply.
@@ -57,9 +58,7 @@ impl Connection {
     #[inline]
     pub fn reply<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.admit_reply()?;
-        let message = message.into();
-        let len = message.len();
-        self.queue_message(message);
+        let len = self.queue_message(message.into());
         self.count_reply(len);
         Ok(())
     }
@@ -72,12 +71,13 @@ impl Connection {
     #[inline]
     pub fn reply_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.admit_reply()?;
-        self.outgoing.push_prepared(message);
-        self.count_reply(message.len());
+        let len = self.outgoing.push_prepared(message);
+        self.count_reply(len);
         Ok(())
     }
 
-    /// Queues a piece of a message, as one frame. The first chunk selects text or binary, and the last one ends the
+    /// Queues a piece of a message, as one frame, or as several if it is larger than
+    /// [`max_sent_frame_size`](crate::Config::max_sent_frame_size). The first chunk selects text or binary, and the last one ends the
     /// message. Between them only pings, pongs and a Close can be sent. [`abort_message`](Self::abort_message) gives
     /// up the message. A chunk may be empty.
     ///
@@ -106,21 +106,20 @@ impl Connection {
         }
         let (kind, payload) = into_parts(chunk.payload);
         let (opcode, compressed) = match self.outgoing.message {
-            None => (
-                kind,
-                self.outgoing.compressor.as_ref().is_some_and(|compressor| compressor.is_worth(usize::MAX)),
-            ),
+            None => {
+                (kind, self.outgoing.compressor().is_some_and(|compressor| compressor.is_worth(usize::MAX)))
+            }
             Some((begun, compressed)) if begun == kind => (Opcode::Continuation, compressed),
             Some(_) => return Err(SendError::WrongKind),
         };
         self.outgoing.forget_refused_chunk();
-        let payload = match self.outgoing.compressor.as_mut().filter(|_| compressed) {
+        let payload = match self.outgoing.compressor().filter(|_| compressed) {
             Some(compressor) => Cow::Owned(compressor.compress_chunk(&payload, chunk.last)),
             None => payload,
         };
         let rsv1 = compressed && opcode != Opcode::Continuation;
         let header = Header { fin: chunk.last, rsv1, ..Header::new(opcode, payload.len() as u64) };
-        self.outgoing.push_frame(header, payload);
+        self.outgoing.push_fragments(header, payload);
         self.outgoing.message = (!chunk.last).then_some((kind, compressed));
         Ok(())
     }
@@ -153,7 +152,7 @@ impl Connection {
     /// [`Deflate`](crate::Deflate).
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, enabled: bool) {
-        if let Some(compressor) = &mut self.outgoing.compressor {
+        if let Some(compressor) = self.outgoing.compressor() {
             compressor.enable(enabled);
         }
     }
@@ -188,20 +187,23 @@ impl Connection {
         Ok(())
     }
 
+    /// Returns an upper bound of the queued bytes.
     #[inline(always)]
-    fn queue_message(&mut self, message: Message<'_>) {
-        if self.outgoing.compressor.is_none() && message.len() < OutputQueue::SHARED_FROM {
+    fn queue_message(&mut self, message: Message<'_>) -> usize {
+        let len = message.len();
+        if self.outgoing.framing.is_none() && len < OutputQueue::SHARED_FROM {
             self.outgoing.push_short(opcode_of(&message), message.as_bytes());
+            len.saturating_add(Header::MAX_LEN)
         } else {
             let (opcode, payload) = into_parts(message);
-            self.outgoing.push_message(opcode, payload);
+            self.outgoing.push_message(opcode, payload)
         }
     }
 
-    /// Counts a reply with a payload of `len` bytes, and pauses receiving if the replies have reached the limit.
+    /// Counts a reply of at most `len` bytes, and pauses receiving if the replies have reached the limit.
     #[inline]
     fn count_reply(&mut self, len: usize) {
-        self.outgoing.record_reply(len.saturating_add(Header::MAX_LEN));
+        self.outgoing.record_reply(len);
         if self.outgoing.is_paused(&self.config) {
             self.incoming.leave_fast_path();
         }

@@ -131,8 +131,8 @@ impl Connection {
 
     /// Returns `true` if messages can be compressed, because both ends agreed on permessage-deflate.
     #[must_use]
-    pub const fn is_compression_negotiated(&self) -> bool {
-        self.outgoing.compressor.is_some()
+    pub fn is_compression_negotiated(&self) -> bool {
+        self.outgoing.framing.as_ref().is_some_and(|framing| framing.compressor.is_some())
     }
 
     /// Returns the role of this end of the connection.

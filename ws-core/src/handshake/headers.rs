@@ -98,6 +98,34 @@ impl Headers {
         })
     }
 
+    /// Appends all fields of `other`.
+    pub(super) fn append_all(&mut self, other: &Self) {
+        for field in &other.fields {
+            let name = self.append(other.text(&field.name));
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(other.slice(&field.value));
+            self.fields.push(Field { name, value: start..self.bytes.len() });
+        }
+    }
+
+    /// Returns the fields whose names `other` does not contain.
+    pub(super) fn missing_in(&self, other: &Self) -> Self {
+        let mut missing = Self::default();
+        for field in self.fields.iter().filter(|field| !other.contains(self.text(&field.name))) {
+            let (name, value) =
+                (missing.append(self.text(&field.name)), missing.append(self.text(&field.value)));
+            missing.fields.push(Field { name, value });
+        }
+        missing
+    }
+
+    /// Removes all fields of this name.
+    pub(super) fn remove(&mut self, name: &str) {
+        let mut fields = core::mem::take(&mut self.fields);
+        fields.retain(|field| !self.text(&field.name).eq_ignore_ascii_case(name));
+        self.fields = fields;
+    }
+
     /// Sets the value of the first field of this name, or of a new one, to a part of the received head.
     pub(super) fn set(&mut self, name: &str, value: Range<usize>) {
         let place = self.fields.iter().position(|field| self.text(&field.name).eq_ignore_ascii_case(name));

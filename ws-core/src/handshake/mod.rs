@@ -2,9 +2,11 @@
 
 mod accept;
 pub mod client;
+mod details;
 mod error;
 mod head;
 mod headers;
+mod hooks;
 mod host;
 mod origin;
 pub mod proxy;
@@ -16,6 +18,7 @@ mod target;
 mod url;
 mod values;
 
+pub use details::QueryError;
 pub use error::HandshakeError;
 pub use headers::Headers;
 pub(crate) use headers::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte};

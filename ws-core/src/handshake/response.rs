@@ -54,16 +54,27 @@ impl Response {
         self
     }
 
-    /// Sets the body to plain text.
+    /// Sets the body to plain text, and replaces the header `Content-Type`.
     #[must_use]
     pub fn text(self, text: impl Into<String>) -> Self {
-        self.header("Content-Type", "text/plain; charset=utf-8").body(text.into())
+        self.content("text/plain; charset=utf-8", text.into())
     }
 
-    /// Sets the body to an HTML page.
+    /// Sets the body to an HTML page, and replaces the header `Content-Type`.
     #[must_use]
     pub fn html(self, page: impl Into<String>) -> Self {
-        self.header("Content-Type", "text/html; charset=utf-8").body(page.into())
+        self.content("text/html; charset=utf-8", page.into())
+    }
+
+    fn content(mut self, kind: &str, body: String) -> Self {
+        self.headers.remove("Content-Type");
+        self.header("Content-Type", kind).body(body)
+    }
+
+    /// Appends header fields. With `unsendable`, one of them is invalid.
+    pub(super) fn append(&mut self, headers: &Headers, unsendable: bool) {
+        self.headers.append_all(headers);
+        self.unsendable |= unsendable;
     }
 
     /// Returns the status code.

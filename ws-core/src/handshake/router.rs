@@ -3,6 +3,7 @@ use core::fmt;
 
 use super::{
     Accept, Request,
+    hooks::Hooks,
     server::{AcceptValue, Upgrade},
 };
 use crate::{
@@ -14,12 +15,13 @@ type Page = dyn Fn(&Request) -> Response + Send + Sync;
 
 /// Collects the routes and pages of a [`Router`].
 pub struct RouterBuilder<H> {
-    routes: PathRouter<(RouteOptions, H)>,
-    pages: PathRouter<Box<Page>>,
+    routes: PathRouter<(Arc<str>, RouteOptions, H)>,
+    pages: PathRouter<(Arc<str>, Box<Page>)>,
     config: Config,
     origin: OriginPolicy,
-    /// The error of the first route that could not be added.
-    error: Option<RouteError>,
+    pub(super) hooks: Hooks,
+    /// The error of the first setting that is invalid.
+    pub(super) error: Option<RouteError>,
 }
 
 impl<H> Default for RouterBuilder<H> {
@@ -37,6 +39,7 @@ impl<H> RouterBuilder<H> {
             pages: PathRouter::new(),
             config: Config::default(),
             origin: OriginPolicy::default(),
+            hooks: Hooks::default(),
             error: None,
         }
     }
@@ -44,13 +47,13 @@ impl<H> RouterBuilder<H> {
     /// Serves WebSockets on a path. See [`PathRouter`] for the syntax of paths. [`build`](Self::build) returns the error of a
     /// malformed or duplicate path.
     pub fn route(&mut self, path: &str, options: RouteOptions, handler: H) {
-        let added = self.routes.insert(path, (options, handler));
+        let added = self.routes.insert(path, (path.into(), options, handler));
         self.error = self.error.take().or_else(|| added.err());
     }
 
     /// Answers ordinary requests (GET and HEAD) for a path. The path may serve WebSockets too.
     pub fn page(&mut self, path: &str, page: impl Fn(&Request) -> Response + Send + Sync + 'static) {
-        let added = self.pages.insert(path, Box::new(page));
+        let added = self.pages.insert(path, (path.into(), Box::new(page) as Box<Page>));
         self.error = self.error.take().or_else(|| added.err());
     }
 
@@ -69,15 +72,16 @@ impl<H> RouterBuilder<H> {
     ///
     /// # Errors
     ///
-    /// Returns the [`RouteError`] of the first route or page that is malformed or duplicate.
+    /// Returns the [`RouteError`] of the first route, page or default header that is invalid.
     pub fn build(self) -> Result<Router<H>, RouteError> {
-        let Self { routes, pages, config, origin, error } = self;
+        let Self { routes, pages, config, origin, hooks, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
-        let routes =
-            routes.map(|(options, handler)| ConfiguredRoute::new(options, &config, &origin, handler));
-        Ok(Router { routes, pages, config })
+        let routes = routes.map(|(pattern, options, handler)| {
+            ConfiguredRoute::new(pattern, options, &config, &origin, handler)
+        });
+        Ok(Router { routes, pages, config, hooks })
     }
 }
 
@@ -124,12 +128,14 @@ impl<H> fmt::Debug for RouterBuilder<H> {
 /// ```
 pub struct Router<H> {
     routes: PathRouter<ConfiguredRoute<H>>,
-    pages: PathRouter<Box<Page>>,
+    pages: PathRouter<(Arc<str>, Box<Page>)>,
     config: Config,
+    pub(super) hooks: Hooks,
 }
 
-/// A route with the settings that follow from its options.
+/// A route with everything that follows from its options.
 struct ConfiguredRoute<H> {
+    pattern: Arc<str>,
     config: Arc<Config>,
     origin: OriginPolicy,
     subprotocols: Vec<String>,
@@ -137,13 +143,19 @@ struct ConfiguredRoute<H> {
 }
 
 impl<H> ConfiguredRoute<H> {
-    fn new(options: RouteOptions, config: &Config, origin: &OriginPolicy, handler: H) -> Self {
+    fn new(
+        pattern: Arc<str>,
+        options: RouteOptions,
+        config: &Config,
+        origin: &OriginPolicy,
+        handler: H,
+    ) -> Self {
         let mut config = config.clone();
         for change in &options.changes {
             change(&mut config);
         }
         let origin = options.origin.unwrap_or_else(|| origin.clone());
-        Self { config: Arc::new(config), origin, subprotocols: options.subprotocols, handler }
+        Self { pattern, config: Arc::new(config), origin, subprotocols: options.subprotocols, handler }
     }
 }
 
@@ -174,34 +186,56 @@ impl<H> Router<H> {
     pub fn handle(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
         if !request.is_upgrade() {
             let response = self.show(request);
-            return Err(Refusal { response: request.respond(&response), config: &self.config });
+            return Err(Refusal { response, config: &self.config });
         }
-        let Some((route, parameters)) = self.routes.find(request.path()) else {
+        let route = self.routes.find(request.path()).map(|(route, parameters)| {
+            request.parameters = parameters;
+            request.route = Some(route.pattern.clone());
+            route
+        });
+        if let Err(response) = self.hooks.check(request) {
+            return Err(self.refusal(route, request, response));
+        }
+        let Some(route) = route else {
             let has_page = self.pages.find(request.path()).is_some();
             let response = if has_page { only_a_page() } else { not_found() };
-            return Err(Refusal { response: request.respond(&response), config: &self.config });
+            return Err(self.refusal(None, request, response));
         };
-        request.parameters = parameters;
         match request.upgrade(&route.origin).as_ref().map(Upgrade::accept_value) {
-            Ok(accept_value) => Ok(RouteMatch { route, accept_value }),
-            Err(error) => {
-                Err(Refusal { response: request.respond(&error.response()), config: &route.config })
-            }
+            Ok(accept_value) => Ok(RouteMatch { router: self, route, accept_value }),
+            Err(error) => Err(self.refusal(Some(route), request, error.response())),
         }
     }
 
-    fn show(&self, request: &mut Request) -> Response {
-        match self.pages.find(request.path()) {
-            Some(_) if !matches!(request.method(), "GET" | "HEAD") => {
-                Response::new(405).header("Allow", "GET, HEAD").text("This page can only be read.\n")
+    fn refusal<'s>(
+        &'s self,
+        route: Option<&'s ConfiguredRoute<H>>,
+        request: &Request,
+        response: Response,
+    ) -> Refusal<'s> {
+        let config = route.map_or(&self.config, |route| &*route.config);
+        Refusal { response: self.refuse(Some(request), response), config }
+    }
+
+    /// Returns the answer to a request for a page.
+    fn show(&self, request: &mut Request) -> Transmit {
+        let page = self.pages.find(request.path()).map(|((pattern, page), parameters)| {
+            request.parameters = parameters;
+            request.route = Some(pattern.clone());
+            page
+        });
+        if let Err(response) = self.hooks.check(request) {
+            return self.refuse(Some(request), response);
+        }
+        let error = match page {
+            Some(page) if matches!(request.method(), "GET" | "HEAD") => {
+                return self.respond(Some(request), page(request));
             }
-            Some((page, parameters)) => {
-                request.parameters = parameters;
-                page(request)
-            }
+            Some(_) => Response::new(405).header("Allow", "GET, HEAD").text("This page can only be read.\n"),
             None if self.routes.find(request.path()).is_some() => HandshakeError::NotAnUpgrade.response(),
             None => not_found(),
-        }
+        };
+        self.refuse(Some(request), error)
     }
 }
 
@@ -223,6 +257,7 @@ impl<H> fmt::Debug for Router<H> {
 /// The route of a valid request for a WebSocket. The application can accept the request, or refuse it with a response of
 /// its own.
 pub struct RouteMatch<'s, H> {
+    router: &'s Router<H>,
     route: &'s ConfiguredRoute<H>,
     accept_value: AcceptValue,
 }
@@ -232,6 +267,12 @@ impl<'s, H> RouteMatch<'s, H> {
     #[must_use]
     pub const fn handler(&self) -> &'s H {
         &self.route.handler
+    }
+
+    /// Returns the router that found the route.
+    #[must_use]
+    pub const fn router(&self) -> &'s Router<H> {
+        self.router
     }
 
     /// Returns the configuration of the route.
@@ -251,19 +292,21 @@ impl<'s, H> RouteMatch<'s, H> {
     pub fn accept(
         &self,
         request: &mut Request,
-        mut accept: Accept,
+        accept: Accept,
         now: Timestamp,
     ) -> Result<Connection, Transmit> {
+        let mut accept = self.router.hooks.complete(request, accept);
         if !accept.has_subprotocol() {
             let supported = self.route.subprotocols.iter().map(String::as_str);
             accept.subprotocol = request.choose_subprotocol(supported).map(String::from);
         }
         match request.open(&self.accept_value, &accept, self.route.config.clone(), now) {
             Ok(connection) => {
-                request.values = accept.values;
+                request.values.extend(accept.values);
+                request.accepted = None;
                 Ok(connection)
             }
-            Err(error) => Err(request.respond(&error.response())),
+            Err(error) => Err(self.router.refuse(Some(request), error.response())),
         }
     }
 }

@@ -21,11 +21,12 @@
 //! # Ok::<(), ws_core::HandshakeError>(())
 //! ```
 
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
-use core::{any::Any, fmt, net::SocketAddr, ops::Range};
+use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
+use core::{any::Any, fmt, ops::Range};
 
 use super::{
     HandshakeError, Headers, Response, accept_value,
+    details::Link,
     head::{HeadReader, RawHead, RequestHead, parse_request},
     headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
     host::is_host,
@@ -39,7 +40,7 @@ pub use super::{
     router::{Refusal, RouteMatch, RouteOptions, Router, RouterBuilder},
 };
 use crate::{
-    Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Scheme, Timestamp, Transmit,
+    Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Timestamp, Transmit,
     connection::HandshakeOutcome, excerpt::Excerpt, extension,
 };
 
@@ -106,9 +107,12 @@ pub struct Request {
     /// 0 or 1, for HTTP/1.0 or HTTP/1.1.
     minor_version: u8,
     pub(super) parameters: Parameters,
-    peer_addr: Option<SocketAddr>,
-    scheme: Option<Scheme>,
+    /// Pattern of the route.
+    pub(super) route: Option<Arc<str>>,
+    pub(super) link: Link,
     pub(super) values: Values,
+    /// Result of the check before all routes, without its values.
+    pub(super) accepted: Option<Box<Accept>>,
 }
 
 impl Request {
@@ -129,9 +133,9 @@ impl Request {
             headers.set("Host", authority);
         }
         let path = parts.path;
-        let (parameters, values) = (Parameters::default(), Values::default());
-        let (peer_addr, scheme) = (None, None);
-        Ok(Self { headers, method, target, path, minor_version, parameters, peer_addr, scheme, values })
+        let (parameters, values, link) = Default::default();
+        let (route, accepted) = (None, None);
+        Ok(Self { headers, method, target, path, minor_version, parameters, route, link, values, accepted })
     }
 
     /// Returns the method, such as `GET`.
@@ -155,7 +159,8 @@ impl Request {
         }
     }
 
-    /// Returns the text after the question mark, if there is one.
+    /// Returns the text after the question mark unchanged, if there is one. See
+    /// [`query_parameter`](Self::query_parameter) for decoded values.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.target().split_once('?').map(|(_, query)| query)
@@ -172,23 +177,6 @@ impl Request {
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.values.get()
-    }
-
-    /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr).
-    #[must_use]
-    pub const fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer_addr
-    }
-
-    /// Sets the client's address.
-    pub const fn set_peer_addr(&mut self, address: Option<SocketAddr>) {
-        self.peer_addr = address;
-    }
-
-    /// Sets the scheme of the request: [`Scheme::Https`] over TLS. With `Https`, [`OriginPolicy::SameHost`] refuses
-    /// pages that were loaded without TLS.
-    pub const fn set_scheme(&mut self, scheme: Scheme) {
-        self.scheme = Some(scheme);
     }
 
     /// Returns all header fields. If the request target is an absolute URI, `Host` is the host of that URI (RFC 9112
@@ -277,7 +265,7 @@ impl Request {
         if !is_key(key) {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
         }
-        origin.check(&self.headers, self.scheme)?;
+        origin.check(&self.headers, self.link.scheme)?;
         if !self.offers_subprotocols_legally() {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
         }
@@ -298,7 +286,7 @@ impl fmt::Debug for Request {
             .field("method", &Excerpt(self.method().as_bytes()))
             .field("target", &Excerpt(self.target().as_bytes()))
             .field("headers", &self.headers)
-            .field("peer_addr", &self.peer_addr)
+            .field("peer_addr", &self.link.peer_addr)
             .finish_non_exhaustive()
     }
 }

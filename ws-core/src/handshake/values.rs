@@ -16,6 +16,12 @@ impl Values {
         self.0.push((id, Arc::new(value)));
     }
 
+    /// Adds all values of `other`, in place of those of the same types.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.retain(|(id, _)| other.0.iter().all(|(new, _)| new != id));
+        self.0.extend(other.0);
+    }
+
     pub(super) fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         let (_, value) = self.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()

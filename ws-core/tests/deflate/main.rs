@@ -5,6 +5,7 @@ mod hostile;
 mod negotiation;
 mod pool;
 mod round_trip;
+mod sent_frames;
 mod turns;
 
 use std::sync::Arc;

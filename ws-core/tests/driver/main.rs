@@ -100,7 +100,7 @@ fn a_peer_that_half_closes_gets_all_answers_and_no_close() {
 
 #[test]
 fn a_silent_peer_is_declared_dead_within_interval_plus_timeout() {
-    let keepalive = Keepalive { interval: millis(100), timeout: millis(150), max_missed: 1 };
+    let keepalive = Keepalive { interval: millis(100), timeout: millis(150), max_missed: Some(1) };
     let server = Server::start(|config| config.keepalive = Some(keepalive), None);
     let began = Instant::now();
     let client = server.connect(None);
@@ -113,7 +113,7 @@ fn a_silent_peer_is_declared_dead_within_interval_plus_timeout() {
 
 #[test]
 fn a_peer_that_answers_pings_is_kept() {
-    let keepalive = Keepalive { interval: millis(20), timeout: millis(500), max_missed: 1 };
+    let keepalive = Keepalive { interval: millis(20), timeout: millis(500), max_missed: Some(1) };
     let server = Server::start(|config| config.keepalive = Some(keepalive), None);
     let mut client = server.connect(None);
     let mut received = Vec::new();

@@ -79,22 +79,25 @@ pub(crate) fn any_call(role: Role) -> impl Strategy<Value = Call> {
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
-    let keepalive = prop::option::of((0..20_000_u64, 0..20_000_u64, 0..4_u32));
+    let keepalive = prop::option::of((0..20_000_u64, 0..20_000_u64, prop::option::of(0..4_u32)));
     let write_buffer_size = prop_oneof![Just(64 << 10), Just(usize::MAX), 0..300_usize];
-    (strategies::limits(), keepalive, write_buffer_size, any::<bool>(), 0..10_000_u64, any::<bool>())
-        .prop_map(|(mut config, keepalive, write_buffer_size, chunks, close_timeout, stalls)| {
+    let max_sent_frame_size = prop_oneof![2 => Just(usize::MAX), 1 => 0..300_usize];
+    let sending = (write_buffer_size, max_sent_frame_size);
+    (strategies::limits(), keepalive, sending, any::<bool>(), 0..10_000_u64, any::<bool>()).prop_map(
+        |(mut config, keepalive, sending, chunks, close_timeout, stalls)| {
             let millis = Duration::from_millis;
             config.keepalive = keepalive.map(|(interval, timeout, max_missed)| Keepalive {
                 interval: millis(interval),
                 timeout: millis(timeout),
                 max_missed,
             });
-            config.write_buffer_size = write_buffer_size;
+            (config.write_buffer_size, config.max_sent_frame_size) = sending;
             config.delivery = if chunks { Delivery::Chunks } else { Delivery::Messages };
             config.close_timeout = millis(close_timeout);
             config.stall_timeout = config.stall_timeout.filter(|_| stalls);
             config
-        })
+        },
+    )
 }
 
 /// The state before a call.

@@ -362,5 +362,5 @@ fn the_default_deadlines_are_those_of_the_documentation() {
     assert_eq!(config.write_timeout, Some(secs(30)));
     assert_eq!(config.stall_timeout, Some(secs(30)));
     let keepalive = config.keepalive.unwrap();
-    assert_eq!((keepalive.interval, keepalive.timeout, keepalive.max_missed), (secs(20), secs(20), 1));
+    assert_eq!((keepalive.interval, keepalive.timeout, keepalive.max_missed), (secs(20), secs(20), Some(1)));
 }

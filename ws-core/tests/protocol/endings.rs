@@ -318,7 +318,7 @@ fn every_missed_deadline_has_its_sentence() {
                     code 1008 policy violation";
         assert!(close_info.to_string().starts_with(said), "{close_info}");
 
-        let keepalive = Keepalive { interval: secs(1), timeout: secs(1), max_missed: 1 };
+        let keepalive = Keepalive { interval: secs(1), timeout: secs(1), max_missed: Some(1) };
         let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
         connection.handle_timeout(at(1));
         connection.handle_timeout(at(2));

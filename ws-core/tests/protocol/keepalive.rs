@@ -12,7 +12,7 @@ use crate::support::{
 
 /// Pings every 10 s, each with a timeout of 4 s.
 const KEEPALIVE: Keepalive =
-    Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4), max_missed: 1 };
+    Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4), max_missed: Some(1) };
 
 fn open(role: ws_core::Role, keepalive: Keepalive) -> Connection {
     open_with(role, |config| {
@@ -130,7 +130,7 @@ fn what_was_received_together_with_the_deadline_counts() {
 fn the_missed_ping_of_the_configured_number_decides() {
     for role in ROLES {
         for (max_missed, pings) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
-            let mut connection = open(role, Keepalive { max_missed, ..KEEPALIVE });
+            let mut connection = open(role, Keepalive { max_missed: Some(max_missed), ..KEEPALIVE });
             for number in 0..pings {
                 assert!(!is_dead(&connection));
                 ping_at(&mut connection, at(10 + 4 * number));
@@ -146,7 +146,7 @@ fn the_missed_ping_of_the_configured_number_decides() {
 #[test]
 fn a_sign_of_life_forgives_the_pings_missed_before() {
     for role in ROLES {
-        let mut connection = open(role, Keepalive { max_missed: 2, ..KEEPALIVE });
+        let mut connection = open(role, Keepalive { max_missed: Some(2), ..KEEPALIVE });
         for start in [0, 14, 28, 42] {
             ping_at(&mut connection, at(start + 10));
             let second = ping_at(&mut connection, at(start + 14));
@@ -161,7 +161,7 @@ fn a_sign_of_life_forgives_the_pings_missed_before() {
 #[test]
 fn late_answers_to_keepalive_pings_are_not_shown_either() {
     for role in ROLES {
-        let mut connection = open(role, Keepalive { max_missed: 3, ..KEEPALIVE });
+        let mut connection = open(role, Keepalive { max_missed: Some(3), ..KEEPALIVE });
         let first = ping_at(&mut connection, at(10));
         ping_at(&mut connection, at(14));
         // The documentation of `Event::Pong`: answers to keepalive pings are not returned.
@@ -230,9 +230,10 @@ fn pings_are_sent_between_chunks_and_while_the_write_buffer_is_full() {
 }
 
 #[test]
-fn a_configuration_of_zeros_does_not_spin() {
+fn the_shortest_interval_and_timeout_do_not_spin() {
     for role in ROLES {
-        let zero = Keepalive { interval: Duration::ZERO, timeout: Duration::ZERO, max_missed: 3 };
+        let zero =
+            Keepalive { interval: Duration::from_nanos(1), timeout: Duration::ZERO, max_missed: Some(3) };
         let mut connection = open(role, zero);
         let mut wakes = 0;
         while let Some(now) = connection.poll_timeout() {
@@ -245,10 +246,65 @@ fn a_configuration_of_zeros_does_not_spin() {
 }
 
 #[test]
+fn an_interval_of_zero_turns_pings_off() {
+    for role in ROLES {
+        for timeout in [Duration::ZERO, secs(4), Duration::MAX] {
+            for max_missed in [None, Some(0), Some(1)] {
+                let off = Keepalive { interval: Duration::ZERO, timeout, max_missed };
+                let mut connection = open(role, off);
+                assert_eq!(connection.poll_timeout(), None);
+                for hour in 0..100 {
+                    connection.handle_timeout(at(3600 * hour));
+                    assert!(!connection.wants_write());
+                }
+                assert_eq!(connection.poll_timeout(), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_number_of_missed_pings_a_silent_peer_is_pinged_every_interval() {
+    for role in ROLES {
+        let mut connection = open(role, Keepalive { max_missed: None, ..KEEPALIVE });
+        for round in 1..100 {
+            ping_at(&mut connection, at(10 * round));
+            assert_eq!(connection.poll_timeout(), Some(at(10 * round + 4)));
+            connection.handle_timeout(at(10 * round + 4));
+            assert!(!connection.wants_write(), "a missed ping is not followed by another one at once");
+            assert_eq!(connection.poll_timeout(), Some(at(10 * round + 10)));
+        }
+        assert!(!is_dead(&connection));
+        // The peer comes back.
+        let payload = ping_at(&mut connection, at(1000));
+        assert_eq!(hear(&mut connection, &[Frame::pong(payload)]), []);
+        connection.handle_timeout(at(1001));
+        assert_eq!(connection.latency(), Some(secs(1)));
+        assert_eq!(connection.poll_timeout(), Some(at(1010)));
+    }
+}
+
+#[test]
+fn without_a_number_of_missed_pings_no_pings_pile_up_before_a_peer_that_does_not_read() {
+    for role in ROLES {
+        let mut connection = open_with(role, |config| {
+            config.keepalive = Some(Keepalive { max_missed: None, ..KEEPALIVE });
+            config.write_timeout = None;
+        });
+        for second in 0..1000 {
+            connection.handle_timeout(at(second));
+        }
+        assert!(!is_dead(&connection));
+        assert_eq!(sent(&mut connection).len(), 1);
+    }
+}
+
+#[test]
 fn the_end_of_time_is_no_panic() {
     let end = Timestamp::from(Duration::MAX);
     for role in ROLES {
-        let forever = Keepalive { interval: Duration::MAX, timeout: Duration::MAX, max_missed: u32::MAX };
+        let forever =
+            Keepalive { interval: Duration::MAX, timeout: Duration::MAX, max_missed: Some(u32::MAX) };
         for keepalive in [KEEPALIVE, forever] {
             let mut connection = open(role, keepalive);
             hear(&mut connection, &[Frame::text("begun").unfinished()]);
@@ -277,11 +333,11 @@ fn time_that_runs_backwards_counts_as_the_latest() {
 }
 
 fn keepalive() -> impl Strategy<Value = Keepalive> {
-    let duration = || (0..20_000_u64).prop_map(Duration::from_millis);
-    (duration(), duration(), 0..5_u32).prop_map(|(interval, timeout, max_missed)| Keepalive {
+    let duration = |least| (least..20_000_u64).prop_map(Duration::from_millis);
+    (duration(1), duration(0), 0..5_u32).prop_map(|(interval, timeout, max_missed)| Keepalive {
         interval,
         timeout,
-        max_missed,
+        max_missed: Some(max_missed),
     })
 }
 
@@ -323,7 +379,7 @@ proptest! {
         // The documentation of `Keepalive`. Neither time is shorter than a millisecond.
         let at_least = |time: Duration| time.max(Duration::from_millis(1));
         let (interval, timeout) = (at_least(keepalive.interval), at_least(keepalive.timeout));
-        let allowed = interval + timeout * keepalive.max_missed.max(1);
+        let allowed = interval + timeout * keepalive.max_missed.unwrap_or(1).max(1);
         prop_assert!(now - silent_since <= allowed, "{:?} instead of {allowed:?}", now - silent_since);
     }
 }

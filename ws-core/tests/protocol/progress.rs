@@ -15,7 +15,7 @@ use crate::support::{
 fn pinging(role: Role) -> Connection {
     open_with(role, |config| {
         let (interval, timeout) = (secs(10), secs(4));
-        config.keepalive = Some(Keepalive { interval, timeout, max_missed: 1 });
+        config.keepalive = Some(Keepalive { interval, timeout, max_missed: Some(1) });
         config.write_timeout = None;
         config.stall_timeout = None;
         config.write_buffer_size = usize::MAX;
@@ -293,7 +293,7 @@ fn a_pause_restarts_the_whole_stall_timeout_in_any_order_of_calls() {
 fn a_peer_that_vanishes_right_after_a_sign_of_life_is_noticed_in_time() {
     // The timeout is longer than the interval, and the last byte arrives together with the report that the ping was
     // written.
-    let keepalive = Keepalive { interval: secs(1), timeout: secs(10), max_missed: 1 };
+    let keepalive = Keepalive { interval: secs(1), timeout: secs(10), max_missed: Some(1) };
     for role in ROLES {
         let mut connection = open_with(role, |config| config.keepalive = Some(keepalive));
         connection.handle_timeout(at(1));

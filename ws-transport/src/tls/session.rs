@@ -142,6 +142,13 @@ impl TlsSession {
         self.closed_by_peer || self.outer.as_ref().is_some_and(|outer| outer.is_closed_by_peer())
     }
 
+    /// Returns the certificates that the peer presented, each in DER. The first one is the peer's own. Empty if it
+    /// presented none, or if the handshake is not complete.
+    #[must_use]
+    pub fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        self.connection.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect()
+    }
+
     /// Returns `true` during the handshake, when no data can be sent yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::support::{End, Outcome, millis, sessions};
 fn pinging() -> Config {
     let mut config = Config::default();
     let second = Duration::from_secs(1);
-    config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: 1 });
+    config.keepalive = Some(Keepalive { interval: second, timeout: second, max_missed: Some(1) });
     config
 }
 
