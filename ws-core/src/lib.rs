@@ -64,8 +64,8 @@
 //! ```
 //!
 //! A connection begins with an opening handshake. [`server::Handshake`] and [`client::Handshake`] receive bytes in the
-//! same way and return a [`Connection`]. You can also create a connection without them, after an upgrade by other
-//! means.
+//! same way and return a [`Connection`]. If an HTTP library parses the requests, they can be negotiated from their method,
+//! target and headers, in HTTP/1.1 and HTTP/2: see [`server::Request::from_parts`] and [`client::Upgrade`].
 //!
 //! [`advance`]: bytes::Buf::advance
 //! [`discard_output`]: Connection::discard_output
@@ -109,6 +109,7 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `http`: conversions from `http::Request` and into `http::Response`, the types of hyper, axum and other HTTP libraries.
 //! - `testing`: the module `testing`, for tests of protocols on top of this one. It contains pairs of connections under
 //!   virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
 //!
@@ -140,7 +141,7 @@ pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
-pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, accept_key, client, server};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use route::{Parameters, PathRouter, RouteError};

@@ -1,10 +1,7 @@
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
-use super::{
-    Accept, Request,
-    server::{AcceptValue, Upgrade},
-};
+use super::{Accept, Request, upgrade::AcceptValue};
 use crate::{
     Config, Connection, HandshakeError, OriginPolicy, PathRouter, Response, RouteError, Timestamp, Transmit,
 };
@@ -181,7 +178,7 @@ impl<H> Router<H> {
             return Err(Refusal { response: request.respond(&response), config: &self.config });
         };
         request.parameters = parameters;
-        match request.upgrade(&route.origin).as_ref().map(Upgrade::accept_value) {
+        match request.upgrade(&route.origin).and_then(|upgrade| upgrade.accept_value()) {
             Ok(accept_value) => Ok(RouteMatch { route, accept_value }),
             Err(error) => {
                 Err(Refusal { response: request.respond(&error.response()), config: &route.config })
