@@ -78,7 +78,7 @@ pub use ws_sessions::{
     SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    Backlog, Error, ListenOptions, Overflow,
+    Backlog, Clock, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

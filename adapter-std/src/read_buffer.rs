@@ -24,6 +24,11 @@ impl ReadBuffer {
     pub(crate) const SMALLEST: usize = 2 << 10;
     pub(crate) const LARGEST: usize = 96 << 10;
 
+    /// Creates a buffer with bytes that another reader has read from the socket.
+    pub(crate) fn new(read: Vec<u8>) -> Self {
+        Self { end: read.len(), buffer: read, ..Self::default() }
+    }
+
     /// Reads at most `most` bytes. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means that the stream
     /// has ended.
     pub(crate) fn fill(

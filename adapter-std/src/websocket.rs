@@ -1,13 +1,15 @@
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, CloseInfo, Event, Message, PreparedMessage};
-use ws_transport::{Error, MessageAssembler};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
+use ws_transport::{Clock, Driver, Error, MessageAssembler};
 
 use crate::{
     Receiver, Sender,
     attached::{Attached, AttachedReceiver},
     duplex::Duplex,
     halves::describe,
+    read_buffer::ReadBuffer,
+    socket::Socket,
 };
 
 /// An open WebSocket of a client or of a server.
@@ -46,6 +48,51 @@ impl WebSocket {
             sender: Sender { duplex: duplex.clone(), attached: None },
             receiver: Receiver { duplex, read_timeout, assembler, attached: None },
         }
+    }
+
+    /// Creates a WebSocket from a socket whose opening handshake is complete, for example in an HTTP server, and from the
+    /// resulting [`Connection`]. The socket is a [`TcpStream`](std::net::TcpStream), a
+    /// [`UnixStream`](std::os::unix::net::UnixStream) or another connected stream socket. `read` contains the bytes that
+    /// were read behind the handshake, because the first messages may have arrived with it. `clock` is the clock that was
+    /// used to open the connection.
+    ///
+    /// ```no_run
+    /// use std::{io::Write as _, net::TcpStream, sync::Arc};
+    /// use ws_std::{Accept, Clock, Config, Error, OriginPolicy, Request, WebSocket};
+    ///
+    /// /// Answers a request that an HTTP server has parsed. `rest` are the bytes behind its head.
+    /// fn upgrade(
+    ///     mut stream: TcpStream,
+    ///     target: &str,
+    ///     headers: &[(&str, &[u8])],
+    ///     rest: &[u8],
+    /// ) -> Result<WebSocket, Error> {
+    ///     let request = Request::from_parts("GET", target, headers.iter().copied())?;
+    ///     let (clock, config) = (Clock::start(), Arc::new(Config::default()));
+    ///     let upgrade = request.upgrade(&OriginPolicy::SameHost)?;
+    ///     let (connection, response) = upgrade.accept_parts(&Accept::new(), config, clock.now())?;
+    ///     write!(stream, "HTTP/1.1 {} Switching Protocols\r\n", response.status())?;
+    ///     for (name, value) in response.headers().iter() {
+    ///         stream.write_all(&[name.as_bytes(), b": ", value, b"\r\n"].concat())?;
+    ///     }
+    ///     stream.write_all(b"\r\n")?;
+    ///     WebSocket::from_upgraded(stream, connection, clock, rest)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Io`] if the socket cannot be set to blocking mode.
+    pub fn from_upgraded(
+        stream: impl Into<OwnedFd>,
+        connection: Connection,
+        clock: Clock,
+        read: impl Into<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let socket = Arc::new(Socket::new(stream.into().into(), None)?);
+        let driver = Driver::new(connection, None);
+        let duplex = Duplex::new(socket, clock, ReadBuffer::new(read.into()), driver);
+        Ok(Self::new(Arc::new(duplex), None))
     }
 
     /// Creates the WebSocket of a server's handler. The connection is closed when the last handle is dropped.
