@@ -1,6 +1,6 @@
 use std::{fmt, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
 use ws_transport::{Clock, Driver, Error, MessageAssembler};
 
 use crate::{
@@ -55,6 +55,10 @@ impl WebSocket {
     /// [`UnixStream`](std::os::unix::net::UnixStream) or another connected stream socket. `read` contains the bytes that
     /// were read behind the handshake, because the first messages may have arrived with it. `clock` is the clock that was
     /// used to open the connection.
+    ///
+    /// Call [`close`](Self::close) before you drop the server's end of a connection, even if [`receive`](Self::receive)
+    /// has returned `None`. It waits until the client has closed its side of the stream. Otherwise a reset may overtake
+    /// the last messages and the Close.
     ///
     /// ```no_run
     /// use std::{io::Write as _, net::TcpStream, sync::Arc};
@@ -252,6 +256,9 @@ impl WebSocket {
     /// returns the result. It is not an error if the connection has already ended, if the peer closes it at the same
     /// time, or if the peer does not answer in time.
     ///
+    /// A server's end from [`from_upgraded`](Self::from_upgraded) then waits until the client has closed its side of
+    /// the stream, for at most `close_timeout`.
+    ///
     /// # Errors
     ///
     /// - Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. In this case
@@ -261,7 +268,13 @@ impl WebSocket {
     ///   in another way before the handshake is complete.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason)?;
-        Error::of_close(self.receiver.duplex.receive_to_end())
+        let duplex = &self.receiver.duplex;
+        let closed = Error::of_close(duplex.receive_to_end());
+        // The thread of a server drains its connections itself, when the handler has returned.
+        if self.receiver.attached.is_none() && duplex.ask(Connection::role) == Role::Server {
+            duplex.drain();
+        }
+        closed
     }
 
     /// Splits the WebSocket into a sending and a receiving half for different threads.

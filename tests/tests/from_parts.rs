@@ -23,6 +23,7 @@ use ws_tests::{
 with_both_adapters! {
     messages_that_came_with_the_request_are_received
     a_client_and_a_server_open_a_unix_socket_by_parts
+    no_reset_follows_the_close_of_an_upgraded_stream
 }
 
 /// A head that a minimal HTTP library has parsed: the words of the first line, and the header fields.
@@ -145,4 +146,22 @@ fn a_client_and_a_server_open_a_unix_socket_by_parts(adapter: Adapter) {
     ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
     assert!(ws.close_info().was_clean);
     serving.join().unwrap();
+}
+
+fn no_reset_follows_the_close_of_an_upgraded_stream(adapter: Adapter) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut raw = Raw::connect(listener.local_addr().unwrap());
+    let clock = Clock::start();
+    let connection = Connection::server(Arc::new(Config::default()), clock.now());
+    let mut ws = hand_over_tcp(adapter, listener.accept().unwrap().0, connection, clock, &[]);
+    raw.send(Frame::close(1000, ""));
+    assert_eq!(ws.receive().unwrap(), None);
+    raw.write(Frame::text("after the Close").masked().encode());
+    let closing = thread::spawn(move || ws.close(CloseCode::NORMAL_CLOSURE, ""));
+    assert_eq!(raw.frame().code_and_reason().0, 1000);
+    assert_eq!(raw.rest().unwrap(), b"");
+    // The server waits until this end closes its side.
+    raw.write(Frame::text("even later").masked().encode());
+    drop(raw);
+    closing.join().unwrap().unwrap();
 }
