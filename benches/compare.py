@@ -42,6 +42,7 @@ SERVERS = [
     # The programs in `examples/tokio`.
     Server("ws-core on tokio", f"tokio_server {LISTEN}", "ours"),
     Server("ws-smol on tokio", f"tokio_ws_smol {LISTEN}", "ours"),
+    Server("ws-smol on tokio, spawned", f"tokio_ws_smol {LISTEN} --spawn", "ours"),
 
     # "Fed" servers write the replies to all messages of a read together, as ours do.
     Server("tungstenite", f"tungstenite {LISTEN}", blocking=True),

@@ -1,4 +1,4 @@
-//! Connections of both adapters on sockets whose HTTP belongs to another library.
+//! Connections of both adapters on sockets that an HTTP library has upgraded.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -24,9 +24,11 @@ struct Server {
 }
 
 impl Server {
+    /// Starts a program, given with further arguments if it has any.
     fn start(program: &str) -> Self {
-        let mut process =
-            Process::start(Command::new(PROGRAMS.join(program)).args(["--listen", "127.0.0.1:0"]));
+        let mut words = program.split(' ');
+        let mut command = Command::new(PROGRAMS.join(words.next().unwrap()));
+        let mut process = Process::start(command.args(["--listen", "127.0.0.1:0"]).args(words));
         let line = process.line();
         let address = line.strip_prefix("listening on ws://").and_then(|line| line.strip_suffix('/'));
         let address = address.unwrap_or_else(|| panic!("{line}")).to_owned();
@@ -49,7 +51,7 @@ impl Server {
     }
 }
 
-const ECHO_SERVERS: [&str; 3] = ["tokio_server", "tokio_ws_smol", "hyper_server"];
+const ECHO_SERVERS: [&str; 4] = ["tokio_server", "tokio_ws_smol", "tokio_ws_smol --spawn", "hyper_server"];
 
 /// Exchanges messages of all kinds with an echo server, and closes.
 fn assert_echoes(peer: &mut Peer) {
@@ -172,7 +174,7 @@ fn the_axum_service_has_state_extractors_and_a_graceful_shutdown() {
 #[test]
 fn the_servers_on_tokio_close_with_1001_when_they_are_interrupted() {
     bounded_with_programs(|| {
-        for program in ["tokio_server", "tokio_ws_smol"] {
+        for program in ["tokio_server", "tokio_ws_smol", "tokio_ws_smol --spawn"] {
             let server = Server::start(program);
             let clients: Vec<_> = (0..3)
                 .map(|_| {

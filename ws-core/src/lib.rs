@@ -15,7 +15,7 @@
 //! This crate is sans-IO: it opens no sockets, reads no clock, generates no random numbers and starts no threads. The
 //! driver passes in received bytes, the time and a random seed. So the same core serves blocking sockets (`ws-std`),
 //! async sockets (`ws-smol`), your own event loop, a simulation or a fuzzer, and all timeouts are tested without
-//! sleeping.
+//! sleeping. With tokio, start from the driver in the folder `examples/tokio` of the repository, or use `ws-smol`.
 //!
 //! ```text
 //!                        ┌──────────────────────────────┐

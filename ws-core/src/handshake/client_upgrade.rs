@@ -1,4 +1,4 @@
-//! The client's side of an opening handshake whose HTTP belongs to another library.
+//! The client's side of an opening handshake through an HTTP library.
 
 use alloc::{boxed::Box, format, string::String, sync::Arc};
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 use super::{HandshakeError, Headers, Response, client::Request, expected::Expected};
 use crate::{Config, Connection, Timestamp, entropy::Entropy};
 
-/// A client's request for a WebSocket as method, target and headers, for a program whose HTTP library sends it.
+/// A client's request for a WebSocket as method, target and headers, to be sent by an HTTP library.
 /// [`accept`](Self::accept) checks the response and opens the connection.
 ///
 /// ```
@@ -83,7 +83,7 @@ impl Upgrade {
         if self.expected.key.is_some() { "GET" } else { "CONNECT" }
     }
 
-    /// Returns the path and the query. For an extended CONNECT it is an absolute URI, whose parts are the pseudo-headers
+    /// Returns the path and the query. For an extended CONNECT it is an absolute URI. Its parts are the pseudo-headers
     /// `:scheme`, `:authority` and `:path`.
     #[must_use]
     pub fn target(&self) -> &str {

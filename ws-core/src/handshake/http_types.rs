@@ -68,7 +68,7 @@ impl client::Upgrade {
     ///
     /// # Errors
     ///
-    /// Returns the error of the crate `http`, whose rules for targets and headers differ in details.
+    /// Returns the error of the crate `http`. Its rules for targets and headers differ in details.
     pub fn to_http_request(&self) -> http::Result<http::Request<()>> {
         let mut request = http::Request::builder().method(self.method()).uri(self.target());
         if self.method() == "CONNECT" {

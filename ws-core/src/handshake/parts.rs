@@ -12,7 +12,7 @@ use super::{
 /// own.
 impl Request {
     /// Creates a request from its method, its target and its header fields. The target is a path with a query, or an
-    /// absolute URI, whose authority replaces the header `Host`.
+    /// absolute URI. The authority of a URI replaces the header `Host`.
     ///
     /// If the method is CONNECT, this is an extended CONNECT of HTTP/2 or HTTP/3 (RFC 8441 and RFC 9220). Call
     /// [`set_protocol`](Self::set_protocol) then. Other methods are those of HTTP/1.1.

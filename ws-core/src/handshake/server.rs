@@ -270,8 +270,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Returns the [`HandshakeError`] for an invalid or refused request. Answer with [`HandshakeError::response`] and
-    /// close the stream.
+    /// Returns the [`HandshakeError`] for an invalid or refused request. Answer with [`HandshakeError::response`], or with
+    /// [`refusal`](Self::refusal) if the request may have come in HTTP/2, and close the stream.
     pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
         match self.protocol {
             Some(protocol) => self.check_connect(protocol)?,

@@ -51,7 +51,7 @@ impl<'r> Upgrade<'r> {
         self.request.open(&self.accept_value()?, accept, config, now)
     }
 
-    /// Opens the connection, for a program whose HTTP library writes the response and then hands over the stream. The
+    /// Opens the connection, and returns the response for an HTTP library, which writes it and hands over the stream. The
     /// response has the status 101. For an [extended CONNECT](Request::set_protocol) it has the status 200, and the
     /// names of its headers are in lower case, as HTTP/2 requires (RFC 9113 section 8.2.1).
     ///

@@ -1,4 +1,4 @@
-//! Opening handshakes whose HTTP belongs to another library: by parts, by the types of the crate `http`, and by an extended
+//! Opening handshakes through an HTTP library: by parts, by the types of the crate `http`, and by an extended
 //! CONNECT (RFC 8441). The tables of the other modules check that the parts have the same result as the bytes.
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! The echo server of `ws-smol` under tokio's runtime: `tokio_ws_smol --listen 127.0.0.1:9001`. Each connection is a task
-//! of tokio. Ctrl-C closes all connections with 1001.
+//! An echo server of `ws-smol` under tokio's runtime: `tokio_ws_smol --listen 127.0.0.1:9001`. All connections are part of
+//! one task, which is the fastest way. With `--spawn`, each connection is a task of tokio, so that they run on all
+//! threads. Ctrl-C closes all connections with 1001.
 
 use std::{env, time::Duration};
 
@@ -9,10 +10,10 @@ use ws_smol::{Error, HandlerResult, Request, Server, WebSocket};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let address = env::args().skip_while(|argument| argument != "--listen").nth(1);
-    let server = Server::new()
-        .route("/", echo)
-        .configure(|config| config.max_message_size = 64 << 20)
-        .spawner(|task| drop(tokio::spawn(task)));
+    let mut server = Server::new().route("/", echo).configure(|config| config.max_message_size = 64 << 20);
+    if env::args().any(|argument| argument == "--spawn") {
+        server = server.spawner(|task| drop(tokio::spawn(task)));
+    }
     let listener = server.bind(address.as_deref().unwrap_or("127.0.0.1:9001"))?;
     println!("listening on ws://{}/", listener.local_addr()?);
     let handle = listener.handle();
