@@ -53,7 +53,10 @@ impl WebSocket {
     ///
     /// Call [`close`](Self::close) before you drop the server's end of a connection, even if [`receive`](Self::receive)
     /// has returned `None`. It waits until the client has closed its side of the stream. Otherwise a reset may overtake
-    /// the last messages and the Close.
+    /// the last messages and the Close. A client may wait for the end of the stream itself, so `poll_close` of the stream
+    /// has to close its writing direction. That of `async_io::Async` does not, so convert such a stream into one of
+    /// `async-net`. With `Async`, `close` of a server's end takes up to
+    /// [`close_timeout`](ws_core::Config::close_timeout).
     ///
     /// ```
     /// use std::sync::Arc;

@@ -61,7 +61,7 @@ fn hand_over_tcp(
             WebSocket::Std(ws_std::WebSocket::from_upgraded(stream, connection, clock, read).unwrap())
         }
         Adapter::Smol => WebSocket::Smol(ws_smol::WebSocket::from_upgraded(
-            Async::new(stream).unwrap(),
+            smol::net::TcpStream::from(Async::new(stream).unwrap()),
             connection,
             clock,
             read,
@@ -106,7 +106,7 @@ fn hand_over_unix(adapter: Adapter, stream: UnixStream, connection: Connection, 
             WebSocket::Std(ws_std::WebSocket::from_upgraded(stream, connection, clock, []).unwrap())
         }
         Adapter::Smol => WebSocket::Smol(ws_smol::WebSocket::from_upgraded(
-            Async::new(stream).unwrap(),
+            smol::net::unix::UnixStream::from(Async::new(stream).unwrap()),
             connection,
             clock,
             [],
@@ -160,8 +160,10 @@ fn no_reset_follows_the_close_of_an_upgraded_stream(adapter: Adapter) {
     let closing = thread::spawn(move || ws.close(CloseCode::NORMAL_CLOSURE, ""));
     assert_eq!(raw.frame().code_and_reason().0, 1000);
     assert_eq!(raw.rest().unwrap(), b"");
-    // The server waits until this end closes its side.
-    raw.write(Frame::text("even later").masked().encode());
+    // The server waits until this end closes its side. A socket that is already closed would refuse these writes.
+    for _ in 0..1000 {
+        raw.try_write(Frame::text("even later").masked().encode()).unwrap();
+    }
     drop(raw);
     closing.join().unwrap().unwrap();
 }
