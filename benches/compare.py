@@ -39,6 +39,10 @@ SERVERS = [
            broadcast=f"event_loop {LISTEN} --broadcast"),
     Server("ws-smol", f"examples/smol_echo_server {LISTEN}", "ours", broadcast=f"examples/smol_broadcast {LISTEN}"),
     Server("ws-std", f"examples/echo_server {LISTEN}", "ours", blocking=True),
+    # The programs in `examples/tokio`.
+    Server("ws-core on tokio", f"tokio_server {LISTEN}", "ours"),
+    Server("ws-smol on tokio", f"tokio_ws_smol {LISTEN}", "ours"),
+    Server("ws-smol on tokio, spawned", f"tokio_ws_smol {LISTEN} --spawn", "ours"),
 
     # "Fed" servers write the replies to all messages of a read together, as ours do.
     Server("tungstenite", f"tungstenite {LISTEN}", blocking=True),
@@ -208,6 +212,7 @@ def build() -> None:
     """Builds each package with exactly the features that it needs."""
     packages = [["-p", "ws-benches", "--bins", "--examples"]]
     packages += [["-p", package, "--examples"] for package in ("ws-core", "ws-smol", "ws-std")]
+    packages.append(["-p", "ws-example-tokio", "--bins"])
     if PEERS.exists():
         packages.append(["--manifest-path", str(PEERS), "--bins"])
     for arguments in packages:

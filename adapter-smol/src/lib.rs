@@ -42,11 +42,32 @@
 //! Sockets and timers come from `async-io`, which works with any executor. Other streams are supported too:
 //! [`WebSocket::client`] and [`WebSocket::from_upgraded`] accept any `AsyncRead + AsyncWrite`.
 //!
+//! # With tokio, hyper and axum
+//!
+//! The crate runs under `#[tokio::main]` without any adjustment:
+//!
+//! - A [`Server`] without a [spawner](Server::spawner) serves all connections inside the future of
+//!   [`listen`](Server::listen), which can be one task of tokio.
+//! - With `.spawner(|task| drop(tokio::spawn(task)))`, each connection is a task of tokio, and connections run on all
+//!   threads of its runtime.
+//! - A WebSocket on a stream of tokio, such as the upgraded stream of hyper or axum, needs the `compat()` of `tokio-util`
+//!   and [`WebSocket::from_upgraded`]. With the feature `http`, a [`Request`] is created from an `http::Request`, and the
+//!   response is converted into an `http::Response`.
+//!
+//! The first and the third way cost no more CPU time than the same server under smol. In the second way, the sockets belong
+//! to `async-io`, and its thread wakes the tasks. A message of 20 bytes then takes 1.8 times the CPU time with 100
+//! connections, and 2.1 times with 16 messages in flight on each of ten connections. Timers belong to `async-io` in all
+//! three ways. It starts its thread when it is first used.
+//!
+//! The folders `examples/tokio`, `examples/hyper` and `examples/axum` of the repository contain programs. This crate does
+//! not depend on tokio.
+//!
 //! # Features
 //!
 //! | feature | default | purpose |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692). It is used if a [`Config`] enables it |
+//! | `http` | no | conversions from `http::Request` and into `http::Response` |
 //! | `ring` | yes | cryptography for TLS by `ring` |
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |

@@ -1,7 +1,7 @@
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
 use ws_transport::{Addresses, ClientOpening, Clock, ControlObserver, Driver, Error};
 
 use crate::{
@@ -50,6 +50,36 @@ impl WebSocket {
     /// messages may have arrived with it. `clock` is the clock that was used to open the connection.
     ///
     /// A byte counts as written when the stream has been flushed.
+    ///
+    /// Call [`close`](Self::close) before you drop the server's end of a connection, even if [`receive`](Self::receive)
+    /// has returned `None`. It waits until the client has closed its side of the stream. Otherwise a reset may overtake
+    /// the last messages and the Close. A client may wait for the end of the stream itself, so `poll_close` of the stream
+    /// has to close its writing direction. That of `async_io::Async` does not, so convert such a stream into one of
+    /// `async-net`. With `Async`, `close` of a server's end takes up to
+    /// [`close_timeout`](ws_core::Config::close_timeout).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use futures_lite::{AsyncRead, AsyncWrite};
+    /// use ws_smol::{Accept, Clock, CloseCode, Config, Error, OriginPolicy, Request, Response, WebSocket};
+    ///
+    /// /// Answers a request that an HTTP library has parsed. `send` sends the response, and returns the stream behind it.
+    /// async fn upgrade<S: AsyncRead + AsyncWrite + Send + 'static>(
+    ///     target: &str,
+    ///     headers: &[(&str, &[u8])],
+    ///     send: impl AsyncFnOnce(Response) -> S,
+    /// ) -> Result<(), Error> {
+    ///     let request = Request::from_parts("GET", target, headers.iter().copied())?;
+    ///     let (clock, config) = (Clock::start(), Arc::new(Config::default()));
+    ///     let upgrade = request.upgrade(&OriginPolicy::SameHost)?;
+    ///     let (connection, response) = upgrade.accept_parts(&Accept::new(), config, clock.now())?;
+    ///     let mut ws = WebSocket::from_upgraded(send(response).await, connection, clock, []);
+    ///     while let Some(message) = ws.receive().await? {
+    ///         ws.send(message).await?;
+    ///     }
+    ///     ws.close(CloseCode::NORMAL_CLOSURE, "").await
+    /// }
+    /// ```
     #[must_use]
     pub fn from_upgraded(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
@@ -308,6 +338,9 @@ impl WebSocket {
     /// It is not an error if the connection has already ended, if the peer closes it at the same time, or if the peer
     /// does not answer in time.
     ///
+    /// A server's end from [`from_upgraded`](Self::from_upgraded) then waits until the client has closed its side of
+    /// the stream, for at most `close_timeout`.
+    ///
     /// # Errors
     ///
     /// - Returns [`Error::Send`] if the code cannot be sent, or if the reason is longer than 123 bytes. The
@@ -317,7 +350,13 @@ impl WebSocket {
     ///   in another way in the meantime.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason).await?;
-        Error::of_close(self.receiver.duplex.receive_to_end().await)
+        let duplex = &self.receiver.duplex;
+        let closed = Error::of_close(duplex.receive_to_end().await);
+        // The task of a server drains its connections itself, when the handler has returned.
+        if self.receiver.attached.is_none() && duplex.with_connection(Connection::role) == Role::Server {
+            poll_fn(|cx| duplex.poll_drain(cx)).await;
+        }
+        closed
     }
 
     /// Splits the WebSocket into a sending half and a receiving half, for different tasks.

@@ -36,6 +36,12 @@
 //!
 //! To broadcast, use [`Callbacks`] and [`Sessions`].
 //!
+//! With tokio, use the crate `ws-smol`, which has the same API for async code, because a blocking call would stop other
+//! tasks.
+//!
+//! If an HTTP library has parsed the request, [`Request::from_parts`] and [`WebSocket::from_upgraded`] open a WebSocket on
+//! its socket.
+//!
 //! The crate supports Unix systems only.
 //!
 //! # Features
@@ -43,6 +49,7 @@
 //! | feature | default | purpose |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692). It is used if a [`Config`] enables it |
+//! | `http` | no | conversions from `http::Request` and into `http::Response` |
 //! | `ring` | yes | cryptography for TLS by `ring` |
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
@@ -80,7 +87,8 @@ pub use ws_sessions::{
     Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
 };
 pub use ws_transport::{
-    AdmissionCounts, AdmissionLimits, Backlog, ConnectConfig, Error, ListenOptions, Overflow, RefusalReason,
+    AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
+    RefusalReason,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

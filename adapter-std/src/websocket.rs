@@ -1,13 +1,15 @@
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use ws_core::{Chunk, CloseCode, CloseInfo, Event, Message, PreparedMessage};
-use ws_transport::{ControlObserver, Error, MessageAssembler};
+use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
+use ws_transport::{Clock, ControlObserver, Driver, Error, MessageAssembler};
 
 use crate::{
     Receiver, Sender,
     attached::{Attached, AttachedReceiver},
     duplex::Duplex,
     halves::describe,
+    read_buffer::ReadBuffer,
+    socket::Socket,
 };
 
 /// An open WebSocket of a client or of a server.
@@ -52,6 +54,55 @@ impl WebSocket {
                 attached: None,
             },
         }
+    }
+
+    /// Creates a WebSocket from a socket whose opening handshake is complete, for example in an HTTP server, and from the
+    /// resulting [`Connection`]. The socket is a [`TcpStream`](std::net::TcpStream), a
+    /// [`UnixStream`](std::os::unix::net::UnixStream) or another connected stream socket. `read` contains the bytes that
+    /// were read behind the handshake, because the first messages may have arrived with it. `clock` is the clock that was
+    /// used to open the connection.
+    ///
+    /// Call [`close`](Self::close) before you drop the server's end of a connection, even if [`receive`](Self::receive)
+    /// has returned `None`. It waits until the client has closed its side of the stream. Otherwise a reset may overtake
+    /// the last messages and the Close.
+    ///
+    /// ```no_run
+    /// use std::{io::Write as _, net::TcpStream, sync::Arc};
+    /// use ws_std::{Accept, Clock, Config, Error, OriginPolicy, Request, WebSocket};
+    ///
+    /// /// Answers a request that an HTTP server has parsed. `rest` are the bytes behind its head.
+    /// fn upgrade(
+    ///     mut stream: TcpStream,
+    ///     target: &str,
+    ///     headers: &[(&str, &[u8])],
+    ///     rest: &[u8],
+    /// ) -> Result<WebSocket, Error> {
+    ///     let request = Request::from_parts("GET", target, headers.iter().copied())?;
+    ///     let (clock, config) = (Clock::start(), Arc::new(Config::default()));
+    ///     let upgrade = request.upgrade(&OriginPolicy::SameHost)?;
+    ///     let (connection, response) = upgrade.accept_parts(&Accept::new(), config, clock.now())?;
+    ///     write!(stream, "HTTP/1.1 {} Switching Protocols\r\n", response.status())?;
+    ///     for (name, value) in response.headers().iter() {
+    ///         stream.write_all(&[name.as_bytes(), b": ", value, b"\r\n"].concat())?;
+    ///     }
+    ///     stream.write_all(b"\r\n")?;
+    ///     WebSocket::from_upgraded(stream, connection, clock, rest)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Io`] if the socket cannot be set to blocking mode.
+    pub fn from_upgraded(
+        stream: impl Into<OwnedFd>,
+        connection: Connection,
+        clock: Clock,
+        read: impl Into<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let socket = Arc::new(Socket::new(stream.into().into(), None)?);
+        let driver = Driver::new(connection, None);
+        let duplex = Duplex::new(socket, clock, ReadBuffer::new(read.into()), driver);
+        Ok(Self::new(Arc::new(duplex), None))
     }
 
     /// Creates the WebSocket of a server's handler. The connection is closed when the last handle is dropped.
@@ -237,6 +288,9 @@ impl WebSocket {
     /// returns the result. It is not an error if the connection has already ended, if the peer closes it at the same
     /// time, or if the peer does not answer in time.
     ///
+    /// A server's end from [`from_upgraded`](Self::from_upgraded) then waits until the client has closed its side of
+    /// the stream, for at most `close_timeout`.
+    ///
     /// # Errors
     ///
     /// - Returns [`Error::Send`] if the code cannot be sent, or if the reason has more than 123 bytes. In this case
@@ -246,7 +300,13 @@ impl WebSocket {
     ///   in another way before the handshake is complete.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.close(code, reason)?;
-        Error::of_close(self.receiver.duplex.receive_to_end())
+        let duplex = &self.receiver.duplex;
+        let closed = Error::of_close(duplex.receive_to_end());
+        // The thread of a server drains its connections itself, when the handler has returned.
+        if self.receiver.attached.is_none() && duplex.with_connection(Connection::role) == Role::Server {
+            duplex.drain();
+        }
+        closed
     }
 
     /// Splits the WebSocket into a sending and a receiving half for different threads.

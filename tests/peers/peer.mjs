@@ -1,13 +1,14 @@
 // One end of a WebSocket that executes commands from stdin and prints events on stdout.
 //
 //     peer.mjs client URL [--subprotocol NAME]... [--header 'NAME: VALUE']... [--max-size BYTES]
-//                         [--ca FILE]
+//                         [--ca FILE] [--http2]
 //     peer.mjs server     [the same but --ca]  [--refuse STATUS --body TEXT]  [--cert FILE --key FILE]
 //
 // Payloads and reasons are written in hexadecimal after an x. peer.py uses the same protocol.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect } from "node:http2";
 import { createServer } from "node:https";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -22,6 +23,7 @@ const { positionals: [role, url], values: options } = parseArgs({
     refuse: { type: "string" },
     body: { type: "string" },
     ca: { type: "string" },
+    http2: { type: "boolean" },
     cert: { type: "string" },
     key: { type: "string" },
   },
@@ -109,6 +111,39 @@ async function client() {
   await obey(ws, next, rawHeaders);
 }
 
+// Opens the WebSocket with an extended CONNECT (RFC 8441). The package ws then reads and writes the frames.
+async function clientOverHttp2() {
+  const { origin, host, pathname, search } = new URL(url.replace("ws:", "http:"));
+  const session = connect(origin);
+  const [settings] = await once(session, "remoteSettings");
+  if (!settings.enableConnectProtocol) throw new Error("no extended CONNECT");
+  const stream = session.request({
+    ":method": "CONNECT",
+    ":protocol": "websocket",
+    ":scheme": "http",
+    ":authority": host,
+    ":path": pathname + search,
+    "sec-websocket-version": "13",
+    ...Object.fromEntries(options.header.map(header => header.split(": "))),
+    ...(options.subprotocol.length ? { "sec-websocket-protocol": options.subprotocol.join(", ") } : {}),
+  });
+  const [response] = await once(stream, "response");
+  const rawHeaders = Object.entries(response).filter(([name]) => !name.startsWith(":")).flat().map(String);
+  if (response[":status"] !== 200) {
+    const body = [];
+    for await (const piece of stream) body.push(piece);
+    sayHeaders(rawHeaders);
+    say("refused", response[":status"], encode(Buffer.concat(body)));
+    process.exit();
+  }
+  const ws = new WebSocket(null, undefined, { closeTimeout: 30_000 });
+  ws._isServer = false; // so that it masks
+  ws._protocol = response["sec-websocket-protocol"] ?? "";
+  const next = recorded(ws);
+  ws.setSocket(stream, Buffer.alloc(0), { allowSynchronousEvents: true, maxPayload: common.maxPayload });
+  await obey(ws, next, rawHeaders);
+}
+
 async function server() {
   const verifyClient = (_info, answer) =>
     options.refuse ? answer(false, Number(options.refuse), options.body) : answer(true);
@@ -125,4 +160,4 @@ async function server() {
   say("listening", listener.address().port);
 }
 
-await (role === "client" ? client() : server());
+await (role === "server" ? server() : options.http2 ? clientOverHttp2() : client());

@@ -27,7 +27,7 @@ pub use bounded::{SLACK, bounded, eventually, let_pass, takes};
 pub use folder::Folder;
 pub use foreign_proxy::ForeignProxy;
 pub use peer::{Language, Peer, Terms};
-pub use process::{Process, bench_program, programs, programs_of};
+pub use process::{Process, bench_program, example_programs, programs, programs_of};
 pub use raw::{PATIENCE, Raw, RawListener, Reply};
 pub use server::{Handed, HandlerWaits, Running, drain, echo, hand_over, waiting_clients};
 pub use transport::Transport;

@@ -40,6 +40,8 @@ pub struct Terms {
     pub refuse: Option<(u16, &'static str)>,
     /// File with the certificate authority that a client trusts, for `wss://`.
     pub ca: Option<PathBuf>,
+    /// `true` if a client opens the WebSocket over HTTP/2 (RFC 8441). Only the Node peer can.
+    pub http2: bool,
     /// Files with a server's certificate and key, for `wss://`.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
@@ -75,6 +77,9 @@ impl Peer {
         }
         if let Some(ca) = &terms.ca {
             command.arg("--ca").arg(ca);
+        }
+        if terms.http2 {
+            command.arg("--http2");
         }
         if let Some((certificate, key)) = &terms.certificate {
             command.arg("--cert").arg(certificate).arg("--key").arg(key);

@@ -108,6 +108,11 @@ pub fn programs_of(packages: &[&str]) -> PathBuf {
     build(packages, &["--examples"]).join("examples")
 }
 
+/// Builds the programs of the examples that stand in packages of their own, and returns their folder.
+pub fn example_programs() -> PathBuf {
+    build(&["ws-example-axum", "ws-example-hyper", "ws-example-tokio"], &["--bins"])
+}
+
 /// Builds a program of the benches, and returns its path.
 pub fn bench_program(name: &str) -> PathBuf {
     build(&["ws-benches"], &["--bin", name]).join(name)

@@ -72,6 +72,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
         HandshakeError::NotAnUpgrade,
         HandshakeError::UpgradeInHttp10,
         HandshakeError::UnsupportedVersion,
+        HandshakeError::UnsupportedProtocol,
         HandshakeError::UnexpectedBody,
         HandshakeError::OriginRefused { origin: "http://a\n".into(), target: "b".into() },
         HandshakeError::UnofferedSubprotocol,

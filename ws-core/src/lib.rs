@@ -15,7 +15,7 @@
 //! This crate is sans-IO: it opens no sockets, reads no clock, generates no random numbers and starts no threads. The
 //! driver passes in received bytes, the time and a random seed. So the same core serves blocking sockets (`ws-std`),
 //! async sockets (`ws-smol`), your own event loop, a simulation or a fuzzer, and all timeouts are tested without
-//! sleeping.
+//! sleeping. With tokio, start from the driver in the folder `examples/tokio` of the repository, or use `ws-smol`.
 //!
 //! ```text
 //!                        ┌──────────────────────────────┐
@@ -64,8 +64,8 @@
 //! ```
 //!
 //! A connection begins with an opening handshake. [`server::Handshake`] and [`client::Handshake`] receive bytes in the
-//! same way and return a [`Connection`]. You can also create a connection without them, after an upgrade by other
-//! means.
+//! same way and return a [`Connection`]. If an HTTP library parses the requests, they can be negotiated from their method,
+//! target and headers, in HTTP/1.1 and HTTP/2: see [`server::Request::from_parts`] and [`client::Upgrade`].
 //!
 //! [`advance`]: bytes::Buf::advance
 //! [`discard_output`]: Connection::discard_output
@@ -109,6 +109,7 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `http`: conversions from `http::Request` and into `http::Response`, the types of hyper, axum and other HTTP libraries.
 //! - `testing`: the module `testing`, for tests of protocols that build on this crate. It contains pairs of connections
 //!   under virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
 //!
@@ -143,7 +144,8 @@ pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
 pub use handshake::{
-    HandshakeError, Headers, QueryError, RedirectProblem, Response, Url, UrlError, client, proxy, server,
+    HandshakeError, Headers, QueryError, RedirectProblem, Response, Url, UrlError, accept_key, client, proxy,
+    server,
 };
 pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};

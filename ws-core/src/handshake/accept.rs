@@ -1,7 +1,7 @@
 use alloc::string::String;
 use core::any::Any;
 
-use super::{Headers, server::belongs_to_handshake, values::Values};
+use super::{Headers, headers::belongs_to_handshake, values::Values};
 
 /// Additions of a server to its accepting response: a subprotocol and headers. It also carries values for the handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,23 +13,23 @@
 //! // Write the request, then pass the bytes that you read to `handshake.receive`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! If an HTTP library sends the request, use [`Upgrade`].
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{fmt, str, time::Duration};
 
 use bytes::Buf;
 
+pub use super::client_upgrade::Upgrade;
 use super::{
-    HandshakeError, Headers, Response, Url, accept_value,
+    HandshakeError, Headers, Response, Url,
+    expected::Expected,
     head::{HeadReader, parse_response},
-    headers::{is_secret, write_field},
+    headers::{are_subprotocols, belongs_to_handshake, is_secret, write_field},
     host::is_host,
-    server::{are_subprotocols, belongs_to_handshake, single},
 };
-use crate::{
-    Config, Connection, HandshakeConfig, Role, Timestamp, Transmit, connection::HandshakeOutcome,
-    entropy::Entropy, extension,
-};
+use crate::{Config, Connection, HandshakeConfig, Timestamp, Transmit, entropy::Entropy, extension};
 
 pub use super::redirect::Redirects;
 
@@ -38,7 +38,7 @@ pub use super::redirect::Redirects;
 pub struct Request {
     url: Url,
     headers: Headers,
-    subprotocols: Vec<String>,
+    pub(super) subprotocols: Vec<String>,
     unsendable: bool,
 }
 
@@ -90,55 +90,72 @@ impl Request {
         Self { url, headers, subprotocols: self.subprotocols.clone(), unsendable: self.unsendable }
     }
 
+    /// Returns the host and the port to which the request is sent: the header `Host`, or else the authority of the URL.
+    pub(super) fn authority(&self) -> Cow<'_, str> {
+        self.headers.get("Host").map_or_else(|| self.url.authority().into(), Cow::Borrowed)
+    }
+
     fn encode(&self, key: &str, config: &Config) -> Result<Vec<u8>, HandshakeError> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(self.url.target().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        self.fields(Some(key), config, |name, value| write_field(&mut out, name, value))?;
+        out.extend_from_slice(b"\r\n");
+        Ok(out)
+    }
+
+    /// Passes all header fields to `field`. Without a key, they are those of an extended CONNECT (RFC 8441 section 5).
+    pub(super) fn fields(
+        &self,
+        key: Option<&str>,
+        config: &Config,
+        mut field: impl FnMut(&str, &[u8]),
+    ) -> Result<(), HandshakeError> {
         if self.unsendable {
             return Err(HandshakeError::UnsendableHeader);
         }
         if !are_subprotocols(self.subprotocols.iter().map(String::as_str)) {
             return Err(HandshakeError::UnsendableSubprotocol);
         }
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(b"GET ");
-        out.extend_from_slice(self.url.target().as_bytes());
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        if !self.headers.contains("Host") {
-            write_field(&mut out, "Host", self.url.authority().as_bytes());
+        if let Some(key) = key {
+            if !self.headers.contains("Host") {
+                field("Host", self.url.authority().as_bytes());
+            }
+            field("Upgrade", b"websocket");
+            field("Connection", b"Upgrade");
+            field("Sec-WebSocket-Key", key.as_bytes());
         }
-        write_field(&mut out, "Upgrade", b"websocket");
-        write_field(&mut out, "Connection", b"Upgrade");
-        write_field(&mut out, "Sec-WebSocket-Key", key.as_bytes());
-        write_field(&mut out, "Sec-WebSocket-Version", b"13");
+        field("Sec-WebSocket-Version", b"13");
         if !self.subprotocols.is_empty() {
-            write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+            field("Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
         }
         if let Some(offer) = extension::offer(config) {
-            write_field(&mut out, "Sec-WebSocket-Extensions", offer.as_bytes());
+            field("Sec-WebSocket-Extensions", offer.as_bytes());
         }
         if let Some(authorization) =
             self.url.authorization().filter(|_| !self.headers.contains("Authorization"))
         {
-            write_field(&mut out, "Authorization", authorization.as_bytes());
+            field("Authorization", authorization.as_bytes());
         }
-        for (name, value) in self.headers.iter() {
-            write_field(&mut out, name, value);
+        // RFC 9113 8.3.1: `:authority` replaces `Host`.
+        let is_sent = |name: &str| key.is_some() || !name.eq_ignore_ascii_case("Host");
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_sent(name)) {
+            field(name, value);
         }
-        out.extend_from_slice(b"\r\n");
-        Ok(out)
+        Ok(())
     }
 }
 
 /// Sends a request and validates the response.
 pub struct Handshake {
     limits: HandshakeConfig,
-    config: Arc<Config>,
     queue: Transmit,
     head: HeadReader,
     deadline: Option<Timestamp>,
     now: Timestamp,
-    key: String,
-    subprotocols: Vec<String>,
-    /// It is passed on to the connection.
-    entropy: Option<Box<Entropy>>,
+    /// `None` after the response.
+    expected: Option<Expected>,
     interim_responses: u8,
     refusal: Option<RefusedResponse>,
 }
@@ -181,16 +198,14 @@ impl Handshake {
         let key = entropy.nonce();
         let mut queue = Transmit::default();
         *queue.block() = request.encode(&key, &config)?;
+        let subprotocols = request.subprotocols.clone();
         Ok(Self {
             deadline: limits.open_timeout.map(|timeout| now + timeout),
             limits: limits.clone(),
-            config,
             queue,
             head: HeadReader::for_response(),
             now,
-            key,
-            subprotocols: request.subprotocols.clone(),
-            entropy: Some(entropy),
+            expected: Some(Expected { key: Some(key), subprotocols, config, entropy }),
             interim_responses: 0,
             refusal: None,
         })
@@ -216,7 +231,10 @@ impl Handshake {
             let Some(head) = self.head.receive(input, &self.limits)? else { return Ok(None) };
             let (status, headers) = parse_response(head)?;
             match status {
-                101 => return self.accept(headers).map(Some),
+                101 => {
+                    let Some(expected) = self.expected.take() else { return Err(HandshakeError::Eof) };
+                    return expected.accept(status, headers, self.now).map(Some);
+                }
                 100..=199 if self.interim_responses >= Self::MAX_INTERIM => {
                     return Err(HandshakeError::TooManyInterimResponses);
                 }
@@ -265,41 +283,6 @@ impl Handshake {
             .as_ref()
             .map(|refusal| refusal.quiet_since.map_or(self.now, |since| since + Self::BODY_PAUSE));
         self.deadline.into_iter().chain(body).min()
-    }
-
-    /// Checks everything that "the client MUST validate" in the server's response (RFC 6455 4.1).
-    fn accept(&mut self, headers: Headers) -> Result<(Connection, Response), HandshakeError> {
-        if !single(&headers, "Upgrade")?.eq_ignore_ascii_case("websocket") {
-            return Err(HandshakeError::InvalidHeader("Upgrade"));
-        }
-        if !headers.contains("Connection") {
-            return Err(HandshakeError::MissingHeader("Connection"));
-        }
-        if !headers.list_contains("Connection", "Upgrade") {
-            return Err(HandshakeError::InvalidHeader("Connection"));
-        }
-        if single(&headers, "Sec-WebSocket-Accept")?.as_bytes() != accept_value(&self.key) {
-            return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Accept"));
-        }
-        let extension = extension::confirm(&headers, &self.config)?;
-        let subprotocol = match headers.contains("Sec-WebSocket-Protocol") {
-            false => None,
-            true => Some(single(&headers, "Sec-WebSocket-Protocol")?),
-        };
-        if subprotocol.is_some_and(|chosen| self.subprotocols.iter().all(|offered| offered != chosen)) {
-            return Err(HandshakeError::UnofferedSubprotocol);
-        }
-        let Some(entropy) = self.entropy.take() else { return Err(HandshakeError::Eof) };
-        let config = self.config.clone();
-        let opening = HandshakeOutcome {
-            now: self.now,
-            masking: Some(entropy),
-            subprotocol,
-            extension,
-            ..HandshakeOutcome::default()
-        };
-        let connection = Connection::new(Role::Client, config, opening);
-        Ok((connection, Response::received(101, headers)))
     }
 
     fn receive_body(

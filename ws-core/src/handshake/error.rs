@@ -51,6 +51,8 @@ pub enum HandshakeError {
     UpgradeInHttp10,
     /// A client requested a WebSocket version other than 13.
     UnsupportedVersion,
+    /// A client sent an extended CONNECT (RFC 8441) for a protocol other than `websocket`.
+    UnsupportedProtocol,
     /// A client announced a body with its request.
     UnexpectedBody,
     /// A client sent an `Origin` that [`OriginPolicy`](crate::OriginPolicy) does not allow.
@@ -127,6 +129,7 @@ impl HandshakeError {
             | Self::NotAnUpgrade
             | Self::UpgradeInHttp10
             | Self::UnsupportedVersion
+            | Self::UnsupportedProtocol
             | Self::UnexpectedBody
             | Self::OriginRefused { .. }
             | Self::Redirect { .. }
@@ -151,6 +154,8 @@ impl HandshakeError {
             Self::NotAnUpgrade | Self::UpgradeInHttp10 | Self::UnsupportedVersion => 426,
             Self::OriginRefused { .. } => 403,
             Self::UnsendableHeader | Self::UnsendableSubprotocol | Self::SubprotocolNotOffered => 500,
+            // RFC 9220 3: "a server SHOULD respond to the request with a 501 (Not Implemented) status code".
+            Self::UnsupportedProtocol => 501,
             _ => 400,
         }
     }
@@ -226,6 +231,9 @@ impl fmt::Display for HandshakeError {
                  HTTP/1.0 to this server and has to be set to HTTP/1.1 (nginx: proxy_http_version 1.1)",
             ),
             Self::UnsupportedVersion => f.write_str("the client asked for a WebSocket version other than 13"),
+            Self::UnsupportedProtocol => {
+                f.write_str("the client asked for a protocol other than websocket with an extended CONNECT")
+            }
             Self::UnexpectedBody => f.write_str("the client announced a body with its request for a WebSocket"),
             Self::OriginRefused { origin, target } => write!(
                 f,

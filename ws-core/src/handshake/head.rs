@@ -163,9 +163,17 @@ pub(super) struct RawHead {
 pub(super) struct RequestHead {
     pub(super) method: Range<usize>,
     pub(super) target: Range<usize>,
-    /// 0 or 1, for HTTP/1.0 or HTTP/1.1.
-    pub(super) minor_version: u8,
+    pub(super) version: Version,
     pub(super) headers: Headers,
+}
+
+/// The version of HTTP of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http10,
+    Http11,
+    /// HTTP/2 or HTTP/3. Another library has parsed the request.
+    Http2,
 }
 
 pub(super) fn parse_request(head: RawHead) -> Result<RequestHead, HandshakeError> {
@@ -175,11 +183,11 @@ pub(super) fn parse_request(head: RawHead) -> Result<RequestHead, HandshakeError
     if !request.parse(&head).map_err(malformed)?.is_complete() {
         return Err(HandshakeError::MalformedHead("it ends too early"));
     }
-    let minor_version = request.version.unwrap_or_default();
+    let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
     let method = range_in(&head, request.method.unwrap_or_default().as_bytes());
     let target = range_in(&head, request.path.unwrap_or_default().as_bytes());
     let fields = ranges(&head, request.headers);
-    Ok(RequestHead { method, target, minor_version, headers: Headers::received(head, fields) })
+    Ok(RequestHead { method, target, version, headers: Headers::received(head, fields) })
 }
 
 pub(super) fn parse_response(head: RawHead) -> Result<(u16, Headers), HandshakeError> {

@@ -1,6 +1,7 @@
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::{fmt, ops::Range, str};
 
+use super::HandshakeError;
 use crate::excerpt::Excerpt;
 
 /// The header fields of a request or response, in order. Names are case-insensitive.
@@ -34,14 +35,35 @@ impl Headers {
     /// Appends a field. Returns `false` if the field is invalid: the name has to be a token, and the value must not
     /// contain control characters (RFC 9110 section 5).
     pub fn push(&mut self, name: &str, value: &str) -> bool {
-        let valid =
-            is_token(name) && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F));
+        self.push_bytes(name, value.as_bytes())
+    }
+
+    /// Works as [`push`](Self::push), for a value that may not be UTF-8.
+    pub(super) fn push_bytes(&mut self, name: &str, value: &[u8]) -> bool {
+        let valid = is_token(name) && is_field_value(value);
         if valid {
-            let name = self.append(name);
-            let value = self.append(value.trim_matches([' ', '\t']));
+            let name = self.append(name.as_bytes());
+            let value = self.append(value.trim_ascii());
             self.fields.push(Field { name, value });
         }
         valid
+    }
+
+    /// Appends fields that another library has parsed.
+    pub(super) fn extend<N: AsRef<str>, V: AsRef<[u8]>>(
+        &mut self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), HandshakeError> {
+        for (name, value) in fields {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            if !self.push_bytes(name, value) {
+                return Err(HandshakeError::MalformedHead(match is_token(name) {
+                    false => "a header name is invalid",
+                    true => "a header value is invalid",
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the value of the first field of this name. Returns `None` if the field is missing, or if its value
@@ -101,7 +123,7 @@ impl Headers {
     /// Appends all fields of `other`.
     pub(super) fn append_all(&mut self, other: &Self) {
         for field in &other.fields {
-            let name = self.append(other.text(&field.name));
+            let name = self.append(other.text(&field.name).as_bytes());
             let start = self.bytes.len();
             self.bytes.extend_from_slice(other.slice(&field.value));
             self.fields.push(Field { name, value: start..self.bytes.len() });
@@ -112,8 +134,10 @@ impl Headers {
     pub(super) fn missing_in(&self, other: &Self) -> Self {
         let mut missing = Self::default();
         for field in self.fields.iter().filter(|field| !other.contains(self.text(&field.name))) {
-            let (name, value) =
-                (missing.append(self.text(&field.name)), missing.append(self.text(&field.value)));
+            let (name, value) = (
+                missing.append(self.text(&field.name).as_bytes()),
+                missing.append(self.text(&field.value).as_bytes()),
+            );
             missing.fields.push(Field { name, value });
         }
         missing
@@ -132,7 +156,7 @@ impl Headers {
         match place.and_then(|place| self.fields.get_mut(place)) {
             Some(field) => field.value = value,
             None => {
-                let name = self.append(name);
+                let name = self.append(name.as_bytes());
                 self.fields.push(Field { name, value });
             }
         }
@@ -147,9 +171,10 @@ impl Headers {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
 
-    fn append(&mut self, text: &str) -> Range<usize> {
+    /// Appends bytes that may be a part of a field, and returns their position.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
     }
 }
@@ -194,6 +219,35 @@ pub(crate) fn is_token(text: &str) -> bool {
 #[inline]
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// Returns `true` for a `field-value` of RFC 9110 section 5.5.
+fn is_field_value(value: &[u8]) -> bool {
+    value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F))
+}
+
+/// Returns `true` if only the handshake itself may write this header.
+pub(super) fn belongs_to_handshake(name: &str) -> bool {
+    const OWN: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
+    let is_prefix =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
+}
+
+/// Returns `true` if these are tokens and all different (RFC 6455 section 4.1).
+pub(super) fn are_subprotocols<'s>(names: impl IntoIterator<Item = &'s str>) -> bool {
+    let mut seen = BTreeSet::new();
+    names.into_iter().all(|name| is_token(name) && seen.insert(name))
+}
+
+/// Returns the value of a header that must appear exactly once.
+pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, HandshakeError> {
+    let mut values = headers.values(name);
+    let value = values.next().ok_or(HandshakeError::MissingHeader(name))?;
+    if values.next().is_some() {
+        return Err(HandshakeError::DuplicateHeader(name));
+    }
+    str::from_utf8(value).map_err(|_| HandshakeError::InvalidHeader(name))
 }
 
 /// Writes a `name: value` line.

@@ -3,8 +3,8 @@
 use alloc::{borrow::ToOwned, boxed::Box};
 
 use super::{
-    Accept, Headers, Request, Response, response::Content, router::RouterBuilder, server::Router,
-    server::belongs_to_handshake,
+    Accept, Headers, Request, Response, headers::belongs_to_handshake, response::Content,
+    router::RouterBuilder, server::Router,
 };
 use crate::{RouteError, Transmit};
 

@@ -129,6 +129,36 @@ impl Response {
         bytes
     }
 
+    /// Returns status, headers and body for an HTTP library.
+    #[cfg(feature = "http")]
+    pub(super) fn into_sendable_parts(mut self) -> (u16, Headers, Bytes) {
+        if self.unsendable {
+            return Self::failure().into_sendable_parts();
+        }
+        // RFC 9110 7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+        if self.headers.contains("Upgrade") && !self.headers.contains("Connection") {
+            self.headers.push("Connection", "Upgrade");
+        }
+        (self.status, self.headers, self.body)
+    }
+
+    fn failure() -> Self {
+        Self::new(500).text("The server failed to answer this request.\n")
+    }
+
+    /// Returns this response for a version of HTTP without upgrades.
+    pub(super) fn without_upgrade(mut self) -> Self {
+        if self.status == 426 {
+            self.status = 400;
+        }
+        let mut headers = Headers::default();
+        for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Upgrade")) {
+            headers.push_bytes(&name.to_ascii_lowercase(), value);
+        }
+        self.headers = headers;
+        self
+    }
+
     pub(super) fn received(status: u16, headers: Headers) -> Self {
         Self { status, headers, body: Bytes::new(), unsendable: false }
     }
@@ -140,7 +170,7 @@ impl Response {
 
         // A received response may be a 101.
         if self.unsendable || self.status < 200 {
-            return Self::new(500).text("The server failed to answer this request.\n").encode(content);
+            return Self::failure().encode(content);
         }
         let mut out = Vec::new();
         let status_line = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));

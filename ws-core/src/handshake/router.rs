@@ -1,11 +1,7 @@
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
-use super::{
-    Accept, Request,
-    hooks::Hooks,
-    server::{AcceptValue, Upgrade},
-};
+use super::{Accept, Request, hooks::Hooks, upgrade::AcceptValue};
 use crate::{
     Config, Connection, HandshakeError, OriginPolicy, PathRouter, Response, RouteError, Timestamp, Transmit,
 };
@@ -201,7 +197,7 @@ impl<H> Router<H> {
             let response = if has_page { only_a_page() } else { not_found() };
             return Err(self.refusal(None, request, response));
         };
-        match request.upgrade(&route.origin).as_ref().map(Upgrade::accept_value) {
+        match request.upgrade(&route.origin).and_then(|upgrade| upgrade.accept_value()) {
             Ok(accept_value) => Ok(RouteMatch { router: self, route, accept_value }),
             Err(error) => Err(self.refusal(Some(route), request, error.response())),
         }

@@ -20,29 +20,50 @@
 //! assert!(connection.transmit().chunk().starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
 //! # Ok::<(), ws_core::HandshakeError>(())
 //! ```
+//!
+//! If an HTTP library has parsed the request, use [`Request::from_parts`] and [`Upgrade::accept_parts`]:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use ws_core::{Config, OriginPolicy, Timestamp, server::{Accept, Request}};
+//!
+//! let headers = [
+//!     ("host", "example.com"),
+//!     ("upgrade", "websocket"),
+//!     ("connection", "Upgrade"),
+//!     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+//!     ("sec-websocket-version", "13"),
+//! ];
+//! let request = Request::from_parts("GET", "/chat", headers)?;
+//! let upgrade = request.upgrade(&OriginPolicy::SameHost)?;
+//! let config = Arc::new(Config::default());
+//! let (connection, response) = upgrade.accept_parts(&Accept::new(), config, Timestamp::ZERO)?;
+//! assert_eq!(response.status(), 101);
+//! assert_eq!(response.header_value("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+//! # Ok::<(), ws_core::HandshakeError>(())
+//! ```
 
-use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc};
 use core::{any::Any, fmt, ops::Range};
 
 use super::{
-    HandshakeError, Headers, Response, accept_value,
+    HandshakeError, Headers, Response,
     details::Link,
-    head::{HeadReader, RawHead, RequestHead, parse_request},
-    headers::{MAX_EMPTY_ELEMENTS, is_token, write_field},
+    head::{HeadReader, RequestHead, Version, parse_request},
+    headers::{MAX_EMPTY_ELEMENTS, are_subprotocols, single},
     host::is_host,
     is_key,
     response::Content,
     target::TargetParts,
+    upgrade::Protocol,
     values::Values,
 };
 pub use super::{
     accept::Accept,
     router::{Refusal, RouteMatch, RouteOptions, Router, RouterBuilder},
+    upgrade::Upgrade,
 };
-use crate::{
-    Config, Connection, HandshakeConfig, OriginPolicy, Parameters, Role, Timestamp, Transmit,
-    connection::HandshakeOutcome, excerpt::Excerpt, extension,
-};
+use crate::{HandshakeConfig, OriginPolicy, Parameters, Timestamp, Transmit, excerpt::Excerpt};
 
 /// Receives a client's request.
 #[derive(Debug)]
@@ -68,7 +89,7 @@ impl Handshake {
     /// Returns a [`HandshakeError`] if the bytes are not a request or exceed the limits. Answer with
     /// [`HandshakeError::response`] and close the stream.
     pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Request>, HandshakeError> {
-        self.head.receive(input, &self.config)?.map(Request::parse).transpose()
+        self.head.receive(input, &self.config)?.map(|head| Request::new(parse_request(head)?)).transpose()
     }
 
     /// Reports the current time.
@@ -100,12 +121,13 @@ impl Handshake {
 /// An HTTP request from a client, for a WebSocket or for another resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
-    headers: Headers,
+    pub(super) headers: Headers,
     method: Range<usize>,
     target: Range<usize>,
     path: Range<usize>,
-    /// 0 or 1, for HTTP/1.0 or HTTP/1.1.
-    minor_version: u8,
+    pub(super) version: Version,
+    /// Value of the pseudo-header `:protocol`.
+    pub(super) protocol: Option<Protocol>,
     pub(super) parameters: Parameters,
     /// Pattern of the route.
     pub(super) route: Option<Arc<str>>,
@@ -116,17 +138,19 @@ pub struct Request {
 }
 
 impl Request {
-    fn parse(head: RawHead) -> Result<Self, HandshakeError> {
-        let RequestHead { method, target, minor_version, mut headers } = parse_request(head)?;
+    pub(super) fn new(head: RequestHead) -> Result<Self, HandshakeError> {
+        let RequestHead { method, target, version, mut headers } = head;
+        let parts = TargetParts::parse(headers.text(&target), target.start);
+        let has_authority = parts.as_ref().is_ok_and(|parts| parts.authority.is_some());
         match single(&headers, "Host") {
             Ok(host) if is_host(host) => {}
             Ok(_) => return Err(HandshakeError::InvalidHeader("Host")),
-            // RFC 9112 3.2: only a request in HTTP/1.1 must have one.
-            Err(HandshakeError::MissingHeader(_)) if minor_version == 0 => {}
+            // RFC 9112 3.2: only a request in HTTP/1.1 must have one. RFC 9113 8.3.1: `:authority` replaces it.
+            Err(HandshakeError::MissingHeader(_)) if version == Version::Http10 => {}
+            Err(HandshakeError::MissingHeader(_)) if version == Version::Http2 && has_authority => {}
             Err(error) => return Err(error),
         }
-        let parts =
-            TargetParts::parse(headers.text(&target), target.start).map_err(HandshakeError::MalformedHead)?;
+        let parts = parts.map_err(HandshakeError::MalformedHead)?;
         // RFC 9112 3.2.2: a server "MUST ignore the received Host header field (if any) and instead use the host
         // information of the request-target".
         if let Some(authority) = parts.authority {
@@ -134,8 +158,20 @@ impl Request {
         }
         let path = parts.path;
         let (parameters, values, link) = Default::default();
-        let (route, accepted) = (None, None);
-        Ok(Self { headers, method, target, path, minor_version, parameters, route, link, values, accepted })
+        let (protocol, route, accepted) = (None, None, None);
+        Ok(Self {
+            headers,
+            method,
+            target,
+            path,
+            version,
+            protocol,
+            parameters,
+            route,
+            link,
+            values,
+            accepted,
+        })
     }
 
     /// Returns the method, such as `GET`.
@@ -226,28 +262,22 @@ impl Request {
     /// a page, can be answered with [`respond`](Self::respond).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
-        self.headers.list_contains("Upgrade", "websocket") || self.headers.contains("Sec-WebSocket-Key")
+        self.protocol == Some(Protocol::WebSocket)
+            || self.headers.list_contains("Upgrade", "websocket")
+            || self.headers.contains("Sec-WebSocket-Key")
     }
 
-    /// Checks the request against RFC 6455 section 4.2.1 and the origin policy.
+    /// Checks the request against RFC 6455 section 4.2.1 and the origin policy, or against RFC 8441 section 5 if it is
+    /// an [extended CONNECT](Self::set_protocol).
     ///
     /// # Errors
     ///
-    /// Returns the [`HandshakeError`] for an invalid or refused request. Answer with [`HandshakeError::response`] and
-    /// close the stream.
+    /// Returns the [`HandshakeError`] for an invalid or refused request. Answer with [`HandshakeError::response`], or with
+    /// [`refusal`](Self::refusal) if the request may have come in HTTP/2, and close the stream.
     pub fn upgrade(&self, origin: &OriginPolicy) -> Result<Upgrade<'_>, HandshakeError> {
-        // RFC 9110 7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
-        if self.minor_version == 0 && self.is_upgrade() {
-            return Err(HandshakeError::UpgradeInHttp10);
-        }
-        if !self.headers.list_contains("Upgrade", "websocket") {
-            return Err(HandshakeError::NotAnUpgrade);
-        }
-        if self.method() != "GET" {
-            return Err(HandshakeError::MethodNotAllowed);
-        }
-        if !self.headers.list_contains("Connection", "Upgrade") {
-            return Err(HandshakeError::InvalidHeader("Connection"));
+        match self.protocol {
+            Some(protocol) => self.check_connect(protocol)?,
+            None => self.check_get()?,
         }
         // Other software could interpret a body differently from this library, which would read it as frames.
         let announces_body = |value: &[u8]| value != b"0";
@@ -261,8 +291,12 @@ impl Request {
             Err(duplicate @ HandshakeError::DuplicateHeader(_)) => return Err(duplicate),
             _ => return Err(HandshakeError::UnsupportedVersion),
         }
-        let key = single(&self.headers, "Sec-WebSocket-Key")?;
-        if !is_key(key) {
+        // RFC 8441 5: an extended CONNECT does "not do the processing of the Sec-WebSocket-Key" header.
+        let key = match self.protocol {
+            Some(_) => None,
+            None => Some(single(&self.headers, "Sec-WebSocket-Key")?),
+        };
+        if !key.is_none_or(is_key) {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Key"));
         }
         origin.check(&self.headers, self.link.scheme)?;
@@ -270,6 +304,38 @@ impl Request {
             return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
         }
         Ok(Upgrade { request: self, key })
+    }
+
+    /// Checks that this is a GET with the headers of an upgrade.
+    fn check_get(&self) -> Result<(), HandshakeError> {
+        // RFC 9110 7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
+        if self.version == Version::Http10 && self.is_upgrade() {
+            return Err(HandshakeError::UpgradeInHttp10);
+        }
+        // RFC 9113 8.6: HTTP/2 has no upgrade.
+        if self.version == Version::Http2 || !self.headers.list_contains("Upgrade", "websocket") {
+            return Err(HandshakeError::NotAnUpgrade);
+        }
+        if self.method() != "GET" {
+            return Err(HandshakeError::MethodNotAllowed);
+        }
+        if !self.headers.list_contains("Connection", "Upgrade") {
+            return Err(HandshakeError::InvalidHeader("Connection"));
+        }
+        Ok(())
+    }
+
+    /// Checks that this is an extended CONNECT for a WebSocket (RFC 8441 section 4).
+    fn check_connect(&self, protocol: Protocol) -> Result<(), HandshakeError> {
+        if self.method() != "CONNECT" {
+            return Err(HandshakeError::MalformedHead(
+                "only the method CONNECT may have the pseudo-header :protocol",
+            ));
+        }
+        match protocol {
+            Protocol::WebSocket => Ok(()),
+            Protocol::Other => Err(HandshakeError::UnsupportedProtocol),
+        }
     }
 
     /// Returns the bytes of an ordinary HTTP response to this request. Write them and close the stream. A large body
@@ -289,109 +355,4 @@ impl fmt::Debug for Request {
             .field("peer_addr", &self.link.peer_addr)
             .finish_non_exhaustive()
     }
-}
-
-/// A valid request for a WebSocket, which can be accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct Upgrade<'r> {
-    request: &'r Request,
-    key: &'r str,
-}
-
-impl<'r> Upgrade<'r> {
-    /// Returns the first of these subprotocols that the client offers too.
-    ///
-    /// ```
-    /// # use ws_core::server::Upgrade;
-    /// # fn choose(upgrade: &Upgrade<'_>) {
-    /// let chosen = upgrade.choose_subprotocol(["v2.chat", "v1.chat"]);
-    /// # }
-    /// ```
-    pub fn choose_subprotocol<'s>(&self, supported: impl IntoIterator<Item = &'s str>) -> Option<&'r str> {
-        self.request.choose_subprotocol(supported)
-    }
-
-    /// Opens the connection. The response waits in its [`transmit`](Connection::transmit).
-    ///
-    /// # Errors
-    ///
-    /// - Returns [`HandshakeError::SubprotocolNotOffered`] if the application selected a subprotocol that the client
-    ///   did not offer.
-    /// - Returns [`HandshakeError::UnsendableHeader`] if the application added an invalid header.
-    pub fn accept(
-        &self,
-        accept: &Accept,
-        config: Arc<Config>,
-        now: Timestamp,
-    ) -> Result<Connection, HandshakeError> {
-        self.request.open(&self.accept_value(), accept, config, now)
-    }
-
-    pub(super) fn accept_value(&self) -> AcceptValue {
-        accept_value(self.key)
-    }
-}
-
-/// The value of `Sec-WebSocket-Accept` that answers the key of a request.
-pub(super) type AcceptValue = [u8; 28];
-
-impl Request {
-    /// Opens the connection.
-    pub(super) fn open(
-        &self,
-        accept_value: &AcceptValue,
-        accept: &Accept,
-        config: Arc<Config>,
-        now: Timestamp,
-    ) -> Result<Connection, HandshakeError> {
-        if accept.unsendable {
-            return Err(HandshakeError::UnsendableHeader);
-        }
-        let subprotocol = accept.subprotocol.as_deref();
-        if subprotocol.is_some_and(|chosen| self.subprotocols().all(|offered| offered != chosen)) {
-            return Err(HandshakeError::SubprotocolNotOffered);
-        }
-        let mut head = Vec::with_capacity(256);
-        head.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-        );
-        write_field(&mut head, "Sec-WebSocket-Accept", accept_value);
-        if let Some(chosen) = subprotocol {
-            write_field(&mut head, "Sec-WebSocket-Protocol", chosen.as_bytes());
-        }
-        let (extension, response) = extension::accept(&self.headers, &config)?.unzip();
-        if let Some(response) = response {
-            write_field(&mut head, "Sec-WebSocket-Extensions", response.as_bytes());
-        }
-        for (name, value) in accept.headers.iter() {
-            write_field(&mut head, name, value);
-        }
-        head.extend_from_slice(b"\r\n");
-        let opening = HandshakeOutcome { now, subprotocol, extension, head, ..HandshakeOutcome::default() };
-        Ok(Connection::new(Role::Server, config, opening))
-    }
-}
-
-/// Returns `true` if only the handshake itself may write this header.
-pub(super) fn belongs_to_handshake(name: &str) -> bool {
-    const RESERVED_HEADERS: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
-    let is_prefix =
-        |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    RESERVED_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_prefix("Sec-WebSocket-")
-}
-
-/// Returns `true` if these are tokens and all different (RFC 6455 section 4.1).
-pub(super) fn are_subprotocols<'s>(names: impl IntoIterator<Item = &'s str>) -> bool {
-    let mut seen = BTreeSet::new();
-    names.into_iter().all(|name| is_token(name) && seen.insert(name))
-}
-
-/// Returns the value of a header that must appear exactly once.
-pub(super) fn single<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, HandshakeError> {
-    let mut values = headers.values(name);
-    let value = values.next().ok_or(HandshakeError::MissingHeader(name))?;
-    if values.next().is_some() {
-        return Err(HandshakeError::DuplicateHeader(name));
-    }
-    core::str::from_utf8(value).map_err(|_| HandshakeError::InvalidHeader(name))
 }

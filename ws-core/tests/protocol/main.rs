@@ -26,6 +26,7 @@ mod limits;
 mod networks;
 mod other_protocols;
 mod pairs;
+mod parts;
 mod pings;
 mod progress;
 mod proxies;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Buf as _;
 pub(crate) use ws_core::testing::Head;
 use ws_core::{
     Config, Connection, HandshakeConfig, HandshakeError, OriginPolicy, Response, Role, Timestamp, client,
@@ -73,7 +74,48 @@ pub(crate) fn serve_with(
     }
     let errors: Vec<_> = results.iter().map(|result| result.as_ref().err().cloned()).collect();
     assert!(errors.iter().all(|error| *error == errors[0]), "cutting changes the verdict: {errors:?}");
+    if let Ok(Some((request, _))) = ask(&limits(|_| {}), head, CUTS[0]) {
+        assert_same_from_parts(config, origin, &request, accept, &mut results[0]);
+    }
     results.swap_remove(0)
+}
+
+/// Asserts that the parts of a request have the same result as its bytes.
+fn assert_same_from_parts(
+    config: &Arc<Config>,
+    origin: &OriginPolicy,
+    request: &server::Request,
+    accept: &server::Accept,
+    result: &mut Result<Connection, HandshakeError>,
+) {
+    // Parts are those of HTTP/1.1.
+    if matches!(result, Err(HandshakeError::UpgradeInHttp10)) {
+        return;
+    }
+    let from_parts =
+        server::Request::from_parts(request.method(), request.target(), request.headers().iter()).unwrap();
+    let from_parts = from_parts
+        .upgrade(origin)
+        .and_then(|upgrade| upgrade.accept_parts(accept, config.clone(), Timestamp::ZERO));
+    match (from_parts, result) {
+        (Err(error), Err(expected)) => assert_eq!(error, *expected),
+        (Ok((mut connection, response)), Ok(expected)) => {
+            let mut lines = vec!["HTTP/1.1 101 Switching Protocols".to_owned()];
+            lines.extend(
+                response
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", std::str::from_utf8(value).unwrap())),
+            );
+            assert_eq!(
+                lines.join("\r\n") + "\r\n\r\n",
+                std::str::from_utf8(expected.transmit().chunk()).unwrap()
+            );
+            assert_eq!(connection.subprotocol(), expected.subprotocol());
+            assert_eq!(written(&mut connection), b"", "the HTTP library writes the response");
+        }
+        (from_parts, result) => panic!("{from_parts:?} and {result:?}"),
+    }
 }
 
 pub(crate) fn serve(head: &Head) -> Result<Connection, HandshakeError> {
@@ -163,7 +205,35 @@ pub(crate) fn conclude_with(
     let errors: Vec<_> = results[..CUTS.len()].iter().map(|result| result.as_ref().err().cloned()).collect();
     assert!(errors.iter().all(|error| *error == errors[0]), "cutting changes the verdict: {errors:?}");
     assert!(results.iter().all(|result| result.is_ok() == results[0].is_ok()));
+    assert_same_from_response_parts(request, response, &results[0]);
     results.swap_remove(0)
+}
+
+/// Asserts that the parts of a response have the same result as its bytes, if another parser accepts them.
+fn assert_same_from_response_parts(
+    request: &client::Request,
+    bytes: &[u8],
+    result: &Result<(Connection, Response), HandshakeError>,
+) {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut fields);
+    let is_whole = head.parse(bytes).is_ok_and(|status| status.is_complete());
+    let (true, Some(status @ (101 | 200..)), Some(1)) = (is_whole, head.code, head.version) else { return };
+    let upgrade = client::Upgrade::new(request, Arc::new(Config::default()), SEED).unwrap();
+    let fields = head.headers.iter().map(|field| (field.name, field.value));
+    match (upgrade.accept(status, fields, Timestamp::ZERO), result) {
+        (Ok((connection, response)), Ok((expected, expected_response))) => {
+            assert_eq!(connection.subprotocol(), expected.subprotocol());
+            assert_eq!(response, *expected_response);
+        }
+        (Err(HandshakeError::Refused(response)), Err(HandshakeError::Refused(expected))) => {
+            assert_eq!((response.status(), response.headers()), (expected.status(), expected.headers()));
+        }
+        // A parser of this crate has refused the head.
+        (Err(_), Err(HandshakeError::MalformedHead(_))) => {}
+        (Err(error), Err(expected)) => assert_eq!(error, *expected),
+        (parts, bytes) => panic!("{parts:?} and {bytes:?}"),
+    }
 }
 
 pub(crate) fn conclude(response: &Head) -> Result<(Connection, Response), HandshakeError> {
