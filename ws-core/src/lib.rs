@@ -109,8 +109,12 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `serde`: messages that contain JSON, [`Message::json`] and [`Message::parse_json`], by `serde_json`.
+//! - `url`: conversions between [`Url`] and `url::Url`.
 //! - `testing`: the module `testing`, for tests of protocols on top of this one. It contains pairs of connections under
-//!   virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
+//!   virtual time and scripted peers. It has no further dependencies.
+//! - `proptest` and `arbitrary`: the feature `testing`, and with it the module `testing::strategies`, or `Arbitrary` for
+//!   the types of this crate.
 //!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 
@@ -125,6 +129,8 @@ mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;
+#[cfg(feature = "serde")]
+mod json;
 mod message;
 mod prepared;
 mod route;
@@ -141,6 +147,8 @@ pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
 pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+#[cfg(feature = "serde")]
+pub use json::JsonError;
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use route::{Parameters, PathRouter, RouteError};

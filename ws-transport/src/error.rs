@@ -39,6 +39,9 @@ pub enum Error {
     Timeout(TimeoutKind),
     /// TLS could not be set up, or the peer caused a TLS error.
     Tls(TlsError),
+    /// A value cannot be written as JSON, or a message of the peer is not the expected JSON. The connection is unchanged.
+    #[cfg(feature = "serde")]
+    Json(ws_core::JsonError),
 }
 
 impl Error {
@@ -67,6 +70,8 @@ impl Error {
             Self::Handshake(error) => error.is_transient(),
             Self::Closed(close_info) => is_transient_close(close_info),
             Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) | Self::Tls(_) => false,
+            #[cfg(feature = "serde")]
+            Self::Json(_) => false,
         }
     }
 
@@ -174,6 +179,8 @@ impl fmt::Display for Error {
             }
             Self::Timeout(kind) => kind.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            #[cfg(feature = "serde")]
+            Self::Json(error) => error.fmt(f),
         }
     }
 }
@@ -189,6 +196,8 @@ impl error::Error for Error {
             Self::Protocol(error) => error.source(),
             Self::Tls(error) => error.source(),
             Self::Send(error) => error.source(),
+            #[cfg(feature = "serde")]
+            Self::Json(error) => error.source(),
             Self::Closed(_) | Self::Disconnected(_) | Self::Timeout(_) => None,
         }
     }
@@ -197,6 +206,41 @@ impl error::Error for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+/// Converts an error for a view of a connection as a stream of bytes. Its text and its source stay. The kind is that of
+/// [`Error::Io`], or:
+///
+/// - `TimedOut` for [`Error::Timeout`],
+/// - `ConnectionAborted` for [`Error::Closed`],
+/// - `UnexpectedEof` for [`Error::Disconnected`],
+/// - `InvalidData` for an error of the peer,
+/// - `InvalidInput` for an error of this application.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind::{ConnectionAborted, InvalidData, InvalidInput, TimedOut, UnexpectedEof};
+        let kind = match &error {
+            Error::Io(_) => None,
+            Error::Timeout(_) => Some(TimedOut),
+            Error::Closed(_) => Some(ConnectionAborted),
+            Error::Disconnected(_) => Some(UnexpectedEof),
+            Error::Url(_) | Error::Route(_) | Error::Send(_) => Some(InvalidInput),
+            Error::Handshake(_) | Error::Protocol(_) | Error::Tls(_) => Some(InvalidData),
+            #[cfg(feature = "serde")]
+            Error::Json(error) => Some(if error.side() == Side::Local { InvalidInput } else { InvalidData }),
+        };
+        match (error, kind) {
+            (Error::Io(error), _) => error,
+            (error, kind) => Self::new(kind.unwrap_or(io::ErrorKind::Other), error),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<ws_core::JsonError> for Error {
+    fn from(error: ws_core::JsonError) -> Self {
+        Self::Json(error)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod assembler;
+mod byte_input;
 mod clock;
 mod driver;
 mod endpoint;
@@ -20,6 +21,7 @@ pub mod work;
 
 pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
+pub use byte_input::{ByteInput, MAX_BYTE_WRITE};
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
