@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, Timestamp, Transmit};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, Timestamp, Transmit,
+    server::{Handshake, Request},
+};
 use ws_transport::{Addresses, Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
@@ -64,6 +67,27 @@ impl Opening {
                     let len = chunk.len();
                     bytes.advance(len);
                 }
+            }
+        }
+    }
+
+    /// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the
+    /// opening handshake.
+    pub(crate) async fn receive_request(
+        &mut self,
+        limits: &HandshakeConfig,
+    ) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
+        let mut handshake = Handshake::new(limits, self.clock.now());
+        loop {
+            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+                return Ok(Some((request, handshake.poll_timeout())));
+            }
+            handshake.handle_timeout(self.clock.now())?;
+            match self.read(handshake.poll_timeout()).await {
+                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(_) => {}
+                Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
             }
         }
     }

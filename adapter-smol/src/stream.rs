@@ -2,6 +2,7 @@ use std::{
     fmt,
     io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
+    os::fd::OwnedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -23,6 +24,19 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
 
 impl Stream {
+    /// Takes over a stream of the application.
+    pub(crate) fn other(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        Self::Other(Box::pin(stream))
+    }
+
+    /// Returns another handle for the socket. Returns `None` for a stream of the application.
+    pub(crate) fn try_clone_socket(&self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Socket(socket) => Ok(Some(socket.get_ref().try_clone()?.into())),
+            Self::Other(_) => Ok(None),
+        }
+    }
+
     /// Waits until a read may find input. For sockets, this avoids a read that would find nothing.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -1,9 +1,15 @@
 //! A WebSocket in two halves for different threads.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{Error, MessageAssembler};
+use ws_transport::{Error, MessageAssembler, SkippedRest};
 
 use crate::{
     attached::{Attached, AttachedReceiver},
@@ -16,6 +22,8 @@ pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    /// The rest of a message whose reader was dropped.
+    pub(crate) skipped: SkippedRest,
     pub(crate) attached: Option<AttachedReceiver>,
 }
 
@@ -40,8 +48,9 @@ impl Receiver {
     }
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let assembler = &mut self.assembler;
+        let (assembler, skipped) = (&mut self.assembler, &mut self.skipped);
         self.duplex.receive(Patience::new(timeout), |event, owner| match event {
+            event if skipped.contains(&event) => None,
             Event::Message(message) => Some(owner.message(message)),
             Event::Chunk(chunk) => assembler.add(owner.chunk(chunk)),
             _ => None,
@@ -54,7 +63,9 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        let skipped = &mut self.skipped;
         self.duplex.receive(Patience::new(self.read_timeout), |event, owner| match event {
+            event if skipped.contains(&event) => None,
             Event::Message(message) => Some(Chunk::last(owner.message(message))),
             Event::Chunk(chunk) => Some(owner.chunk(chunk)),
             _ => None,
@@ -67,7 +78,10 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+        let skipped = &mut self.skipped;
+        self.duplex.receive(Patience::new(self.read_timeout), |event, owner| {
+            if skipped.contains(&event) { None } else { Some(owner.event(event)) }
+        })
     }
 
     /// Returns the peer's address, see [`WebSocket::peer_addr`](crate::WebSocket::peer_addr).
@@ -225,6 +239,20 @@ impl Sender {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.duplex.discard_input();
+    }
+}
+
+/// Returns the socket of the connection, see [`WebSocket`](crate::WebSocket#impl-AsFd-for-WebSocket).
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.duplex.socket().as_fd()
+    }
+}
+
+/// Returns the socket of the connection, see [`WebSocket`](crate::WebSocket#impl-AsFd-for-WebSocket).
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.duplex.socket().as_fd()
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, TimeoutKind, Timestamp, Transmit,
+    server::{Handshake, Request},
+};
 use ws_transport::{Clock, Driver, Error, response_timeout, tls::Session};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
@@ -37,6 +40,23 @@ impl Opening {
     /// Passes the unread input to `take`. Bytes that `take` does not consume are kept for the connection.
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         self.buffer.consume(take)
+    }
+
+    /// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
+    pub(crate) fn receive_request(&mut self, limits: &HandshakeConfig) -> Result<Option<Request>, Error> {
+        let mut handshake = Handshake::new(limits, self.clock.now());
+        loop {
+            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+                return Ok(Some(request));
+            }
+            handshake.handle_timeout(self.clock.now())?;
+            match self.read(handshake.poll_timeout()) {
+                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(_) => {}
+                Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
+            }
+        }
     }
 
     /// Reads once, and waits until `due` at most. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means

@@ -20,17 +20,18 @@ impl ByteInput {
     ///
     /// Returns an error of the kind `InvalidData` if the chunk is text.
     pub fn refill(&mut self, chunk: Chunk<'static>) -> io::Result<()> {
-        match chunk.payload {
-            Message::Binary(bytes) => {
-                (self.bytes, self.read) = (bytes.into_owned(), 0);
-                Ok(())
-            }
-            Message::Text(_) => {
-                let text =
-                    "the peer sent a text message, where only binary messages are a part of the stream";
-                Err(io::Error::new(io::ErrorKind::InvalidData, text))
-            }
+        if chunk.payload.is_text() {
+            let text =
+                "the peer sent a text message, and only binary messages are a part of the stream of bytes";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
+        self.replace(chunk.payload);
+        Ok(())
+    }
+
+    /// Replaces the bytes, which were all consumed, by a payload of any kind.
+    pub fn replace(&mut self, payload: Message<'static>) {
+        (self.bytes, self.read) = (payload.into_bytes(), 0);
     }
 
     /// Returns the bytes that were not consumed.

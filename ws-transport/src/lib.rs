@@ -20,7 +20,7 @@ mod traffic;
 pub mod work;
 
 pub use addresses::Addresses;
-pub use assembler::MessageAssembler;
+pub use assembler::{MessageAssembler, SkippedRest};
 pub use byte_input::{ByteInput, MAX_BYTE_WRITE};
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use futures_lite::future;
+use futures_lite::{AsyncRead, AsyncWrite, future};
 use socket2::SockAddr;
 use ws_core::{
     Config, Connection, HandshakeConfig, Response, TimeoutKind, Url, UrlError,
@@ -56,10 +56,13 @@ pub struct Client {
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. [`connect`](Self::connect) returns an error if the
-    /// URL is invalid.
-    pub fn new(url: &str) -> Self {
+    /// URL is invalid. The URL is text, a [`Url`], or, with the feature `url`, a `url::Url`.
+    pub fn new<U>(url: U) -> Self
+    where
+        U: TryInto<Url, Error: Into<UrlError>>,
+    {
         Self {
-            request: url.parse::<Url>().map(Request::new),
+            request: url.try_into().map(Request::new).map_err(Into::into),
             handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
@@ -174,6 +177,35 @@ impl Client {
         let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
         let stream = Stream::Socket(Socket::from(Async::new(socket)?));
         self.open(stream, None).await.map(|(ws, _)| ws)
+    }
+
+    /// Opens the WebSocket on a stream that is connected to the server: a socket, a tunnel, or anything else that
+    /// implements `AsyncRead` and `AsyncWrite`. A `wss://` URL adds TLS. The options of connecting have no effect.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), ws_smol::Error> {
+    /// use smol::net::TcpStream;
+    /// use ws_smol::Client;
+    ///
+    /// let stream = TcpStream::connect("127.0.0.1:9001").await?;
+    /// stream.set_nodelay(true)?;
+    /// let client = Client::new("ws://example.com/chat").subprotocol("chat");
+    /// let mut ws = client.connect_over(stream).await?;
+    /// ws.send("Hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A stream of tokio needs the adapter `tokio_util::compat`: `client.connect_over(stream.compat())`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`connect`](Self::connect).
+    pub async fn connect_over(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    ) -> Result<WebSocket, Error> {
+        self.open(Stream::other(stream), None).await.map(|(ws, _)| ws)
     }
 
     /// Connects, and runs the callbacks until the connection has ended, in a task that is passed to `spawn`.

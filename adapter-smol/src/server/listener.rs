@@ -57,7 +57,7 @@ impl Listener {
         server.settings.listen.prepare(&listener);
         let local_addr = listener.address()?;
         let listener = Async::new(listener)?;
-        Ok(Self { local_addr, shared: Arc::new(Shared::new(server, listener)) })
+        Ok(Self { local_addr, shared: Arc::new(Shared::new(server, Some(listener))) })
     }
 
     /// Returns the address that the server listens on, including the port that was chosen for port 0.
@@ -170,7 +170,7 @@ impl Drop for Listener {
 }
 
 /// Serves a connection until it ends or is cancelled.
-async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
+pub(super) async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
     let (server, key) = (registration.server(), registration.key());
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
@@ -186,7 +186,7 @@ async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAd
 }
 
 /// Sends a 503 response to a client that exceeds the connection limit.
-async fn refuse(_refusal: Refusal, stream: Stream) {
+pub(super) async fn refuse(_refusal: Refusal, stream: Stream) {
     let response = Response::new(503)
         .header("Retry-After", "5")
         .text("The server is busy; try again later.\n")

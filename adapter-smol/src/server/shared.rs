@@ -100,8 +100,8 @@ impl Drop for Refusal {
 
 /// Accepting.
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: Async<ListeningSocket>) -> Self {
-        let listener = Mutex::new(Some(listener));
+    pub(super) fn new(server: BoundServer, listener: Option<Async<ListeningSocket>>) -> Self {
+        let listener = Mutex::new(listener);
         Self { server, listener, accepting: Relay::new(), connections: Mutex::default() }
     }
 

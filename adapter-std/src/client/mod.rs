@@ -18,7 +18,13 @@ use ws_transport::{
     tls::{ClientTls, ClientTlsConfig},
 };
 
-use crate::{WebSocket, opening::Opening, socket::Socket};
+use crate::{
+    WebSocket,
+    duplex::Duplex,
+    opening::Opening,
+    socket::Socket,
+    stream::{IntoSocket, adopt},
+};
 
 pub use self::handle::ClientHandle;
 
@@ -50,10 +56,13 @@ pub struct Client {
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. If the URL is invalid, [`connect`](Self::connect)
-    /// returns the error.
-    pub fn new(url: &str) -> Self {
+    /// returns the error. The URL is text, a [`Url`], or, with the feature `url`, a `url::Url`.
+    pub fn new<U>(url: U) -> Self
+    where
+        U: TryInto<Url, Error: Into<UrlError>>,
+    {
         Self {
-            request: url.parse::<Url>().map(Request::new),
+            request: url.try_into().map(Request::new).map_err(Into::into),
             handshake: HandshakeConfig::default(),
             config: Config::default(),
             options: ConnectOptions::default(),
@@ -160,6 +169,27 @@ impl Client {
         self.open(Socket::new(socket, None)?).map(|(ws, _)| ws)
     }
 
+    /// Opens the WebSocket on a stream that is connected to the server: a socket, or any other stream behind a
+    /// [`Relay`](crate::Relay). A `wss://` URL adds TLS. The options of connecting have no effect.
+    ///
+    /// ```no_run
+    /// use std::net::TcpStream;
+    /// use ws_std::Client;
+    ///
+    /// let stream = TcpStream::connect("127.0.0.1:9001")?;
+    /// stream.set_nodelay(true)?;
+    /// let mut ws = Client::new("ws://example.com/chat").subprotocol("chat").connect_over(stream)?;
+    /// ws.send("Hello")?;
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`connect`](Self::connect).
+    pub fn connect_over(self, stream: impl IntoSocket) -> Result<WebSocket, Error> {
+        self.open(adopt(stream)?).map(|(ws, _)| ws)
+    }
+
     /// Connects, and then runs callbacks in a separate thread until the connection has ended.
     ///
     /// ```no_run
@@ -194,31 +224,9 @@ impl Client {
             false => None,
         };
         let clock = Clock::start();
-        let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
-        let mut handshake =
-            Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
-        let due = handshake.poll_timeout();
-        let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
-        loop {
-            if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
-                return Ok((WebSocket::new(opening.into_duplex(connection), self.read_timeout), response));
-            }
-            let now = clock.now();
-            handshake.handle_timeout(now)?;
-            // A server that refuses may not wait for the whole request. So its response counts before the failed
-            // write.
-            let due = if failed.is_some() { Some(now) } else { handshake.poll_timeout() };
-            match opening.read(due) {
-                Ok(Some(0)) => return Err(handshake.receive_eof().into()),
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    if let Some(failed) = failed.take() {
-                        return Err(Error::of_opening(failed, handshake.receive_eof()));
-                    }
-                }
-                Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
-            }
-        }
+        let opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
+        let (duplex, response) = open(opening, &request, &self.handshake, self.config, clock)?;
+        Ok((WebSocket::new(duplex, self.read_timeout), response))
     }
 
     fn connect_socket(&self, url: &Url) -> Result<Socket, Error> {
@@ -245,5 +253,37 @@ impl Client {
         // The server may have disconnected already. Some addresses, such as 0.0.0.0, connect to another address.
         let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
         Socket::new(socket, peer.or(Some(address)))
+    }
+}
+
+/// Runs the opening handshake of the WebSocket.
+fn open(
+    mut opening: Opening,
+    request: &Request,
+    limits: &HandshakeConfig,
+    config: Config,
+    clock: Clock,
+) -> Result<(Arc<Duplex>, Response), Error> {
+    let mut handshake = Handshake::new(request, limits, Arc::new(config), seed()?, clock.now())?;
+    let due = handshake.poll_timeout();
+    let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
+    loop {
+        if let Some((connection, response)) = opening.consume(|input| handshake.receive(input))? {
+            return Ok((opening.into_duplex(connection), response));
+        }
+        let now = clock.now();
+        handshake.handle_timeout(now)?;
+        // A server that refuses may not wait for the whole request. So its response counts before the failed write.
+        let due = if failed.is_some() { Some(now) } else { handshake.poll_timeout() };
+        match opening.read(due) {
+            Ok(Some(0)) => return Err(handshake.receive_eof().into()),
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                if let Some(failed) = failed.take() {
+                    return Err(Error::of_opening(failed, handshake.receive_eof()));
+                }
+            }
+            Err(failed) => return Err(Error::of_opening(failed, handshake.receive_eof())),
+        }
     }
 }

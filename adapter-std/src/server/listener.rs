@@ -52,7 +52,7 @@ impl Listener {
         let (wake, stopped) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let local_addr = listener.address()?;
-        Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, listener, wake)) })
+        Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, Some(listener), wake)) })
     }
 
     /// Returns the address that the server listens on. If the port was 0, it contains the assigned port.

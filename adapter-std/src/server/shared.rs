@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
+    /// A connection has ended.
+    ended: Condvar,
     /// Wakes the accepting thread.
     wake: UnixStream,
 }
@@ -62,6 +64,8 @@ pub(super) struct Stop {
 
 struct Entry {
     socket: Arc<Socket>,
+    /// The thread that serves the connection.
+    thread: ThreadId,
     stage: Stage,
 }
 
@@ -75,23 +79,35 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
-        let connections = Connections { listener: Some(listener), ..Connections::default() };
+    pub(super) fn new(server: BoundServer, listener: Option<ListeningSocket>, wake: UnixStream) -> Self {
+        let connections = Connections { listener, ..Connections::default() };
         Self {
             pool: Pool::new(&server.settings.threads),
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
+            ended: Condvar::new(),
             wake,
         }
     }
 
     /// Registers a connection, so that a stop includes it.
     pub(super) fn register(self: &Arc<Self>, socket: &Arc<Socket>) -> Registration {
+        self.register_in(&mut self.connections(), socket)
+    }
+
+    /// Registers a connection on a thread of the application. Returns `None` if the server is full.
+    pub(super) fn register_if_room(self: &Arc<Self>, socket: &Arc<Socket>) -> Option<Registration> {
         let mut connections = self.connections();
+        let has_room = connections.by_id.len() < *self.server.settings.threads.end();
+        has_room.then(|| self.register_in(&mut connections, socket))
+    }
+
+    fn register_in(self: &Arc<Self>, connections: &mut Connections, socket: &Arc<Socket>) -> Registration {
         let id = connections.next_id;
         connections.next_id += 1;
-        connections.by_id.insert(id, Entry { socket: socket.clone(), stage: Stage::Handshake });
+        let (socket, thread) = (socket.clone(), thread::current().id());
+        connections.by_id.insert(id, Entry { socket, thread, stage: Stage::Handshake });
         self.server.reporter.monitor().count_begun();
         Registration { id, shared: self.clone() }
     }
@@ -177,15 +193,34 @@ impl Shared {
     /// ones. Returns `true` if no connection was aborted.
     pub(super) fn end_all(&self, stop: Stop) -> bool {
         let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
-        if self.pool.close(Some(handshakes_until)) {
+        if self.wait_for_end(Some(handshakes_until)) {
             return self.have_all_ended();
         }
         self.break_off(|stage| matches!(stage, Stage::Handshake));
-        if !self.pool.close(stop.until) {
+        if !self.wait_for_end(stop.until) {
             self.connections().broken_off = true;
             self.break_off(|_| true);
         }
         self.have_all_ended()
+    }
+
+    /// Waits until all connections except those of this thread have ended. Returns `false` at the deadline.
+    fn wait_for_end(&self, deadline: Option<Instant>) -> bool {
+        if !self.pool.close(deadline) {
+            return false;
+        }
+        // The remaining connections run on threads of the application.
+        let me = thread::current().id();
+        let are_running =
+            |connections: &mut Connections| connections.by_id.values().any(|it| it.thread != me);
+        let connections = self.connections();
+        let Some(deadline) = deadline else {
+            drop(self.ended.wait_while(connections, are_running).unwrap_or_else(PoisonError::into_inner));
+            return true;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.ended.wait_timeout_while(connections, left, are_running);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn break_off(&self, is_meant: impl Fn(&Stage) -> bool) {
@@ -260,5 +295,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.connections().by_id.remove(&self.id);
         self.shared.server.reporter.monitor().count_ended();
+        self.shared.ended.notify_all();
     }
 }

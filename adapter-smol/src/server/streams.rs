@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::{
+    BoundServer, ServerHandle, listener,
+    shared::{Place, Shared},
+};
+use crate::stream::Stream;
+
+/// A [`Server`](super::Server) without a listening socket. It serves streams that the application has accepted.
+///
+/// Clones serve the same routes and share the counters and the handle.
+#[derive(Clone, Debug)]
+pub struct StreamServer {
+    shared: Arc<Shared>,
+}
+
+impl StreamServer {
+    pub(super) fn new(server: BoundServer) -> Self {
+        Self { shared: Arc::new(Shared::new(server, None)) }
+    }
+
+    /// Serves the client of a stream in the calling task, until the connection has ended. The handler or the callbacks of
+    /// the route run in this task. Errors of the connection are passed to the [hook](super::Server::on_error) and counted,
+    /// as for any server. When [`max_connections`](super::Server::max_connections) are being served, the client is answered
+    /// with 503. Dropping the future aborts the connection.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
+        let stream = Stream::other(stream);
+        match self.shared.register(None) {
+            Place::Served(registration) => listener::serve(registration, stream, None).await,
+            Place::Refused(refusal) => listener::refuse(refusal, stream).await,
+            Place::None => {}
+        }
+    }
+
+    /// Returns a handle that can stop the server: it closes the connections, and waits until
+    /// [`serve`](Self::serve) has ended for each of them.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: self.shared.clone() }
+    }
+}
