@@ -31,6 +31,9 @@ use crate::{WebSocket, opening::Opening, stream::Stream};
 /// [`Server::for_streams`](crate::Server::for_streams). Web pages of another host are refused, see
 /// [`OriginPolicy::SameHost`].
 ///
+/// Closing the stream (`AsyncWrite::poll_close`) has to end it for the peer, as it does for TCP and TLS. Otherwise both
+/// ends wait for the end of the stream, up to [`close_timeout`](Config::close_timeout).
+///
 /// The caller owns the connection: it has to [receive](WebSocket::receive), and to [close](WebSocket::close) the
 /// connection at the end. A WebSocket that is dropped is aborted. A message counts as written when the stream has been
 /// flushed.

@@ -17,6 +17,7 @@ mod process;
 mod raw;
 mod server;
 pub mod siege;
+pub mod streams;
 pub mod tls;
 pub mod wire;
 

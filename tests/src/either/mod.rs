@@ -27,11 +27,13 @@ macro_rules! either {
 mod client;
 mod pairing;
 mod server;
+mod streams;
 mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
 pub use server::{Handed, Handle, Route, Running, Server, answer_each_message};
+pub use streams::StreamServer;
 pub use websocket::{Receiver, Sender, WebSocket};
 
 /// One of the two adapters.
