@@ -24,12 +24,14 @@ macro_rules! either {
     };
 }
 
+mod bytes;
 mod client;
 mod pairing;
 mod server;
 mod streams;
 mod websocket;
 
+pub use bytes::ByteStream;
 pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
 pub use server::{Handed, Handle, Route, Running, Server, answer_each_message};
