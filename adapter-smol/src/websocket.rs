@@ -28,12 +28,11 @@ use crate::{
 #[cfg_attr(feature = "sink", doc = " ```no_run")]
 #[cfg_attr(not(feature = "sink"), doc = " ```ignore")]
 /// # async fn run() -> Result<(), ws_smol::Error> {
-/// use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+/// use futures_util::{StreamExt as _, TryStreamExt as _};
 /// use ws_smol::Message;
 ///
 /// let ws = ws_smol::connect("ws://127.0.0.1:9001/echo").await?;
-/// let (mut sink, stream) = ws.split();
-/// SinkExt::send(&mut sink, Message::from("Hello")).await?;
+/// let (sink, stream) = ws.split();
 /// // Answers each message with its length.
 /// stream.map_ok(|message| Message::from(message.len().to_string())).forward(sink).await?;
 /// # Ok(())

@@ -6,9 +6,15 @@ use std::{env, process::Command};
 /// Returns the features of each dependency of `package` with its default features, as lines such as `bytes
 /// v1.11.1|std`.
 fn features_below(package: &str) -> String {
+    features_with(package, &[])
+}
+
+/// Same as [`features_below`], with further arguments such as features.
+fn features_with(package: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none"])
         .args(["--format", "{p}|{f}"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo");
@@ -28,6 +34,42 @@ fn libraries_choose_their_instruction_sets_at_run_time_for_users_too() {
                 features.split(',').any(|feature| feature == "std"),
                 "{package}: {library} has {features:?}"
             );
+        }
+    }
+}
+
+fn contains(tree: &str, library: &str) -> bool {
+    tree.lines().any(|line| line.starts_with(&format!("{library} v")))
+}
+
+#[test]
+fn the_test_kit_brings_no_dependencies_of_its_own() {
+    let tree = features_with("ws-core", &["--features", "testing"]);
+    let libraries = |tree: &str| {
+        let mut names: Vec<_> =
+            tree.lines().filter_map(|line| Some(line.split_once(" v")?.0.to_owned())).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    assert_eq!(libraries(&tree), libraries(&features_below("ws-core")));
+    assert!(contains(&features_with("ws-core", &["--features", "proptest"]), "proptest"));
+    assert!(contains(&features_with("ws-core", &["--features", "arbitrary"]), "arbitrary"));
+}
+
+#[test]
+fn json_addresses_and_tests_cost_nothing_without_their_features_and_tokio_is_never_there() {
+    for package in ["ws-core", "ws-transport", "ws-std", "ws-smol"] {
+        let tree = features_below(package);
+        for library in ["serde_core", "serde_json", "url", "futures-sink", "proptest", "arbitrary", "tokio"] {
+            assert!(!contains(&tree, library), "{package}: {library}");
+        }
+        assert!(!contains(&features_with(package, &["--all-features"]), "tokio"), "{package}");
+    }
+    for package in ["ws-std", "ws-smol"] {
+        let tree = features_with(package, &["--features", "serde,testing,url"]);
+        for library in ["serde_json", "url"] {
+            assert!(contains(&tree, library), "{package}: {library}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ws_std::{Chunk, CloseCode, Delivery, Error, JsonError, Message};
+use ws_std::{Callbacks, Chunk, CloseCode, Delivery, Error, JsonError, Message, Sessions};
 use ws_tests::{
     bounded,
     either::{Adapter, Handed, Pairing, Route, Running, WebSocket},
@@ -19,6 +19,7 @@ with_both_adapters! {
     values_are_sent_and_received_as_json
     a_message_that_is_not_the_expected_json_leaves_the_connection_open
     a_value_without_a_form_in_json_is_not_sent
+    sessions_send_and_broadcast_json
     json_that_exceeds_the_maximum_message_size_is_refused
     an_address_of_the_crate_url_is_an_address
     a_stream_of_bytes_ends_only_with_a_normal_close
@@ -89,6 +90,31 @@ fn a_value_without_a_form_in_json_is_not_sent(adapter: Adapter) {
     assert!(matches!(&error, Error::Json(JsonError::Write(_))), "{error:?}");
     client.send("next").unwrap();
     assert_eq!(server.ws.message(), "next");
+}
+
+fn sessions_send_and_broadcast_json(adapter: Adapter) {
+    let all = Sessions::new();
+    let callbacks = Callbacks::new().sessions(&all.clone()).on_message(move |session, message| match message
+        .parse_json::<Tick>(
+    ) {
+        Ok(tick) => {
+            all.broadcast(Message::json(&tick).unwrap());
+        }
+        Err(error) => session.send(error.to_string()).unwrap(),
+    });
+    let pairing = Pairing::of(adapter, false);
+    let server = pairing.call_back(callbacks);
+    let mut clients = [(); 2].map(|()| pairing.client(&server, "/").connect().unwrap());
+    let tick = Tick { symbol: "A".into(), price: 1.0 };
+    // A client is in the set when it has its answer.
+    for client in &mut clients {
+        client.send("no tick").unwrap();
+        assert!(client.message().as_text().unwrap().starts_with("the peer sent text that is not JSON"));
+    }
+    clients[0].send_json(&tick).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.receive_json::<Tick>().unwrap().as_ref(), Some(&tick));
+    }
 }
 
 fn json_that_exceeds_the_maximum_message_size_is_refused(adapter: Adapter) {

@@ -42,6 +42,7 @@ pub struct Opening {
 }
 
 /// The settings of one end, and its output.
+#[derive(Default)]
 struct Settings {
     config: Arc<Config>,
     limits: HandshakeConfig,
@@ -137,7 +138,7 @@ impl Opening {
         }
     }
 
-    /// Runs the handshake to its end, and advances the virtual clock as far as necessary.
+    /// Runs the handshake to its end, and advances the virtual clock.
     ///
     /// # Errors
     ///
@@ -265,12 +266,6 @@ fn server_error(serving: Serving) -> Option<HandshakeError> {
     match serving {
         Serving::Failed(error) => Some(error),
         Serving::Waits(_) | Serving::Opened(..) => None,
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { config: Arc::default(), limits: HandshakeConfig::default(), link: Link::default(), edit: None }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{Role, Timestamp, excerpt::Excerpt};
 /// assert_eq!(pair.transcript().to_string(), "\
 ///     0.000000 s  client -> server  text \"Hello\"\n\
 ///     0.030000 s  server -> client  close 1000 \"bye\"\n\
-///     0.030000 s  client -> server  close 1000 \"bye\"\n\
+///     0.030000 s  client -> server  close 1000\n\
 ///     0.060000 s  server            ends its stream\n\
 ///     0.060000 s  client            ends its stream\n");
 /// ```
@@ -166,7 +166,10 @@ fn summary(header: &HeaderParts, payload: &[u8]) -> String {
     match payload {
         [] => {}
         [high, low, reason @ ..] if header.opcode == wire::CLOSE => {
-            text += &format!(" {} {:?}", u16::from_be_bytes([*high, *low]), Excerpt(reason));
+            text += &format!(" {}", u16::from_be_bytes([*high, *low]));
+            if !reason.is_empty() {
+                text += &format!(" {:?}", Excerpt(reason));
+            }
         }
         payload => text += &format!(" {:?}", Excerpt(payload)),
     }
