@@ -55,7 +55,7 @@ fn the_servers_echo_text_and_binary_and_answer_a_close() {
     run(|| {
         for program in SERVERS {
             let (_server, address) = start(program);
-            let mut ws = ws_std::connect(format!("ws://{address}/")).unwrap();
+            let mut ws = ws_std::connect(&format!("ws://{address}/")).unwrap();
             ws.send("text").unwrap();
             assert_eq!(ws.receive().unwrap().unwrap(), "text");
             ws.ping(b"ignored").unwrap();

@@ -145,12 +145,12 @@ fn an_address_of_the_crate_url_is_an_address(adapter: Adapter) {
         Adapter::Std => {
             drop(ws_std::connect(&parsed).unwrap());
             drop(ws_std::connect(&text).unwrap());
-            drop(ws_std::connect(text).unwrap());
+            drop(ws_std::connect(&*text).unwrap());
         }
         Adapter::Smol => smol::block_on(async {
             drop(ws_smol::connect(&parsed).await.unwrap());
             drop(ws_smol::connect(&text).await.unwrap());
-            drop(ws_smol::connect(text).await.unwrap());
+            drop(ws_smol::connect(&*text).await.unwrap());
         }),
     }
 }

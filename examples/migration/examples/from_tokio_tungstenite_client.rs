@@ -9,7 +9,7 @@ use ws_smol::{CloseCode, Error, Sender};
 async fn main() -> Result<(), Error> {
     let url = env::args().nth(1).unwrap_or_else(|| panic!("this program requires at least one argument"));
 
-    let ws_stream = ws_smol::connect(url).await.expect("Failed to connect");
+    let ws_stream = ws_smol::connect(&url).await.expect("Failed to connect");
     println!("WebSocket handshake has been successfully completed");
 
     let (write, mut read) = ws_stream.split();

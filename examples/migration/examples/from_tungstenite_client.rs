@@ -6,7 +6,7 @@ use ws_std::Client;
 
 fn main() {
     let url = env::args().nth(1).unwrap_or_else(|| "ws://localhost:3012/socket".to_owned());
-    let (mut socket, response) = Client::new(url).connect_with_response().expect("Can't connect");
+    let (mut socket, response) = Client::new(&url).connect_with_response().expect("Can't connect");
 
     println!("Connected to the server");
     println!("Response HTTP code: {}", response.status());

@@ -109,18 +109,11 @@ impl Url {
     }
 }
 
+// There is no `TryFrom<String>`: clippy would complain about `Client::new(&url)` wherever `url` is not used again.
 impl TryFrom<&String> for Url {
     type Error = UrlError;
 
     fn try_from(url: &String) -> Result<Self, UrlError> {
-        url.parse()
-    }
-}
-
-impl TryFrom<String> for Url {
-    type Error = UrlError;
-
-    fn try_from(url: String) -> Result<Self, UrlError> {
         url.parse()
     }
 }
