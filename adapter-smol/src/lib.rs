@@ -70,6 +70,7 @@ mod input;
 #[cfg(feature = "serde")]
 mod json;
 mod lazy_timer;
+mod message_stream;
 mod opening;
 #[cfg(target_os = "linux")]
 mod reactor;
@@ -84,9 +85,10 @@ mod waker_set;
 mod websocket;
 
 pub use accept::accept;
-pub use byte_stream::{ByteReader, ByteStream, ByteWriter, MessageReader, MessageWriter};
+pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
+pub use message_stream::{MessageReader, MessageWriter};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer, Task};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]

@@ -65,6 +65,7 @@ mod flusher;
 mod halves;
 #[cfg(feature = "serde")]
 mod json;
+mod message_stream;
 mod opening;
 mod read_buffer;
 mod server;
@@ -76,9 +77,10 @@ mod wake;
 mod websocket;
 
 pub use accept::accept;
-pub use byte_stream::{ByteReader, ByteStream, ByteWriter, MessageReader, MessageWriter};
+pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
+pub use message_stream::{MessageReader, MessageWriter};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer};
 pub use stream::{IntoSocket, Relay};
 pub use websocket::WebSocket;

@@ -1,7 +1,7 @@
 use std::{os::unix::net::UnixStream, sync::Arc};
 
 use ws_core::Response;
-use ws_sessions::{ConnectionErrorKind, Origin};
+use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error};
 
 use super::{BoundServer, ServerHandle, connection, shared::Shared};
@@ -50,7 +50,8 @@ impl StreamServer {
             }
             return Ok(());
         };
-        connection::serve(server, socket, &registration);
+        // Panics of the application's handler were reported. This contains those of its hook for errors.
+        let _ = guard(|| connection::serve(server, socket, &registration));
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod router;
 pub mod server;
 mod target;
 mod url;
+mod url_conversions;
 mod values;
 
 pub use error::HandshakeError;
