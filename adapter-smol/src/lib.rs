@@ -54,7 +54,7 @@
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
 //! | `sink` | no | `futures_sink::Sink` for [`WebSocket`] and [`Sender`] |
-//! | `serde` | no | JSON messages: [`WebSocket::send_json`] and [`WebSocket::receive_json`], by `serde_json` |
+//! | `serde` | no | JSON messages: `WebSocket::send_json` and `WebSocket::receive_json`, by `serde_json` |
 //! | `url` | no | `url::Url` as the address of a server |
 //! | `testing` | no | for tests: a stream in memory (`testing::duplex`), and [`ws_core`]'s test kit |
 

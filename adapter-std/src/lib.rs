@@ -51,7 +51,7 @@
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
-//! | `serde` | no | JSON messages: [`WebSocket::send_json`] and [`WebSocket::receive_json`], by `serde_json` |
+//! | `serde` | no | JSON messages: `WebSocket::send_json` and `WebSocket::receive_json`, by `serde_json` |
 //! | `url` | no | `url::Url` as the address of a server |
 //! | `testing` | no | for tests: a pair of streams without a network (`testing::duplex`), and [`ws_core`]'s test kit |
 

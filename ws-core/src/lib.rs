@@ -109,7 +109,7 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
-//! - `serde`: messages that contain JSON, [`Message::json`] and [`Message::parse_json`], by `serde_json`.
+//! - `serde`: messages that contain JSON, `Message::json` and `Message::parse_json`, by `serde_json`.
 //! - `url`: conversions between [`Url`] and `url::Url`.
 //! - `testing`: the module `testing`, for tests of protocols on top of this one. It contains pairs of connections under
 //!   virtual time and scripted peers. It has no further dependencies.
