@@ -32,7 +32,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! To test how a handler reacts to invalid or hostile input, write frames of
+//! To test the reaction of a handler to invalid or hostile input, write frames of
 //! [`ws_core::testing::Frame`] to the other end. To test a protocol under virtual time, without threads, use
 //! [`ws_core::testing::Pair`].
 
