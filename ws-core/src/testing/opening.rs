@@ -120,7 +120,7 @@ impl Opening {
         self
     }
 
-    /// Changes the response on its way to the client, which accepts or refuses the request.
+    /// Changes the response, which accepts or refuses the request, on its way to the client.
     pub fn edit_response(mut self, edit: impl FnOnce(Head) -> Head + 'static) -> Self {
         self.server.edit = Some(Box::new(edit));
         self
