@@ -39,8 +39,10 @@
 //! crate [`ws_core`] contains the protocol with its limits and deadlines, and this crate re-exports the types that
 //! both share.
 //!
-//! Sockets and timers come from `async-io`, which works with any executor. Other streams are supported too:
-//! [`WebSocket::client`] and [`WebSocket::from_upgraded`] accept any `AsyncRead + AsyncWrite`.
+//! Sockets and timers come from `async-io`, which works with any executor. Any other stream that implements `AsyncRead` and
+//! `AsyncWrite` is supported too, see [`accept`], [`Client::connect_over`] and [`Server::for_streams`], and
+//! [`WebSocket::from_upgraded`] for a stream whose opening handshake is complete. A WebSocket can be used as a stream of
+//! bytes, see [`WebSocket::into_byte_stream`], and with the combinators of `futures`, see [`WebSocket`].
 //!
 //! # With tokio, hyper and axum
 //!
@@ -73,15 +75,23 @@
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
 //! | `sink` | no | `futures_sink::Sink` for [`WebSocket`] and [`Sender`] |
+//! | `serde` | no | JSON messages: `WebSocket::send_json` and `WebSocket::receive_json`, by `serde_json` |
+//! | `url` | no | `url::Url` as the address of a server |
+//! | `testing` | no | for tests: a stream in memory (`testing::duplex`), and [`ws_core`]'s test kit |
 
+mod accept;
 mod backend;
+mod byte_stream;
 mod client;
 mod current;
 mod duplex;
 mod futures;
 mod halves;
 mod input;
+#[cfg(feature = "serde")]
+mod json;
 mod lazy_timer;
+mod message_stream;
 mod opening;
 #[cfg(target_os = "linux")]
 mod reactor;
@@ -89,20 +99,27 @@ mod relay;
 mod server;
 mod socket;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod turns;
 mod waker_set;
 mod websocket;
 
+pub use accept::accept;
+pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
-pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, Task};
+pub use message_stream::{MessageReader, MessageWriter};
+pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer, Task};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
+#[cfg(feature = "serde")]
+pub use ws_core::JsonError;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
     Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError, RedirectProblem, Response, Scheme,
-    SendError, State, TimeoutKind, UrlError,
+    SendError, State, TimeoutKind, Url, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
@@ -122,7 +139,10 @@ pub use ws_transport::{
 /// # Errors
 ///
 /// Returns the same errors as [`Client::connect`].
-pub async fn connect(url: &str) -> Result<WebSocket, Error> {
+pub async fn connect<U>(url: U) -> Result<WebSocket, Error>
+where
+    U: TryInto<Url, Error: Into<UrlError>>,
+{
     Client::new(url).connect().await
 }
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, Timestamp, Transmit, server::Request};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, Timestamp, Transmit,
+    server::{Handshake, Request},
+};
 use ws_transport::{
     Addresses, Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession,
 };
@@ -62,6 +65,27 @@ impl Opening {
     /// Passes the received bytes to `take`. Bytes that it leaves are kept for the connection.
     pub(crate) fn consume<T>(&mut self, take: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         self.input.consume(take)
+    }
+
+    /// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the
+    /// opening handshake.
+    pub(crate) async fn receive_request(
+        &mut self,
+        limits: &HandshakeConfig,
+    ) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
+        let mut handshake = Handshake::new(limits, self.clock.now());
+        loop {
+            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+                return Ok(Some((request, handshake.poll_timeout())));
+            }
+            handshake.handle_timeout(self.clock.now())?;
+            match self.read(handshake.poll_timeout()).await {
+                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(_) => {}
+                Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
+            }
+        }
     }
 
     /// Writes the queued output and reads once, until `due` at the latest. Returns `Ok(None)` if nothing arrived in

@@ -1,11 +1,14 @@
 use std::{
+    any::Any,
     fmt,
     io::{self, IoSlice},
-    net::{Shutdown, SocketAddr},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
+use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_transport::{Addresses, write_now};
 
@@ -23,6 +26,27 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
 
 impl Stream {
+    /// Takes over a stream of the application.
+    pub(crate) fn other(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        let mut stream = Some(stream);
+        let any: &mut dyn Any = &mut stream;
+        if let Some(socket) = any.downcast_mut().and_then(Option::take) {
+            return Self::Other(Box::pin(AsyncSocket::<TcpStream>(socket)));
+        }
+        if let Some(socket) = any.downcast_mut().and_then(Option::take) {
+            return Self::Other(Box::pin(AsyncSocket::<UnixStream>(socket)));
+        }
+        Self::Other(Box::pin(stream.expect("it was not taken")))
+    }
+
+    /// Returns another handle for the socket. Returns `None` for a stream of the application.
+    pub(crate) fn try_clone_socket(&self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Socket(socket) => Ok(Some(socket.get_ref().try_clone()?.into())),
+            Self::Other(_) => Ok(None),
+        }
+    }
+
     /// Waits until a read may find input. For sockets, this avoids a read that would find nothing.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -93,6 +117,64 @@ impl Stream {
             Self::Socket(socket) => Addresses::of(socket.get_ref(), peer),
             Self::Other(_) => Addresses::default(),
         }
+    }
+}
+
+/// A socket of `async-io`. Its own `poll_close` does not end the stream, so that both ends would wait for each other.
+struct AsyncSocket<S>(Async<S>);
+
+/// A socket that can shut down its writing direction.
+trait Shut: Send + Unpin {
+    fn shut(&self) -> io::Result<()>;
+}
+
+impl Shut for TcpStream {
+    fn shut(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Shut for UnixStream {
+    fn shut(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl<S: Shut> AsyncRead for AsyncSocket<S>
+where
+    Async<S>: AsyncRead,
+{
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<S: Shut> AsyncWrite for AsyncSocket<S>
+where
+    Async<S>: AsyncWrite,
+{
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().shut())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
@@ -22,7 +22,24 @@ use crate::{
 /// that answers with `feed` therefore sends the answers to all available messages in one write.
 ///
 /// To use a WebSocket from several tasks, call [`split`](Self::split), or create a [`Sender`] with
-/// [`sender`](Self::sender). Every future can be dropped at any point without losing data. Received data stays
+/// [`sender`](Self::sender). It implements [`Stream`](futures_core::Stream) and, with the feature `sink`,
+/// [`Sink`](Self#impl-Sink<Message<'m>>-for-WebSocket), which the combinators of `futures` use:
+///
+#[cfg_attr(feature = "sink", doc = " ```no_run")]
+#[cfg_attr(not(feature = "sink"), doc = " ```ignore")]
+/// # async fn run() -> Result<(), ws_smol::Error> {
+/// use futures_util::{StreamExt as _, TryStreamExt as _};
+/// use ws_smol::Message;
+///
+/// let ws = ws_smol::connect("ws://127.0.0.1:9001/echo").await?;
+/// let (sink, stream) = ws.split();
+/// // Answers each message with its length.
+/// stream.map_ok(|message| Message::from(message.len().to_string())).forward(sink).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Every future can be dropped at any point without losing data. Received data stays
 /// available for the next `receive`, and a message is queued completely or not at all.
 ///
 /// # Dropping
@@ -87,7 +104,7 @@ impl WebSocket {
         clock: Clock,
         read: impl Into<Vec<u8>>,
     ) -> Self {
-        let stream = Stream::Other(Box::pin(stream));
+        let stream = Stream::other(stream);
         let driver = Driver::new(connection, None);
         Self::new(
             Duplex::new(
@@ -102,7 +119,8 @@ impl WebSocket {
         )
     }
 
-    /// Opens a WebSocket on any stream that is connected to a server.
+    /// Opens a WebSocket on any stream that is connected to a server, from the parts of the core.
+    /// [`Client::connect_over`](crate::Client::connect_over) is shorter, and also supports TLS.
     ///
     /// ```no_run
     /// # async fn over(stream: impl futures_lite::AsyncRead + futures_lite::AsyncWrite + Send + 'static)
@@ -129,7 +147,7 @@ impl WebSocket {
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let opening = ClientOpening::plain(request, limits, config, clock.now())?;
-        let open = exchange(opening, Stream::Other(Box::pin(stream)), None, clock).await?;
+        let open = exchange(opening, Stream::other(stream), None, clock).await?;
         Ok(websocket(open, None).0)
     }
 
@@ -417,6 +435,17 @@ impl WebSocket {
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.sender.peer_addr()
+    }
+
+    /// Returns another handle for the socket, for example to read or set its options. Returns `None` for a stream of the
+    /// application. The socket is in non-blocking mode. Do not read from the handle or write to it, because that would corrupt
+    /// the stream. The socket stays open until the handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if file descriptors are short.
+    pub fn try_clone_socket(&self) -> io::Result<Option<OwnedFd>> {
+        self.sender.duplex.try_clone_socket()
     }
 
     /// Returns the address of this end. Returns `None` in the same cases as [`peer_addr`](Self::peer_addr).

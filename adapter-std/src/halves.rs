@@ -1,9 +1,15 @@
 //! A WebSocket in two halves for different threads.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, State};
-use ws_transport::{ControlObserver, Error, MessageAssembler, Observed};
+use ws_transport::{ControlObserver, Error, MessageAssembler, Observed, SkippedRest};
 
 use crate::{
     attached::{Attached, AttachedReceiver},
@@ -16,6 +22,8 @@ pub struct Receiver {
     pub(crate) duplex: Arc<Duplex>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) assembler: MessageAssembler,
+    /// The rest of a message whose reader was dropped.
+    pub(crate) skipped: SkippedRest,
     pub(crate) observer: ControlObserver,
     pub(crate) attached: Option<AttachedReceiver>,
 }
@@ -41,13 +49,13 @@ impl Receiver {
     }
 
     fn receive_within(&mut self, timeout: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let Self { duplex, assembler, observer, .. } = self;
+        let Self { duplex, assembler, skipped, observer, .. } = self;
         let mut wait = Wait::new(timeout);
         if observer.is_set() {
-            let take = |event: Event<'_>, owner: Owner<'_>| message(assembler, event, owner);
+            let take = |event: Event<'_>, owner: Owner<'_>| message(assembler, skipped, event, owner);
             return receive_observed(duplex, observer, wait, take);
         }
-        duplex.receive(&mut wait, |event, owner| message(assembler, event, owner))
+        duplex.receive(&mut wait, |event, owner| message(assembler, skipped, event, owner))
     }
 
     /// Waits for the next chunk of a message, see [`WebSocket::receive_chunk`](crate::WebSocket::receive_chunk).
@@ -56,11 +64,13 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        let mut wait = Wait::new(self.read_timeout);
-        if self.observer.is_set() {
-            return receive_observed(&self.duplex, &mut self.observer, wait, chunk);
+        let Self { duplex, skipped, observer, read_timeout, .. } = self;
+        let mut wait = Wait::new(*read_timeout);
+        if observer.is_set() {
+            let take = |event: Event<'_>, owner: Owner<'_>| chunk(skipped, event, owner);
+            return receive_observed(duplex, observer, wait, take);
         }
-        self.duplex.receive(&mut wait, chunk)
+        duplex.receive(&mut wait, |event, owner| chunk(skipped, event, owner))
     }
 
     /// Waits for the next event, see [`WebSocket::receive_event`](crate::WebSocket::receive_event).
@@ -69,7 +79,10 @@ impl Receiver {
     ///
     /// Returns the same errors as [`WebSocket::receive`](crate::WebSocket::receive).
     pub fn receive_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.duplex.receive(&mut Wait::new(self.read_timeout), |event, owner| Some(owner.event(event)))
+        let skipped = &mut self.skipped;
+        self.duplex.receive(&mut Wait::new(self.read_timeout), |event, owner| {
+            if skipped.contains(&event) { None } else { Some(owner.event(event)) }
+        })
     }
 
     /// Sets an observer of control frames, see [`WebSocket::observe_control`](crate::WebSocket::observe_control).
@@ -99,8 +112,14 @@ impl Receiver {
 /// Returns the message that an event contains or completes. It is inlined into each loop that receives, because a loop
 /// with an observer must not slow down the ordinary one.
 #[inline(always)]
-fn message(assembler: &mut MessageAssembler, event: Event<'_>, owner: Owner<'_>) -> Option<Message<'static>> {
+fn message(
+    assembler: &mut MessageAssembler,
+    skipped: &mut SkippedRest,
+    event: Event<'_>,
+    owner: Owner<'_>,
+) -> Option<Message<'static>> {
     match event {
+        event if skipped.contains(&event) => None,
         Event::Message(message) => Some(owner.message(message)),
         Event::Chunk(chunk) => owner.assemble(assembler, chunk),
         _ => None,
@@ -109,8 +128,9 @@ fn message(assembler: &mut MessageAssembler, event: Event<'_>, owner: Owner<'_>)
 
 /// Returns the chunk that an event contains.
 #[inline(always)]
-fn chunk(event: Event<'_>, owner: Owner<'_>) -> Option<Chunk<'static>> {
+fn chunk(skipped: &mut SkippedRest, event: Event<'_>, owner: Owner<'_>) -> Option<Chunk<'static>> {
     match event {
+        event if skipped.contains(&event) => None,
         Event::Message(message) => Some(Chunk::last(owner.message(message))),
         Event::Chunk(chunk) => Some(owner.chunk(chunk)),
         _ => None,
@@ -280,6 +300,20 @@ impl Sender {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.duplex.discard_input();
+    }
+}
+
+/// Returns the socket of the connection, see [`WebSocket`](crate::WebSocket#impl-AsFd-for-WebSocket).
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.duplex.socket().as_fd()
+    }
+}
+
+/// Returns the socket of the connection, see [`WebSocket`](crate::WebSocket#impl-AsFd-for-WebSocket).
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.duplex.socket().as_fd()
     }
 }
 

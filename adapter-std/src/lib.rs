@@ -34,6 +34,10 @@
 //! be cloned for more threads. Neither half waits for the other. The protocol with its limits and deadlines is in
 //! [`ws_core`]. This crate re-exports the types of `ws_core` that it uses.
 //!
+//! A WebSocket also runs on a stream that the application has connected or accepted, see [`accept`],
+//! [`Client::connect_over`] and [`Server::for_streams`]. It can be used as a stream of bytes, see
+//! [`WebSocket::into_byte_stream`].
+//!
 //! To broadcast, use [`Callbacks`] and [`Sessions`].
 //!
 //! With tokio, use the crate `ws-smol`, which has the same API for async code, because a blocking call would stop other
@@ -54,31 +58,48 @@
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
+//! | `serde` | no | JSON messages: `WebSocket::send_json` and `WebSocket::receive_json`, by `serde_json` |
+//! | `url` | no | `url::Url` as the address of a server |
+//! | `testing` | no | for tests: a pair of streams without a network (`testing::duplex`), and [`ws_core`]'s test kit |
 
+mod accept;
 mod attached;
 mod backend;
+mod byte_stream;
 mod client;
 mod duplex;
 mod flusher;
 mod halves;
+#[cfg(feature = "serde")]
+mod json;
+mod message_stream;
 mod opening;
 mod read_buffer;
 mod server;
 mod socket;
+mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threads;
 mod wake;
 mod websocket;
 
+pub use accept::accept;
+pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
 pub use client::{CancelHandle, Client, ClientHandle};
 pub use halves::{Receiver, Sender};
-pub use server::{HandlerResult, Listener, Route, Server, ServerHandle};
+pub use message_stream::{MessageReader, MessageWriter};
+pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer};
+pub use stream::{IntoSocket, Relay};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
+#[cfg(feature = "serde")]
+pub use ws_core::JsonError;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
     Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError, RedirectProblem, Response, Scheme,
-    SendError, State, TimeoutKind, UrlError,
+    SendError, State, TimeoutKind, Url, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
@@ -98,7 +119,10 @@ pub use ws_transport::{
 /// # Errors
 ///
 /// Returns the same errors as [`Client::connect`].
-pub fn connect(url: &str) -> Result<WebSocket, Error> {
+pub fn connect<U>(url: U) -> Result<WebSocket, Error>
+where
+    U: TryInto<Url, Error: Into<UrlError>>,
+{
     Client::new(url).connect()
 }
 

@@ -6,8 +6,11 @@ use std::{
 };
 
 use bytes::Buf;
-use ws_core::{Config, Connection, TimeoutKind, Timestamp, Transmit, server::Request};
-use ws_transport::{Clock, Driver, Error, Evict, ServerMemory, response_timeout, tls::TlsSession};
+use ws_core::{
+    Config, Connection, HandshakeConfig, HandshakeError, TimeoutKind, Timestamp, Transmit,
+    server::{Handshake, Request},
+};
+use ws_transport::{Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -42,6 +45,23 @@ impl Opening {
     /// Passes the unread input to `take`. Bytes that `take` does not consume are kept for the connection.
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         self.buffer.consume(take)
+    }
+
+    /// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
+    pub(crate) fn receive_request(&mut self, limits: &HandshakeConfig) -> Result<Option<Request>, Error> {
+        let mut handshake = Handshake::new(limits, self.clock.now());
+        loop {
+            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+                return Ok(Some(request));
+            }
+            handshake.handle_timeout(self.clock.now())?;
+            match self.read(handshake.poll_timeout()) {
+                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(_) => {}
+                Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
+            }
+        }
     }
 
     /// Reads once, and waits until `due` at most. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means
@@ -117,17 +137,32 @@ impl Opening {
     /// Until it is written, the response counts for the memory of the server. If it is the largest when the memory is
     /// short, it is cut.
     pub(crate) fn respond(
-        mut self,
-        mut response: Transmit,
+        self,
+        response: Transmit,
         config: &Config,
         memory: &Arc<ServerMemory>,
         linger: impl FnOnce() -> bool,
     ) {
+        let owner: Weak<dyn Evict> = Arc::<Socket>::downgrade(&self.socket);
+        let charged = memory.charge_response(response.unshared_len(), owner);
+        self.respond_charged(response, config, linger, charged);
+    }
+
+    /// Like [`respond`](Self::respond), for a short response, which does not count for the memory of the server.
+    pub(crate) fn respond_short(self, response: Transmit, config: &Config, linger: impl FnOnce() -> bool) {
+        self.respond_charged(response, config, linger, None);
+    }
+
+    fn respond_charged(
+        mut self,
+        mut response: Transmit,
+        config: &Config,
+        linger: impl FnOnce() -> bool,
+        charged: Option<Arc<Holder>>,
+    ) {
         let close_timeout = config.close_timeout;
         self.write_timeout = config.write_timeout;
         let deadline = Instant::now().checked_add(response_timeout(response.remaining(), close_timeout));
-        let owner: Weak<dyn Evict> = Arc::<Socket>::downgrade(&self.socket);
-        let charged = memory.charge_response(response.unshared_len(), owner);
         if self.write_until(&mut response, self.write_timeout, deadline).is_err() {
             return;
         }

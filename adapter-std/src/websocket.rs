@@ -1,7 +1,13 @@
-use std::{fmt, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
-use ws_transport::{Clock, ControlObserver, Driver, Error, MessageAssembler};
+use ws_transport::{Clock, ControlObserver, Driver, Error, MessageAssembler, SkippedRest};
 
 use crate::{
     Receiver, Sender,
@@ -37,8 +43,8 @@ use crate::{
 ///
 /// On a client, pings are answered only while a receiver receives, so keep receiving.
 pub struct WebSocket {
-    sender: Sender,
-    receiver: Receiver,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
 }
 
 impl WebSocket {
@@ -51,6 +57,7 @@ impl WebSocket {
                 read_timeout,
                 assembler,
                 observer: ControlObserver::default(),
+                skipped: SkippedRest::default(),
                 attached: None,
             },
         }
@@ -385,6 +392,18 @@ impl WebSocket {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sender.local_addr()
+    }
+}
+
+/// Returns the socket of the connection, for example to read or set its options. It is in blocking mode. Do not read from
+/// it or write to it, because that would corrupt the stream. If it becomes readable, a message may have arrived, or only a
+/// part of one: [`try_receive`](WebSocket::try_receive) does not wait. Messages that were read together with an earlier one
+/// do not make it readable, so call `try_receive` until it returns no message before you wait for the socket.
+///
+/// With a [`Relay`](crate::Relay), it is the socket to the relay.
+impl AsFd for WebSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sender.as_fd()
     }
 }
 

@@ -19,6 +19,7 @@ mod process;
 mod raw;
 mod server;
 pub mod siege;
+pub mod streams;
 pub mod tls;
 mod transport;
 pub mod wire;

@@ -6,14 +6,15 @@ use std::{env, process::Command};
 /// Returns the features of each dependency of `package` with its default features, as lines such as `bytes
 /// v1.11.1|std`.
 fn features_below(package: &str) -> String {
-    tree(package, &[])
+    features_with(package, &[])
 }
 
-fn tree(package: &str, options: &[&str]) -> String {
+/// Same as [`features_below`], with further arguments such as features.
+fn features_with(package: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none"])
-        .args(options)
         .args(["--format", "{p}|{f}"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo");
@@ -40,13 +41,45 @@ fn libraries_choose_their_instruction_sets_at_run_time_for_users_too() {
 #[test]
 fn no_library_depends_on_tokio_with_any_feature() {
     for package in ["ws-core", "ws-transport", "ws-sessions", "ws-std", "ws-smol"] {
-        let tree = tree(package, &["--all-features"]);
+        let tree = features_with(package, &["--all-features"]);
         assert!(tree.starts_with(package), "{tree}");
         for runtime in ["tokio", "tokio-util", "hyper", "axum", "async-std"] {
-            assert!(
-                !tree.lines().any(|line| line.starts_with(&format!("{runtime} v"))),
-                "{package}: {runtime}"
-            );
+            assert!(!contains(&tree, runtime), "{package}: {runtime}");
+        }
+    }
+}
+
+fn contains(tree: &str, library: &str) -> bool {
+    tree.lines().any(|line| line.starts_with(&format!("{library} v")))
+}
+
+#[test]
+fn the_test_kit_brings_no_dependencies_of_its_own() {
+    let tree = features_with("ws-core", &["--features", "testing"]);
+    let libraries = |tree: &str| {
+        let mut names: Vec<_> =
+            tree.lines().filter_map(|line| Some(line.split_once(" v")?.0.to_owned())).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    assert_eq!(libraries(&tree), libraries(&features_below("ws-core")));
+    assert!(contains(&features_with("ws-core", &["--features", "proptest"]), "proptest"));
+    assert!(contains(&features_with("ws-core", &["--features", "arbitrary"]), "arbitrary"));
+}
+
+#[test]
+fn json_addresses_and_tests_cost_nothing_without_their_features() {
+    for package in ["ws-core", "ws-transport", "ws-std", "ws-smol"] {
+        let tree = features_below(package);
+        for library in ["serde_core", "serde_json", "url", "futures-sink", "proptest", "arbitrary", "http"] {
+            assert!(!contains(&tree, library), "{package}: {library}");
+        }
+    }
+    for package in ["ws-std", "ws-smol"] {
+        let tree = features_with(package, &["--features", "serde,testing,url"]);
+        for library in ["serde_json", "url"] {
+            assert!(contains(&tree, library), "{package}: {library}");
         }
     }
 }

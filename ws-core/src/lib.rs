@@ -110,8 +110,12 @@
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
 //! - `http`: conversions from `http::Request` and into `http::Response`, the types of hyper, axum and other HTTP libraries.
-//! - `testing`: the module `testing`, for tests of protocols that build on this crate. It contains pairs of connections
-//!   under virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
+//! - `serde`: messages that contain JSON, `Message::json` and `Message::parse_json`, by `serde_json`.
+//! - `url`: conversions between [`Url`] and `url::Url`.
+//! - `testing`: the module `testing`, for tests of protocols that build on this crate. It contains pairs of connections under
+//!   virtual time and scripted peers. It has no further dependencies.
+//! - `proptest` and `arbitrary`: the feature `testing`, and with it the module `testing::strategies`, or `Arbitrary` for
+//!   the types of this crate.
 //!
 //! [`chunks_vectored`]: bytes::Buf::chunks_vectored
 
@@ -126,6 +130,8 @@ mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;
+#[cfg(feature = "serde")]
+mod json;
 mod memory;
 mod message;
 mod prepared;
@@ -147,6 +153,8 @@ pub use handshake::{
     HandshakeError, Headers, QueryError, RedirectProblem, Response, Url, UrlError, accept_key, client, proxy,
     server,
 };
+#[cfg(feature = "serde")]
+pub use json::JsonError;
 pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;

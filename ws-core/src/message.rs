@@ -5,12 +5,17 @@ use alloc::{
 };
 use core::fmt;
 
+use bytes::Bytes;
+
 use crate::{CloseFrame, excerpt::Excerpt};
 
 /// A whole message, received or to be sent: text or binary (RFC 6455 section 5.6).
 ///
 /// A received message borrows from the read buffer if it lies completely there, and owns its payload if it had to be
-/// assembled. A message to send can be created from `"text"`, `String`, `b"bytes"` or `Vec<u8>`.
+/// assembled. A message to send can be created from `"text"`, `String`, `b"bytes"`, `Vec<u8>` or [`Bytes`].
+///
+/// Conversions do not copy if the source owns its payload: from and into `String`, `Vec<u8>` and [`Bytes`]. A payload that
+/// is borrowed, or that other [`Bytes`] share, is copied.
 ///
 /// ```
 /// use ws_core::Message;
@@ -72,6 +77,26 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Converts the message into its text. Copies the text only if it was borrowed.
+    ///
+    /// ```
+    /// use ws_core::Message;
+    ///
+    /// assert_eq!(Message::from("Hello").into_text().as_deref(), Ok("Hello"));
+    /// let binary = Message::from(b"Hello");
+    /// assert_eq!(binary.clone().into_text(), Err(binary));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if it is binary, even if its payload is UTF-8.
+    pub fn into_text(self) -> Result<String, Self> {
+        match self {
+            Self::Text(text) => Ok(text.into_owned()),
+            Self::Binary(_) => Err(self),
+        }
     }
 
     /// Converts the message into its payload. Copies the payload only if it was borrowed.
@@ -168,6 +193,58 @@ impl<'a> From<&'a Vec<u8>> for Message<'a> {
     #[inline]
     fn from(bytes: &'a Vec<u8>) -> Self {
         Self::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Message<'a> {
+    #[inline]
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Message<'a> {
+    #[inline]
+    fn from(bytes: Cow<'a, [u8]>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// Creates a binary message. Copies the payload only if other [`Bytes`] share it. To send shared bytes, convert a
+/// reference: `Message::from(&bytes)` never copies.
+impl From<Bytes> for Message<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(Cow::Owned(bytes.into()))
+    }
+}
+
+impl<'a> From<&'a Bytes> for Message<'a> {
+    #[inline]
+    fn from(bytes: &'a Bytes) -> Self {
+        Self::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+/// Converts the message into its payload. Copies the payload only if it was borrowed.
+impl From<Message<'_>> for Bytes {
+    fn from(message: Message<'_>) -> Self {
+        message.into_bytes().into()
+    }
+}
+
+/// Converts the message into its payload. Copies the payload only if it was borrowed.
+impl From<Message<'_>> for Vec<u8> {
+    fn from(message: Message<'_>) -> Self {
+        message.into_bytes()
+    }
+}
+
+/// Converts the message into its text, as [`Message::into_text`] does.
+impl<'a> TryFrom<Message<'a>> for String {
+    type Error = Message<'a>;
+
+    fn try_from(message: Message<'a>) -> Result<Self, Self::Error> {
+        message.into_text()
     }
 }
 

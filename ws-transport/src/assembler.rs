@@ -1,6 +1,6 @@
 use std::{collections::TryReserveError, fmt};
 
-use ws_core::{Chunk, Message};
+use ws_core::{Chunk, Event, Message};
 
 /// Assembles a message from its chunks.
 #[derive(Default)]
@@ -44,6 +44,26 @@ impl MessageAssembler {
     /// Returns the size in bytes of the message in progress.
     pub(crate) fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, Message::len)
+    }
+}
+
+/// The rest of a message that the application has not read to its end. It is dropped when it arrives.
+#[derive(Debug, Default)]
+pub struct SkippedRest(bool);
+
+impl SkippedRest {
+    /// Skips the rest of the message whose chunks are being received.
+    pub const fn begin(&mut self) {
+        self.0 = true;
+    }
+
+    /// Returns `true` if the event is a part of the rest.
+    #[inline]
+    pub const fn contains(&mut self, event: &Event<'_>) -> bool {
+        let Event::Chunk(chunk) = event else { return false };
+        let is_skipped = self.0;
+        self.0 = is_skipped && !chunk.last;
+        is_skipped
     }
 }
 

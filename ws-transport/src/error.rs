@@ -45,6 +45,9 @@ pub enum Error {
     ProxyTls(TlsError),
     /// The application cancelled connecting.
     Cancelled,
+    /// A value cannot be written as JSON, or a message of the peer is not the expected JSON. The connection is unchanged.
+    #[cfg(feature = "serde")]
+    Json(ws_core::JsonError),
 }
 
 impl Error {
@@ -76,6 +79,8 @@ impl Error {
             Self::Closed(close_info) => is_transient_close(close_info),
             Self::Url(_) | Self::Route(_) | Self::Protocol(_) | Self::Send(_) => false,
             Self::Tls(_) | Self::ProxyTls(_) | Self::Cancelled => false,
+            #[cfg(feature = "serde")]
+            Self::Json(_) => false,
         }
     }
 
@@ -192,6 +197,8 @@ impl fmt::Display for Error {
             Self::Proxy(error) => error.fmt(f),
             Self::ProxyTls(error) => write!(f, "TLS to the proxy failed: {error}"),
             Self::Cancelled => f.write_str("connecting was cancelled by this application"),
+            #[cfg(feature = "serde")]
+            Self::Json(error) => error.fmt(f),
         }
     }
 }
@@ -208,6 +215,8 @@ impl error::Error for Error {
             Self::Tls(error) | Self::ProxyTls(error) => error.source(),
             Self::Proxy(error) => error.source(),
             Self::Send(error) => error.source(),
+            #[cfg(feature = "serde")]
+            Self::Json(error) => error.source(),
             Self::Closed(_) | Self::Disconnected(_) | Self::Timeout(_) | Self::Cancelled => None,
         }
     }
@@ -216,6 +225,45 @@ impl error::Error for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+/// Converts an error for a view of a connection as a stream of bytes. Its text and its source stay. The kind is that of
+/// [`Error::Io`], or:
+///
+/// - `TimedOut` for [`Error::Timeout`],
+/// - `ConnectionAborted` for [`Error::Closed`],
+/// - `UnexpectedEof` for [`Error::Disconnected`],
+/// - `InvalidData` for an error of the peer,
+/// - `InvalidInput` for an error of this application,
+/// - `Other` for [`Error::Proxy`] and [`Error::Cancelled`].
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind::{ConnectionAborted, InvalidData, InvalidInput, Other, TimedOut, UnexpectedEof};
+        let kind = match &error {
+            Error::Io(_) => None,
+            Error::Timeout(_) => Some(TimedOut),
+            Error::Closed(_) => Some(ConnectionAborted),
+            Error::Disconnected(_) => Some(UnexpectedEof),
+            Error::Url(_) | Error::Route(_) | Error::Send(_) => Some(InvalidInput),
+            Error::Handshake(_) | Error::Protocol(_) | Error::Tls(_) | Error::ProxyTls(_) => {
+                Some(InvalidData)
+            }
+            Error::Proxy(_) | Error::Cancelled => Some(Other),
+            #[cfg(feature = "serde")]
+            Error::Json(error) => Some(if error.side() == Side::Local { InvalidInput } else { InvalidData }),
+        };
+        match (error, kind) {
+            (Error::Io(error), _) => error,
+            (error, kind) => Self::new(kind.unwrap_or(Other), error),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<ws_core::JsonError> for Error {
+    fn from(error: ws_core::JsonError) -> Self {
+        Self::Json(error)
     }
 }
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod admission;
 mod assembler;
+mod byte_input;
 mod clock;
 mod connect;
 mod driver;
@@ -27,7 +28,8 @@ pub use addresses::Addresses;
 pub use admission::{
     Admission, AdmissionCounts, AdmissionLimits, AdmittedClient, RefusalReason, descriptor_limit,
 };
-pub use assembler::MessageAssembler;
+pub use assembler::{MessageAssembler, SkippedRest};
+pub use byte_input::{ByteInput, MAX_BYTE_WRITE};
 pub use clock::Clock;
 pub use connect::{
     ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,

@@ -51,7 +51,7 @@ pub(super) async fn connect(settings: ClientSettings) -> Result<Open, Error> {
 
 /// Connects to a Unix-domain socket.
 pub(super) async fn connect_path(settings: ClientSettings, path: &Path) -> Result<Open, Error> {
-    let connector = Connector::over_unix(settings)?;
+    let connector = Connector::over_stream(settings)?;
     let (path, clock, deadline) = (path.to_owned(), connector.clock(), connector.connect_deadline());
     let dropped = Dropped::default();
     let is_dropped = dropped.0.clone();
@@ -63,6 +63,12 @@ pub(super) async fn connect_path(settings: ClientSettings, path: &Path) -> Resul
     let socket = connecting.await?.ok_or_else(|| connector.late())?;
     let stream = Stream::Socket(Socket::from(Async::new(socket)?));
     exchange(connector.open()?, stream, None, clock).await
+}
+
+/// Opens the WebSocket on a stream of the application.
+pub(super) async fn connect_over(settings: ClientSettings, stream: Stream) -> Result<Open, Error> {
+    let connector = Connector::over_stream(settings)?;
+    exchange(connector.open()?, stream, None, connector.clock()).await
 }
 
 /// Ends a blocking call when the future that waits for it is dropped.

@@ -3,11 +3,12 @@ mod handle;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use ws_core::{Config, HandshakeConfig, Response};
+use futures_lite::{AsyncRead, AsyncWrite};
+use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
 use ws_sessions::Callbacks;
 use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
 
-use crate::{Task, WebSocket, duplex::Duplex, input::Input, lazy_timer::LazyTimer};
+use crate::{Task, WebSocket, duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
 pub(crate) use self::connecting::{Open, exchange};
 pub use self::handle::ClientHandle;
@@ -39,8 +40,11 @@ pub struct Client {
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. [`connect`](Self::connect) returns an error if the
-    /// URL is invalid.
-    pub fn new(url: &str) -> Self {
+    /// URL is invalid. The URL is text, a [`Url`], or, with the feature `url`, a `url::Url`.
+    pub fn new<U>(url: U) -> Self
+    where
+        U: TryInto<Url, Error: Into<UrlError>>,
+    {
         Self { settings: ClientSettings::new(url), read_timeout: None }
     }
 
@@ -196,6 +200,38 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let open = connecting::connect_path(self.settings, path.as_ref()).await?;
+        Ok(websocket(open, self.read_timeout).0)
+    }
+
+    /// Opens the WebSocket on a stream that is connected to the server: a socket, a tunnel, or anything else that
+    /// implements `AsyncRead` and `AsyncWrite`. A `wss://` URL adds TLS. The options of connecting, the
+    /// proxy and the number of redirects have no effect. A redirect is returned as
+    /// [`HandshakeError::Refused`](crate::HandshakeError::Refused), because only this stream can be used.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), ws_smol::Error> {
+    /// use smol::net::TcpStream;
+    /// use ws_smol::Client;
+    ///
+    /// let stream = TcpStream::connect("127.0.0.1:9001").await?;
+    /// stream.set_nodelay(true)?;
+    /// let client = Client::new("ws://example.com/chat").subprotocol("chat");
+    /// let mut ws = client.connect_over(stream).await?;
+    /// ws.send("Hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A stream of tokio needs the adapter `tokio_util::compat`: `client.connect_over(stream.compat())`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`connect`](Self::connect).
+    pub async fn connect_over(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    ) -> Result<WebSocket, Error> {
+        let open = connecting::connect_over(self.settings, Stream::other(stream)).await?;
         Ok(websocket(open, self.read_timeout).0)
     }
 

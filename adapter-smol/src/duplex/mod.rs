@@ -11,8 +11,9 @@ mod receiving;
 mod sending;
 
 use std::{
-    mem,
+    io, mem,
     ops::{Deref, DerefMut},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Waker},
     time::Duration,
@@ -20,7 +21,7 @@ use std::{
 
 use ws_core::{CloseInfo, Connection, Timestamp, Transmit};
 use ws_transport::{
-    Addresses, Clock, Driver, MessageAssembler,
+    Addresses, Clock, Driver, MessageAssembler, SkippedRest,
     work::{self, DeferredWrites},
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     stream_deadline: Option<Timestamp>,
     /// Chunks of the incomplete message that is being received.
     assembler: Option<Box<MessageAssembler>>,
+    /// The rest of a message whose reader was dropped.
+    skipped: SkippedRest,
     /// Tasks to wake after the lock is released.
     wakers: Wakers,
 }
@@ -103,6 +106,7 @@ impl Duplex {
             read_timeout: None,
             stream_deadline: None,
             assembler: None,
+            skipped: SkippedRest::default(),
             wakers: Wakers::default(),
         };
         Arc::new(Self { clock, addresses, writers: OnceLock::new(), inner: Mutex::new(inner) })
@@ -124,6 +128,15 @@ impl Duplex {
 
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) {
         self.lock().read_timeout = timeout;
+    }
+
+    /// Skips the rest of the message whose chunks are being received.
+    pub(crate) fn skip_rest(&self) {
+        self.lock().skipped.begin();
+    }
+
+    pub(crate) fn try_clone_socket(&self) -> io::Result<Option<OwnedFd>> {
+        self.lock().stream.try_clone_socket()
     }
 
     pub(crate) fn close_info(&self) -> Option<CloseInfo> {

@@ -130,12 +130,15 @@ impl Duplex {
                 if inner.writes.is_turn_over() {
                     return self.poll_yield(inner, cx, wait).map(Err);
                 }
-                let Inner { driver, input, assembler, .. } = inner;
+                let Inner { driver, input, assembler, skipped, .. } = inner;
                 let taken = input.consume(|input| {
                     // After an error, the next turns write the remaining output, which ends with the Close, and then
                     // return the error.
                     let event = driver.receive(input).ok()??;
                     work::spend(Work::of(&event));
+                    if skipped.contains(&event) {
+                        return None;
+                    }
                     take(event, Assembling { assembler, driver })
                 });
                 if taken.is_some() {

@@ -131,7 +131,6 @@ impl Duplex {
     }
 
     /// Writes everything that is queued.
-    #[cfg(feature = "sink")]
     pub(crate) fn poll_flush_all(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let end = self.lock().driver.end_of_output()?;
         self.poll_flush_until(cx, end)

@@ -11,8 +11,8 @@ use std::{
 use async_io::Timer;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
-    CloseCode, Config, Connection, HandshakeError, State, Timestamp, Transmit,
-    server::{Accept, Handshake, Refusal, Request},
+    CloseCode, Config, Connection, State, Timestamp, Transmit,
+    server::{Accept, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
 use ws_transport::{Clock, DROP_GRACE, Error, Evict, tls::ServerTls};
@@ -101,7 +101,7 @@ async fn open(
     let mut opening = Opening::new(stream, peer, clock, tls);
     let awaited = server.reporter.monitor().await_request();
     // `None`: the client sent no request. It is a port scan, or a browser that connects in advance.
-    let received = receive_request(server, &mut opening, clock).await.transpose()?;
+    let received = opening.receive_request(&server.handshake).await.transpose()?;
     awaited.received();
     let (mut request, due) = match received {
         Ok(received) => received,
@@ -192,28 +192,6 @@ async fn check(
     // A destructor of the application may panic too.
     guard(|| drop(checking)).map_err(CheckError::Panicked)?;
     checked
-}
-
-/// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the opening
-/// handshake.
-async fn receive_request(
-    server: &BoundServer,
-    opening: &mut Opening,
-    clock: Clock,
-) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
-    let mut handshake = Handshake::new(&server.handshake, clock.now());
-    loop {
-        if let Some(request) = opening.consume(|input| handshake.receive(input))? {
-            return Ok(Some((request, handshake.poll_timeout())));
-        }
-        handshake.handle_timeout(clock.now())?;
-        match opening.read(handshake.poll_timeout()).await {
-            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            Ok(_) => {}
-            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
-        }
-    }
 }
 
 /// Reports the error of a client that sent no valid request. Sends a response if the client can read one.

@@ -15,7 +15,7 @@ use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{
-    Clock, Error, ListeningSocket, SpareDescriptor, accept_failure, dismiss, is_descriptor_shortage, work,
+    Clock, Error, ListeningSocket, SpareDescriptor, accept_failure, is_descriptor_shortage, work,
 };
 
 use super::{
@@ -191,7 +191,7 @@ impl Listener {
             },
             Place::Dismissed(response) => {
                 let BoundServer { reporter, router, .. } = &self.shared.server;
-                return dismiss(&socket, reporter.refuse(router, None, response).chunk());
+                return ws_transport::dismiss(&socket, reporter.refuse(router, None, response).chunk());
             }
             Place::None => return,
         };
@@ -215,7 +215,7 @@ impl Drop for Listener {
 }
 
 /// Serves a connection until it ends or is cancelled.
-async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
+pub(super) async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
     let (server, key) = (registration.server(), registration.key());
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
@@ -242,11 +242,24 @@ async fn pause_after(error: &io::Error) -> io::Result<()> {
 }
 
 /// Sends a response to a refused client.
-async fn refuse(refusal: RefusalSlot, response: Response, stream: Stream) {
-    let server = refusal.server();
+pub(super) async fn refuse(refusal: RefusalSlot, response: Response, stream: Stream) {
+    answer_refused(refusal.server(), response, stream, || true).await;
+}
+
+/// Sends a response to a refused client of a stream, and does not wait until it is read.
+pub(super) async fn dismiss(server: &BoundServer, response: Response, stream: Stream) {
+    answer_refused(server, response, stream, || false).await;
+}
+
+async fn answer_refused(
+    server: &BoundServer,
+    response: Response,
+    stream: Stream,
+    linger: impl FnOnce() -> bool,
+) {
     let response = server.reporter.refuse(&server.router, None, response);
     let timeouts = ResponseTimeouts { close: REFUSED_CLOSE_TIMEOUT, write: None };
-    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts, || true).await;
+    Opening::new(stream, None, Clock::start(), None).respond_short(response, timeouts, linger).await;
 }
 
 /// Runs connections, and yields to other futures of the same thread every millisecond. Therefore busy connections cannot

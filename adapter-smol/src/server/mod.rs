@@ -5,6 +5,7 @@ mod listener;
 mod route;
 mod shared;
 mod signals;
+mod streams;
 
 use std::{
     fmt, future::Future, net::ToSocketAddrs, os::fd::OwnedFd, path::Path, pin::Pin, sync::Arc, time::Duration,
@@ -26,6 +27,7 @@ pub use handle::ServerHandle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
 pub(crate) use signals::{Attached, AttachedReceiver, Signals};
+pub use streams::StreamServer;
 
 use self::route::Endpoint;
 use crate::WebSocket;
@@ -400,6 +402,40 @@ impl Server {
     ///   TCP or Unix-domain stream socket, or if it does not listen.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         Listener::new(self.prepare()?, vec![ListeningSocket::adopt(socket.into())?])
+    }
+
+    /// Serves streams that the application has accepted or created, instead of a listening socket. All settings of the
+    /// server apply, except those of the spawner and of listening.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), ws_smol::Error> {
+    /// use smol::net::TcpListener;
+    /// use ws_smol::Server;
+    ///
+    /// let server = Server::new()
+    ///     .route("/echo", |_request, mut ws| async move {
+    ///         while let Some(message) = ws.receive().await? {
+    ///             ws.send(message).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .for_streams()?;
+    /// let listener = TcpListener::bind("127.0.0.1:9001").await?;
+    /// loop {
+    ///     let (stream, _) = listener.accept().await?;
+    ///     let server = server.clone();
+    ///     smol::spawn(async move { server.serve(stream).await }).detach();
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - Returns [`Error::Route`] if a route is malformed or occurs twice, or a default header cannot be sent.
+    /// - Returns [`Error::Tls`] if TLS cannot be set up.
+    /// - Returns [`Error::Io`] if a setting of the server is invalid.
+    pub fn for_streams(self) -> Result<StreamServer, Error> {
+        Ok(StreamServer::new(self.prepare()?))
     }
 
     /// Checks the settings and computes the values that depend on them.

@@ -30,7 +30,7 @@ pub(super) fn connect(settings: ClientSettings, waits: &Waits) -> Result<Open, E
 
 /// Connects to a Unix-domain socket.
 pub(super) fn connect_path(settings: ClientSettings, path: &Path, waits: &Waits) -> Result<Open, Error> {
-    let connector = Connector::over_unix(settings)?;
+    let connector = Connector::over_stream(settings)?;
     let (clock, deadline) = (connector.clock(), connector.connect_deadline());
     let is_over = || waits.is_cancelled() || deadline.is_some_and(|deadline| deadline <= clock.now());
     match connect_unix(path, is_over)? {
@@ -41,6 +41,12 @@ pub(super) fn connect_path(settings: ClientSettings, path: &Path, waits: &Waits)
         None if waits.is_cancelled() => Err(Error::Cancelled),
         None => Err(connector.late()),
     }
+}
+
+/// Opens the WebSocket on a stream of the application.
+pub(super) fn connect_over(settings: ClientSettings, socket: Socket, waits: &Waits) -> Result<Open, Error> {
+    let connector = Connector::over_stream(settings)?;
+    Ok((exchange(connector.open()?, &socket, connector.clock(), waits)?, socket, connector.clock()))
 }
 
 /// Resolves the host and connects to the first of its addresses that answers.

@@ -4,12 +4,17 @@ mod handle;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use ws_core::{Config, HandshakeConfig, Response};
+use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
 use ws_sessions::Callbacks;
 use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
 
 use self::cancel::Waits;
-use crate::{WebSocket, duplex::Duplex, read_buffer::ReadBuffer};
+use crate::{
+    WebSocket,
+    duplex::Duplex,
+    read_buffer::ReadBuffer,
+    stream::{IntoSocket, adopt},
+};
 
 pub use self::{cancel::CancelHandle, handle::ClientHandle};
 
@@ -38,8 +43,11 @@ pub struct Client {
 
 impl Client {
     /// Creates a client for a URL such as `ws://example.com/chat`. If the URL is invalid, [`connect`](Self::connect)
-    /// returns the error.
-    pub fn new(url: &str) -> Self {
+    /// returns the error. The URL is text, a [`Url`], or, with the feature `url`, a `url::Url`.
+    pub fn new<U>(url: U) -> Self
+    where
+        U: TryInto<Url, Error: Into<UrlError>>,
+    {
         Self { settings: ClientSettings::new(url), read_timeout: None, waits: Waits::default() }
     }
 
@@ -199,6 +207,30 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let open = connecting::connect_path(self.settings, path.as_ref(), &self.waits)?;
+        Ok(websocket(open, self.read_timeout).0)
+    }
+
+    /// Opens the WebSocket on a stream that is connected to the server: a socket, or any other stream behind a
+    /// [`Relay`](crate::Relay). A `wss://` URL adds TLS. The options of connecting, the
+    /// proxy and the number of redirects have no effect. A redirect is returned as
+    /// [`HandshakeError::Refused`](crate::HandshakeError::Refused), because only this stream can be used.
+    ///
+    /// ```no_run
+    /// use std::net::TcpStream;
+    /// use ws_std::Client;
+    ///
+    /// let stream = TcpStream::connect("127.0.0.1:9001")?;
+    /// stream.set_nodelay(true)?;
+    /// let mut ws = Client::new("ws://example.com/chat").subprotocol("chat").connect_over(stream)?;
+    /// ws.send("Hello")?;
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`connect`](Self::connect).
+    pub fn connect_over(self, stream: impl IntoSocket) -> Result<WebSocket, Error> {
+        let open = connecting::connect_over(self.settings, adopt(stream)?, &self.waits)?;
         Ok(websocket(open, self.read_timeout).0)
     }
 

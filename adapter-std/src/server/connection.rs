@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ws_core::{
-    CloseCode, Connection, HandshakeError, State,
-    server::{Handshake, Refusal, Request},
+    CloseCode, Connection, State,
+    server::{Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, Error, tls::ServerTls};
@@ -21,7 +21,7 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
     };
     let mut opening = Opening::new(socket, clock, tls, server.router.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
-    let received = receive_request(server, &mut opening, clock);
+    let received = opening.receive_request(&server.handshake);
     // Port scanners do this, and browsers that connect in advance.
     let Some(received) = received.transpose() else { return };
     awaited.received();
@@ -50,27 +50,6 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
             run(server, &*endpoint.handler, request, &duplex, registration);
         }
         Err(response) => opening.respond(response, found.config(), memory, || registration.linger()),
-    }
-}
-
-/// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
-fn receive_request(
-    server: &BoundServer,
-    opening: &mut Opening,
-    clock: Clock,
-) -> Result<Option<Request>, Error> {
-    let mut handshake = Handshake::new(&server.handshake, clock.now());
-    loop {
-        if let Some(request) = opening.consume(|input| handshake.receive(input))? {
-            return Ok(Some(request));
-        }
-        handshake.handle_timeout(clock.now())?;
-        match opening.read(handshake.poll_timeout()) {
-            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
-            Ok(_) => {}
-            Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ mod listener;
 mod pool;
 mod route;
 mod shared;
+mod streams;
 
 use std::{
     fmt, io, net::ToSocketAddrs, ops::RangeInclusive, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration,
@@ -24,6 +25,7 @@ use ws_transport::{
 pub use handle::ServerHandle;
 pub use listener::Listener;
 pub use route::{HandlerResult, Route};
+pub use streams::StreamServer;
 
 use self::route::Endpoint;
 use crate::WebSocket;
@@ -396,6 +398,40 @@ impl Server {
     ///   listening stream socket of TCP or of the Unix domain.
     pub fn bind_socket(self, socket: impl Into<OwnedFd>) -> Result<Listener, Error> {
         Listener::new(self.prepare()?, vec![ListeningSocket::adopt(socket.into())?])
+    }
+
+    /// Serves streams that the application has accepted or created, instead of a listening socket. All settings of the
+    /// server apply, except those of threads and of listening.
+    ///
+    /// ```
+    /// use std::{os::unix::net::UnixStream, thread};
+    /// use ws_std::{Client, Server};
+    ///
+    /// let server = Server::new().route("/echo", |_request, mut ws| {
+    ///     while let Some(message) = ws.receive()? {
+    ///         ws.send(message)?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let server = server.for_streams()?;
+    /// let (stream, other_end) = UnixStream::pair()?;
+    /// let serving = thread::spawn(move || server.serve(other_end));
+    ///
+    /// let mut ws = Client::new("ws://localhost/echo").connect_over(stream)?;
+    /// ws.send("Hello")?;
+    /// assert_eq!(ws.receive()?.unwrap(), "Hello");
+    /// ws.close(ws_std::CloseCode::NORMAL_CLOSURE, "")?;
+    /// serving.join().unwrap()?;
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - Returns [`Error::Route`] if a route is malformed or was added twice, or a default header cannot be sent.
+    /// - Returns [`Error::Tls`] if TLS cannot be set up.
+    /// - Returns [`Error::Io`] if a setting of the server is invalid, or if file descriptors are short.
+    pub fn for_streams(self) -> Result<StreamServer, Error> {
+        StreamServer::new(self.prepare()?)
     }
 
     /// Checks the settings, and computes the configurations for the connections.

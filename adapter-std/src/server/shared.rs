@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) pool: Arc<ThreadPool>,
     connections: Mutex<Connections>,
     listener_closed: Condvar,
+    /// A connection has ended.
+    ended: Condvar,
     /// Wakes the accepting thread.
     wake: UnixStream,
 }
@@ -62,6 +64,8 @@ pub(super) struct Stop {
 
 struct Entry {
     socket: Arc<Socket>,
+    /// The thread that serves the connection.
+    thread: ThreadId,
     stage: Stage,
 }
 
@@ -84,6 +88,7 @@ impl Shared {
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
+            ended: Condvar::new(),
             wake,
         }
     }
@@ -93,7 +98,8 @@ impl Shared {
         let mut connections = self.connections();
         let id = connections.next_id;
         connections.next_id += 1;
-        connections.by_id.insert(id, Entry { socket: socket.clone(), stage: Stage::Handshake });
+        let (socket, thread) = (socket.clone(), thread::current().id());
+        connections.by_id.insert(id, Entry { socket, thread, stage: Stage::Handshake });
         self.server.reporter.monitor().count_begun();
         Registration { id, client, shared: self.clone() }
     }
@@ -179,15 +185,34 @@ impl Shared {
     /// ones. Returns `true` if no connection was aborted.
     pub(super) fn end_all(&self, stop: Stop) -> bool {
         let handshakes_until = stop.until.map_or(stop.handshakes_until, |it| it.min(stop.handshakes_until));
-        if self.pool.close(Some(handshakes_until)) {
+        if self.wait_for_end(Some(handshakes_until)) {
             return self.have_all_ended();
         }
         self.break_off(|stage| matches!(stage, Stage::Handshake));
-        if !self.pool.close(stop.until) {
+        if !self.wait_for_end(stop.until) {
             self.connections().aborted = true;
             self.break_off(|_| true);
         }
         self.have_all_ended()
+    }
+
+    /// Waits until all connections except those of this thread have ended. Returns `false` at the deadline.
+    fn wait_for_end(&self, deadline: Option<Instant>) -> bool {
+        if !self.pool.close(deadline) {
+            return false;
+        }
+        // The remaining connections run on threads of the application.
+        let me = thread::current().id();
+        let are_running =
+            |connections: &mut Connections| connections.by_id.values().any(|it| it.thread != me);
+        let connections = self.connections();
+        let Some(deadline) = deadline else {
+            drop(self.ended.wait_while(connections, are_running).unwrap_or_else(PoisonError::into_inner));
+            return true;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.ended.wait_timeout_while(connections, left, are_running);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn break_off(&self, is_meant: impl Fn(&Stage) -> bool) {
@@ -274,5 +299,6 @@ impl Drop for Registration {
         self.client.end();
         self.shared.connections().by_id.remove(&self.id);
         self.shared.server.reporter.monitor().count_ended();
+        self.shared.ended.notify_all();
     }
 }

@@ -42,7 +42,7 @@ fn frames(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
 }
 
 fn stream_exceeds(config: &ws_core::Config, stream: &[u8]) -> bool {
-    let frames = wire::frames(stream);
+    let frames = wire::frames(stream).unwrap();
     (frames.len() > config.max_fragments && config.delivery == Delivery::Messages)
         || frames.iter().any(|frame| frame.payload.len() > config.max_frame_size)
         || frames.iter().map(|frame| frame.payload.len()).sum::<usize>() > config.max_message_size

@@ -24,18 +24,22 @@ macro_rules! either {
     };
 }
 
+mod bytes;
 mod client;
 mod connecting;
 mod hooks;
 mod pairing;
 mod running;
 mod server;
+mod streams;
 mod websocket;
 
+pub use bytes::ByteStream;
 pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
 pub use running::{Handle, Running};
 pub use server::{Handed, Route, Server, answer_each_message};
+pub use streams::StreamServer;
 pub use websocket::{Receiver, Sender, WebSocket};
 
 /// One of the two adapters.

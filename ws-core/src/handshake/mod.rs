@@ -22,6 +22,7 @@ pub mod server;
 mod target;
 mod upgrade;
 mod url;
+mod url_conversions;
 mod values;
 
 pub use details::QueryError;

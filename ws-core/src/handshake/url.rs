@@ -151,14 +151,6 @@ impl FromStr for Url {
     }
 }
 
-impl TryFrom<&str> for Url {
-    type Error = UrlError;
-
-    fn try_from(url: &str) -> Result<Self, UrlError> {
-        url.parse()
-    }
-}
-
 /// Shows the URL without user and password.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

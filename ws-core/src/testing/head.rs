@@ -33,6 +33,25 @@ impl Head {
         Self(lines.into_iter().map(|line| line.as_ref().to_vec()).collect())
     }
 
+    /// Creates a head from its bytes on the wire.
+    ///
+    /// ```
+    /// use ws_core::testing::Head;
+    ///
+    /// let head = Head::from_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    /// assert_eq!(head, Head::new(["HTTP/1.1 200 OK", "Content-Length: 0"]));
+    /// ```
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let (mut lines, mut rest) = (Vec::new(), bytes.strip_suffix(b"\r\n\r\n").unwrap_or(bytes));
+        while let Some(end) = rest.windows(2).position(|end| end == b"\r\n") {
+            lines.push(rest[..end].to_vec());
+            rest = &rest[end + 2..];
+        }
+        lines.push(rest.to_vec());
+        Self(lines)
+    }
+
     /// Creates a valid request for a WebSocket. Its key is that of RFC 6455 section 1.3.
     #[must_use]
     pub fn request() -> Self {

@@ -112,6 +112,11 @@ impl Link {
         self.loss.filter(|(bytes, _)| self.delivered >= *bytes).map(|(_, loss)| loss)
     }
 
+    /// Returns `true` if the connection was lost in this way.
+    pub(super) fn loss_is(&self, loss: Loss) -> bool {
+        self.lost() == Some(loss)
+    }
+
     pub(super) fn push(&mut self, now: Timestamp, bytes: &[u8]) {
         /// Maximum size in bytes of the segments in which bytes arrive if the bandwidth is limited.
         const SEGMENT: usize = 1460;

@@ -4,8 +4,10 @@
 //!   at which they are split, and the loss of the connection. Its clock is virtual.
 //! - A [`Peer`] plays the other end of one connection by hand. It sends frames that a correct peer never sends, and
 //!   checks the frames that it receives.
-//! - [`strategies`] create frames, messages, heads of handshakes, whole streams and ways to close for `proptest`. The
-//!   same types implement `Arbitrary` for fuzzers that use `arbitrary`.
+//! - An [`Opening`] is an opening handshake over such a network, with faults.
+//! - A [`Transcript`] shows the frames of both directions with their times. A test that fails prints it.
+//! - With the feature `proptest`, the module `strategies` creates frames, messages, heads of handshakes, whole streams
+//!   and ways to close. With the feature `arbitrary`, the same types implement `Arbitrary` for fuzzers.
 //! - [`wire`] and [`reference`](mod@reference) are an independent implementation of RFC 6455, which shares no code
 //!   with the core.
 //!
@@ -43,6 +45,8 @@
 //! assert_eq!(Duration::from(pair.now()), Duration::from_millis(40));
 //! ```
 //!
+//! A protocol with deadlines of its own uses [`Pair::next_event_before`], which does not advance the clock beyond them.
+//!
 //! The example `testing_a_protocol` does this for requests and responses with numbers and deadlines.
 //!
 //! The functions of this module panic when a test would fail: for invalid arguments, or when the expected input does
@@ -58,14 +62,19 @@
     reason = "a test reports a failure by a panic, and this module is never part of a program"
 )]
 
+#[cfg(feature = "arbitrary")]
 mod arbitrary;
+mod end;
 mod ending;
 mod head;
 mod link;
+mod opening;
 mod pair;
 mod peer;
 pub mod reference;
+#[cfg(feature = "proptest")]
 pub mod strategies;
+mod transcript;
 pub mod wire;
 
 use std::{fmt, sync::Arc};
@@ -73,11 +82,14 @@ use std::{fmt, sync::Arc};
 use bytes::Buf;
 
 pub use self::{
+    end::End,
     ending::Ending,
     head::Head,
     link::Link,
-    pair::{End, Pair},
+    opening::{Opening, OpeningFailure},
+    pair::Pair,
     peer::Peer,
+    transcript::Transcript,
     wire::Frame,
 };
 use crate::{Chunk, Config, Connection, Event, Message, ProtocolError, Role, Timestamp, excerpt::Beginning};
@@ -100,9 +112,15 @@ pub const fn other(role: Role) -> Role {
 /// Creates a connection that was opened at [`Timestamp::ZERO`]. A client uses [`SEED`].
 #[must_use]
 pub fn connect(role: Role, config: Arc<Config>) -> Connection {
+    connect_at(role, config, Timestamp::ZERO)
+}
+
+/// Creates a connection that was opened at `now`. A client uses [`SEED`].
+#[must_use]
+pub fn connect_at(role: Role, config: Arc<Config>, now: Timestamp) -> Connection {
     match role {
-        Role::Client => Connection::client(config, SEED, Timestamp::ZERO),
-        Role::Server => Connection::server(config, Timestamp::ZERO),
+        Role::Client => Connection::client(config, SEED, now),
+        Role::Server => Connection::server(config, now),
     }
 }
 

@@ -1,13 +1,10 @@
-use core::{fmt, time::Duration};
-use std::{collections::VecDeque, sync::Arc};
+use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Buf;
 
-use super::{Link, ROLES, SEED, connect, drained, link::Loss, other, receive};
-use crate::{
-    Config, Connection, Event, HandshakeConfig, HandshakeError, OriginPolicy, ProtocolError, Role, Timestamp,
-    Transmit, client, server,
-};
+use super::{End, Link, Opening, ROLES, Transcript, connect_at, link::Loss, other};
+use crate::{Config, Connection, Event, HandshakeError, Role, Timestamp, client, server};
 
 /// A client and a server, connected by a network in memory with a virtual clock.
 ///
@@ -35,19 +32,7 @@ pub struct Pair {
     client: End,
     server: End,
     now: Timestamp,
-}
-
-/// One end of a [`Pair`]: a connection, its received events and its output.
-pub struct End {
-    /// The connection itself.
-    pub connection: Connection,
-    /// The link to the other end.
-    link: Link,
-    events: VecDeque<Event<'static>>,
-    error: Option<ProtocolError>,
-    output: Vec<u8>,
-    /// Output that was taken and not written: the second buffer of a driver.
-    taken: Transmit,
+    transcript: Transcript,
 }
 
 /// Constructors.
@@ -55,7 +40,14 @@ impl Pair {
     /// Creates two ends with the same configuration, without an opening handshake.
     #[must_use]
     pub fn open(config: Arc<Config>) -> Self {
-        Self::new(connect(Role::Client, config.clone()), connect(Role::Server, config))
+        Self::open_at(config, Timestamp::ZERO)
+    }
+
+    /// Creates two ends with the same configuration, which were opened at `now` without an opening handshake.
+    #[must_use]
+    pub fn open_at(config: Arc<Config>, now: Timestamp) -> Self {
+        let client = connect_at(Role::Client, config.clone(), now);
+        Self::new_at(client, connect_at(Role::Server, config, now), now)
     }
 
     /// Creates a pair of these two ends.
@@ -65,11 +57,28 @@ impl Pair {
     /// Panics if the roles of the connections are not client and server, in this order.
     #[must_use]
     pub fn new(client: Connection, server: Connection) -> Self {
-        assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
-        Self { client: End::new(client), server: End::new(server), now: Timestamp::ZERO }
+        Self::new_at(client, server, Timestamp::ZERO)
     }
 
-    /// Creates two ends by an opening handshake, with its results such as the subprotocol and compression.
+    /// Creates a pair of these two ends, with a clock that starts at `now`. Use it to begin at another time than zero,
+    /// for example shortly before a limit of a clock.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the roles of the connections are not client and server, in this order.
+    #[must_use]
+    pub fn new_at(client: Connection, server: Connection, now: Timestamp) -> Self {
+        assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
+        let [client, server] = [client, server].map(|connection| End::new_on(connection, Link::default()));
+        Self::from_ends(client, server, now, Transcript::new())
+    }
+
+    pub(super) const fn from_ends(client: End, server: End, now: Timestamp, transcript: Transcript) -> Self {
+        Self { client, server, now, transcript }
+    }
+
+    /// Creates two ends by an opening handshake, with its results such as the subprotocol and compression. Use
+    /// [`Opening`] for a handshake over a network with faults.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -92,17 +101,10 @@ impl Pair {
         client: Arc<Config>,
         server: Arc<Config>,
     ) -> Result<Self, HandshakeError> {
-        let now = Timestamp::ZERO;
-        let mut client_handshake =
-            client::Handshake::new(request, &HandshakeConfig::default(), client, SEED, now)?;
-        let mut bytes = drained(&mut client_handshake.transmit());
-        let mut server_handshake = server::Handshake::new(&HandshakeConfig::default(), now);
-        let request = server_handshake.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
-        let upgrade = request.upgrade(&OriginPolicy::default())?;
-        let mut server = upgrade.accept(accept, server, now)?;
-        let mut bytes = drained(&mut server.transmit());
-        let (client, _) = client_handshake.receive(&mut &mut bytes[..])?.ok_or(HandshakeError::Eof)?;
-        Ok(Self::new(client, server))
+        let opening = Opening::new(request.clone()).accept(accept.clone());
+        let opening = opening.config(Role::Client, client).config(Role::Server, server);
+        // A server that refuses causes a second error at the client.
+        opening.run().map_err(|failed| failed.server.or(failed.client).unwrap_or(HandshakeError::Eof))
     }
 }
 
@@ -137,10 +139,17 @@ impl Pair {
         (self.client.connection, self.server.connection)
     }
 
-    /// Returns the time of the virtual clock, which started at [`Timestamp::ZERO`].
+    /// Returns the time of the virtual clock, which started at [`Timestamp::ZERO`] or at the time of
+    /// [`open_at`](Self::open_at), [`new_at`](Self::new_at) or [`Opening::begin_at`].
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Returns the record of the conversation, which is printed when a test fails.
+    #[must_use]
+    pub const fn transcript(&self) -> &Transcript {
+        &self.transcript
     }
 }
 
@@ -149,17 +158,54 @@ impl Pair {
     /// Returns the next event at either end, in the order of arrival. Moves bytes and advances the clock until there
     /// is an event. Returns `None` when no bytes are in transit and no output waits. After that only time can cause
     /// events. See [`wait`](Self::advance).
+    ///
+    /// This method handles the deadlines of the connections, and advances the clock beyond deadlines of the application.
+    /// If the application has deadlines, use [`next_event_before`](Self::next_event_before).
     pub fn next_event(&mut self) -> Option<(Role, Event<'static>)> {
         loop {
-            for role in ROLES {
-                if let Some(event) = self.end(role).events.pop_front() {
-                    return Some((role, event));
-                }
+            if let Some(event) = self.take_event() {
+                return Some(event);
             }
             if !self.step() {
                 return None;
             }
         }
+    }
+
+    /// Returns the next event at either end that occurs before `time` or at that time. Returns `None` if there is none,
+    /// and then the clock has reached `time`. So an application handles its own deadline there:
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use ws_core::{Config, Role, testing::Pair};
+    ///
+    /// let mut pair = Pair::open(Arc::new(Config::default()));
+    /// pair.link(Role::Client).delay(Duration::from_secs(8));
+    /// pair.client().send("Are you there?").unwrap();
+    /// // The application gives up after 5 seconds, although the message arrives after 8.
+    /// let deadline = pair.now() + Duration::from_secs(5);
+    /// assert_eq!(pair.next_event_before(deadline), None);
+    /// assert_eq!(pair.now(), deadline);
+    /// ```
+    pub fn next_event_before(&mut self, time: Timestamp) -> Option<(Role, Event<'static>)> {
+        loop {
+            if let Some(event) = self.take_event() {
+                return Some(event);
+            }
+            if self.move_bytes() {
+                continue;
+            }
+            match self.next_arrival().into_iter().chain(self.next_timeout()).min() {
+                Some(next) if next <= time => self.now = self.now.max(next),
+                _ => break,
+            }
+        }
+        self.now = self.now.max(time);
+        None
+    }
+
+    fn take_event(&mut self) -> Option<(Role, Event<'static>)> {
+        ROLES.into_iter().find_map(|role| Some((role, self.end(role).events.pop_front()?)))
     }
 
     /// Moves bytes until no more bytes move, and advances the clock only when they require it. Without delays no time
@@ -271,6 +317,10 @@ impl Pair {
         if ends {
             link.end(now);
         }
+        self.transcript.add_frames(now, role, &bytes);
+        if ends {
+            self.transcript.note(now, role, "ends its stream");
+        }
         !bytes.is_empty() || ends
     }
 
@@ -279,6 +329,7 @@ impl Pair {
     pub fn half_close(&mut self, role: Role) {
         let now = self.now;
         self.end(role).link.end(now);
+        self.transcript.note(now, role, "ends its stream");
     }
 
     /// Reads at most `most` bytes that have arrived, and then the end of the stream if it has arrived. Returns `true`
@@ -292,9 +343,7 @@ impl Pair {
             && let Some(bytes) = link.read(now, left)
         {
             left -= bytes.len();
-            let received = receive(&mut to.connection, &bytes);
-            to.events.extend(received.events);
-            to.error = to.error.or(received.error);
+            to.receive_bytes(&bytes);
         }
         let ends = match link.lost() {
             Some(loss) => {
@@ -320,7 +369,7 @@ impl Pair {
 
     /// Loses the link to this end. Returns `true` if this reports the loss to an end.
     fn lose(&mut self, role: Role, loss: Loss) -> bool {
-        let mut delivered = false;
+        let (mut delivered, now) = (false, self.now);
         if loss == Loss::Reset {
             for role in [role, other(role)] {
                 let (to, link) = self.arriving(role);
@@ -328,76 +377,11 @@ impl Pair {
                 if !link.end_delivered {
                     link.end_delivered = true;
                     to.connection.receive_eof();
+                    self.transcript.note(now, role, "loses the connection");
                     delivered = true;
                 }
             }
         }
         delivered
-    }
-}
-
-impl End {
-    fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            link: Link::default(),
-            events: VecDeque::new(),
-            error: None,
-            output: Vec::new(),
-            taken: Transmit::default(),
-        }
-    }
-
-    /// Returns the number of bytes that were [taken](Pair::take) and not written.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.taken.remaining()
-    }
-
-    /// Receives the input that the connection kept while receiving was paused. Returns `true` if there was any.
-    fn receive_kept(&mut self) -> bool {
-        let keeps = self.connection.wants_receive();
-        while self.connection.wants_receive() {
-            match self.connection.receive(&mut &mut [][..]) {
-                Ok(event) => self.events.extend(event.map(Event::into_owned)),
-                Err(error) => self.error = self.error.or(Some(error)),
-            }
-        }
-        keeps
-    }
-
-    /// Returns the events that were received and not taken, oldest first.
-    pub fn events(&mut self) -> &[Event<'static>] {
-        self.events.make_contiguous()
-    }
-
-    /// Takes and returns the received events.
-    pub fn take_events(&mut self) -> Vec<Event<'static>> {
-        self.events.drain(..).collect()
-    }
-
-    /// Returns the protocol error of the other end, if there was one.
-    #[must_use]
-    pub const fn error(&self) -> Option<ProtocolError> {
-        self.error
-    }
-
-    /// Returns all bytes that this end has written. [`wire::frames`](super::wire::frames) parses them.
-    #[must_use]
-    pub fn output(&self) -> &[u8] {
-        &self.output
-    }
-}
-
-impl fmt::Debug for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("End")
-            .field("connection", &self.connection)
-            .field("link", &self.link)
-            .field("events", &self.events.len())
-            .field("error", &self.error)
-            .field("output", &self.output.len())
-            .field("taken", &self.taken)
-            .finish()
     }
 }

@@ -1,7 +1,7 @@
 use core::{fmt, time::Duration};
 use std::sync::Arc;
 
-use super::{Frame, connect, receive, wire, written};
+use super::{Frame, Transcript, connect_at, other, receive, wire, written};
 use crate::{Config, Connection, Event, ProtocolError, Role, Timestamp, excerpt::Beginning};
 
 /// The other end of a connection, controlled by hand. It sends any frames that a test requests, valid or not, and
@@ -30,6 +30,7 @@ pub struct Peer {
     error: Option<ProtocolError>,
     /// Output of the connection that no call has expected yet.
     received: Vec<u8>,
+    transcript: Transcript,
 }
 
 impl fmt::Debug for Peer {
@@ -48,13 +49,32 @@ impl Peer {
     /// Creates the peer of this connection.
     #[must_use]
     pub const fn new(connection: Connection) -> Self {
-        Self { connection, now: Timestamp::ZERO, events: Vec::new(), error: None, received: Vec::new() }
+        Self::new_at(connection, Timestamp::ZERO)
+    }
+
+    /// Creates the peer of this connection, with a clock that starts at `now`.
+    #[must_use]
+    pub const fn new_at(connection: Connection, now: Timestamp) -> Self {
+        Self {
+            connection,
+            now,
+            events: Vec::new(),
+            error: None,
+            received: Vec::new(),
+            transcript: Transcript::new(),
+        }
     }
 
     /// Creates the peer of a connection of this role, which was opened without a handshake.
     #[must_use]
     pub fn for_role(role: Role, config: Config) -> Self {
-        Self::new(connect(role, Arc::new(config)))
+        Self::for_role_at(role, config, Timestamp::ZERO)
+    }
+
+    /// Creates the peer of a connection of this role, which was opened at `now` without a handshake.
+    #[must_use]
+    pub fn for_role_at(role: Role, config: Config, now: Timestamp) -> Self {
+        Self::new_at(connect_at(role, Arc::new(config), now), now)
     }
 
     /// Sends a frame. A frame with its own key is masked with that key. Other frames are masked if the connection is
@@ -70,6 +90,8 @@ impl Peer {
 
     /// Sends bytes.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.take_output();
+        self.transcript.add_frames(self.now, other(self.connection.role()), bytes);
         let received = receive(&mut self.connection, bytes);
         self.events.extend(received.events);
         self.error = self.error.or(received.error);
@@ -91,6 +113,8 @@ impl Peer {
 
     /// Ends the stream.
     pub fn close_stream(&mut self) -> &mut Self {
+        self.take_output();
+        self.transcript.note(self.now, other(self.connection.role()), "ends its stream");
         self.connection.receive_eof();
         self.advance_to();
         self
@@ -170,6 +194,12 @@ impl Peer {
         self.error
     }
 
+    /// Returns the record of the conversation. It contains the output of the connection that was expected or looked at.
+    #[must_use]
+    pub const fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
     /// Returns the time of the virtual clock.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
@@ -177,7 +207,9 @@ impl Peer {
     }
 
     fn take_output(&mut self) {
-        self.received.extend(written(&mut self.connection));
+        let written = written(&mut self.connection);
+        self.transcript.add_frames(self.now, self.connection.role(), &written);
+        self.received.extend(written);
     }
 
     fn advance_to(&mut self) {

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use crate::{Role, excerpt::Excerpt};
+use crate::{
+    Role,
+    excerpt::{Beginning, Excerpt},
+};
 
 /// The opcode of the next fragment of a message.
 pub const CONTINUATION: u8 = 0x0;
@@ -181,23 +184,77 @@ pub fn stream<'f>(receiver: Role, frames: impl IntoIterator<Item = &'f Frame>) -
 
 /// Parses a stream of whole frames, such as the output of a connection.
 ///
-/// # Panics
+/// ```
+/// use ws_core::testing::{Frame, wire};
 ///
-/// Panics if the last frame is truncated.
-#[must_use]
-pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+/// let output = [Frame::text("Hello").encode(), Frame::ping("?").encode()].concat();
+/// assert_eq!(wire::frames(&output)?, [Frame::text("Hello"), Frame::ping("?")]);
+/// let cut = wire::frames(&output[..output.len() - 1]).unwrap_err();
+/// assert_eq!((cut.frames, cut.rest), (vec![Frame::text("Hello")], vec![0x89, 1]));
+/// # Ok::<(), wire::TruncatedFrame>(())
+/// ```
+///
+/// # Errors
+///
+/// Returns [`TruncatedFrame`] with the frames before it if the last frame is truncated.
+pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, TruncatedFrame> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
-        let (frame, rest) = split_frame(bytes).expect("a whole frame");
+        let Some((frame, rest)) = split_frame(bytes) else {
+            return Err(TruncatedFrame { frames, rest: bytes.to_vec() });
+        };
         frames.push(frame);
         bytes = rest;
     }
-    frames
+    Ok(frames)
 }
+
+/// A stream of frames whose last frame is truncated.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TruncatedFrame {
+    /// The complete frames.
+    pub frames: Vec<Frame>,
+    /// The bytes of the truncated frame.
+    pub rest: Vec<u8>,
+}
+
+impl fmt::Debug for TruncatedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TruncatedFrame")
+            .field("frames", &Beginning(&self.frames))
+            .field("rest", &Excerpt(&self.rest))
+            .finish()
+    }
+}
+
+impl fmt::Display for TruncatedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (frames, rest) = (self.frames.len(), self.rest.len());
+        write!(f, "the stream ends within a frame, {rest} bytes after {frames} complete frames")
+    }
+}
+
+impl std::error::Error for TruncatedFrame {}
 
 /// Returns the first frame of a stream and the bytes after it, if the frame is complete.
 #[must_use]
 pub fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let (HeaderParts { fin, rsv, opcode, key, len }, rest) = split_header(bytes)?;
+    let (payload, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+    Some((Frame { fin, rsv, opcode, key, payload: mask(payload, key) }, rest))
+}
+
+/// The fields of a frame's header.
+pub(super) struct HeaderParts {
+    pub(super) fin: bool,
+    pub(super) rsv: u8,
+    pub(super) opcode: u8,
+    pub(super) key: Option<[u8; 4]>,
+    pub(super) len: u64,
+}
+
+/// Returns the first header of a stream and the bytes after it, if the header is complete.
+pub(super) fn split_header(bytes: &[u8]) -> Option<(HeaderParts, &[u8])> {
     let &[first, second, ..] = bytes else { return None };
     let (len_size, short) = match second & 0x7F {
         126 => (2, 0),
@@ -209,13 +266,6 @@ pub fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let len = len.iter().fold(short, |len, byte| len << 8 | u64::from(*byte));
     let (key, rest) = rest.split_at_checked(if second & 0x80 == 0 { 0 } else { 4 })?;
     let key = key.try_into().ok();
-    let (payload, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
-    let frame = Frame {
-        fin: first & 0x80 != 0,
-        rsv: first >> 4 & 7,
-        opcode: first & 15,
-        key,
-        payload: mask(payload, key),
-    };
-    Some((frame, rest))
+    let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 7, first & 15);
+    Some((HeaderParts { fin, rsv, opcode, key, len }, rest))
 }

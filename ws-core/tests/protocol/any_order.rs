@@ -238,7 +238,7 @@ impl Watched {
         if self.is_cut {
             return;
         }
-        let frames = wire::frames(&self.output);
+        let frames = wire::frames(&self.output).unwrap();
         let (_, behind) = split_at_close(&frames);
         assert!(behind.iter().all(|frame| frame.opcode == PONG), "another frame than a pong behind a Close");
         let mut in_message = false;

@@ -266,10 +266,10 @@ fn the_nonce_is_not_the_first_masking_key() {
     let request = crate::support::http::encoded(&client_request());
     let (mut client, _) = conclude(&opening()).unwrap();
     client.send("x").unwrap();
-    let key = crate::support::wire::frames(&crate::support::written(&mut client))[0].key;
+    let key = crate::support::wire::frames(&crate::support::written(&mut client)).unwrap()[0].key;
     let mut fresh = ws_core::Connection::client(Arc::new(Config::default()), SEED, Timestamp::ZERO);
     fresh.send("x").unwrap();
-    let first = crate::support::wire::frames(&crate::support::written(&mut fresh))[0].key;
+    let first = crate::support::wire::frames(&crate::support::written(&mut fresh)).unwrap()[0].key;
     assert_ne!(key, first, "the nonce took its bytes out of the stream");
     assert!(request.contains("Sec-WebSocket-Key: "));
 }

@@ -16,7 +16,7 @@ fn compare(receiver: Role, limits: Config, stream: &[u8]) -> Result<(), TestCase
     prop_assert_eq!(received.error.map(|error| error.close_code().get()), code);
     // RFC 6455 7.1.7: a protocol error is answered with a Close that contains its code.
     if let Some(code) = code {
-        let output = frames(&crate::support::written(&mut connection));
+        let output = frames(&crate::support::written(&mut connection)).unwrap();
         let close = output.last().map(|frame| frame.payload[..2].to_vec());
         prop_assert_eq!(close, Some(code.to_be_bytes().to_vec()));
     }

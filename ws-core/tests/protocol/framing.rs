@@ -70,7 +70,8 @@ fn a_client_takes_a_fresh_key_for_every_frame() {
     for _ in 0..1000 {
         client.send("").unwrap();
     }
-    let mut keys: Vec<_> = wire::frames(&written(&mut client)).iter().map(|frame| frame.key).collect();
+    let mut keys: Vec<_> =
+        wire::frames(&written(&mut client)).unwrap().iter().map(|frame| frame.key).collect();
     keys.sort_unstable();
     keys.dedup();
     // Two of 1,000 random keys are equal once in 8,600 times. The seed here is fixed.

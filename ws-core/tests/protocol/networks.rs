@@ -202,7 +202,7 @@ proptest! {
             let close_info = end.connection.close_info().unwrap();
             prop_assert!(close_info.was_clean, "{:?}: {}", role, close_info);
             prop_assert_eq!(end.connection.buffered(), 0);
-            let frames = wire::frames(end.output());
+            let frames = wire::frames(end.output()).unwrap();
             let (before, behind) = split_at_close(&frames);
             prop_assert_eq!(before.last().map(|frame| frame.opcode), Some(CLOSE));
             // RFC 6455 5.5.2: pings that cross the Close are answered.

@@ -97,7 +97,8 @@ fn a_written_pong_makes_room_for_the_next_behind_unwritten_data() {
         hear(&mut connection, &[Frame::ping("second")]);
         connection.send("after").unwrap();
         output.extend(crate::support::written(&mut connection));
-        let payloads: Vec<_> = wire::frames(&output).into_iter().map(|frame| frame.payload).collect();
+        let payloads: Vec<_> =
+            wire::frames(&output).unwrap().into_iter().map(|frame| frame.payload).collect();
         assert_eq!(payloads[2..], [&b"before"[..], b"second", b"after"]);
     }
 }
@@ -153,7 +154,7 @@ proptest! {
             output.extend(write_some(&mut connection, usize::MAX));
             prop_assert!(output.len() > before, "what wants to be written can be");
         }
-        let mut pongs = wire::frames(&output);
+        let mut pongs = wire::frames(&output).unwrap();
         pongs.retain(|frame| frame.opcode == PONG);
         let pongs: Vec<_> = pongs.into_iter().map(|frame| frame.payload).collect();
         let mut unanswered = pings.iter();

@@ -42,7 +42,8 @@ fn a_message_of_1_mib_at_20_kb_per_second_does_not_end_the_connection() {
             arrived.extend_from_slice(&output.copy_to_bytes(count));
             connection.written(count);
             if connection.buffered() == 0 {
-                for frame in wire::frames(&arrived).into_iter().filter(|frame| frame.opcode == PING) {
+                for frame in wire::frames(&arrived).unwrap().into_iter().filter(|frame| frame.opcode == PING)
+                {
                     pings += 1;
                     hear(&mut connection, &[Frame::pong(frame.payload)]);
                 }

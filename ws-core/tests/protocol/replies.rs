@@ -341,7 +341,7 @@ fn everything_that_a_peer_sends_in_one_write_is_answered_in_order() {
             }
             output.extend(written(&mut connection));
         }
-        let mut answers = wire::frames(&output);
+        let mut answers = wire::frames(&output).unwrap();
         answers.iter_mut().for_each(|frame| frame.key = None);
         assert_eq!(answers.pop(), Some(Frame::close(1000, "")));
         assert_eq!(answers, frames);

@@ -254,7 +254,7 @@ proptest! {
         let [first, second] = seeds.map(|seed| {
             let mut client = Connection::client(roomy(), seed, Timestamp::ZERO);
             sendings.iter().for_each(|sending| drop(apply(&mut client, sending)));
-            wire::frames(&written(&mut client))
+            wire::frames(&written(&mut client)).unwrap()
         });
         prop_assert_eq!(first.len(), second.len());
         for (mut a, mut b) in first.into_iter().zip(second) {

@@ -74,7 +74,7 @@ fn sends_fail_only_while_the_write_buffer_is_full() {
             };
             refuses(full(), SendError::BufferFull, way, send);
             let mut connection = full();
-            assert_eq!(wire::frames(&written(&mut connection)).len(), 1);
+            assert_eq!(wire::frames(&written(&mut connection)).unwrap().len(), 1);
             assert_eq!(send(&mut connection), Ok(()), "{way}");
             assert_eq!(sent(&mut connection).len(), 1, "{way}");
         }

@@ -66,19 +66,19 @@ impl Connector {
     /// - Returns [`Error::Url`] if the URL is invalid.
     /// - Returns [`Error::Proxy`] if the URL of the proxy is invalid.
     pub fn new(settings: ClientSettings) -> Result<Self, Error> {
-        let mut connector = Self::over_unix(settings)?;
+        let mut connector = Self::over_stream(settings)?;
         connector.redirects = Redirects::new(connector.settings.max_redirects);
         connector.begin()?;
         Ok(connector)
     }
 
-    /// Begins to connect to a Unix-domain socket, without a proxy and without redirects. Only [`open`](Self::open) may
-    /// follow.
+    /// Begins to open a WebSocket on one stream, without a proxy and without redirects: a Unix-domain socket or a stream of
+    /// the application. Only [`open`](Self::open) may follow.
     ///
     /// # Errors
     ///
     /// Returns [`Error::Url`] if the URL is invalid.
-    pub fn over_unix(settings: ClientSettings) -> Result<Self, Error> {
+    pub fn over_stream(settings: ClientSettings) -> Result<Self, Error> {
         let request = settings.request.clone()?;
         let clock = Clock::start();
         let now = clock.now();

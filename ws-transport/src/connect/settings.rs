@@ -92,9 +92,12 @@ pub(super) enum ProxySource {
 impl ClientSettings {
     /// Creates the default settings for a URL.
     #[must_use]
-    pub fn new(url: &str) -> Self {
+    pub fn new<U>(url: U) -> Self
+    where
+        U: TryInto<Url, Error: Into<UrlError>>,
+    {
         Self {
-            request: url.parse::<Url>().map(Request::new),
+            request: url.try_into().map(Request::new).map_err(Into::into),
             handshake: HandshakeConfig::default(),
             config: Config::default(),
             connect: ConnectConfig::default(),

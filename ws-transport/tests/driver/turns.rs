@@ -30,7 +30,7 @@ fn a_driver_that_was_away_looks_at_its_socket_before_a_verdict() {
     let mut server = End::server(pinging());
     server.now = millis(1000);
     server.turn();
-    let ping = wire::frames(&server.outbox).pop().unwrap();
+    let ping = wire::frames(&server.outbox).unwrap().pop().unwrap();
     // The pong arrives in time, but the thread continues only an hour later.
     server.inbox.extend(masked(&Frame::pong(ping.payload)));
     server.now = millis(3_600_000);

@@ -99,7 +99,7 @@ pub(crate) fn error_of(connection: &mut Connection, frames: &[Frame]) -> Option<
 /// Writes all waiting output, and returns it as frames without their keys.
 pub(crate) fn sent(connection: &mut Connection) -> Vec<Frame> {
     let masked = connection.role() == Role::Client;
-    let mut frames = wire::frames(&written(connection));
+    let mut frames = wire::frames(&written(connection)).unwrap();
     for frame in &mut frames {
         assert_eq!(frame.key.take().is_some(), masked, "a client masks every frame, a server none");
     }
@@ -114,7 +114,7 @@ pub(crate) fn split_at_close(frames: &[Frame]) -> (&[Frame], &[Frame]) {
 
 /// Asserts that all waiting output is masked.
 pub(crate) fn assert_masked(client: &mut Connection) {
-    let frames = wire::frames(&written(client));
+    let frames = wire::frames(&written(client)).unwrap();
     assert!(!frames.is_empty() && frames.iter().all(|frame| frame.key.is_some()));
 }
 
