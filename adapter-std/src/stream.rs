@@ -5,7 +5,6 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
-    thread,
 };
 
 use rustix::{
@@ -13,7 +12,7 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-use crate::socket::Socket;
+use crate::{socket::Socket, threads};
 
 /// A stream on which a WebSocket can run: a connected socket, or any other stream behind a [`Relay`].
 ///
@@ -118,10 +117,9 @@ where
         let (ours, theirs) = UnixStream::pair()?;
         let output = ours.try_clone()?;
         let Self { reader, writer } = self;
-        let spawn = |name: &str| thread::Builder::new().name(name.into());
-        spawn("ws-relay-in").spawn(move || relay_input(reader, &ours))?;
+        threads::start("ws-relay-in", move || relay_input(reader, &ours))?;
         // If this fails, both ends of the pair are closed, so that the first thread ends.
-        spawn("ws-relay-out").spawn(move || relay_output(writer, output))?;
+        threads::start("ws-relay-out", move || relay_output(writer, output))?;
         Ok(theirs.into())
     }
 }

@@ -29,10 +29,9 @@ impl StreamServer {
     }
 
     /// Serves the client of a stream on the calling thread, until the connection has ended. The handler or the callbacks of
-    /// the route run on this thread. Errors of the connection are passed to the
-    /// [hook](super::Server::on_error) and counted, as for any server. The
-    /// limits and the check of admission apply too, with the peer's address if the stream is a TCP socket. A refused client
-    /// is answered on the calling thread.
+    /// the route run on this thread. Errors of the connection are passed to the [hook](super::Server::on_error) and counted,
+    /// as for any server. The limits and the check of admission apply too, with the peer's address if the stream is a TCP
+    /// socket. A refused client is answered on the calling thread.
     ///
     /// # Errors
     ///
