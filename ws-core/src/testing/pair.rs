@@ -10,7 +10,7 @@ use crate::{Config, Connection, Event, HandshakeError, Role, Timestamp, client, 
 ///
 /// Each end is driven by the rules of [`Connection`]. There are three ways to proceed, which can be mixed. A test
 /// that answers uses [`next_event`](Self::next_event). A test that checks the result uses [`run_until_idle`](Self::run_until_idle)
-/// and [`wait`](Self::advance). A test that controls the schedule uses single steps: [`write`](Self::write),
+/// and [`advance`](Self::advance). A test that controls the schedule uses single steps: [`write`](Self::write),
 /// [`read`](Self::read) and [`advance_to`](Self::advance_to).
 ///
 /// ```
@@ -157,7 +157,7 @@ impl Pair {
 impl Pair {
     /// Returns the next event at either end, in the order of arrival. Moves bytes and advances the clock until there
     /// is an event. Returns `None` when no bytes are in transit and no output waits. After that only time can cause
-    /// events. See [`wait`](Self::advance).
+    /// events. See [`advance`](Self::advance).
     ///
     /// This method handles the deadlines of the connections, and advances the clock beyond deadlines of the application.
     /// If the application has deadlines, use [`next_event_before`](Self::next_event_before).
@@ -210,7 +210,7 @@ impl Pair {
 
     /// Moves bytes until no more bytes move, and advances the clock only when they require it. Without delays no time
     /// passes. If bytes are always in transit, because keepalive pings take longer than their interval, this method
-    /// does not return. Use [`wait`](Self::advance) in that case.
+    /// does not return. Use [`advance`](Self::advance) in that case.
     pub fn run_until_idle(&mut self) {
         while self.step() {}
     }
