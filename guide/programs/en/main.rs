@@ -1,0 +1,39 @@
+#![forbid(unsafe_code)]
+//! The programs that the guide prints: `guide_programs NAME` runs one of them.
+
+use std::{
+    env,
+    process::{ExitCode, Termination as _},
+};
+
+/// Declares a module for each program and a function that runs a program by its name.
+macro_rules! programs {
+    ($($program:ident)*) => {
+        $(mod $program {
+            include!(concat!(stringify!($program), ".rs"));
+
+            pub(super) fn run() -> super::ExitCode {
+                use std::process::Termination as _;
+                main().report()
+            }
+        })*
+
+        /// Returns `None` if there is no such program.
+        fn run(name: &str) -> Option<ExitCode> {
+            match name {
+                $(stringify!($program) => Some($program::run()),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+programs! {
+    echo_client
+    echo_server
+}
+
+fn main() -> ExitCode {
+    let name = env::args().nth(1).unwrap_or_default();
+    run(&name).unwrap_or_else(|| Err::<(), _>(format!("there is no program {name:?}")).report())
+}

@@ -1,0 +1,1 @@
+//! The programs of the cookbook about clients, operation and migration, ports 9170 to 9209.

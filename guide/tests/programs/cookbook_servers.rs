@@ -1,0 +1,1 @@
+//! The programs of the cookbook about servers, ports 9130 to 9169.
