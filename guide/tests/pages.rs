@@ -5,10 +5,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::LazyLock,
 };
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+use ws_tests::Folder;
 
 const LANGUAGES: [&str; 2] = ["en", "ja"];
 
@@ -105,15 +105,15 @@ fn is_japanese(character: &char) -> bool {
     matches!(character, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}')
 }
 
-/// The guide as HTML, built once.
-static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
-    let built = Command::new(env!("CARGO_BIN_EXE_guide")).arg(&output).output().expect("the program");
+/// Builds the guide as HTML in a folder of the test's own.
+fn build() -> Folder {
+    let output = Folder::new();
+    let built = Command::new(env!("CARGO_BIN_EXE_guide")).arg(output.file("")).output().expect("the program");
     let complaints = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{complaints}");
     assert!(!complaints.contains("ERROR") && !complaints.contains("WARN"), "{complaints}");
     output
-});
+}
 
 #[test]
 fn both_languages_have_the_same_pages() {
@@ -220,7 +220,7 @@ fn ids_of_html(path: &Path) -> BTreeSet<String> {
 
 #[test]
 fn each_link_leads_to_a_page_a_heading_or_a_file() {
-    let output = &*BUILT;
+    let output = build();
     for language in LANGUAGES {
         for (path, page) in pages(language) {
             for link in links(&page).into_iter().filter(|link| !link.contains("://")) {
@@ -231,7 +231,7 @@ fn each_link_leads_to_a_page_a_heading_or_a_file() {
                 let source = guide().join(language).join("src").join(&target);
                 assert!(source.exists(), "{place} does not exist");
                 if !id.is_empty() {
-                    let html = output.join(language).join(target).with_extension("html");
+                    let html = output.file(language).join(target).with_extension("html");
                     assert!(ids_of_html(&html).contains(id), "{place} has no such heading");
                 }
             }
@@ -241,10 +241,10 @@ fn each_link_leads_to_a_page_a_heading_or_a_file() {
 
 #[test]
 fn no_include_is_left_or_empty_in_the_built_pages() {
-    let output = &*BUILT;
+    let output = build();
     for language in LANGUAGES {
-        for path in files(&output.join(language), "html") {
-            let html = fs::read_to_string(output.join(language).join(&path)).expect("a page");
+        for path in files(&output.file(language), "html") {
+            let html = fs::read_to_string(output.file(language).join(&path)).expect("a page");
             assert!(!html.contains("{{#"), "{language}/{}", path.display());
             assert!(!html.contains("ANCHOR"), "{language}/{}", path.display());
         }

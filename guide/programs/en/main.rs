@@ -29,8 +29,17 @@ macro_rules! programs {
 }
 
 programs! {
+    async_echo_client
+    async_echo_server
+    chat_room
+    closing
     echo_client
     echo_server
+    request
+    state_machine
+    text_and_binary
+    tls_client
+    tls_server
 }
 
 fn main() -> ExitCode {
