@@ -31,13 +31,29 @@ macro_rules! programs {
 programs! {
     async_echo_client
     async_echo_server
+    authentication
+    broadcasting
     chat_room
     closing
+    compression
     echo_client
     echo_server
+    executor
+    first_message
+    keepalive
+    origin_check
     request
+    rooms
+    routes
+    sending_from_threads
+    sharing_state
+    slow_consumers
     state_machine
+    streaming
+    subprotocols
     text_and_binary
+    threads
+    timeouts
     tls_client
     tls_server
 }
