@@ -33,6 +33,7 @@ programs! {
     async_echo_server
     authentication
     broadcasting
+    certificate_rotation
     chat_room
     closing
     compression
@@ -40,7 +41,14 @@ programs! {
     echo_server
     executor
     first_message
+    from_cpp_httplib
+    from_network_system
+    graceful_shutdown
+    health_checks
     keepalive
+    metrics
+    mio_server
+    mutual_tls
     origin_check
     request
     rooms
