@@ -92,11 +92,13 @@ fn ids(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the included files of a page with their anchors, without the name of the language.
+/// Returns the included files of a page with their anchors, without the name of the language. A Japanese page includes a
+/// translated copy of an example.
 fn includes(page: &str, language: &str) -> Vec<String> {
     page.split("{{#include ")
         .skip(1)
         .map(|rest| rest.split_once("}}").expect("the end of an include").0)
+        .map(|path| path.replace(&format!("programs/{language}/examples/"), "../examples/"))
         .map(|path| path.replace(&format!("programs/{language}/"), "programs/"))
         .collect()
 }
@@ -176,29 +178,32 @@ fn each_program_is_printed_by_a_page() {
     }
 }
 
+/// Returns the lines of a program without comments.
+fn code(program: &str) -> Vec<&str> {
+    let lines = program.lines().filter(|line| !is_comment(line));
+    lines.map(|line| line.split_once(" // ").map_or(line, |(code, _)| code)).collect()
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//") && !line.contains("ANCHOR")
+}
+
 #[test]
 fn programs_of_both_languages_differ_by_comments_alone() {
-    let [english, japanese] = LANGUAGES.map(|language| {
-        let mut programs = files(&guide().join("programs").join(language), "rs");
-        programs.remove(Path::new("main.rs"));
-        programs
-    });
-    assert_eq!(english, japanese);
-    for program in english {
-        let [english, japanese] = LANGUAGES.map(|language| {
-            fs::read_to_string(guide().join("programs").join(language).join(&program)).expect("a program")
-        });
-        let code = |program: &str| -> Vec<String> {
-            let lines = program.lines().filter(|line| {
-                let line = line.trim_start();
-                !line.starts_with("//") || line.contains("ANCHOR")
-            });
-            lines.map(str::to_owned).collect()
-        };
+    let folder = |language| guide().join("programs").join(language);
+    let [mut english, japanese] = LANGUAGES.map(|language| files(&folder(language), "rs"));
+    english.remove(Path::new("main.rs"));
+    let examples: BTreeSet<_> =
+        japanese.iter().filter(|path| path.starts_with("examples")).cloned().collect();
+    assert_eq!(&english | &examples, japanese);
+    for program in japanese {
+        // A page in English includes an example of the project itself.
+        let original = if examples.contains(&program) { guide().join("..") } else { folder("en") };
+        let [english, japanese] = [original, folder("ja")]
+            .map(|folder| fs::read_to_string(folder.join(&program)).expect("a program"));
         assert_eq!(code(&english), code(&japanese), "{}", program.display());
-        for line in japanese.lines().map(str::trim_start) {
-            let is_comment = line.starts_with("//") && !line.contains("ANCHOR");
-            assert!(!is_comment || line.chars().any(|c| is_japanese(&c)), "{}: {line}", program.display());
+        for line in japanese.lines().filter(|line| is_comment(line)) {
+            assert!(line.chars().any(|c| is_japanese(&c)), "{}: {line}", program.display());
         }
     }
 }

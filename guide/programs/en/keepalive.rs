@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keepalive = Keepalive {
         interval: Duration::from_millis(100),
         timeout: Duration::from_millis(100),
-        max_missed: 2,
+        max_missed: Some(2),
     };
     let callbacks = Callbacks::new().on_disconnect(move |session, close_info| {
         let _ = ended.send(format!("{} is gone: {close_info}", session.id()));

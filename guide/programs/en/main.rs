@@ -29,6 +29,7 @@ macro_rules! programs {
 }
 
 programs! {
+    addresses
     async_echo_client
     async_echo_server
     authentication
@@ -46,10 +47,12 @@ programs! {
     graceful_shutdown
     health_checks
     keepalive
+    limits
     metrics
     mio_server
     mutual_tls
     origin_check
+    proxies
     request
     rooms
     routes

@@ -8,7 +8,7 @@ fn main() -> Result<(), Error> {
         .threads(8..=64)
         .configure(|config| {
             let interval = Duration::from_secs(10);
-            config.keepalive = Some(Keepalive { interval, timeout: interval, max_missed: 2 });
+            config.keepalive = Some(Keepalive { interval, timeout: interval, max_missed: Some(2) });
         })
         .route("/ws", |_request, mut ws| {
             while let Some(message) = ws.receive()? {

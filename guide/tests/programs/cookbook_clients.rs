@@ -7,7 +7,10 @@ use std::{
 };
 
 use rustix::process::Signal;
-use ws_tests::{Folder, Process, Raw, bounded, certificates::Authority, eventually, wire::Frame};
+use ws_tests::{
+    Folder, ForeignProxy, Process, Raw, Running, bounded, certificates::Authority, echo, eventually,
+    wire::Frame,
+};
 
 use crate::{finish, serve};
 
@@ -139,4 +142,27 @@ fn the_configurations_of_the_deployment_pages_are_printed_in_both_languages() {
         };
         assert_eq!(block("en"), block("ja"), "{page}");
     }
+}
+
+#[test]
+fn the_third_connection_of_an_address_is_refused() {
+    bounded(|| assert_eq!(finish("limits"), ["the third connection: 503, Retry-After: true"]));
+}
+
+#[test]
+fn a_redirect_is_followed_and_a_name_resolved() {
+    bounded(|| assert_eq!(finish("addresses"), ["you have found the new place"]));
+}
+
+#[test]
+fn a_client_passes_a_proxy() {
+    bounded(|| {
+        let server = Running::start(ws_std::Server::new().route("/", echo));
+        let proxy = ForeignProxy::start("http", None, None);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guide_programs"));
+        let command = command.args(["proxies", &server.url("/"), &format!("http://{}", proxy.address())]);
+        let (status, stdout, stderr) = Process::start(command).finish();
+        assert!(status.success(), "{stderr:?}");
+        assert_eq!(stdout, ["received: through the proxy"]);
+    });
 }
