@@ -46,6 +46,7 @@ programs! {
     from_network_system
     graceful_shutdown
     health_checks
+    json
     keepalive
     limits
     metrics
@@ -67,6 +68,7 @@ programs! {
     timeouts
     tls_client
     tls_server
+    virtual_clock
 }
 
 fn main() -> ExitCode {

@@ -47,6 +47,11 @@ prints! {
     handlers_and_callbacks_share_state: "sharing_state" ["rust: 1", "a voter, rust: 2"]
     a_thread_of_the_handler_sends: "sending_from_threads" ["echo, tick 1, tick 2, tick 3"]
     four_threads_run_the_tasks: "executor" ["echo"]
+    values_are_exchanged_as_json: "json" ["you are in rust", "ok: false, the reason is given: true"]
+    two_minutes_pass_at_once: "virtual_clock" [
+        "after 7s: Message(Text(\"7 THE QUESTION\"))",
+        "given up: the peer did not answer the pings of keepalive in time, code 1006 abnormal closure"
+    ]
     a_pool_of_threads_serves: "threads" ["echo"]
 }
 
