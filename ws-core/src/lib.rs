@@ -109,6 +109,8 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `tracing`: an event of the level `trace` for each frame, with its opcode and length and without its payload. The
+//!   target is `websocket::frame`, and the parent is the span in which the connection was opened.
 //! - `testing`: the module `testing`, for tests of protocols that build on this crate. It contains pairs of connections
 //!   under virtual time, scripted peers, and strategies for `proptest` and `arbitrary`.
 //!
@@ -125,6 +127,7 @@ mod excerpt;
 mod extension;
 pub mod frame;
 mod handshake;
+mod log;
 mod message;
 mod prepared;
 mod route;

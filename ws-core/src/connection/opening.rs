@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{Connection, Role, Subprotocol, keepalive::Pings, outgoing::OutputQueue, receive::Incoming};
-use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed};
+use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed, log::FrameLog};
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call them. They
 /// are public for applications that upgrade by other means, such as an HTTP library.
@@ -25,9 +25,10 @@ impl Connection {
     pub(crate) fn new(role: Role, config: Arc<Config>, opening: HandshakeOutcome<'_>) -> Self {
         let codecs = opening.extension.map(|agreed| agreed.codecs(role, &config));
         let (compressor, inflater) = codecs.map(|(out, input)| (Box::new(out), Box::new(input))).unzip();
+        let log = FrameLog::current();
         Self {
-            incoming: Incoming::new(role, inflater),
-            outgoing: OutputQueue::new(opening.masking, compressor, opening.head),
+            incoming: Incoming::new(role, inflater, log.clone()),
+            outgoing: OutputQueue::new(opening.masking, compressor, opening.head, log),
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,

@@ -10,6 +10,7 @@ use crate::{
     entropy::Entropy,
     extension::Compressor,
     frame::{EncodedHeader, Header, Opcode, extend_masked},
+    log::FrameLog,
 };
 
 /// Output: the queue, the bytes that a driver has taken, and the number of bytes that are written.
@@ -24,6 +25,7 @@ pub(super) struct OutputQueue {
     masking: Option<Box<Entropy>>,
     /// Compressor of messages, if permessage-deflate was negotiated.
     pub(super) compressor: Option<Box<Compressor>>,
+    pub(super) log: FrameLog,
     /// Number of bytes that a driver has taken and not yet reported as written.
     pub(super) in_flight: usize,
     /// Position up to which all output is written.
@@ -54,6 +56,7 @@ impl OutputQueue {
         masking: Option<Box<Entropy>>,
         compressor: Option<Box<Compressor>>,
         head: Vec<u8>,
+        log: FrameLog,
     ) -> Self {
         let mut queue = Transmit::default();
         *queue.block() = head;
@@ -61,6 +64,7 @@ impl OutputQueue {
             queue,
             masking,
             compressor,
+            log,
             in_flight: 0,
             written: 0,
             seen: 0,
@@ -73,6 +77,7 @@ impl OutputQueue {
     }
 
     pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.log.sent_whole(opcode, payload.len());
         self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
@@ -80,6 +85,7 @@ impl OutputQueue {
     /// messages.
     #[inline(never)]
     pub(super) fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.log.sent_whole(opcode, payload.len());
         if self.masking.is_some() {
             return self.push_short_masked(opcode, payload);
         }
@@ -122,6 +128,7 @@ impl OutputQueue {
     /// Queues a frame, with the payload by reference if that is cheaper than a copy.
     #[inline]
     pub(super) fn push_frame(&mut self, header: Header, payload: Cow<'_, [u8]>) {
+        self.log.sent(&header);
         match payload {
             Cow::Owned(payload) if payload.len() >= Self::SHARED_FROM && self.masking.is_none() => {
                 header.encode().append_to(self.queue.block());
@@ -154,8 +161,14 @@ impl OutputQueue {
     pub(super) fn push_prepared(&mut self, prepared: &PreparedMessage) {
         match self.shared_frame(prepared) {
             None => self.push_message(prepared.opcode(), Cow::Borrowed(prepared.payload())),
-            Some(frame) if frame.len() >= Self::PREPARED_FROM => self.queue.push(frame.into_owned()),
-            Some(frame) => self.queue.extend_from_slice(&frame),
+            Some(frame) => {
+                self.log.sent_encoded(&frame);
+                if frame.len() >= Self::PREPARED_FROM {
+                    self.queue.push(frame.into_owned());
+                } else {
+                    self.queue.extend_from_slice(&frame);
+                }
+            }
         }
     }
 
