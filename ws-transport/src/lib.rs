@@ -1,6 +1,19 @@
 #![forbid(unsafe_code)]
 //! Code below the WebSocket protocol that the blocking and the async adapter share: TLS, socket options, the clock
 //! and errors. The adapters re-export the parts that applications need.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, this crate provides the span of a connection ([`ConnectionSpan`]) and writes the events of
+//! connections. Their target is `websocket`.
+//!
+//! | level | event | fields |
+//! |---|---|---|
+//! | `warn` | a peer reads too slowly: messages are dropped, or it is disconnected. Once until it catches up | `dropped` |
+//! | `debug` | a WebSocket is open, an opening handshake of a client failed | `encryption` |
+//! | `debug` | a connection has ended | `code`, `clean`, `cause` |
+//!
+//! The events contain no header, query, user of a URL, payload or reason of a Close.
 
 mod addresses;
 mod assembler;
@@ -10,6 +23,7 @@ mod endpoint;
 mod error;
 mod failures;
 mod listening;
+mod log;
 mod outbox;
 mod read_size;
 mod recycled;
@@ -26,6 +40,7 @@ pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
 pub use listening::{ListeningSocket, accept_failure};
+pub use log::ConnectionSpan;
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;

@@ -214,6 +214,7 @@ impl Driver {
         let outcome = self.post_uncounted(outgoing, network)?;
         self.traffic.sent(len);
         self.traffic.dropped(outcome);
+        self.span.dropped(outcome);
         Ok(outcome)
     }
 
