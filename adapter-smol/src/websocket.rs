@@ -2,6 +2,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage};
+use ws_sessions::SessionStats;
 use ws_transport::{Addresses, Clock, Driver, Error};
 
 use crate::{
@@ -335,6 +336,12 @@ impl WebSocket {
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.sender.latency()
+    }
+
+    /// Returns the counters of the connection: messages and bytes in both directions, and the round-trip time.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats::of_connection(&*self.sender.duplex)
     }
 
     /// Returns the peer's address, even after the peer has disconnected. Returns `None` for a Unix-domain socket and

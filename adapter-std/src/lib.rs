@@ -47,6 +47,32 @@
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
+//! | `tracing` | no | log events and a span for each connection, see [Logs](#logs) |
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, the crate writes events and spans by the crate [`tracing`](https://docs.rs/tracing). An
+//! application selects a subscriber, such as that of `tracing-subscriber`. The texts may change. The levels, targets and
+//! field names are a contract:
+//!
+//! | level | target | event | fields |
+//! |---|---|---|---|
+//! | `error` | `websocket` | a handler returned an error, or code of the application panicked | `kind`, `peer`, `error` |
+//! | `warn` | `websocket` | a request was refused, a TLS handshake failed, or the server is full | `kind`, `peer`, `error` |
+//! | `warn` | `websocket` | a peer reads too slowly: messages are dropped, or it is disconnected. Once until it catches up | `dropped` |
+//! | `info` | `websocket` | a server listens, begins to stop, has stopped | `address`, `connections` |
+//! | `debug` | `websocket` | a WebSocket is open, an opening handshake failed, a page was requested, a client left without a request | `encryption` |
+//! | `debug` | `websocket` | a connection has ended, or is lost | `code`, `clean`, `cause`, `kind` |
+//! | `trace` | `websocket::frame` | a frame was received or queued. `len` is the size of its payload in bytes | `opcode`, `len`, `fin`, `compressed` |
+//!
+//! Each connection has a span `connection` with its `id`, the `role` of this end (`server` or `client`), the address of the
+//! `peer`, the `path` of the request, the `client` behind a trusted proxy, and the number of the `session`. On a server,
+//! handlers and callbacks run inside the span, so the events of the application belong to it too. The span has the level
+//! `error`, so that it exists with every filter.
+//!
+//! No event contains a header, a query, the user of a URL, a payload, or the reason of a Close. Texts of the application
+//! are written unchanged: errors of handlers, messages of panics, and the bodies of refusals. A subscriber must not use
+//! the connection whose event it handles: it would deadlock.
 
 mod attached;
 mod backend;

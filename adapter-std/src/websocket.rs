@@ -1,6 +1,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Event, Message, PreparedMessage};
+use ws_sessions::SessionStats;
 use ws_transport::{Error, MessageAssembler};
 
 use crate::{
@@ -261,6 +262,12 @@ impl WebSocket {
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.sender.latency()
+    }
+
+    /// Returns the counters of the connection: messages and bytes in both directions, and the round-trip time.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats::of_connection(&*self.sender.duplex)
     }
 
     /// Returns the peer's address, even after the peer has disconnected. `None` for a Unix-domain socket.

@@ -10,7 +10,9 @@ use std::{
 };
 
 use ws_core::{CloseCode, CloseInfo, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, Traffic};
+use ws_transport::{
+    Backlog, ConnectionSpan, Driver, Error, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, Traffic,
+};
 
 use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::TextExcerpt, guard};
 
@@ -120,8 +122,10 @@ impl Session {
             close_info: None,
             last: LastCallback::NotDue,
         };
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        ConnectionSpan::record_session(id);
         Self(Arc::new(SessionInner {
-            id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            id: SessionId(id),
             backend: Arc::downgrade(backend),
             peer,
             connected_at: SystemTime::now(),

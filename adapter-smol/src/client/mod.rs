@@ -1,9 +1,11 @@
 mod handle;
 
 use std::{
+    future::{Future as _, poll_fn},
     io,
     net::{SocketAddr, ToSocketAddrs as _},
     path::Path,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +19,7 @@ use ws_core::{
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Error, begin_connect, seed,
+    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, begin_connect, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -206,9 +208,20 @@ impl Client {
         Ok(handle)
     }
 
-    /// Completes the opening handshakes of TLS and WebSocket.
+    /// Completes the opening handshakes of TLS and WebSocket, in the span of the connection.
     async fn open(self, stream: Stream, peer: Option<SocketAddr>) -> Result<(WebSocket, Response), Error> {
-        let request = self.request?;
+        let request = self.request.clone()?;
+        let span = ConnectionSpan::client(peer, request.url().target());
+        let mut open = pin!(self.open_in_span(&request, stream, peer));
+        poll_fn(|cx| span.in_scope(|| open.as_mut().poll(cx))).await.inspect_err(|_| span.failed())
+    }
+
+    async fn open_in_span(
+        self,
+        request: &Request,
+        stream: Stream,
+        peer: Option<SocketAddr>,
+    ) -> Result<(WebSocket, Response), Error> {
         let tls = match request.url().is_secure() {
             true => Some(self.tls.session(request.url().server_name())?),
             false => None,
@@ -216,7 +229,7 @@ impl Client {
         let clock = Clock::start();
         let opening = Opening::new(stream, peer, clock, tls);
         let (connection, opening, response) =
-            open(opening, &request, &self.handshake, self.config, clock).await?;
+            open(opening, request, &self.handshake, self.config, clock).await?;
         let duplex = opening.into_duplex(connection);
         Ok((WebSocket::new(duplex, self.read_timeout), response))
     }

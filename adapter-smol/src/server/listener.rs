@@ -13,7 +13,7 @@ use async_io::{Async, Timer};
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
-use ws_transport::{Clock, Error, ListeningSocket, accept_failure, work};
+use ws_transport::{Clock, ConnectionSpan, Error, ListeningSocket, accept_failure, work};
 
 use super::{
     BoundServer, ServerHandle, connection,
@@ -57,6 +57,7 @@ impl Listener {
         server.settings.listen.prepare(&listener);
         let local_addr = listener.address()?;
         let listener = Async::new(listener)?;
+        server.reporter.started(local_addr);
         Ok(Self { local_addr, shared: Arc::new(Shared::new(server, listener)) })
     }
 
@@ -100,6 +101,7 @@ impl Listener {
             let stop = self.shared.stopped().await;
             self.shared.end_all(stop).await;
             self.shared.wait_until_quiet(ABORT_GRACE).await;
+            self.shared.server.reporter.stopped();
             Ok(())
         };
         let served = match &executors {
@@ -172,10 +174,11 @@ impl Drop for Listener {
 /// Serves a connection until it ends or is cancelled.
 async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
     let (server, key) = (registration.server(), registration.key());
+    let span = ConnectionSpan::server(peer);
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
         let mut serve = pin!(future::or(serve, registration.signals().cancelled()));
-        poll_fn(|cx| current::within(key, || serve.as_mut().poll(cx))).await;
+        poll_fn(|cx| span.in_scope(|| current::within(key, || serve.as_mut().poll(cx)))).await;
     };
     // `connection::serve` catches panics of handlers. This catches later panics, for example of a destructor, which
     // would end the executor that runs the other connections.

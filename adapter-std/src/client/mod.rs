@@ -14,7 +14,7 @@ use ws_core::{
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, Error, seed,
+    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -186,9 +186,14 @@ impl Client {
         ClientHandle::start(ws, response, path, callbacks)
     }
 
-    /// Runs the opening handshakes of TLS and WebSocket.
+    /// Runs the opening handshakes of TLS and WebSocket, in the span of the connection.
     fn open(self, socket: Socket) -> Result<(WebSocket, Response), Error> {
-        let request = self.request?;
+        let request = self.request.clone()?;
+        let span = ConnectionSpan::client(socket.addresses().peer, request.url().target());
+        span.in_scope(|| self.open_in_span(&request, socket)).inspect_err(|_| span.failed())
+    }
+
+    fn open_in_span(self, request: &Request, socket: Socket) -> Result<(WebSocket, Response), Error> {
         let tls = match request.url().is_secure() {
             true => Some(self.tls.session(request.url().server_name())?),
             false => None,
@@ -196,7 +201,7 @@ impl Client {
         let clock = Clock::start();
         let mut opening = Opening::new(Arc::new(socket), clock, tls, self.config.write_timeout);
         let mut handshake =
-            Handshake::new(&request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
+            Handshake::new(request, &self.handshake, Arc::new(self.config), seed()?, clock.now())?;
         let due = handshake.poll_timeout();
         let mut failed = opening.write_all(&mut handshake.transmit(), due).err();
         loop {

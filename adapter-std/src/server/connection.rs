@@ -7,13 +7,18 @@ use ws_core::{
     server::{Handshake, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
-use ws_transport::{Clock, Error, tls::ServerTls};
+use ws_transport::{Clock, ConnectionSpan, Error, tls::ServerTls};
 
 use super::{BoundServer, route::Handler, shared::Registration};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
 pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
+    let span = ConnectionSpan::server(socket.addresses().peer);
+    span.in_scope(|| serve_in_span(server, socket, registration));
+}
+
+fn serve_in_span(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
     let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
         Ok(tls) => tls,

@@ -52,6 +52,7 @@ impl Listener {
         let (wake, stopped) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let local_addr = listener.address()?;
+        server.reporter.started(local_addr);
         Ok(Self { local_addr, stopped, shared: Arc::new(Shared::new(server, listener, wake)) })
     }
 
@@ -99,6 +100,7 @@ impl Listener {
             if !self.shared.end_all(stop) {
                 self.shared.pool.close(Some(Instant::now() + ABORT_GRACE));
             }
+            self.shared.server.reporter.stopped();
         }
         Ok(())
     }

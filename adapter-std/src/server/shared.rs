@@ -133,6 +133,7 @@ impl Shared {
 
     /// Closes the listening socket and begins to close the connections.
     pub(super) fn begin_stop(&self, timeout: Duration) {
+        self.server.reporter.stopping();
         let now = Instant::now();
         let until = now.checked_add(timeout);
         {
