@@ -143,7 +143,10 @@ pub use connection::{Connection, Role, State};
 pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
-pub use handshake::{HandshakeError, Headers, Response, Url, UrlError, client, server};
+pub use handshake::{
+    ForwardedHeaders, HandshakeError, Headers, NetworkError, Response, TrustedProxies, Url, UrlError, client,
+    server,
+};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use route::{Parameters, PathRouter, RouteError};

@@ -110,6 +110,12 @@ impl Headers {
         }
     }
 
+    /// Sets the value of the first field of this name, or of a new one.
+    pub(super) fn replace(&mut self, name: &str, value: &str) {
+        let value = self.append(value);
+        self.set(name, value);
+    }
+
     /// Returns a part of the received head.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         str::from_utf8(self.slice(range)).unwrap_or_default()

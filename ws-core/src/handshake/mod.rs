@@ -3,10 +3,12 @@
 mod accept;
 pub mod client;
 mod error;
+mod forwarded;
 mod head;
 mod headers;
 mod host;
 mod origin;
+mod proxy_header;
 mod response;
 mod router;
 pub mod server;
@@ -15,6 +17,7 @@ mod url;
 mod values;
 
 pub use error::HandshakeError;
+pub use forwarded::{ForwardedHeaders, NetworkError, TrustedProxies};
 pub use headers::Headers;
 pub(crate) use headers::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte};
 pub use response::Response;

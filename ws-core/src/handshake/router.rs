@@ -6,7 +6,8 @@ use super::{
     server::{AcceptValue, Upgrade},
 };
 use crate::{
-    Config, Connection, HandshakeError, OriginPolicy, PathRouter, Response, RouteError, Timestamp, Transmit,
+    Config, Connection, ForwardedHeaders, HandshakeError, OriginPolicy, PathRouter, Response, RouteError,
+    Timestamp, Transmit, TrustedProxies,
 };
 
 type Change = dyn Fn(&mut Config) + Send + Sync;
@@ -18,6 +19,7 @@ pub struct RouterBuilder<H> {
     pages: PathRouter<Box<Page>>,
     config: Config,
     origin: OriginPolicy,
+    forwarded: Option<(ForwardedHeaders, TrustedProxies)>,
     /// The error of the first route that could not be added.
     error: Option<RouteError>,
 }
@@ -37,6 +39,7 @@ impl<H> RouterBuilder<H> {
             pages: PathRouter::new(),
             config: Config::default(),
             origin: OriginPolicy::default(),
+            forwarded: None,
             error: None,
         }
     }
@@ -65,19 +68,24 @@ impl<H> RouterBuilder<H> {
         self.origin = policy;
     }
 
+    /// Trusts the headers of these proxies, see [`Request::apply_forwarded`]. Default: no proxy is trusted.
+    pub fn trust_forwarded(&mut self, headers: ForwardedHeaders, proxies: TrustedProxies) {
+        self.forwarded = Some((headers, proxies));
+    }
+
     /// Builds the router and computes the configuration of each route.
     ///
     /// # Errors
     ///
     /// Returns the [`RouteError`] of the first route or page that is malformed or duplicate.
     pub fn build(self) -> Result<Router<H>, RouteError> {
-        let Self { routes, pages, config, origin, error } = self;
+        let Self { routes, pages, config, origin, forwarded, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
         let routes =
             routes.map(|(options, handler)| ConfiguredRoute::new(options, &config, &origin, handler));
-        Ok(Router { routes, pages, config })
+        Ok(Router { routes, pages, config, forwarded })
     }
 }
 
@@ -126,6 +134,7 @@ pub struct Router<H> {
     routes: PathRouter<ConfiguredRoute<H>>,
     pages: PathRouter<Box<Page>>,
     config: Config,
+    forwarded: Option<(ForwardedHeaders, TrustedProxies)>,
 }
 
 /// A route with the settings that follow from its options.
@@ -164,7 +173,8 @@ impl<H> Router<H> {
         &self.config
     }
 
-    /// Finds the route of a request for a WebSocket, validates the request, and sets its parameters.
+    /// Applies the headers of [trusted proxies](RouterBuilder::trust_forwarded), finds the route of a request for a
+    /// WebSocket, validates the request, and sets its parameters.
     /// [`RouteMatch::accept`] then opens the connection.
     ///
     /// # Errors
@@ -172,6 +182,11 @@ impl<H> Router<H> {
     /// Returns the [`Refusal`] of a request that opens no connection: a page, or an error. Write its response and close the
     /// stream.
     pub fn handle(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
+        if let Some((headers, proxies)) = &self.forwarded
+            && let Err(error) = request.apply_forwarded(*headers, proxies)
+        {
+            return Err(Refusal { response: request.respond(&error.response()), config: &self.config });
+        }
         if !request.is_upgrade() {
             let response = self.show(request);
             return Err(Refusal { response: request.respond(&response), config: &self.config });

@@ -36,6 +36,7 @@ use super::{
 };
 pub use super::{
     accept::Accept,
+    proxy_header::{ProxyHeader, ProxyHeaderReader},
     router::{Refusal, RouteMatch, RouteOptions, Router, RouterBuilder},
 };
 use crate::{
@@ -189,6 +190,11 @@ impl Request {
     /// pages that were loaded without TLS.
     pub const fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = Some(scheme);
+    }
+
+    /// Replaces the value of `Host`.
+    pub(super) fn replace_host(&mut self, host: &str) {
+        self.headers.replace("Host", host);
     }
 
     /// Returns all header fields. If the request target is an absolute URI, `Host` is the host of that URI (RFC 9112
