@@ -57,6 +57,23 @@ impl Opening {
         self.input.consume(take)
     }
 
+    /// Begins TLS. Bytes that were received before belong to it.
+    pub(crate) fn start_tls(&mut self, mut tls: TlsSession) -> Result<(), Error> {
+        let mut decrypted = Ok(());
+        self.input.decrypt_unread(|sealed, plain| decrypted = tls.decrypt(sealed, plain));
+        self.tls = Some(Box::new(tls));
+        if decrypted.is_err() {
+            // Send the TLS alert that reports the error to the peer.
+            let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        Ok(decrypted?)
+    }
+
+    /// Returns the address of the peer.
+    pub(crate) const fn peer_addr(&self) -> Option<SocketAddr> {
+        self.addresses.peer
+    }
+
     /// Queues bytes. [`read`](Self::read) writes them before it waits.
     pub(crate) fn queue(&mut self, bytes: &mut impl Buf) {
         match &mut self.tls {

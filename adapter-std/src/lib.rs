@@ -94,9 +94,9 @@ pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
 pub use ws_core::{
-    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme, SendError, State, TimeoutKind,
-    UrlError,
+    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, ForwardedHeaders, HandshakeConfig,
+    HandshakeError, Keepalive, Message, OriginPolicy, PreparedMessage, ProtocolError, Response, Scheme,
+    SendError, State, TimeoutKind, TrustedProxies, UrlError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{

@@ -39,6 +39,17 @@ impl Opening {
         self.buffer.consume(take)
     }
 
+    /// Begins TLS. Bytes that were received before belong to it.
+    pub(crate) fn start_tls(&mut self, mut tls: TlsSession, due: Option<Timestamp>) -> Result<(), Error> {
+        let mut decrypted = Ok(());
+        self.buffer.decrypt_unread(|sealed, plain| decrypted = tls.decrypt(sealed, plain));
+        self.tls = Some(Box::new(tls));
+        // After an error, the output is the TLS alert for the peer.
+        let written = self.write_all(&mut &[][..], due);
+        decrypted?;
+        written
+    }
+
     /// Reads once, and waits until `due` at most. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means
     /// that the stream has ended. If TLS has output of its own, this also writes it.
     pub(crate) fn read(&mut self, due: Option<Timestamp>) -> Result<Option<usize>, Error> {

@@ -224,7 +224,12 @@ impl Reporter {
         request: &mut Request,
     ) -> Result<RouteMatch<'s, H>, Refusal<'s>> {
         ConnectionSpan::record_path(request.path());
-        match guard(|| router.handle(request)) {
+        let peer = request.peer_addr();
+        let handled = guard(|| router.handle(request));
+        if let Some(client) = request.peer_addr().filter(|_| request.peer_addr() != peer) {
+            ConnectionSpan::record_client(client);
+        }
+        match handled {
             Ok(Err(refusal)) => {
                 if request.is_upgrade() {
                     self.report_refusal(request, &refusal.response);

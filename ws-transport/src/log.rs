@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 #[cfg(feature = "tracing")]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ws_core::CloseInfo;
 #[cfg(feature = "tracing")]
 use ws_core::{Cause, Side};
+use ws_core::{CloseInfo, server::ProxyHeader};
 
 use crate::SendOutcome;
 
@@ -95,6 +95,13 @@ impl ConnectionSpan {
         tracing::Span::current().record("client", tracing::field::display(address.ip()));
         #[cfg(not(feature = "tracing"))]
         let _ = address;
+    }
+
+    /// Returns the client's address in a header of the PROXY protocol, and adds it to the current span. Without an
+    /// address in the header, returns that of the socket's peer.
+    #[must_use]
+    pub fn proxied(header: ProxyHeader, peer: Option<SocketAddr>) -> Option<SocketAddr> {
+        header.source.inspect(|&source| Self::record_client(source)).or(peer)
     }
 
     /// Adds the number of the session to the current span.

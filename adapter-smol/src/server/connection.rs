@@ -6,10 +6,10 @@ use async_io::Timer;
 use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State, Timestamp,
-    server::{Accept, Handshake, Refusal, Request},
+    server::{Accept, Handshake, ProxyHeaderReader, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
-use ws_transport::{Clock, DROP_GRACE, Error, tls::ServerTls};
+use ws_transport::{Clock, ConnectionSpan, DROP_GRACE, Error, tls::ServerTls};
 
 use super::{
     BoundServer,
@@ -85,7 +85,10 @@ async fn open(
     registration: &Registration,
 ) -> Option<Opened> {
     let clock = Clock::start();
-    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+    let sends_header = server.proxy_protocol.contains_peer(peer);
+    // The header of the PROXY protocol precedes TLS.
+    let tls = server.tls_config.as_ref().filter(|_| !sends_header);
+    let tls = match tls.map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => {
             server.reporter.report(ConnectionErrorKind::Tls, None, error);
@@ -95,7 +98,8 @@ async fn open(
     let mut opening = Opening::new(stream, peer, clock, tls);
     let awaited = server.reporter.monitor().await_request();
     // `None`: the client sent no request. It is a port scan, or a browser that connects in advance.
-    let received = receive_request(server, &mut opening, clock).await.transpose()?;
+    let header = sends_header.then(ProxyHeaderReader::new);
+    let received = receive_request(server, &mut opening, header, clock).await.transpose()?;
     awaited.received();
     let (mut request, due) = match received {
         Ok(received) => received,
@@ -104,7 +108,6 @@ async fn open(
             return None;
         }
     };
-    request.set_peer_addr(peer);
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
@@ -182,17 +185,32 @@ async fn check(
 async fn receive_request(
     server: &BoundServer,
     opening: &mut Opening,
+    mut header: Option<ProxyHeaderReader>,
     clock: Clock,
 ) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
     let mut handshake = Handshake::new(&server.handshake, clock.now());
+    let mut peer = opening.peer_addr();
     loop {
-        if let Some(request) = opening.consume(|input| handshake.receive(input))? {
+        if let Some(reader) = &mut header
+            && let Some(received) = opening.consume(|input| reader.receive(input))?
+        {
+            header = None;
+            peer = ConnectionSpan::proxied(received, peer);
+            if let Some(config) = &server.tls_config {
+                opening.start_tls(ServerTls::session(config)?)?;
+            }
+        }
+        if header.is_none()
+            && let Some(mut request) = opening.consume(|input| handshake.receive(input))?
+        {
+            request.set_peer_addr(peer);
             return Ok(Some((request, handshake.poll_timeout())));
         }
         handshake.handle_timeout(clock.now())?;
+        let has_begun = handshake.has_begun() || header.as_ref().is_some_and(ProxyHeaderReader::has_begun);
         match opening.read(handshake.poll_timeout()).await {
-            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+            Ok(Some(0)) if has_begun => return Err(HandshakeError::Eof.into()),
+            Err(Error::Io(_)) | Ok(Some(0)) if !has_begun => return Ok(None),
             Ok(_) => {}
             Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, OriginPolicy, Response,
+    Config, ForwardedHeaders, HandshakeConfig, OriginPolicy, Response, TrustedProxies,
     server::{Request, Router, RouterBuilder},
 };
 use ws_sessions::{ConnectionError, Reporter, ServerMetrics};
@@ -61,6 +61,7 @@ pub struct Server {
     tls: Option<ServerTlsConfig>,
     spawner: Option<Box<Spawner>>,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// A bound server, as its listener runs it. Its settings are valid.
@@ -71,6 +72,7 @@ struct BoundServer {
     tls_config: Option<Arc<rustls::ServerConfig>>,
     spawner: Option<Box<Spawner>>,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// Settings of all connections, except the protocol configuration.
@@ -101,6 +103,7 @@ impl Server {
             tls: None,
             spawner: None,
             reporter: Reporter::default(),
+            proxy_protocol: TrustedProxies::new(),
         }
     }
 
@@ -221,6 +224,30 @@ impl Server {
         self.reporter.monitor().clone()
     }
 
+    /// Trusts the headers in which these proxies describe the client: its address, the scheme and the host. They replace
+    /// the [address of the request](Request::peer_addr) and its header `Host`, and the [origin check](Self::origin) uses
+    /// them. [`Request::apply_forwarded`] describes the rules. Default: no proxy is trusted.
+    ///
+    /// ```
+    /// use ws_smol::{ForwardedHeaders, Server, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::new().network("10.0.0.0/8")?;
+    /// let server = Server::new().trust_forwarded(ForwardedHeaders::XForwarded, proxies);
+    /// # Ok::<(), ws_core::NetworkError>(())
+    /// ```
+    pub fn trust_forwarded(mut self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        self.router.trust_forwarded(headers, proxies);
+        self
+    }
+
+    /// Requires a header of the PROXY protocol, of version 1 or 2, at the beginning of each connection from these proxies.
+    /// The header contains the [address of the client](Request::peer_addr). Connections from other addresses have no such
+    /// header. [`WebSocket::peer_addr`] remains the address of the proxy. Default: no proxy sends it.
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxy_protocol = proxies;
+        self
+    }
+
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
     pub fn tls(mut self, tls: impl Into<ServerTlsConfig>) -> Self {
         self.tls = Some(tls.into());
@@ -294,6 +321,7 @@ impl Server {
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             spawner: self.spawner,
             reporter: self.reporter,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ws_core::{
     CloseCode, Connection, HandshakeError, Scheme, State,
-    server::{Handshake, Refusal, Request},
+    server::{Handshake, ProxyHeaderReader, Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
 use ws_transport::{Clock, ConnectionSpan, Error, tls::ServerTls};
@@ -20,13 +20,17 @@ pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Re
 
 fn serve_in_span(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
-    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+    let sends_header = server.proxy_protocol.contains_peer(socket.addresses().peer);
+    // The header of the PROXY protocol precedes TLS.
+    let tls = server.tls_config.as_ref().filter(|_| !sends_header);
+    let tls = match tls.map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
     let mut opening = Opening::new(socket, clock, tls, server.router.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
-    let received = receive_request(server, &mut opening, clock);
+    let header = sends_header.then(ProxyHeaderReader::new);
+    let received = receive_request(server, &mut opening, header, clock);
     // Port scanners do this, and browsers that connect in advance.
     let Some(received) = received.transpose() else { return };
     awaited.received();
@@ -34,7 +38,6 @@ fn serve_in_span(server: &BoundServer, socket: Arc<Socket>, registration: &Regis
         Ok(request) => request,
         Err(error) => return refuse(server, opening, error),
     };
-    request.set_peer_addr(opening.socket().addresses().peer);
     if server.tls_config.is_some() {
         request.set_scheme(Scheme::Https);
     }
@@ -60,17 +63,32 @@ fn serve_in_span(server: &BoundServer, socket: Arc<Socket>, registration: &Regis
 fn receive_request(
     server: &BoundServer,
     opening: &mut Opening,
+    mut header: Option<ProxyHeaderReader>,
     clock: Clock,
 ) -> Result<Option<Request>, Error> {
     let mut handshake = Handshake::new(&server.handshake, clock.now());
+    let mut peer = opening.socket().addresses().peer;
     loop {
-        if let Some(request) = opening.consume(|input| handshake.receive(input))? {
+        if let Some(reader) = &mut header
+            && let Some(received) = opening.consume(|input| reader.receive(input))?
+        {
+            header = None;
+            peer = ConnectionSpan::proxied(received, peer);
+            if let Some(config) = &server.tls_config {
+                opening.start_tls(ServerTls::session(config)?, handshake.poll_timeout())?;
+            }
+        }
+        if header.is_none()
+            && let Some(mut request) = opening.consume(|input| handshake.receive(input))?
+        {
+            request.set_peer_addr(peer);
             return Ok(Some(request));
         }
         handshake.handle_timeout(clock.now())?;
+        let has_begun = handshake.has_begun() || header.as_ref().is_some_and(ProxyHeaderReader::has_begun);
         match opening.read(handshake.poll_timeout()) {
-            Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-            Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+            Ok(Some(0)) if has_begun => return Err(HandshakeError::Eof.into()),
+            Err(Error::Io(_)) | Ok(Some(0)) if !has_begun => return Ok(None),
             Ok(_) => {}
             Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
         }

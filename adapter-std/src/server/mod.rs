@@ -10,7 +10,7 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, OriginPolicy, Response,
+    Config, ForwardedHeaders, HandshakeConfig, OriginPolicy, Response, TrustedProxies,
     server::{Request, Router, RouterBuilder},
 };
 use ws_sessions::{ConnectionError, Reporter, ServerMetrics};
@@ -51,6 +51,7 @@ pub struct Server {
     settings: Settings,
     tls: Option<ServerTlsConfig>,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// A bound server, as its listener runs it. Its settings are valid.
@@ -60,6 +61,7 @@ struct BoundServer {
     settings: Settings,
     tls_config: Option<Arc<rustls::ServerConfig>>,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// Settings of all connections, in addition to the configuration of the protocol.
@@ -86,6 +88,7 @@ impl Server {
             settings: Settings { threads: 0..=4096, read_timeout: None, listen: ListenOptions::default() },
             tls: None,
             reporter: Reporter::default(),
+            proxy_protocol: TrustedProxies::new(),
         }
     }
 
@@ -215,6 +218,30 @@ impl Server {
         self.reporter.monitor().clone()
     }
 
+    /// Trusts the headers in which these proxies describe the client: its address, the scheme and the host. They replace
+    /// the [address of the request](Request::peer_addr) and its header `Host`, and the [origin check](Self::origin) uses
+    /// them. [`Request::apply_forwarded`] describes the rules. Default: no proxy is trusted.
+    ///
+    /// ```
+    /// use ws_std::{ForwardedHeaders, Server, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::new().network("10.0.0.0/8")?;
+    /// let server = Server::new().trust_forwarded(ForwardedHeaders::XForwarded, proxies);
+    /// # Ok::<(), ws_core::NetworkError>(())
+    /// ```
+    pub fn trust_forwarded(mut self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        self.router.trust_forwarded(headers, proxies);
+        self
+    }
+
+    /// Requires a header of the PROXY protocol, of version 1 or 2, at the beginning of each connection from these proxies.
+    /// The header contains the [address of the client](Request::peer_addr). Connections from other addresses have no such
+    /// header. [`WebSocket::peer_addr`] remains the address of the proxy. Default: no proxy sends it.
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxy_protocol = proxies;
+        self
+    }
+
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
     pub fn tls(mut self, tls: impl Into<ServerTlsConfig>) -> Self {
         self.tls = Some(tls.into());
@@ -291,6 +318,7 @@ impl Server {
             settings: self.settings,
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             reporter: self.reporter,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 }

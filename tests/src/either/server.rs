@@ -8,8 +8,8 @@ use std::{
 };
 
 use ws_std::{
-    Accept, Callbacks, Config, ConnectionError, Error, HandshakeConfig, OriginPolicy, Request, Response,
-    ServerMetrics, ServerTls,
+    Accept, Callbacks, Config, ConnectionError, Error, ForwardedHeaders, HandshakeConfig, OriginPolicy,
+    Request, Response, ServerMetrics, ServerTls, TrustedProxies,
 };
 
 use super::{Adapter, WebSocket};
@@ -258,6 +258,16 @@ impl Server {
     /// Same as `Server::monitor`.
     pub fn monitor(&self) -> ServerMetrics {
         either!(self, server => server.monitor())
+    }
+
+    /// Same as `Server::trust_forwarded`.
+    pub fn trust_forwarded(self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        either!(self self, server => server.trust_forwarded(headers, proxies))
+    }
+
+    /// Same as `Server::proxy_protocol`.
+    pub fn proxy_protocol(self, proxies: TrustedProxies) -> Self {
+        either!(self self, server => server.proxy_protocol(proxies))
     }
 
     /// Same as `Server::tls`.
