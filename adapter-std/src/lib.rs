@@ -47,6 +47,7 @@
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
+//! | `systemd` | no | listening sockets from a service manager, see [`inherited_sockets`](fn@inherited_sockets) |
 //! | `tracing` | no | log events and a span for each connection, see [Logs](#logs) |
 //!
 //! # Logs
@@ -89,7 +90,7 @@ mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use halves::{Receiver, Sender};
-pub use server::{HandlerResult, Listener, Route, Server, ServerHandle};
+pub use server::{HandlerResult, Job, Listener, Route, Server, ServerHandle};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
 pub use ws_core::Deflate;
@@ -103,6 +104,8 @@ pub use ws_sessions::{
     Callbacks, ConnectionError, ConnectionErrorKind, Panicked, Rooms, ServerMetrics, ServerStats, Session,
     SessionId, SessionStats, Sessions, Stats,
 };
+#[cfg(feature = "systemd")]
+pub use ws_transport::inherited_sockets;
 pub use ws_transport::{
     Backlog, Error, ListenOptions, Overflow,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},

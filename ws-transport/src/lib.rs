@@ -22,6 +22,8 @@ mod driver;
 mod endpoint;
 mod error;
 mod failures;
+#[cfg(feature = "systemd")]
+mod inherited;
 mod listening;
 mod log;
 mod outbox;
@@ -39,6 +41,8 @@ pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
+#[cfg(feature = "systemd")]
+pub use inherited::inherited_sockets;
 pub use listening::{ListeningSocket, accept_failure};
 pub use log::ConnectionSpan;
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};

@@ -21,9 +21,10 @@ use ws_transport::{
 
 pub use handle::ServerHandle;
 pub use listener::Listener;
+pub use pool::Job;
 pub use route::{HandlerResult, Route};
 
-use self::route::Endpoint;
+use self::{pool::Spawner, route::Endpoint};
 use crate::WebSocket;
 
 /// A WebSocket server, which can also serve a few HTTP pages on the same port.
@@ -52,6 +53,7 @@ pub struct Server {
     tls: Option<ServerTlsConfig>,
     reporter: Reporter,
     proxy_protocol: TrustedProxies,
+    spawner: Option<Box<Spawner>>,
 }
 
 /// A bound server, as its listener runs it. Its settings are valid.
@@ -62,6 +64,8 @@ struct BoundServer {
     tls_config: Option<Arc<rustls::ServerConfig>>,
     reporter: Reporter,
     proxy_protocol: TrustedProxies,
+    /// Moved to the thread pool.
+    spawner: Option<Box<Spawner>>,
 }
 
 /// Settings of all connections, in addition to the configuration of the protocol.
@@ -89,6 +93,7 @@ impl Server {
             tls: None,
             reporter: Reporter::default(),
             proxy_protocol: TrustedProxies::new(),
+            spawner: None,
         }
     }
 
@@ -160,6 +165,24 @@ impl Server {
     /// minimum exceeds the maximum. Default: `0..=4096`.
     pub fn threads(mut self, threads: RangeInclusive<usize>) -> Self {
         self.settings.threads = threads;
+        self
+    }
+
+    /// Sets the function that runs each connection on the threads of the application, such as a thread pool. The
+    /// maximum of [`threads`](Self::threads) still limits the number of connections, and the minimum has no effect.
+    /// Default: the server starts threads.
+    ///
+    /// A job blocks its thread until its connection has ended. So a thread pool needs as many threads as there are
+    /// connections. A connection whose job is dropped is closed.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new().spawner(|job| drop(thread::spawn(job)));
+    /// ```
+    pub fn spawner(mut self, spawn: impl Fn(Job) + Send + Sync + 'static) -> Self {
+        self.spawner = Some(Box::new(spawn));
         self
     }
 
@@ -319,6 +342,7 @@ impl Server {
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             reporter: self.reporter,
             proxy_protocol: self.proxy_protocol,
+            spawner: self.spawner,
         })
     }
 }

@@ -75,10 +75,10 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
+    pub(super) fn new(mut server: BoundServer, listener: ListeningSocket, wake: UnixStream) -> Self {
         let connections = Connections { listener: Some(listener), ..Connections::default() };
         Self {
-            pool: ThreadPool::new(&server.settings.threads),
+            pool: ThreadPool::new(&server.settings.threads, server.spawner.take()),
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
