@@ -12,6 +12,8 @@ use ws_std::{
     Request, Response, ServerMetrics, ServerTls, TrustedProxies,
 };
 
+use ws_transport::tls::rustls;
+
 use super::{Adapter, WebSocket};
 use crate::{PATIENCE, Raw};
 
@@ -268,6 +270,11 @@ impl Server {
     /// Same as `Server::proxy_protocol`.
     pub fn proxy_protocol(self, proxies: TrustedProxies) -> Self {
         either!(self self, server => server.proxy_protocol(proxies))
+    }
+
+    /// Same as `Server::tls`, with a configuration of rustls.
+    pub fn tls_config(self, config: rustls::ServerConfig) -> Self {
+        either!(self self, server => server.tls(config))
     }
 
     /// Same as `Server::tls`.

@@ -3,6 +3,7 @@
 
 mod client;
 mod error;
+mod key_log;
 mod pem;
 mod server;
 mod session;
