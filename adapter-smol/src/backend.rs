@@ -9,11 +9,14 @@ use bytes::Buf as _;
 use ws_core::{CloseCode, CloseInfo};
 use ws_sessions::SessionBackend;
 use ws_transport::{
-    Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
+    Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, limit_unsent,
     work::{self, Work},
 };
 
-use crate::duplex::{Duplex, Inner};
+use crate::{
+    duplex::{Duplex, Inner},
+    stream::Stream,
+};
 
 impl Duplex {
     /// Writes as much as the stream accepts at once. The task that receives writes the rest.
@@ -87,5 +90,11 @@ impl SessionBackend for Duplex {
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.lock().driver);
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        if let Stream::Socket(socket) = &self.lock().stream {
+            limit_unsent(socket.get_ref(), Some(bytes));
+        }
     }
 }

@@ -119,7 +119,7 @@ pub use ws_sessions::{
 #[cfg(feature = "systemd")]
 pub use ws_transport::inherited_sockets;
 pub use ws_transport::{
-    Backlog, Clock, Error, ListenOptions, Overflow,
+    AddressFamily, Backlog, Clock, Error, ListenOptions, Overflow, SocketOptions,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

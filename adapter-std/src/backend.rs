@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ws_core::{CloseCode, CloseInfo, State};
 use ws_sessions::SessionBackend;
-use ws_transport::{Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome};
+use ws_transport::{
+    Driver, Error, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, limit_unsent,
+};
 
 use crate::duplex::{Duplex, Flushed};
 
@@ -84,5 +86,9 @@ impl SessionBackend for Duplex {
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver());
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        limit_unsent(self.socket().get_ref(), Some(bytes));
     }
 }

@@ -108,7 +108,7 @@ pub use ws_sessions::{
 #[cfg(feature = "systemd")]
 pub use ws_transport::inherited_sockets;
 pub use ws_transport::{
-    Backlog, Error, ListenOptions, Overflow,
+    AddressFamily, Backlog, Error, ListenOptions, Overflow, SocketOptions,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

@@ -32,6 +32,11 @@ pub trait SessionBackend: Debug + Send + Sync {
     /// Aborts the connection if it has not ended, and returns the way it ended.
     fn end(&self) -> CloseInfo;
 
+    /// Limits the number of unsent bytes that the operating system accepts for the connection, as far as it can.
+    fn limit_unsent(&self, bytes: u32) {
+        let _ = bytes;
+    }
+
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));
 }

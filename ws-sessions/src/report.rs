@@ -1,7 +1,7 @@
 //! Errors of a server's connections, for the application to log and count.
 
 use std::{
-    error, fmt,
+    error, fmt, io,
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -279,6 +279,13 @@ impl Reporter {
         };
         self.report_refusal(request, &response);
         Err(response)
+    }
+
+    /// Reports a client whose socket the application could not configure. The client is disconnected.
+    pub fn report_unconfigured(&self, peer: Option<SocketAddr>, error: &io::Error) {
+        let origin = Origin { peer_addr: peer, path: None };
+        let error = format!("the socket of the client could not be configured: {error}");
+        self.report(ConnectionErrorKind::Refused, Some(&origin), error);
     }
 
     /// Reports that a request for a WebSocket is answered with something else.

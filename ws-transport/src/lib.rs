@@ -30,6 +30,7 @@ mod outbox;
 mod read_size;
 mod recycled;
 mod response;
+mod socket_options;
 pub mod tls;
 mod traffic;
 pub mod work;
@@ -38,7 +39,7 @@ pub use addresses::Addresses;
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use driver::{Driver, InputEnd, Step, Turn};
-pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, write_now};
+pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, limit_unsent, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
 #[cfg(feature = "systemd")]
@@ -49,6 +50,7 @@ pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Over
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use socket_options::{AddressFamily, SocketOptions};
 pub use traffic::{Counter, Traffic};
 
 /// Time between the drop of all handles of a server's connection by its handler and the close of the connection by the

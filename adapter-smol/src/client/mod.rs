@@ -19,7 +19,7 @@ use ws_core::{
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, begin_connect, seed,
+    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, SocketOptions, begin_connect, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -121,6 +121,19 @@ impl Client {
         self
     }
 
+    /// Changes further options of the TCP socket: the IP version, the network interface, the sizes of its buffers, and a
+    /// function that configures it.
+    ///
+    /// ```
+    /// use ws_smol::{AddressFamily, Client};
+    ///
+    /// let client = Client::new("ws://localhost:9001/").socket_options(|options| options.family = AddressFamily::Ipv4);
+    /// ```
+    pub fn socket_options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        change(&mut self.options.socket);
+        self
+    }
+
     /// Sets `TCP_NODELAY`, which sends small messages without delay. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.options.nodelay = nodelay;
@@ -171,7 +184,7 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect).
     pub async fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
-        let (path, options) = (path.as_ref().to_owned(), self.options);
+        let (path, options) = (path.as_ref().to_owned(), self.options.clone());
         // Only a thread can wait for a full backlog: the non-blocking socket would become writable at once.
         let socket = blocking::unblock(move || options.connect_unix(&path)).await?;
         let stream = Stream::Socket(Socket::from(Async::new(socket)?));

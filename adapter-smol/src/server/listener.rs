@@ -142,6 +142,9 @@ impl Listener {
 
     /// Starts a task for a client, or refuses the client.
     fn admit(&self, (socket, peer): AcceptedClient, executors: &Executors<'_>) {
+        if let Err(error) = self.shared.server.settings.listen.socket.run_hook(&socket) {
+            return self.shared.server.reporter.report_unconfigured(peer, &error);
+        }
         let watched = match executors {
             Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
             Executors::Here(_, sockets) => sockets.watch(socket),

@@ -76,7 +76,7 @@ struct BoundServer {
 }
 
 /// Settings of all connections, except the protocol configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
     max_connections: usize,
     read_timeout: Option<Duration>,

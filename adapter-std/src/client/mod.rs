@@ -14,7 +14,7 @@ use ws_core::{
 };
 use ws_sessions::Callbacks;
 use ws_transport::{
-    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, seed,
+    AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error, SocketOptions, seed,
     tls::{ClientTls, ClientTlsConfig},
 };
 
@@ -110,6 +110,19 @@ impl Client {
     /// sockets.
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.options.local_address = Some(address);
+        self
+    }
+
+    /// Changes further options of the TCP socket: the IP version, the network interface, the sizes of its buffers, and a
+    /// function that configures it.
+    ///
+    /// ```
+    /// use ws_std::{AddressFamily, Client};
+    ///
+    /// let client = Client::new("ws://localhost:9001/").socket_options(|options| options.family = AddressFamily::Ipv4);
+    /// ```
+    pub fn socket_options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        change(&mut self.options.socket);
         self
     }
 

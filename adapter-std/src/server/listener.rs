@@ -135,6 +135,9 @@ impl Listener {
     /// Passes a client to a thread, or refuses it.
     fn admit(&self, (socket, peer): AcceptedClient, refused: &mut Refused) {
         let settings = &self.shared.server.settings;
+        if let Err(error) = settings.listen.socket.run_hook(&socket) {
+            return self.shared.server.reporter.report_unconfigured(peer, &error);
+        }
         // This fails for a Unix-domain socket, which does not need the option. Like the next call, it may also fail
         // for a client that has disconnected.
         let _ = socket.set_tcp_nodelay(settings.listen.nodelay);

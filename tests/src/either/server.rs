@@ -9,7 +9,7 @@ use std::{
 
 use ws_std::{
     Accept, Callbacks, Config, ConnectionError, Error, ForwardedHeaders, HandshakeConfig, OriginPolicy,
-    Request, Response, ServerMetrics, ServerTls, TrustedProxies,
+    Request, Response, ServerMetrics, ServerTls, SocketOptions, TrustedProxies,
 };
 
 use ws_transport::tls::rustls;
@@ -250,6 +250,11 @@ impl Server {
     /// Same as `Server::on_error`.
     pub fn on_error(self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Self {
         either!(self self, server => server.on_error(hook))
+    }
+
+    /// Same as `Server::listen_options`, for `socket`.
+    pub fn socket_options(self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        either!(self self, server => server.listen_options(|options| change(&mut options.socket)))
     }
 
     /// Sets `ListenOptions::notsent_lowat`.
