@@ -48,7 +48,7 @@
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
 //! | `encrypted-keys` | no | private keys that are encrypted with a password (PKCS#8) |
-//! | `systemd` | no | listening sockets from a service manager, see [`inherited_sockets`](fn@inherited_sockets) |
+//! | `systemd` | no | listening sockets from a service manager, `inherited_sockets` |
 //! | `tracing` | no | log events and a span for each connection, see [Logs](#logs) |
 //!
 //! # Logs

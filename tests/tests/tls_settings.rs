@@ -97,7 +97,7 @@ fn a_shared_client_tls_resumes_its_session(adapter: Adapter) {
         assert_eq!(sessions.resumed.load(SeqCst), resumed);
     }
     // Settings that have changed begin a new session.
-    echo(connect(adapter, &server, &shared.clone().default_authorities()).unwrap());
+    echo(connect(adapter, &server, &shared.default_authorities()).unwrap());
     echo(connect(adapter, &server, &Authority::shared().trusted()).unwrap());
     assert_eq!(sessions.resumed.load(SeqCst), 2);
 }

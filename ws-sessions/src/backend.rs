@@ -32,7 +32,7 @@ pub trait SessionBackend: Debug + Send + Sync {
     /// Aborts the connection if it has not ended, and returns the way it ended.
     fn end(&self) -> CloseInfo;
 
-    /// Limits the number of unsent bytes that the operating system accepts for the connection, as far as it can.
+    /// Limits the number of unsent bytes that the operating system accepts for the connection, if it supports such a limit.
     fn limit_unsent(&self, bytes: u32) {
         let _ = bytes;
     }

@@ -109,7 +109,7 @@ impl Subscriber for Handle {
         let mut fields = Fields::new();
         event.record(&mut Texts(&mut fields));
         let current = ENTERED.with_borrow(|entered| entered.last().copied());
-        let span = event.parent().map(Id::into_u64).or(current.filter(|_| event.is_contextual()));
+        let span = event.parent().map(Id::into_u64).or_else(|| current.filter(|_| event.is_contextual()));
         let mut log = self.0.log();
         let span = span.and_then(|id| Some(log.spans.get(&id)?.1.clone())).unwrap_or_default();
         let metadata = event.metadata();

@@ -13,14 +13,16 @@ mod response;
 mod router;
 pub mod server;
 mod target;
+mod trusted_proxies;
 mod url;
 mod values;
 
 pub use error::HandshakeError;
-pub use forwarded::{ForwardedHeaders, NetworkError, TrustedProxies};
+pub use forwarded::ForwardedHeaders;
 pub use headers::Headers;
 pub(crate) use headers::{MAX_EMPTY_ELEMENTS, is_token, is_token_byte};
 pub use response::Response;
+pub use trusted_proxies::{NetworkError, TrustedProxies};
 pub use url::{Url, UrlError};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

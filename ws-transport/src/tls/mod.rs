@@ -7,6 +7,7 @@ mod key_log;
 mod pem;
 mod server;
 mod session;
+mod verifier;
 
 pub use rustls;
 
