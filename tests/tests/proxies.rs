@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use ws_std::{Error, ForwardedHeaders, HandshakeError, Request, TrustedProxies};
@@ -13,7 +14,7 @@ use ws_tests::{
     Folder, Process, Raw,
     certificates::Authority,
     either::{Adapter, Client, Handed, Route, Running, Server},
-    eventually, with_both_adapters,
+    eventually, takes, with_both_adapters,
 };
 
 with_both_adapters! {
@@ -24,6 +25,7 @@ with_both_adapters! {
     headers_of_clients_that_are_no_proxies_have_no_effect
     a_trusted_proxy_has_to_send_the_proxy_header_and_others_must_not
     a_health_check_by_the_proxy_protocol_is_no_error
+    a_proxy_header_has_to_arrive_within_the_open_timeout
 }
 
 /// The address from which clients connect, to distinguish them from the proxies at 127.0.0.1.
@@ -233,4 +235,15 @@ fn a_health_check_by_the_proxy_protocol_is_no_error(adapter: Adapter) {
     raw.write("0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(raw.head().starts_with("HTTP/1.1 426 "));
     assert_eq!(monitor.stats().refused, 0);
+}
+
+fn a_proxy_header_has_to_arrive_within_the_open_timeout(adapter: Adapter) {
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let server = Server::new(adapter).mount("/", Route::echo(adapter)).proxy_protocol(proxies());
+    let server = server.configure_handshake(|limits| limits.open_timeout = Some(TIMEOUT)).start();
+    let mut raw = Raw::connect(server.address());
+    takes(TIMEOUT, || {
+        raw.write("PROXY TCP4 ");
+        assert!(raw.head().starts_with("HTTP/1.1 408 "));
+    });
 }

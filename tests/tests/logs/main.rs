@@ -115,6 +115,15 @@ fn refused_connections_have_the_level_warn(adapter: Adapter) {
     let events = wait_for("client", &path, "the opening handshake failed");
     assert_eq!(texts(&events, Level::DEBUG), ["the opening handshake failed"]);
 
+    let server = Server::new(adapter).tls(Authority::shared().server().serving()).start();
+    let raw = Raw::connect(server.address());
+    raw.write("this is not TLS");
+    let own = raw.socket().local_addr().unwrap().to_string();
+    let is_refused = |event: &Recorded| {
+        event.level == Level::WARN && event.span.get("peer") == Some(&own) && event.fields["kind"] == "tls"
+    };
+    eventually("the TLS error is logged", || recorder().all().iter().any(is_refused));
+
     let server = Server::new(adapter).max_connections(0).start();
     let mut raw = Raw::connect(server.address());
     let own = raw.socket().local_addr().unwrap().to_string();

@@ -175,7 +175,8 @@ impl Request {
         self.values.get()
     }
 
-    /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr).
+    /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr). Behind a trusted
+    /// proxy it is the address that the proxy [reports](Self::apply_forwarded).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer_addr
