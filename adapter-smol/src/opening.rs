@@ -97,8 +97,7 @@ impl Opening {
                 return Ok(Some((request, handshake.poll_timeout())));
             }
             handshake.handle_timeout(self.clock.now())?;
-            let has_begun =
-                handshake.has_begun() || preamble.as_ref().is_some_and(ProxyPreamble::has_begun);
+            let has_begun = handshake.has_begun() || preamble.as_ref().is_some_and(ProxyPreamble::has_begun);
             match self.read(handshake.poll_timeout()).await {
                 Ok(Some(0)) if has_begun => return Err(HandshakeError::Eof.into()),
                 Err(Error::Io(_)) | Ok(Some(0)) if !has_begun => return Ok(None),

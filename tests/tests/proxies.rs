@@ -6,15 +6,16 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::mpsc,
     time::Duration,
 };
 
-use ws_std::{Error, ForwardedHeaders, HandshakeError, Request, TrustedProxies};
+use ws_std::{AdmissionDecision, Error, ForwardedHeaders, HandshakeError, Request, TrustedProxies};
 use ws_tests::{
     Folder, Process, Raw,
     certificates::Authority,
     either::{Adapter, Client, Handed, Route, Running, Server},
-    eventually, takes, with_both_adapters,
+    eventually, takes, wire, with_both_adapters,
 };
 
 with_both_adapters! {
@@ -26,6 +27,7 @@ with_both_adapters! {
     a_trusted_proxy_has_to_send_the_proxy_header_and_others_must_not
     a_health_check_by_the_proxy_protocol_is_no_error
     a_proxy_header_has_to_arrive_within_the_open_timeout
+    admission_sees_the_proxy_and_the_handler_the_client
 }
 
 /// The address from which clients connect, to distinguish them from the proxies at 127.0.0.1.
@@ -246,4 +248,23 @@ fn a_proxy_header_has_to_arrive_within_the_open_timeout(adapter: Adapter) {
         raw.write("PROXY TCP4 ");
         assert!(raw.head().starts_with("HTTP/1.1 408 "));
     });
+}
+
+fn admission_sees_the_proxy_and_the_handler_the_client(adapter: Adapter) {
+    let (arrivals, seen) = mpsc::channel();
+    let (route, take) = Route::hand_over(adapter);
+    let server =
+        Server::new(adapter).mount("/", route).proxy_protocol(proxies()).admission_check(move |arrival| {
+            arrivals.send(arrival.peer_addr).expect("the test waits");
+            AdmissionDecision::Admit
+        });
+    let server = server.start();
+    let mut raw = Raw::connect(server.address());
+    let proxy = raw.socket().local_addr().unwrap();
+    raw.write(format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{}", wire::request("/", &[])));
+    assert!(raw.head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(seen.recv().unwrap(), Some(proxy));
+    let handed = take();
+    assert_eq!(handed.request.peer_addr(), Some("192.0.2.1:1".parse().unwrap()));
+    assert_eq!(handed.ws.addresses()[0], Some(proxy));
 }

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::Buf as _;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use ws_core::{
-    ForwardedHeaders, HandshakeConfig, HandshakeError, OriginPolicy, Timestamp, TrustedProxies,
-    server::{Handshake, ProxyHeader, ProxyHeaderReader, Request},
+    ForwardedHeaders, HandshakeConfig, HandshakeError, OriginPolicy, Scheme, Timestamp, TrustedProxies,
+    server::{Accept, Handshake, ProxyHeader, ProxyHeaderReader, Request, RouteOptions, RouterBuilder},
 };
 
 fn request(peer: IpAddr, headers: &[String]) -> Request {
@@ -132,6 +133,26 @@ fn the_origin_check_uses_the_host_and_the_scheme_of_the_proxy() {
             assert_eq!(request.upgrade(&OriginPolicy::SameHost).is_ok(), allowed, "{header} {origin}");
         }
     }
+}
+
+#[test]
+fn the_check_of_a_router_sees_what_trusted_proxies_report() {
+    let mut router = RouterBuilder::new();
+    router.trust_forwarded(ForwardedHeaders::Forwarded, proxies());
+    router.check(|request| {
+        assert_eq!(request.peer_addr().map(|address| address.ip()), Some(ip("192.0.2.9")));
+        assert_eq!((request.header("Host"), request.scheme()), (Some("outer"), Scheme::Https));
+        Ok(Accept::new())
+    });
+    router.error_page(|_, response| response.header("X-Page", "1"));
+    router.route("/", RouteOptions::default(), ());
+    let router = router.build().unwrap();
+    let header = "Forwarded: for=192.0.2.9;host=outer;proto=https".to_owned();
+    router.handle(&mut request(ip("10.0.0.1"), &[header])).unwrap();
+    // The error of a malformed header passes the error page, as every refusal.
+    let refused = router.handle(&mut request(ip("10.0.0.1"), &["Forwarded: ?".to_owned()])).unwrap_err();
+    let response = String::from_utf8_lossy(refused.response.chunk()).into_owned();
+    assert!(response.starts_with("HTTP/1.1 400 ") && response.contains("X-Page: 1"), "{response}");
 }
 
 #[test]

@@ -35,9 +35,7 @@ pub(super) fn connect_path(settings: ClientSettings, path: &Path, waits: &Waits)
     let (clock, deadline) = (connector.clock(), connector.connect_deadline());
     let is_over = || waits.is_cancelled() || deadline.is_some_and(|deadline| deadline <= clock.now());
     match connect_unix(path, is_over)? {
-        Some(socket) => {
-            open_over(&connector, Socket::new(socket, None)?, waits)
-        }
+        Some(socket) => open_over(&connector, Socket::new(socket, None)?, waits),
         None if waits.is_cancelled() => Err(Error::Cancelled),
         None => Err(connector.late()),
     }

@@ -2,12 +2,12 @@
 
 mod recorder;
 
-use std::{error::Error as _, net::TcpStream, sync::mpsc};
+use std::{error::Error as _, net::TcpStream, sync::mpsc, thread};
 
 use tracing::Level;
 use ws_std::{Accept, Backlog, Callbacks, CloseCode, Overflow, Response, Sessions};
 use ws_tests::{
-    PATIENCE, Raw,
+    PATIENCE, Raw, RawListener,
     certificates::Authority,
     either::{Adapter, Client, Route, Server},
     eventually,
@@ -22,10 +22,12 @@ with_both_adapters! {
     events_of_the_application_have_the_span_of_their_connection
     errors_and_panics_of_handlers_have_the_level_error
     refused_connections_have_the_level_warn
+    a_redirect_that_is_followed_is_no_failure
     dropped_messages_have_the_level_warn_and_the_span_of_the_slow_peer
     start_and_stop_have_the_level_info
     handshakes_and_closings_have_the_level_debug
     frames_have_the_level_trace_with_their_length
+    each_frame_of_a_split_message_is_logged
     secrets_never_appear
     counters_cover_handlers
 }
@@ -132,6 +134,27 @@ fn refused_connections_have_the_level_warn(adapter: Adapter) {
         event.level == Level::WARN && event.fields.get("peer").is_some_and(|peer| *peer == own)
     };
     eventually("the refusal is logged", || recorder().all().iter().any(is_refused));
+    assert_eq!(recorder().all().iter().filter(|event| is_refused(event)).count(), 1);
+}
+
+fn a_redirect_that_is_followed_is_no_failure(adapter: Adapter) {
+    recorder();
+    let path = path(adapter, "redirect");
+    let server = Server::new(adapter).mount(&path, Route::echo(adapter)).start();
+    let location = format!("Location: ws://{}{path}\r\n", server.address());
+    let listener = RawListener::new();
+    let url = format!("ws://{}{path}", listener.address());
+    let redirecting = thread::spawn(move || {
+        let mut raw = listener.accept();
+        raw.head();
+        raw.write(format!("HTTP/1.1 302 Elsewhere\r\n{location}Content-Length: 0\r\n\r\n"));
+    });
+    let client = Client::new(adapter, &url).max_redirects(1).connect().unwrap();
+    redirecting.join().unwrap();
+    let events = recorder().of("client", &path);
+    assert_eq!(texts(&events, Level::DEBUG), ["the WebSocket is open"]);
+    assert_eq!(events[0].span["peer"], server.address().to_string());
+    drop(client);
 }
 
 fn dropped_messages_have_the_level_warn_and_the_span_of_the_slow_peer(adapter: Adapter) {
@@ -236,6 +259,29 @@ fn frames_have_the_level_trace_with_their_length(adapter: Adapter) {
         shown("frame sent"),
         ["text 5 true", "text 5 true", "binary 70000 true", "pong 4 true", "close 2 true"]
     );
+}
+
+fn each_frame_of_a_split_message_is_logged(adapter: Adapter) {
+    recorder();
+    let path = path(adapter, "split");
+    let route = Route::echo(adapter).configure(|config| {
+        (config.max_sent_frame_size, config.deflate) = (1000, None);
+    });
+    let server = Server::new(adapter).mount(&path, route).start();
+    let mut client = Client::new(adapter, &format!("ws://{}{path}", server.address())).connect().unwrap();
+    client.send(vec![7; 2500]).unwrap();
+    client.message();
+    client.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    client.receive_to_end().unwrap();
+    let expected = ["binary 1000 false", "continuation 1000 false", "continuation 500 true", "close 2 true"];
+    for (role, text) in [("server", "frame sent"), ("client", "frame received")] {
+        let events = wait_for(role, &path, ENDED);
+        let frames = events.iter().filter(|event| event.text() == text);
+        let shown: Vec<_> = frames
+            .map(|it| format!("{} {} {}", it.fields["opcode"], it.fields["len"], it.fields["fin"]))
+            .collect();
+        assert_eq!(shown, expected, "{role}");
+    }
 }
 
 fn secrets_never_appear(adapter: Adapter) {
