@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the foreign peers for the tests: a Python implementation into .venv, and a Node implementation and the
 # browser driver into node_modules, both beside this script. requirements.txt and package-lock.json pin the versions.
-# Builds the peer in C into .native. Installs the C library and the browser with the system's package manager. Skips
+# Builds the peer in C into .native. Installs the C library, the proxies and the browser with the system's package manager. Skips
 # everything that is already installed.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -48,4 +48,6 @@ if ! installed .native peers/judge.c; then
     cp peers/judge.c .native/.installed-from
 fi
 
+command -v haproxy >/dev/null || from_system haproxy haproxy
+command -v nginx >/dev/null || from_system nginx-light nginx
 command -v "${CHROMIUM:-chromium}" >/dev/null || from_system chromium chromium

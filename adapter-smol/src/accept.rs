@@ -1,8 +1,12 @@
-use std::sync::Arc;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Config, HandshakeConfig, HandshakeError, OriginPolicy, Transmit, server::Accept};
-use ws_transport::{Clock, Error};
+use ws_transport::{Clock, ConnectionSpan, Error};
 
 use crate::{WebSocket, opening::Opening, stream::Stream};
 
@@ -44,12 +48,19 @@ use crate::{WebSocket, opening::Opening, stream::Stream};
 ///   reason.
 /// - Returns [`Error::Io`] if the stream fails.
 pub async fn accept(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Result<WebSocket, Error> {
+    let span = ConnectionSpan::server(None);
+    let mut accepting = pin!(accept_in_span(Stream::other(stream)));
+    poll_fn(|cx| span.in_scope(|| accepting.as_mut().poll(cx))).await
+}
+
+async fn accept_in_span(stream: Stream) -> Result<WebSocket, Error> {
     let (limits, config) = (HandshakeConfig::default(), Arc::new(Config::default()));
     let clock = Clock::start();
-    let mut opening = Opening::new(Stream::other(stream), None, clock, None);
-    let received = opening.receive_request(&limits).await;
+    let mut opening = Opening::new(stream, None, clock, None);
+    let received = opening.receive_request(&limits, None).await;
     let opened = received.and_then(|received| {
         let (request, _) = received.ok_or(HandshakeError::Eof)?;
+        ConnectionSpan::record_path(request.path());
         let upgrade = request.upgrade(&OriginPolicy::default())?;
         Ok(upgrade.accept(&Accept::new(), config.clone(), clock.now())?)
     });

@@ -10,10 +10,14 @@ use ws_core::{Chunk, CloseCode, CloseInfo, Message};
 use ws_sessions::SessionBackend;
 use ws_transport::{
     Driver, Error, MessageAssembler, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
+    limit_unsent,
     work::{self, Work},
 };
 
-use crate::duplex::{Duplex, Inner};
+use crate::{
+    duplex::{Duplex, Inner},
+    stream::Stream,
+};
 
 impl Duplex {
     /// Writes as much as the stream accepts at once. The task that receives writes the rest.
@@ -95,5 +99,11 @@ impl SessionBackend for Duplex {
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.lock().driver);
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        if let Stream::Socket(socket) = &self.lock().stream {
+            limit_unsent(socket.get_ref(), Some(bytes));
+        }
     }
 }

@@ -145,6 +145,15 @@ impl Input {
         Poll::Ready(Ok(read))
     }
 
+    /// Decrypts the unread bytes.
+    pub(crate) fn decrypt_unread(&mut self, decrypt: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let mut plain = Vec::new();
+        decrypt(&self.buffer[self.start..self.end], &mut plain);
+        self.release();
+        (self.start, self.end) = (0, plain.len());
+        self.buffer = plain;
+    }
+
     /// Reads and discards input until the end of the stream. It yields after a few reads, so that a fast peer delays
     /// neither other tasks of the same thread nor a deadline.
     pub(crate) fn poll_drain(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {

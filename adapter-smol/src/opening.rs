@@ -15,7 +15,8 @@ use ws_core::{
     server::{Handshake, Request},
 };
 use ws_transport::{
-    Addresses, Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession,
+    Addresses, Clock, Driver, Error, Evict, Holder, ProxyPreamble, ServerMemory, response_timeout,
+    tls::TlsSession,
 };
 
 use crate::{duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
@@ -39,6 +40,8 @@ pub(crate) struct Opening {
     addresses: Addresses,
     clock: Clock,
     tls: Option<Box<TlsSession>>,
+    /// The client's address, if a trusted proxy has reported it by the PROXY protocol.
+    client: Option<SocketAddr>,
     input: Input,
     output: Transmit,
     timer: LazyTimer,
@@ -54,12 +57,15 @@ impl Opening {
     ) -> Self {
         let (input, output, timer) = Default::default();
         let addresses = stream.addresses(peer);
-        Self { stream, addresses, clock, tls: tls.map(Box::new), input, output, timer }
+        Self { stream, addresses, clock, tls: tls.map(Box::new), client: None, input, output, timer }
     }
 
     /// Sets the properties of this connection in a request.
     pub(crate) fn describe(&self, request: &mut Request) {
         self.addresses.describe(self.tls.as_deref(), request);
+        if self.client.is_some() {
+            request.set_peer_addr(self.client);
+        }
     }
 
     /// Passes the received bytes to `take`. Bytes that it leaves are kept for the connection.
@@ -68,24 +74,49 @@ impl Opening {
     }
 
     /// Reads a request. Returns `None` if the client closed before it sent any byte. Also returns the deadline of the
-    /// opening handshake.
+    /// opening handshake. From a trusted proxy, the preamble comes first, within the same deadline.
     pub(crate) async fn receive_request(
         &mut self,
         limits: &HandshakeConfig,
+        mut preamble: Option<ProxyPreamble>,
     ) -> Result<Option<(Request, Option<Timestamp>)>, Error> {
         let mut handshake = Handshake::new(limits, self.clock.now());
+        let peer = self.addresses.peer;
         loop {
-            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+            if let Some(awaited) = &mut preamble
+                && let Some((client, tls)) = self.consume(|input| awaited.receive(input, peer))?
+            {
+                (preamble, self.client) = (None, client);
+                if let Some(tls) = tls {
+                    self.start_tls(tls)?;
+                }
+            }
+            if preamble.is_none()
+                && let Some(request) = self.consume(|input| handshake.receive(input))?
+            {
                 return Ok(Some((request, handshake.poll_timeout())));
             }
             handshake.handle_timeout(self.clock.now())?;
+            let has_begun = handshake.has_begun() || preamble.as_ref().is_some_and(ProxyPreamble::has_begun);
             match self.read(handshake.poll_timeout()).await {
-                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(Some(0)) if has_begun => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !has_begun => return Ok(None),
                 Ok(_) => {}
                 Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
             }
         }
+    }
+
+    /// Begins TLS. Bytes that were received before belong to it.
+    fn start_tls(&mut self, mut tls: TlsSession) -> Result<(), Error> {
+        let mut decrypted = Ok(());
+        self.input.decrypt_unread(|sealed, plain| decrypted = tls.decrypt(sealed, plain));
+        self.tls = Some(Box::new(tls));
+        if decrypted.is_err() {
+            // Send the TLS alert that reports the error to the peer.
+            let _ = self.poll_write_out(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        Ok(decrypted?)
     }
 
     /// Writes the queued output and reads once, until `due` at the latest. Returns `Ok(None)` if nothing arrived in

@@ -2,11 +2,12 @@ use std::{fmt, future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc,
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
-use ws_transport::{Addresses, ClientOpening, Clock, ControlObserver, Driver, Error};
+use ws_sessions::SessionStats;
+use ws_transport::{Addresses, ClientOpening, Clock, ConnectionSpan, ControlObserver, Driver, Error};
 
 use crate::{
     Receiver, Sender,
-    client::{exchange, websocket},
+    client::{exchange_in, websocket},
     duplex::Duplex,
     halves::describe,
     input::Input,
@@ -146,9 +147,10 @@ impl WebSocket {
         config: ws_core::Config,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
-        let opening = ClientOpening::plain(request, limits, config, clock.now())?;
-        let open = exchange(opening, Stream::other(stream), None, clock).await?;
-        Ok(websocket(open, None).0)
+        let span = ConnectionSpan::client(None, request.url().target());
+        let opening = ClientOpening::plain(request, limits, config, clock.now());
+        let open = exchange_in(&span, opening, Stream::other(stream), None, clock).await;
+        Ok(websocket(open.inspect_err(|_| span.failed())?, None).0)
     }
 
     pub(crate) fn new(duplex: Arc<Duplex>, read_timeout: Option<Duration>) -> Self {
@@ -428,6 +430,12 @@ impl WebSocket {
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.sender.latency()
+    }
+
+    /// Returns the counters of the connection: messages and bytes in both directions, and the round-trip time.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats::of_connection(&*self.sender.duplex)
     }
 
     /// Returns the peer's address, even after the peer has disconnected. Returns `None` for a Unix-domain socket and

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use ws_core::{Config, HandshakeConfig, HandshakeError, OriginPolicy, Transmit, server::Accept};
-use ws_transport::{Clock, Error};
+use ws_transport::{Clock, ConnectionSpan, Error};
 
 use crate::{
     WebSocket,
     opening::Opening,
+    socket::Socket,
     stream::{IntoSocket, adopt},
 };
 
@@ -41,11 +42,17 @@ use crate::{
 ///   reason.
 /// - Returns [`Error::Io`] if the stream fails.
 pub fn accept(stream: impl IntoSocket) -> Result<WebSocket, Error> {
+    let socket = Arc::new(adopt(stream)?);
+    ConnectionSpan::server(socket.addresses().peer).in_scope(|| accept_in_span(socket))
+}
+
+fn accept_in_span(socket: Arc<Socket>) -> Result<WebSocket, Error> {
     let (limits, config) = (HandshakeConfig::default(), Arc::new(Config::default()));
     let clock = Clock::start();
-    let mut opening = Opening::new(Arc::new(adopt(stream)?), clock, None, config.write_timeout);
-    let opened = opening.receive_request(&limits).and_then(|request| {
+    let mut opening = Opening::new(socket, clock, None, config.write_timeout);
+    let opened = opening.receive_request(&limits, None).and_then(|request| {
         let request = request.ok_or(HandshakeError::Eof)?;
+        ConnectionSpan::record_path(request.path());
         let upgrade = request.upgrade(&OriginPolicy::default())?;
         Ok(upgrade.accept(&Accept::new(), config.clone(), clock.now())?)
     });

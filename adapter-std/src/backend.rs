@@ -6,6 +6,7 @@ use ws_core::{Chunk, CloseCode, CloseInfo, Message, State};
 use ws_sessions::SessionBackend;
 use ws_transport::{
     Driver, Error, MessageAssembler, Network, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome,
+    limit_unsent,
 };
 
 use crate::duplex::{Duplex, Flushed};
@@ -93,5 +94,9 @@ impl SessionBackend for Duplex {
 
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver());
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        limit_unsent(self.socket().get_ref(), Some(bytes));
     }
 }

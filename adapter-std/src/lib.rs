@@ -58,9 +58,37 @@
 //! | `aws-lc-rs` | no | cryptography for TLS by `aws-lc-rs`. With both, `ring` is used |
 //! | `platform-roots` | yes | clients trust the certificate authorities of the operating system |
 //! | `webpki-roots` | no | clients trust Mozilla's certificate authorities, compiled in |
+//! | `encrypted-keys` | no | private keys that are encrypted with a password (PKCS#8) |
+//! | `systemd` | no | listening sockets from a service manager, `inherited_sockets` |
+//! | `tracing` | no | log events and a span for each connection, see [Logs](#logs) |
 //! | `serde` | no | JSON messages: `WebSocket::send_json` and `WebSocket::receive_json`, by `serde_json` |
 //! | `url` | no | `url::Url` as the address of a server |
 //! | `testing` | no | for tests: a pair of streams without a network (`testing::duplex`), and [`ws_core`]'s test kit |
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, the crate writes events and spans by the crate [`tracing`](https://docs.rs/tracing). An
+//! application selects a subscriber, such as that of `tracing-subscriber`. The texts may change. The levels, targets and
+//! field names are a contract:
+//!
+//! | level | target | event | fields |
+//! |---|---|---|---|
+//! | `error` | `websocket` | a handler returned an error, or code of the application panicked | `kind`, `peer`, `error` |
+//! | `warn` | `websocket` | a request was refused, a TLS handshake failed, or the server is full | `kind`, `peer`, `error` |
+//! | `warn` | `websocket` | a peer reads too slowly: messages are dropped, or it is disconnected. Once until it catches up | `dropped` |
+//! | `info` | `websocket` | a server listens, begins to stop, has stopped | `address`, `connections` |
+//! | `debug` | `websocket` | a WebSocket is open, an opening handshake failed, a page was requested, a client left without a request | `encryption` |
+//! | `debug` | `websocket` | a connection has ended, or is lost | `code`, `clean`, `cause`, `kind` |
+//! | `trace` | `websocket::frame` | a frame was received or queued. `len` is the size of its payload in bytes | `opcode`, `len`, `fin`, `compressed` |
+//!
+//! Each connection has a span `connection` with its `id`, the `role` of this end (`server` or `client`), the address of the
+//! `peer`, the `path` of the request, the `client` behind a trusted proxy, and the number of the `session`. On a server,
+//! handlers and callbacks run inside the span, so the events of the application belong to it too. The span has the level
+//! `error`, so that it exists with every filter.
+//!
+//! No event contains a header, a query, the user of a URL, a payload, or the reason of a Close. Texts of the application
+//! are written unchanged: errors of handlers, messages of panics, and the bodies of refusals. A subscriber must not use
+//! the connection whose event it handles: it would deadlock.
 
 mod accept;
 mod attached;
@@ -89,7 +117,7 @@ pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
 pub use client::{CancelHandle, Client, ClientHandle};
 pub use halves::{Receiver, Sender};
 pub use message_stream::{MessageReader, MessageWriter};
-pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer};
+pub use server::{HandlerResult, Job, Listener, Route, Server, ServerHandle, StreamServer};
 pub use stream::{IntoSocket, Relay};
 pub use websocket::WebSocket;
 #[cfg(feature = "deflate")]
@@ -97,9 +125,9 @@ pub use ws_core::Deflate;
 #[cfg(feature = "serde")]
 pub use ws_core::JsonError;
 pub use ws_core::{
-    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError, RedirectProblem, Response, Scheme,
-    SendError, State, TimeoutKind, Url, UrlError,
+    self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, ForwardedHeaders, HandshakeConfig,
+    HandshakeError, Keepalive, Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError,
+    RedirectProblem, Response, Scheme, SendError, State, TimeoutKind, TrustedProxies, Url, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
@@ -107,9 +135,11 @@ pub use ws_sessions::{
     AdmissionDecision, AdmissionStats, Arrival, Callbacks, ConnectionError, ConnectionErrorKind, Panicked,
     Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
 };
+#[cfg(feature = "systemd")]
+pub use ws_transport::inherited_sockets;
 pub use ws_transport::{
-    AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
-    RefusalReason,
+    AddressFamily, AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions,
+    Overflow, RefusalReason, SocketOptions,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

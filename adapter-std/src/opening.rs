@@ -1,6 +1,7 @@
 //! A connection during its opening handshake.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -10,7 +11,9 @@ use ws_core::{
     Config, Connection, HandshakeConfig, HandshakeError, TimeoutKind, Timestamp, Transmit,
     server::{Handshake, Request},
 };
-use ws_transport::{Clock, Driver, Error, Evict, Holder, ServerMemory, response_timeout, tls::TlsSession};
+use ws_transport::{
+    Clock, Driver, Error, Evict, Holder, ProxyPreamble, ServerMemory, response_timeout, tls::TlsSession,
+};
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
 
@@ -18,6 +21,8 @@ pub(crate) struct Opening {
     socket: Arc<Socket>,
     clock: Clock,
     tls: Option<Box<TlsSession>>,
+    /// The client's address, if a trusted proxy has reported it by the PROXY protocol.
+    client: Option<SocketAddr>,
     buffer: ReadBuffer,
     /// Maximum pause of a write while the peer does not read.
     write_timeout: Option<Duration>,
@@ -30,7 +35,8 @@ impl Opening {
         tls: Option<TlsSession>,
         write_timeout: Option<Duration>,
     ) -> Self {
-        Self { socket, clock, tls: tls.map(Box::new), buffer: ReadBuffer::default(), write_timeout }
+        let (tls, buffer) = (tls.map(Box::new), ReadBuffer::default());
+        Self { socket, clock, tls, client: None, buffer, write_timeout }
     }
 
     pub(crate) fn socket(&self) -> &Arc<Socket> {
@@ -40,6 +46,9 @@ impl Opening {
     /// Sets the properties of this connection in a request.
     pub(crate) fn describe(&self, request: &mut Request) {
         self.socket.addresses().describe(self.tls.as_deref(), request);
+        if self.client.is_some() {
+            request.set_peer_addr(self.client);
+        }
     }
 
     /// Passes the unread input to `take`. Bytes that `take` does not consume are kept for the connection.
@@ -47,21 +56,50 @@ impl Opening {
         self.buffer.consume(take)
     }
 
-    /// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one.
-    pub(crate) fn receive_request(&mut self, limits: &HandshakeConfig) -> Result<Option<Request>, Error> {
+    /// Reads a request. Returns `None` if the client closed the connection before it sent any byte of one. From a trusted
+    /// proxy, the preamble comes first, within the same deadline.
+    pub(crate) fn receive_request(
+        &mut self,
+        limits: &HandshakeConfig,
+        mut preamble: Option<ProxyPreamble>,
+    ) -> Result<Option<Request>, Error> {
         let mut handshake = Handshake::new(limits, self.clock.now());
+        let peer = self.socket.addresses().peer;
         loop {
-            if let Some(request) = self.consume(|input| handshake.receive(input))? {
+            if let Some(awaited) = &mut preamble
+                && let Some((client, tls)) = self.consume(|input| awaited.receive(input, peer))?
+            {
+                (preamble, self.client) = (None, client);
+                if let Some(tls) = tls {
+                    self.start_tls(tls, handshake.poll_timeout())?;
+                }
+            }
+            if preamble.is_none()
+                && let Some(request) = self.consume(|input| handshake.receive(input))?
+            {
                 return Ok(Some(request));
             }
             handshake.handle_timeout(self.clock.now())?;
+            let has_begun = handshake.has_begun() || preamble.as_ref().is_some_and(ProxyPreamble::has_begun);
             match self.read(handshake.poll_timeout()) {
-                Ok(Some(0)) if handshake.has_begun() => return Err(HandshakeError::Eof.into()),
-                Err(Error::Io(_)) | Ok(Some(0)) if !handshake.has_begun() => return Ok(None),
+                Ok(Some(0)) if has_begun => return Err(HandshakeError::Eof.into()),
+                Err(Error::Io(_)) | Ok(Some(0)) if !has_begun => return Ok(None),
                 Ok(_) => {}
                 Err(failed) => return Err(Error::of_opening(failed, HandshakeError::Eof)),
             }
         }
+    }
+
+    /// Begins TLS. Bytes that were received before belong to it.
+    fn start_tls(&mut self, mut tls: TlsSession, due: Option<Timestamp>) -> Result<(), Error> {
+        let mut decrypted = Ok(());
+        self.buffer.decrypt_unread(|sealed, plain| decrypted = tls.decrypt(sealed, plain));
+        self.tls = Some(Box::new(tls));
+        // After an error, the output is the TLS alert for the peer.
+        let (pause, deadline) = self.write_limits(due);
+        let written = self.write_until(&mut &[][..], pause, deadline);
+        decrypted?;
+        written
     }
 
     /// Reads once, and waits until `due` at most. `Ok(None)` means that no bytes arrived in time. `Ok(Some(0))` means

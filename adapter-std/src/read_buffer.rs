@@ -83,6 +83,14 @@ impl ReadBuffer {
         Ok(read)
     }
 
+    /// Decrypts the unread bytes.
+    pub(crate) fn decrypt_unread(&mut self, decrypt: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let sealed = self.buffer[self.start..self.end].to_vec();
+        self.buffer.clear();
+        decrypt(&sealed, &mut self.buffer);
+        (self.start, self.end) = (0, self.buffer.len());
+    }
+
     /// Passes the unread bytes to `take`. Bytes that `take` does not consume are kept.
     #[inline]
     pub(crate) fn consume<'b, T>(&'b mut self, take: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {

@@ -46,6 +46,11 @@ impl ReadTimeout {
 }
 
 impl Socket {
+    /// Returns the socket of the operating system.
+    pub(crate) const fn get_ref(&self) -> &socket2::Socket {
+        &self.socket
+    }
+
     /// Takes over a connected socket. `peer` is the peer's address if it is already known.
     pub(crate) fn new(socket: socket2::Socket, peer: Option<SocketAddr>) -> io::Result<Self> {
         socket.set_nonblocking(false)?;

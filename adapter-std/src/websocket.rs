@@ -7,6 +7,7 @@ use std::{
 };
 
 use ws_core::{Chunk, CloseCode, CloseInfo, Connection, Event, Message, PreparedMessage, Role};
+use ws_sessions::SessionStats;
 use ws_transport::{Clock, ControlObserver, Driver, Error, MessageAssembler, SkippedRest};
 
 use crate::{
@@ -380,6 +381,12 @@ impl WebSocket {
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.sender.latency()
+    }
+
+    /// Returns the counters of the connection: messages and bytes in both directions, and the round-trip time.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        SessionStats::of_connection(&*self.sender.duplex)
     }
 
     /// Returns the peer's address, even after the peer has disconnected. `None` for a Unix-domain socket.

@@ -72,6 +72,16 @@ impl Authority {
         self.sign(&parameters)
     }
 
+    /// Returns the identity of a server on this machine with this key, which may also identify a client.
+    pub fn server_with_key(&self, key: &str) -> Identity {
+        let mut parameters = parameters(&["localhost", "127.0.0.1"], "localhost");
+        parameters.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let pair = KeyPair::from_pem(key).expect("a key");
+        let certificate = parameters.signed_by(&pair, &self.issuer).expect("a certificate");
+        Identity { chain: certificate.pem(), key: key.to_owned() }
+    }
+
     /// Returns the identity of a server on this machine with a long expired certificate.
     pub fn expired_server(&self) -> Identity {
         let mut parameters = parameters(&["localhost", "127.0.0.1"], "expired");

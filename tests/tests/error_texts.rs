@@ -66,6 +66,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
         HandshakeError::MissingHeader("Host"),
         HandshakeError::DuplicateHeader("Host"),
         HandshakeError::InvalidHeader("Host"),
+        HandshakeError::MalformedProxyHeader("it is too long"),
         HandshakeError::Timeout,
         HandshakeError::Eof,
         HandshakeError::MethodNotAllowed,

@@ -109,6 +109,8 @@
 //! - `std` (enabled by default): faster validation of UTF-8 by `simdutf8`, and [`chunks_vectored`] for vectored writes.
 //!   Without it the crate needs only `alloc`.
 //! - `deflate`: compression of messages (RFC 7692), by `flate2` with `zlib-rs`. It is used if a `Config` enables it.
+//! - `tracing`: an event of the level `trace` for each frame, with its opcode and length and without its payload. The
+//!   target is `websocket::frame`, and the parent is the span in which the connection was opened.
 //! - `http`: conversions from `http::Request` and into `http::Response`, the types of hyper, axum and other HTTP libraries.
 //! - `serde`: messages that contain JSON, `Message::json` and `Message::parse_json`, by `serde_json`.
 //! - `url`: conversions between [`Url`] and `url::Url`.
@@ -132,6 +134,7 @@ pub mod frame;
 mod handshake;
 #[cfg(feature = "serde")]
 mod json;
+mod log;
 mod memory;
 mod message;
 mod prepared;
@@ -150,8 +153,8 @@ pub use error::{ProtocolError, SendError};
 #[cfg(feature = "deflate")]
 pub use extension::Deflate;
 pub use handshake::{
-    HandshakeError, Headers, QueryError, RedirectProblem, Response, Url, UrlError, accept_key, client, proxy,
-    server,
+    ForwardedHeaders, HandshakeError, Headers, NetworkError, QueryError, RedirectProblem, Response,
+    TrustedProxies, Url, UrlError, accept_key, client, proxy, server,
 };
 #[cfg(feature = "serde")]
 pub use json::JsonError;

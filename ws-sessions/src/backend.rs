@@ -35,6 +35,11 @@ pub trait SessionBackend: Debug + Send + Sync {
     /// Adds a received chunk to a message, as [`Driver::assemble`] does.
     fn assemble(&self, assembler: &mut MessageAssembler, chunk: Chunk<'_>) -> Option<Message<'static>>;
 
+    /// Limits the number of unsent bytes that the operating system accepts for the connection, if it supports such a limit.
+    fn limit_unsent(&self, bytes: u32) {
+        let _ = bytes;
+    }
+
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));
 }

@@ -1,6 +1,19 @@
 #![forbid(unsafe_code)]
 //! Layers above the WebSocket protocol that the blocking and the async adapter share: callbacks, sessions, sets of
 //! sessions for broadcast, and counters. The adapters re-export the types that applications need.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, this crate writes the events of servers. Their target is `websocket`.
+//!
+//! | level | event | fields |
+//! |---|---|---|
+//! | `error` | a handler returned an error, or code of the application panicked | `kind`, `peer`, `error` |
+//! | `warn` | a request was refused, a TLS handshake failed, or the server is full | `kind`, `peer`, `error` |
+//! | `info` | a server listens, begins to stop, has stopped | `address`, `connections` |
+//! | `debug` | a page was requested, a client left without a request, a connection is lost | `kind`, `peer` |
+//!
+//! The events contain no header, query, payload or reason of a Close. Texts of the application are written unchanged.
 
 mod admission;
 mod backend;
@@ -8,6 +21,7 @@ mod callbacks;
 mod deferred;
 mod excerpt;
 mod guard;
+mod log;
 mod report;
 mod session;
 mod sessions;

@@ -1,15 +1,19 @@
 //! Errors of a server's connections, for the application to log and count.
 
-use std::{error, fmt, net::SocketAddr};
+use std::{
+    error, fmt, io,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use bytes::Buf as _;
 use ws_core::{
     Cause, CloseInfo, Connection, Response, State, Timestamp, Transmit,
     server::{Accept, Refusal, Request, RouteMatch, Router},
 };
-use ws_transport::Error;
+use ws_transport::{ConnectionSpan, Error};
 
-use crate::{Panicked, ServerMetrics, excerpt::TextExcerpt, guard};
+use crate::{Panicked, ServerMetrics, excerpt::TextExcerpt, guard, log};
 
 /// An error of one connection of a server. [`Server::on_error`] receives it.
 ///
@@ -149,6 +153,8 @@ type OnConnectionError = dyn Fn(&ConnectionError) + Send + Sync;
 pub struct Reporter {
     monitor: ServerMetrics,
     hook: Option<Box<OnConnectionError>>,
+    /// `true` if a stop has begun.
+    is_stopping: AtomicBool,
 }
 
 impl Reporter {
@@ -171,7 +177,27 @@ impl Reporter {
         self.hook.is_some().then(|| Box::new(origin()))
     }
 
-    /// Counts an error and passes it to the hook. Call it without holding a lock.
+    /// Logs that the server listens on these addresses. There are none for a Unix-domain socket.
+    pub fn started(&self, addresses: &[SocketAddr]) {
+        if addresses.is_empty() {
+            log::started(None);
+        }
+        addresses.iter().for_each(|&address| log::started(Some(address)));
+    }
+
+    /// Logs that a stop has begun. Only the first call has an effect. Call it without holding a lock.
+    pub fn stopping(&self) {
+        if !self.is_stopping.swap(true, Relaxed) {
+            log::stopping(self.monitor.connections());
+        }
+    }
+
+    /// Logs that the server has stopped.
+    pub fn stopped(&self) {
+        log::stopped();
+    }
+
+    /// Counts an error, logs it, and passes it to the hook. Call it without holding a lock.
     pub fn report(
         &self,
         kind: ConnectionErrorKind,
@@ -179,9 +205,11 @@ impl Reporter {
         error: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) {
         self.monitor.count_error(kind);
+        let error = error.into();
+        log::error(kind, origin, &*error);
         if let Some(hook) = &self.hook {
             let Origin { peer_addr, path } = origin.cloned().unwrap_or_default();
-            let error = ConnectionError { kind, peer_addr, path, error: error.into() };
+            let error = ConnectionError { kind, peer_addr, path, error };
             // There is no other place to report a panic of the hook.
             let _ = guard(|| hook(&error));
         }
@@ -198,12 +226,19 @@ impl Reporter {
         router: &'s Router<H>,
         request: &mut Request,
     ) -> Result<RouteMatch<'s, H>, Refusal<'s>> {
-        match guard(|| router.handle(request)) {
+        ConnectionSpan::record_path(request.path());
+        let peer = request.peer_addr();
+        let handled = guard(|| router.handle(request));
+        if let Some(client) = request.peer_addr().filter(|_| request.peer_addr() != peer) {
+            ConnectionSpan::record_client(client);
+        }
+        match handled {
             Ok(Err(refusal)) => {
                 if request.is_upgrade() {
                     self.report_refusal(request, &refusal.response);
                 } else {
                     self.monitor.count_page();
+                    log::page();
                 }
                 Err(refusal)
             }
@@ -248,6 +283,13 @@ impl Reporter {
         };
         self.report_refusal(request, &response);
         Err(response)
+    }
+
+    /// Reports a client whose socket the application could not configure. The client is disconnected.
+    pub fn report_unconfigured(&self, peer: Option<SocketAddr>, error: &io::Error) {
+        let origin = Origin { peer_addr: peer, path: None };
+        let error = format!("the socket of the client could not be configured: {error}");
+        self.report(ConnectionErrorKind::Refused, Some(&origin), error);
     }
 
     /// Reports that a request for a WebSocket is answered with something else.
@@ -311,9 +353,10 @@ impl Reporter {
         None
     }
 
-    /// Reports the end of a connection if it is not normal. `error` is the error that the application received about
-    /// it.
+    /// Counts the end of a connection, and reports it if it is not normal. `error` is the error that the application
+    /// received about it.
     pub fn report_end(&self, close_info: CloseInfo, error: Option<Error>, origin: Option<&Origin>) {
+        self.monitor.count_end(close_info.is_normal());
         // The application has failed the connection itself, so it needs no report.
         if close_info.is_normal() || close_info.cause == Cause::Application {
             return;

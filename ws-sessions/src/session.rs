@@ -10,7 +10,10 @@ use std::{
 };
 
 use ws_core::{CloseCode, CloseInfo, Message, PreparedMessage, server::Request};
-use ws_transport::{Backlog, Driver, Error, Outgoing, OutgoingKind, OutgoingPayload, SendOutcome, Traffic};
+use ws_transport::{
+    Backlog, ConnectionSpan, Driver, Error, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome,
+    Traffic,
+};
 
 use crate::{Panicked, SessionBackend, SessionStats, Sessions, deferred, excerpt::TextExcerpt, guard};
 
@@ -73,6 +76,17 @@ impl fmt::Debug for PeerInfo {
     }
 }
 
+/// Maximum number of unsent bytes in the operating system, if only the latest message matters. The peer reads them before
+/// the latest message.
+const MAX_STALE: u32 = 4 << 10;
+
+/// Keeps little old data ahead of the latest message, if only that matters.
+fn limit_stale(backend: &dyn SessionBackend, backlog: Backlog) {
+    if backlog.overflow == Overflow::KeepLatest {
+        backend.limit_unsent(MAX_STALE);
+    }
+}
+
 struct SessionState {
     backlog: Backlog,
     /// The application's value and callback. Either may contain a handle to this session, and such a cycle would never
@@ -120,8 +134,11 @@ impl Session {
             close_info: None,
             last: LastCallback::NotDue,
         };
+        limit_stale(&**backend, backlog);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        ConnectionSpan::record_session(id);
         Self(Arc::new(SessionInner {
-            id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            id: SessionId(id),
             backend: Arc::downgrade(backend),
             peer,
             connected_at: SystemTime::now(),
@@ -297,6 +314,9 @@ impl Session {
     /// Sets the bounds of the send queue from now on, and the policy for a full queue.
     pub fn set_backlog(&self, backlog: Backlog) {
         self.state().backlog = backlog;
+        if let Some(backend) = self.0.backend.upgrade() {
+            limit_stale(&*backend, backlog);
+        }
     }
 
     /// Returns `true` if messages can be sent.

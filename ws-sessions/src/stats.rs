@@ -13,11 +13,11 @@ use std::{
 use ws_transport::{Admission, Driver, RefusalReason, ServerMemory, Traffic};
 
 use self::admission::AdmissionCounters;
-use crate::{ConnectionErrorKind, SessionBackend};
+use crate::{ConnectionErrorKind, SessionBackend, log};
 
 pub use admission::AdmissionStats;
 
-/// Counters of a session.
+/// Counters of a session, or of the connection of a handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
@@ -42,6 +42,17 @@ pub struct SessionStats {
 }
 
 impl SessionStats {
+    /// Returns the counters and gauges of a connection.
+    #[must_use]
+    pub fn of_connection(connection: &impl SessionBackend) -> Self {
+        let mut stats = Self::default();
+        connection.look(&mut |driver| {
+            stats = Self::of(driver.traffic());
+            stats.add_gauges(driver);
+        });
+        stats
+    }
+
     /// Returns the counters of a connection. The gauges are empty.
     pub(crate) fn of(traffic: &Traffic) -> Self {
         Self {
@@ -110,6 +121,8 @@ pub struct ServerStats {
     pub connections: u64,
     /// Number of WebSockets opened.
     pub accepted: u64,
+    /// Number of opened WebSockets that have ended [normally](ws_core::CloseInfo::is_normal).
+    pub closed_normally: u64,
     /// Number of requests that were refused, with the refused clients of `admission`. See
     /// [`ConnectionErrorKind::Refused`].
     pub refused: u64,
@@ -155,6 +168,8 @@ impl ServerStats {
         let count = |value: u64| value as f64;
         write("connections", "gauge", "Open connections, handshakes included.", count(self.connections));
         write("accepted_total", "counter", "WebSockets opened.", count(self.accepted));
+        let normally = count(self.closed_normally);
+        write("closed_normally_total", "counter", "WebSockets that ended normally.", normally);
         write("refused_total", "counter", "Requests that were refused.", count(self.refused));
         for (name, kind, help, value) in self.admission.lines() {
             write(name, kind, help, value);
@@ -198,6 +213,7 @@ struct ConnectionCounts {
     begun: AtomicU64,
     ended: AtomicU64,
     accepted: AtomicU64,
+    closed_normally: AtomicU64,
     refused: AtomicU64,
     admission: AdmissionCounters,
     tls_errors: AtomicU64,
@@ -251,6 +267,7 @@ impl Drop for AwaitedRequest {
     fn drop(&mut self) {
         if let Some(monitor) = &self.0 {
             monitor.0.abandoned.fetch_add(1, Relaxed);
+            log::abandoned();
         }
     }
 }
@@ -264,6 +281,7 @@ impl ServerMetrics {
         ServerStats {
             connections: self.0.begun.load(Relaxed).saturating_sub(ended),
             accepted: self.0.accepted.load(Relaxed),
+            closed_normally: self.0.closed_normally.load(Relaxed),
             refused: self.0.refused.load(Relaxed),
             admission: self.0.admission.stats(),
             tls_errors: self.0.tls_errors.load(Relaxed),
@@ -348,6 +366,17 @@ impl ServerMetrics {
     /// Counts a connection that has ended in any way.
     pub fn count_ended(&self) {
         self.0.ended.fetch_add(1, Relaxed);
+    }
+
+    /// Returns the number of current connections.
+    pub(crate) fn connections(&self) -> u64 {
+        let ended = self.0.ended.load(Relaxed);
+        self.0.begun.load(Relaxed).saturating_sub(ended)
+    }
+
+    /// Counts the end of a WebSocket that was opened.
+    pub(crate) fn count_end(&self, is_normal: bool) {
+        self.0.closed_normally.fetch_add(u64::from(is_normal), Relaxed);
     }
 
     /// Counts an opened WebSocket.

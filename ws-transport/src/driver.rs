@@ -10,7 +10,7 @@ use ws_core::{Cause, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
 
 use self::{early::Early, output::Batch};
 use crate::{
-    Error, ReadSize, RecycledBuffer, Traffic,
+    ConnectionSpan, Error, ReadSize, RecycledBuffer, Traffic,
     memory::Account,
     outbox::Outbox,
     tls::{TlsError, TlsSession},
@@ -58,6 +58,9 @@ pub struct Driver {
     shutdown: Shutdown,
     /// `true` if the error that ended the connection was reported to the application.
     reported: bool,
+    /// `true` if the end was logged.
+    logged: bool,
+    span: ConnectionSpan,
 }
 
 /// The end of the input.
@@ -120,6 +123,8 @@ impl Driver {
     pub fn new(connection: Connection, tls: Option<Box<TlsSession>>) -> Self {
         // `close_notify` may have arrived with the last bytes of the opening handshake.
         let closed = tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer());
+        let span = ConnectionSpan::current();
+        span.opened(tls.is_some());
         Self {
             connection,
             recycled: RecycledBuffer::default(),
@@ -137,6 +142,8 @@ impl Driver {
             updated_at: Timestamp::ZERO,
             shutdown: Shutdown::Open,
             reported: false,
+            logged: false,
+            span,
         }
     }
 
@@ -263,7 +270,10 @@ impl Driver {
     pub fn next_step(&mut self) -> Step {
         match self.next_step_before_end() {
             Some(step) => step,
-            None => Step::End(self.ended()),
+            None => {
+                self.log_end();
+                Step::End(self.ended())
+            }
         }
     }
 
@@ -296,7 +306,19 @@ impl Driver {
             None if !self.connection.is_finished() && self.wants_read() => {
                 Step::Wait { read: true, until: self.connection.poll_timeout() }
             }
-            None => Step::End(Ok(())),
+            None => {
+                self.log_end();
+                Step::End(Ok(()))
+            }
+        }
+    }
+
+    /// Logs the end of the connection, once.
+    fn log_end(&mut self) {
+        if !mem::replace(&mut self.logged, true)
+            && let Some(close_info) = self.connection.close_info()
+        {
+            self.span.closed(&close_info);
         }
     }
 

@@ -11,10 +11,10 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{AddressFailures, Error, ListeningSocket};
+use crate::{AddressFailures, Error, ListeningSocket, SocketOptions};
 
 /// Options of a client's sockets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// Local address to connect from.
     pub local_address: Option<SocketAddr>,
@@ -22,12 +22,15 @@ pub struct ConnectOptions {
     pub nodelay: bool,
     /// `TCP_NOTSENT_LOWAT`.
     pub notsent_lowat: Option<u32>,
+    /// Further options.
+    pub socket: SocketOptions,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
         let notsent_lowat = Some(NOTSENT_LOWAT);
-        Self { local_address: None, nodelay: true, notsent_lowat }
+        let socket = SocketOptions::default();
+        Self { local_address: None, nodelay: true, notsent_lowat, socket }
     }
 }
 
@@ -36,8 +39,8 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// Returns an error if no more sockets are available, or if the local address is of the other address family or is not
-    /// available.
+    /// Returns an error if no more sockets are available, if an option excludes the address or cannot be set, or if the
+    /// local address is of the other address family or is not available.
     pub fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
         let other_family = |local: &SocketAddr| local.is_ipv4() != address.is_ipv4();
         if let Some(local) = self.local_address.filter(other_family) {
@@ -45,6 +48,7 @@ impl ConnectOptions {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        self.socket.prepare(&socket, address)?;
         if let Some(local) = self.local_address {
             socket.bind(&local.into())?;
         }
@@ -88,7 +92,7 @@ const NOTSENT_LOWAT: u32 = 512 << 10;
 
 /// Limits the number of unsent bytes that a TCP socket accepts. It is a hint, because not all systems and sockets
 /// support it.
-fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
+pub fn limit_unsent(socket: &Socket, bytes: Option<u32>) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Some(bytes) = bytes {
         // It fails for a Unix-domain socket, which has a small buffer anyway.
@@ -110,7 +114,7 @@ enum IsTaken {
 }
 
 /// Options of a server's listening socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// Maximum number of connections that wait to be accepted, 1 or more. The operating system may allow fewer. Default:
     /// 1,024.
@@ -127,6 +131,8 @@ pub struct ListenOptions {
     /// accepts. A small value shows early that a slow peer reads, and keeps little old data ahead of new messages. A
     /// large value saves wake-ups. `None`: no limit. Default: 512 KiB.
     pub notsent_lowat: Option<u32>,
+    /// Further options of the listening socket and of accepted connections.
+    pub socket: SocketOptions,
 }
 
 impl Default for ListenOptions {
@@ -137,6 +143,7 @@ impl Default for ListenOptions {
             reuse_port: false,
             nodelay: true,
             notsent_lowat: Some(NOTSENT_LOWAT),
+            socket: SocketOptions::default(),
         }
     }
 }
@@ -237,6 +244,7 @@ impl ListenOptions {
         if self.reuse_port {
             socket.set_reuse_port(true)?;
         }
+        self.socket.prepare(&socket, address)?;
         socket.bind(&address.into())?;
         socket.listen(self.backlog)?;
         Ok(socket)

@@ -1,6 +1,19 @@
 #![forbid(unsafe_code)]
 //! Code below the WebSocket protocol that the blocking and the async adapter share: TLS, socket options, the clock
 //! and errors. The adapters re-export the parts that applications need.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, this crate provides the span of a connection ([`ConnectionSpan`]) and writes the events of
+//! connections. Their target is `websocket`.
+//!
+//! | level | event | fields |
+//! |---|---|---|
+//! | `warn` | a peer reads too slowly: messages are dropped, or it is disconnected. Once until it catches up | `dropped` |
+//! | `debug` | a WebSocket is open, an opening handshake of a client failed | `encryption` |
+//! | `debug` | a connection has ended | `code`, `clean`, `cause` |
+//!
+//! The events contain no header, query, user of a URL, payload or reason of a Close.
 
 mod addresses;
 mod admission;
@@ -12,13 +25,18 @@ mod driver;
 mod endpoint;
 mod error;
 mod failures;
+#[cfg(feature = "systemd")]
+mod inherited;
 mod listening;
+mod log;
 mod memory;
 mod observer;
 mod outbox;
+mod preamble;
 mod read_size;
 mod recycled;
 mod response;
+mod socket_options;
 mod spare;
 pub mod tls;
 mod traffic;
@@ -35,16 +53,21 @@ pub use connect::{
     ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,
 };
 pub use driver::{Driver, InputEnd, Step, Turn};
-pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, write_now};
+pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, limit_unsent, write_now};
 pub use error::Error;
 pub use failures::AddressFailures;
+#[cfg(feature = "systemd")]
+pub use inherited::inherited_sockets;
 pub use listening::{ListeningSocket, accept_failure};
+pub use log::ConnectionSpan;
 pub use memory::{Evict, Holder, ServerMemory};
 pub use observer::{ControlObserver, Observed};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};
+pub use preamble::ProxyPreamble;
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;
+pub use socket_options::{AddressFamily, SocketOptions};
 pub use spare::{SpareDescriptor, dismiss, is_descriptor_shortage};
 pub use traffic::{Counter, Traffic};
 

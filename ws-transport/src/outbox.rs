@@ -41,7 +41,9 @@ pub enum Overflow {
     DropOldest,
     /// The message is dropped.
     DropNewest,
-    /// Only the latest message waits. It replaces the previous one even if there is room.
+    /// Only the latest message waits. It replaces the previous one even if there is room. The operating system accepts at most
+    /// about 4 KiB that it cannot send yet (`TCP_NOTSENT_LOWAT` on Linux). The peer reads these and the messages in its own
+    /// receive buffer before the latest message.
     KeepLatest,
 }
 

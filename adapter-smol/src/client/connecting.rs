@@ -1,10 +1,11 @@
 //! Carries out the steps of a client that connects: lookups, attempts, and bytes.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     io::{self, IoSlice},
     net::SocketAddr,
     path::Path,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +17,8 @@ use async_io::Async;
 use bytes::Buf as _;
 use ws_core::Timestamp;
 use ws_transport::{
-    ClientOpening, ClientSettings, Clock, ConnectStep, Connector, Error, Lookup, Opened, begin_connect,
-    connect_unix,
+    ClientOpening, ClientSettings, Clock, ConnectStep, ConnectionSpan, Connector, Error, Lookup, Opened,
+    begin_connect, connect_unix,
 };
 
 use crate::{lazy_timer::LazyTimer, socket::Socket, stream::Stream};
@@ -42,9 +43,10 @@ pub(super) async fn connect(settings: ClientSettings) -> Result<Open, Error> {
         // requested one.
         let peer = socket.get_ref().peer_addr().ok().and_then(|peer| peer.as_socket()).or(Some(address));
         let stream = Stream::Socket(Socket::from(socket));
-        match exchange(connector.open()?, stream, peer, connector.clock()).await {
+        let span = connector.span(peer);
+        match exchange_in(&span, connector.open(), stream, peer, connector.clock()).await {
             Ok(open) => return Ok(open),
-            Err(error) => connector.redirect(error)?,
+            Err(error) => connector.redirect(error).inspect_err(|_| span.failed())?,
         }
     }
 }
@@ -62,13 +64,30 @@ pub(super) async fn connect_path(settings: ClientSettings, path: &Path) -> Resul
     });
     let socket = connecting.await?.ok_or_else(|| connector.late())?;
     let stream = Stream::Socket(Socket::from(Async::new(socket)?));
-    exchange(connector.open()?, stream, None, clock).await
+    open_over(&connector, stream).await
 }
 
 /// Opens the WebSocket on a stream of the application.
 pub(super) async fn connect_over(settings: ClientSettings, stream: Stream) -> Result<Open, Error> {
-    let connector = Connector::over_stream(settings)?;
-    exchange(connector.open()?, stream, None, connector.clock()).await
+    open_over(&Connector::over_stream(settings)?, stream).await
+}
+
+async fn open_over(connector: &Connector, stream: Stream) -> Result<Open, Error> {
+    let span = connector.span(None);
+    let opened = exchange_in(&span, connector.open(), stream, None, connector.clock()).await;
+    opened.inspect_err(|_| span.failed())
+}
+
+/// Opens the WebSocket on a stream, in the span of the connection.
+pub(crate) async fn exchange_in(
+    span: &ConnectionSpan,
+    opening: Result<ClientOpening, Error>,
+    stream: Stream,
+    peer: Option<SocketAddr>,
+    clock: Clock,
+) -> Result<Open, Error> {
+    let mut exchange = pin!(exchange(opening?, stream, peer, clock));
+    poll_fn(|cx| span.in_scope(|| exchange.as_mut().poll(cx))).await
 }
 
 /// Ends a blocking call when the future that waits for it is dropped.
@@ -149,7 +168,7 @@ async fn resolve(
 }
 
 /// Moves bytes until the WebSocket is open.
-pub(crate) async fn exchange(
+async fn exchange(
     mut opening: ClientOpening,
     mut stream: Stream,
     peer: Option<SocketAddr>,

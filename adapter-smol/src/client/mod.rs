@@ -6,11 +6,11 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use futures_lite::{AsyncRead, AsyncWrite};
 use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
 use ws_sessions::Callbacks;
-use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
+use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, SocketOptions, tls::ClientTlsConfig};
 
 use crate::{Task, WebSocket, duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
-pub(crate) use self::connecting::{Open, exchange};
+pub(crate) use self::connecting::{Open, exchange_in};
 pub use self::handle::ClientHandle;
 
 /// Connects to a server with custom headers, TLS options, limits and timeouts.
@@ -152,6 +152,19 @@ impl Client {
         self
     }
 
+    /// Changes further options of the TCP socket: the IP version, the network interface, the sizes of its buffers, and a
+    /// function that configures it.
+    ///
+    /// ```
+    /// use ws_smol::{AddressFamily, Client};
+    ///
+    /// let client = Client::new("ws://localhost:9001/").socket_options(|options| options.family = AddressFamily::Ipv4);
+    /// ```
+    pub fn socket_options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        change(&mut self.settings.options.socket);
+        self
+    }
+
     /// Sets `TCP_NODELAY`, which sends small messages without delay. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.settings.options.nodelay = nodelay;
@@ -269,7 +282,7 @@ impl Client {
 /// Returns the WebSocket of a client, and the server's response.
 pub(crate) fn websocket(open: Open, read_timeout: Option<Duration>) -> (WebSocket, Response) {
     let Open { opened, stream, peer, clock } = open;
-    let driver = Driver::new(opened.connection, opened.tls);
+    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls));
     let (addresses, input) = (stream.addresses(peer), Input::new(opened.rest));
     let duplex: Arc<Duplex> = Duplex::new(stream, addresses, clock, input, LazyTimer::default(), driver);
     (WebSocket::new(duplex, read_timeout), opened.response)

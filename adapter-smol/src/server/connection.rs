@@ -15,7 +15,7 @@ use ws_core::{
     server::{Accept, Refusal, Request},
 };
 use ws_sessions::{CheckError, ConnectionErrorKind, CountedConnection, Origin, Panicked, guard};
-use ws_transport::{Clock, DROP_GRACE, Error, Evict, tls::ServerTls};
+use ws_transport::{Clock, DROP_GRACE, Error, Evict, ProxyPreamble, tls::ServerTls};
 
 use super::{
     BoundServer,
@@ -91,7 +91,10 @@ async fn open(
     registration: &Registration,
 ) -> Option<Opened> {
     let clock = Clock::start();
-    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+    let sends_header = server.proxy_protocol.contains_peer(peer);
+    // The header of the PROXY protocol precedes TLS.
+    let tls = server.tls_config.as_ref().filter(|_| !sends_header);
+    let tls = match tls.map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => {
             server.reporter.report(ConnectionErrorKind::Tls, None, error);
@@ -101,7 +104,8 @@ async fn open(
     let mut opening = Opening::new(stream, peer, clock, tls);
     let awaited = server.reporter.monitor().await_request();
     // `None`: the client sent no request. It is a port scan, or a browser that connects in advance.
-    let received = opening.receive_request(&server.handshake).await.transpose()?;
+    let preamble = sends_header.then(|| ProxyPreamble::new(server.tls_config.as_ref()));
+    let received = opening.receive_request(&server.handshake, preamble).await.transpose()?;
     awaited.received();
     let (mut request, due) = match received {
         Ok(received) => received,

@@ -15,7 +15,8 @@ use futures_lite::{Future as _, FutureExt as _, future};
 use ws_core::Response;
 use ws_sessions::{ConnectionErrorKind, Origin, Panicked, guard};
 use ws_transport::{
-    Clock, Error, ListeningSocket, SpareDescriptor, accept_failure, is_descriptor_shortage, work,
+    Clock, ConnectionSpan, Error, ListeningSocket, SpareDescriptor, accept_failure, is_descriptor_shortage,
+    work,
 };
 
 use super::{
@@ -63,6 +64,7 @@ impl Listener {
             local_addrs.extend(listener.address()?);
         }
         let listeners = listeners.into_iter().map(Async::new).collect::<Result<_, _>>()?;
+        server.reporter.started(&local_addrs);
         Ok(Self { local_addrs, shared: Arc::new(Shared::new(server, listeners)) })
     }
 
@@ -121,6 +123,7 @@ impl Listener {
             let stop = self.shared.stopped().await;
             self.shared.end_all(stop).await;
             self.shared.wait_until_quiet(ABORT_GRACE).await;
+            self.shared.server.reporter.stopped();
             Ok(())
         };
         let served = match &executors {
@@ -173,6 +176,9 @@ impl Listener {
 
     /// Starts a task for a client, or refuses the client.
     fn admit(&self, (socket, peer): AcceptedClient, executors: &Executors<'_>) {
+        if let Err(error) = self.shared.server.settings.listen.socket.run_hook(&socket) {
+            return self.shared.server.reporter.report_unconfigured(peer, &error);
+        }
         let watch = |socket| {
             let watched = match executors {
                 Executors::Elsewhere(_) => Async::new(socket).map(Socket::from),
@@ -217,10 +223,11 @@ impl Drop for Listener {
 /// Serves a connection until it ends or is cancelled.
 pub(super) async fn serve(registration: Registration, stream: Stream, peer: Option<SocketAddr>) {
     let (server, key) = (registration.server(), registration.key());
+    let span = ConnectionSpan::server(peer);
     let served = async {
         let serve = connection::serve(server, stream, peer, &registration);
         let mut serve = pin!(future::or(serve, registration.signals().cancelled()));
-        poll_fn(|cx| current::within(key, || serve.as_mut().poll(cx))).await;
+        poll_fn(|cx| span.in_scope(|| current::within(key, || serve.as_mut().poll(cx)))).await;
     };
     // `connection::serve` catches panics of handlers. This catches later panics, for example of a destructor, which
     // would end the executor that runs the other connections.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, OriginPolicy, Response,
+    Config, ForwardedHeaders, HandshakeConfig, OriginPolicy, Response, TrustedProxies,
     server::{Accept, Request, Router, RouterBuilder},
 };
 use ws_sessions::{
@@ -70,6 +70,7 @@ pub struct Server {
     spawner: Option<Box<Spawner>>,
     admission_check: AdmissionCheck,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// A bound server, as its listener runs it. Its settings are valid.
@@ -81,10 +82,11 @@ struct BoundServer {
     spawner: Option<Box<Spawner>>,
     gate: Gate,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
 }
 
 /// Settings of all connections, except the protocol configuration.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Settings {
     admission: AdmissionLimits,
     read_timeout: Option<Duration>,
@@ -108,6 +110,7 @@ impl Server {
             spawner: None,
             admission_check: AdmissionCheck::default(),
             reporter: Reporter::default(),
+            proxy_protocol: TrustedProxies::new(),
         }
     }
 
@@ -338,6 +341,30 @@ impl Server {
         self.reporter.monitor().clone()
     }
 
+    /// Trusts the headers in which these proxies describe the client: its address, the scheme and the host. They replace
+    /// the [address of the request](Request::peer_addr) and its header `Host`, and the [origin check](Self::origin) uses
+    /// them. [`Request::apply_forwarded`] describes the rules. Default: no proxy is trusted.
+    ///
+    /// ```
+    /// use ws_smol::{ForwardedHeaders, Server, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::new().network("10.0.0.0/8")?;
+    /// let server = Server::new().trust_forwarded(ForwardedHeaders::XForwarded, proxies);
+    /// # Ok::<(), ws_core::NetworkError>(())
+    /// ```
+    pub fn trust_forwarded(mut self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        self.router.trust_forwarded(headers, proxies);
+        self
+    }
+
+    /// Requires a header of the PROXY protocol, of version 1 or 2, at the beginning of each connection from these proxies.
+    /// The header contains the [address of the client](Request::peer_addr). Connections from other addresses have no such
+    /// header. [`WebSocket::peer_addr`] remains the address of the proxy. Default: no proxy sends it.
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxy_protocol = proxies;
+        self
+    }
+
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
     pub fn tls(mut self, tls: impl Into<ServerTlsConfig>) -> Self {
         self.tls = Some(tls.into());
@@ -451,6 +478,7 @@ impl Server {
             spawner: self.spawner,
             gate,
             reporter: self.reporter,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 }

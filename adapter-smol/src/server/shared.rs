@@ -152,6 +152,7 @@ impl Shared {
 impl Shared {
     /// Closes the listening socket and starts to close the connections.
     pub(super) fn begin_stop(&self, timeout: Duration) {
+        self.server.reporter.stopping();
         let now = Instant::now();
         let until = now.checked_add(timeout);
         let listeners = self.listeners.stopping();

@@ -21,9 +21,10 @@ pub(super) fn connect(settings: ClientSettings, waits: &Waits) -> Result<Open, E
     let mut connector = Connector::new(settings)?;
     loop {
         let socket = connect_socket(&mut connector, waits)?;
-        match exchange(connector.open()?, &socket, connector.clock(), waits) {
+        let span = connector.span(socket.addresses().peer);
+        match span.in_scope(|| exchange(connector.open()?, &socket, connector.clock(), waits)) {
             Ok(opened) => return Ok((opened, socket, connector.clock())),
-            Err(error) => connector.redirect(error)?,
+            Err(error) => connector.redirect(error).inspect_err(|_| span.failed())?,
         }
     }
 }
@@ -34,10 +35,7 @@ pub(super) fn connect_path(settings: ClientSettings, path: &Path, waits: &Waits)
     let (clock, deadline) = (connector.clock(), connector.connect_deadline());
     let is_over = || waits.is_cancelled() || deadline.is_some_and(|deadline| deadline <= clock.now());
     match connect_unix(path, is_over)? {
-        Some(socket) => {
-            let socket = Socket::new(socket, None)?;
-            Ok((exchange(connector.open()?, &socket, clock, waits)?, socket, clock))
-        }
+        Some(socket) => open_over(&connector, Socket::new(socket, None)?, waits),
         None if waits.is_cancelled() => Err(Error::Cancelled),
         None => Err(connector.late()),
     }
@@ -45,8 +43,14 @@ pub(super) fn connect_path(settings: ClientSettings, path: &Path, waits: &Waits)
 
 /// Opens the WebSocket on a stream of the application.
 pub(super) fn connect_over(settings: ClientSettings, socket: Socket, waits: &Waits) -> Result<Open, Error> {
-    let connector = Connector::over_stream(settings)?;
-    Ok((exchange(connector.open()?, &socket, connector.clock(), waits)?, socket, connector.clock()))
+    open_over(&Connector::over_stream(settings)?, socket, waits)
+}
+
+/// Opens the WebSocket on a stream, in the span of the connection.
+fn open_over(connector: &Connector, socket: Socket, waits: &Waits) -> Result<Open, Error> {
+    let (span, clock) = (connector.span(socket.addresses().peer), connector.clock());
+    let opened = span.in_scope(|| exchange(connector.open()?, &socket, clock, waits));
+    Ok((opened.inspect_err(|_| span.failed())?, socket, clock))
 }
 
 /// Resolves the host and connects to the first of its addresses that answers.

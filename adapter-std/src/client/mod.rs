@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
 use ws_sessions::Callbacks;
-use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, tls::ClientTlsConfig};
+use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, SocketOptions, tls::ClientTlsConfig};
 
 use self::cancel::Waits;
 use crate::{
@@ -161,6 +161,19 @@ impl Client {
         self
     }
 
+    /// Changes further options of the TCP socket: the IP version, the network interface, the sizes of its buffers, and a
+    /// function that configures it.
+    ///
+    /// ```
+    /// use ws_std::{AddressFamily, Client};
+    ///
+    /// let client = Client::new("ws://localhost:9001/").socket_options(|options| options.family = AddressFamily::Ipv4);
+    /// ```
+    pub fn socket_options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        change(&mut self.settings.options.socket);
+        self
+    }
+
     /// Sets `TCP_NODELAY`. With `true`, small messages are sent at once. Default: `true`.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.settings.options.nodelay = nodelay;
@@ -265,7 +278,7 @@ fn websocket(
     (opened, socket, clock): connecting::Open,
     read_timeout: Option<Duration>,
 ) -> (WebSocket, Response) {
-    let driver = Driver::new(opened.connection, opened.tls);
+    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls));
     let duplex = Duplex::new(Arc::new(socket), clock, ReadBuffer::new(opened.rest), driver);
     (WebSocket::new(Arc::new(duplex), read_timeout), opened.response)
 }

@@ -7,21 +7,30 @@ use ws_core::{
     server::{Refusal, Request},
 };
 use ws_sessions::{ConnectionErrorKind, Origin, guard};
-use ws_transport::{Clock, Error, tls::ServerTls};
+use ws_transport::{Clock, ConnectionSpan, Error, ProxyPreamble, tls::ServerTls};
 
 use super::{BoundServer, route::Handler, shared::Registration};
 use crate::{WebSocket, duplex::Duplex, opening::Opening, socket::Socket};
 
 /// Serves a client that has just connected.
 pub(super) fn serve(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
+    let span = ConnectionSpan::server(socket.addresses().peer);
+    span.in_scope(|| serve_in_span(server, socket, registration));
+}
+
+fn serve_in_span(server: &BoundServer, socket: Arc<Socket>, registration: &Registration) {
     let clock = Clock::start();
-    let tls = match server.tls_config.as_ref().map(ServerTls::session).transpose() {
+    let sends_header = server.proxy_protocol.contains_peer(socket.addresses().peer);
+    // The header of the PROXY protocol precedes TLS.
+    let tls = server.tls_config.as_ref().filter(|_| !sends_header);
+    let tls = match tls.map(ServerTls::session).transpose() {
         Ok(tls) => tls,
         Err(error) => return server.reporter.report(ConnectionErrorKind::Tls, None, error),
     };
     let mut opening = Opening::new(socket, clock, tls, server.router.config().write_timeout);
     let awaited = server.reporter.monitor().await_request();
-    let received = opening.receive_request(&server.handshake);
+    let preamble = sends_header.then(|| ProxyPreamble::new(server.tls_config.as_ref()));
+    let received = opening.receive_request(&server.handshake, preamble);
     // Port scanners do this, and browsers that connect in advance.
     let Some(received) = received.transpose() else { return };
     awaited.received();

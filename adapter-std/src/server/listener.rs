@@ -57,6 +57,7 @@ impl Listener {
         }
         let (wake, stopped) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
+        server.reporter.started(&local_addrs);
         Ok(Self { local_addrs, stopped, shared: Arc::new(Shared::new(server, listeners, wake)) })
     }
 
@@ -119,6 +120,7 @@ impl Listener {
             if !self.shared.end_all(stop) {
                 self.shared.pool.close(Some(Instant::now() + ABORT_GRACE));
             }
+            self.shared.server.reporter.stopped();
         }
         Ok(())
     }
@@ -189,6 +191,9 @@ impl Listener {
     /// Passes a client to a thread, or refuses it.
     fn admit(&self, (socket, peer): AcceptedClient, refused: &mut Refused) {
         let server = &self.shared.server;
+        if let Err(error) = server.settings.listen.socket.run_hook(&socket) {
+            return server.reporter.report_unconfigured(peer, &error);
+        }
         let admitted = server.gate.admit(peer, &server.reporter);
         // This fails for a Unix-domain socket, which does not need the option. Like the next call, it may also fail
         // for a client that has disconnected.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ws_core::{
-    Config, HandshakeConfig, OriginPolicy, Response,
+    Config, ForwardedHeaders, HandshakeConfig, OriginPolicy, Response, TrustedProxies,
     server::{Accept, Request, Router, RouterBuilder},
 };
 use ws_sessions::{
@@ -24,10 +24,11 @@ use ws_transport::{
 
 pub use handle::ServerHandle;
 pub use listener::Listener;
+pub use pool::Job;
 pub use route::{HandlerResult, Route};
 pub use streams::StreamServer;
 
-use self::route::Endpoint;
+use self::{pool::Spawner, route::Endpoint};
 use crate::WebSocket;
 
 /// Default of the maximum number of connections, if the file descriptors of the process allow it.
@@ -60,6 +61,8 @@ pub struct Server {
     tls: Option<ServerTlsConfig>,
     admission_check: AdmissionCheck,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
+    spawner: Option<Box<Spawner>>,
 }
 
 /// A bound server, as its listener runs it. Its settings are valid.
@@ -70,10 +73,13 @@ struct BoundServer {
     tls_config: Option<Arc<rustls::ServerConfig>>,
     gate: Gate,
     reporter: Reporter,
+    proxy_protocol: TrustedProxies,
+    /// Moved to the thread pool.
+    spawner: Option<Box<Spawner>>,
 }
 
 /// Settings of all connections, in addition to the configuration of the protocol.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Settings {
     /// Minimum number of threads.
     min_threads: usize,
@@ -98,6 +104,8 @@ impl Server {
             tls: None,
             admission_check: AdmissionCheck::default(),
             reporter: Reporter::default(),
+            proxy_protocol: TrustedProxies::new(),
+            spawner: None,
         }
     }
 
@@ -284,6 +292,24 @@ impl Server {
         self.max_connections(*threads.end())
     }
 
+    /// Sets the function that runs each connection on the threads of the application, such as a thread pool.
+    /// [`max_connections`](Self::max_connections) still limits the number of connections, and the minimum of
+    /// [`threads`](Self::threads) has no effect. Default: the server starts threads.
+    ///
+    /// A job blocks its thread until its connection has ended. So a thread pool needs as many threads as there are
+    /// connections. A connection whose job is dropped is closed.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use ws_std::Server;
+    ///
+    /// let server = Server::new().spawner(|job| drop(thread::spawn(job)));
+    /// ```
+    pub fn spawner(mut self, spawn: impl Fn(Job) + Send + Sync + 'static) -> Self {
+        self.spawner = Some(Box::new(spawn));
+        self
+    }
+
     /// Sets the maximum time for which [`receive`](WebSocket::receive) waits for a message in a handler. It has no effect on
     /// routes with callbacks: use [keepalive](Config::keepalive) there. Default: `None`, which means no limit.
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
@@ -337,6 +363,30 @@ impl Server {
     #[must_use]
     pub fn monitor(&self) -> ServerMetrics {
         self.reporter.monitor().clone()
+    }
+
+    /// Trusts the headers in which these proxies describe the client: its address, the scheme and the host. They replace
+    /// the [address of the request](Request::peer_addr) and its header `Host`, and the [origin check](Self::origin) uses
+    /// them. [`Request::apply_forwarded`] describes the rules. Default: no proxy is trusted.
+    ///
+    /// ```
+    /// use ws_std::{ForwardedHeaders, Server, TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::new().network("10.0.0.0/8")?;
+    /// let server = Server::new().trust_forwarded(ForwardedHeaders::XForwarded, proxies);
+    /// # Ok::<(), ws_core::NetworkError>(())
+    /// ```
+    pub fn trust_forwarded(mut self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        self.router.trust_forwarded(headers, proxies);
+        self
+    }
+
+    /// Requires a header of the PROXY protocol, of version 1 or 2, at the beginning of each connection from these proxies.
+    /// The header contains the [address of the client](Request::peer_addr). Connections from other addresses have no such
+    /// header. [`WebSocket::peer_addr`] remains the address of the proxy. Default: no proxy sends it.
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxy_protocol = proxies;
+        self
     }
 
     /// Serves `wss://` and `https://` instead of `ws://` and `http://`.
@@ -436,7 +486,8 @@ impl Server {
 
     /// Checks the settings, and computes the configurations for the connections.
     fn prepare(self) -> Result<BoundServer, Error> {
-        let Settings { min_threads, admission, listen, .. } = self.settings;
+        let Settings { min_threads, admission, listen, .. } = &self.settings;
+        let (min_threads, admission) = (*min_threads, *admission);
         let gate = Gate::new(admission, MAX_CONNECTIONS, self.admission_check, &self.reporter)?;
         let most = gate.admission().max_connections();
         if min_threads > most {
@@ -454,6 +505,8 @@ impl Server {
             tls_config: self.tls.as_ref().map(ServerTlsConfig::build).transpose()?,
             gate,
             reporter: self.reporter,
+            proxy_protocol: self.proxy_protocol,
+            spawner: self.spawner,
         })
     }
 }

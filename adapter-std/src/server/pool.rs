@@ -13,8 +13,10 @@ use ws_sessions::guard;
 
 use crate::threads;
 
-/// The work of a thread: serving one connection to its end.
-type Job = Box<dyn FnOnce() + Send>;
+/// The work of a thread: serving one connection to its end. See [`Server::spawner`](crate::Server::spawner).
+pub type Job = Box<dyn FnOnce() + Send>;
+
+pub(super) type Spawner = dyn Fn(Job) + Send + Sync;
 
 thread_local! {
     /// The pool of this thread, or zero.
@@ -28,6 +30,8 @@ pub(super) struct ThreadPool {
     most: usize,
     /// Maximum idle time of a thread beyond the minimum. Then it ends.
     idle_timeout: Duration,
+    /// The application's threads, in place of those of this pool.
+    spawner: Option<Box<Spawner>>,
 }
 
 #[derive(Default)]
@@ -58,13 +62,24 @@ impl Drop for Slot {
 impl ThreadPool {
     const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-    pub(super) fn new(threads: &RangeInclusive<usize>) -> Arc<Self> {
-        Self::with_idle_timeout(threads, Self::IDLE_TIMEOUT)
+    pub(super) fn new(threads: &RangeInclusive<usize>, spawner: Option<Box<Spawner>>) -> Arc<Self> {
+        Self::with_idle_timeout(threads, Self::IDLE_TIMEOUT, spawner)
     }
 
-    fn with_idle_timeout(threads: &RangeInclusive<usize>, idle_timeout: Duration) -> Arc<Self> {
+    fn with_idle_timeout(
+        threads: &RangeInclusive<usize>,
+        idle_timeout: Duration,
+        spawner: Option<Box<Spawner>>,
+    ) -> Arc<Self> {
         let (least, most) = (*threads.start(), *threads.end());
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), least, most, idle_timeout })
+        Arc::new(Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            least,
+            most,
+            idle_timeout,
+            spawner,
+        })
     }
 
     /// Starts the minimum number of threads: either all or none.
@@ -74,6 +89,9 @@ impl ThreadPool {
     /// Returns an error if the operating system cannot start all of them. In this case the threads that were started
     /// have ended.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
+        if self.spawner.is_some() {
+            return Ok(());
+        }
         for started in 0..self.least {
             self.lock().threads += 1;
             if let Err(error) = self.spawn(|| ()) {
@@ -113,6 +131,11 @@ impl ThreadPool {
     /// Starts a thread that is already counted, with a first job.
     fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut slot = Slot { pool: self.clone(), is_returned: false };
+        if let Some(spawn) = &self.spawner {
+            // If the application drops the job, the slot is free again.
+            let job: Job = Box::new(move || slot.run(job));
+            return guard(|| spawn(job)).map_err(io::Error::other);
+        }
         let work = move || {
             CURRENT.set(slot.pool.id());
             // A job catches panics of the application's code. A panic of the job itself ends only this job, and not
@@ -155,6 +178,13 @@ impl ThreadPool {
 }
 
 impl Slot {
+    /// Runs one job on a thread of the application.
+    fn run(self, job: impl FnOnce()) {
+        let outer = CURRENT.replace(self.pool.id());
+        let _ = guard(job);
+        CURRENT.set(outer);
+    }
+
     /// Waits for a job. With `None`, the thread has to end.
     fn next_job(&mut self) -> Option<Job> {
         let pool = &self.pool;
@@ -198,7 +228,7 @@ mod tests {
 
     #[test]
     fn threads_start_on_demand_are_reused_and_bounded() {
-        let pool = ThreadPool::new(&(0..=2));
+        let pool = ThreadPool::new(&(0..=2), None);
         let (started, starts) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -226,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_least_threads_are_there_before_any_job_and_stay() {
-        let pool = ThreadPool::with_idle_timeout(&(2..=4), Duration::from_millis(1));
+        let pool = ThreadPool::with_idle_timeout(&(2..=4), Duration::from_millis(1), None);
         pool.start().unwrap();
         while pool.lock().idle < 2 {
             thread::yield_now();

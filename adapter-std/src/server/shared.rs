@@ -79,12 +79,12 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn new(server: BoundServer, listeners: Vec<ListeningSocket>, wake: UnixStream) -> Self {
+    pub(super) fn new(mut server: BoundServer, listeners: Vec<ListeningSocket>, wake: UnixStream) -> Self {
         let connections = Connections { listeners: Some(listeners), ..Connections::default() };
         let admission = server.gate.admission();
         let most = admission.max_connections().saturating_add(admission.max_lingering());
         Self {
-            pool: ThreadPool::new(&(server.settings.min_threads..=most)),
+            pool: ThreadPool::new(&(server.settings.min_threads..=most), server.spawner.take()),
             server,
             connections: Mutex::new(connections),
             listener_closed: Condvar::new(),
@@ -141,6 +141,7 @@ impl Shared {
 
     /// Closes the listening socket and begins to close the connections.
     pub(super) fn begin_stop(&self, timeout: Duration) {
+        self.server.reporter.stopping();
         let now = Instant::now();
         let until = now.checked_add(timeout);
         {

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use ws_std::{Callbacks, ClientTls, Config, Error, HandshakeConfig, Response, Session};
+use ws_std::{Callbacks, ClientTls, Config, Error, HandshakeConfig, Response, Session, SocketOptions};
 
 use super::{Adapter, WebSocket};
 use crate::{Raw, RawListener, certificates::Authority, tls::RawTls};
@@ -62,6 +62,11 @@ impl Client {
     /// Same as `Client::local_address`.
     pub fn local_address(self, address: SocketAddr) -> Self {
         either!(self self, client => client.local_address(address))
+    }
+
+    /// Same as `Client::socket_options`.
+    pub fn socket_options(self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        either!(self self, client => client.socket_options(change))
     }
 
     /// Same as `Client::tls`.

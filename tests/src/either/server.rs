@@ -9,8 +9,11 @@ use std::{
 
 use ws_std::{
     Accept, AdmissionDecision, AdmissionLimits, Arrival, Callbacks, Config, ConnectionError, Error,
-    HandshakeConfig, OriginPolicy, Request, Response, ServerMetrics, ServerTls,
+    ForwardedHeaders, HandshakeConfig, OriginPolicy, Request, Response, ServerMetrics, ServerTls,
+    SocketOptions, TrustedProxies,
 };
+
+use ws_transport::tls::rustls;
 
 use super::{Adapter, Handle, Running, WebSocket};
 use crate::{PATIENCE, Raw};
@@ -268,6 +271,11 @@ impl Server {
         either!(self self, server => server.on_error(hook))
     }
 
+    /// Same as `Server::listen_options`, for `socket`.
+    pub fn socket_options(self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        either!(self self, server => server.listen_options(|options| change(&mut options.socket)))
+    }
+
     /// Sets `ListenOptions::notsent_lowat`.
     pub fn notsent_lowat(self, bytes: u32) -> Self {
         either!(self self, server => server.listen_options(|options| options.notsent_lowat = Some(bytes)))
@@ -276,6 +284,21 @@ impl Server {
     /// Same as `Server::monitor`.
     pub fn monitor(&self) -> ServerMetrics {
         either!(self, server => server.monitor())
+    }
+
+    /// Same as `Server::trust_forwarded`.
+    pub fn trust_forwarded(self, headers: ForwardedHeaders, proxies: TrustedProxies) -> Self {
+        either!(self self, server => server.trust_forwarded(headers, proxies))
+    }
+
+    /// Same as `Server::proxy_protocol`.
+    pub fn proxy_protocol(self, proxies: TrustedProxies) -> Self {
+        either!(self self, server => server.proxy_protocol(proxies))
+    }
+
+    /// Same as `Server::tls`, with a configuration of rustls.
+    pub fn tls_config(self, config: rustls::ServerConfig) -> Self {
+        either!(self self, server => server.tls(config))
     }
 
     /// Same as `Server::tls`.

@@ -123,6 +123,11 @@ impl WebSocket {
         either!(self, ws => ws.close_info()).expect("an end")
     }
 
+    /// Same as `WebSocket::stats`.
+    pub fn stats(&self) -> ws_std::SessionStats {
+        either!(self, ws => ws.stats())
+    }
+
     /// Same as `WebSocket::latency`.
     pub fn latency(&self) -> Option<Duration> {
         either!(self, ws => ws.latency())

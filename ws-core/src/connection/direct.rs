@@ -85,6 +85,7 @@ impl Connection {
             return None;
         }
         let frame = self.outgoing.single_frame(message).map(Cow::into_owned)?;
+        self.outgoing.log.sent_encoded(&frame);
         self.outgoing.in_flight = frame.len();
         Some(frame)
     }
@@ -128,6 +129,7 @@ impl Connection {
     pub fn sent_directly(&mut self, message: Message<'_>, written: usize) -> Result<(), SendError> {
         let header = self.frame_header(&message);
         if header.is_some_and(|header| written == header.len().saturating_add(message.len())) {
+            self.outgoing.log.sent_whole(opcode_of(&message), message.len());
             self.outgoing.record_written(written);
             return Ok(());
         }

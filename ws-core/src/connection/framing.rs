@@ -78,6 +78,7 @@ impl OutputQueue {
             }
             payload => {
                 for (header, range) in fragments(header, payload.len(), max_frame) {
+                    self.log.sent(&header);
                     self.push_copied(header, payload.get(range).unwrap_or_default());
                 }
             }
@@ -107,6 +108,7 @@ impl OutputQueue {
     /// Queues frames of an unmasked payload, by reference if that is cheaper than a copy.
     fn push_shared_fragments(&mut self, header: Header, payload: &Bytes, max_frame: NonZeroUsize) {
         for (header, range) in fragments(header, payload.len(), max_frame) {
+            self.log.sent(&header);
             if range.len() >= Self::PREPARED_FROM {
                 header.encode().append_to(self.queue.block());
                 self.queue.push(payload.slice(range));

@@ -6,7 +6,7 @@ use super::{
     Connection, Role, Subprotocol, framing::Framing, keepalive::Pings, outgoing::OutputQueue,
     receive::Incoming,
 };
-use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed};
+use crate::{Config, Timestamp, entropy::Entropy, extension::Agreed, log::FrameLog};
 
 /// Constructors. The opening handshakes in [`server`](crate::server) and [`client`](crate::client) call them. They
 /// are public for applications that upgrade by other means, such as an HTTP library.
@@ -28,9 +28,10 @@ impl Connection {
     pub(crate) fn new(role: Role, config: Arc<Config>, opening: HandshakeOutcome<'_>) -> Self {
         let codecs = opening.extension.map(|agreed| agreed.codecs(role, &config));
         let (compressor, inflater) = codecs.map(|(out, input)| (out, Box::new(input))).unzip();
+        let log = FrameLog::current();
         Self {
-            incoming: Incoming::new(role, inflater),
-            outgoing: OutputQueue::new(opening.masking, Framing::new(compressor, &config), opening.head),
+            incoming: Incoming::new(role, inflater, log.clone()),
+            outgoing: OutputQueue::new(opening.masking, Framing::new(compressor, &config), opening.head, log),
             closing: None,
             pings: Pings::new(config.keepalive.as_ref(), opening.now),
             now: opening.now,

@@ -9,6 +9,7 @@ use crate::{
     PreparedMessage, Transmit,
     entropy::Entropy,
     frame::{EncodedHeader, Header, Opcode, extend_masked},
+    log::FrameLog,
 };
 
 /// Output: the queue, the bytes that a driver has taken, and the number of bytes that are written.
@@ -23,6 +24,7 @@ pub(super) struct OutputQueue {
     pub(super) masking: Option<Box<Entropy>>,
     /// Compression and splitting of messages. `None` if each message is one plain frame.
     pub(super) framing: Option<Box<Framing>>,
+    pub(super) log: FrameLog,
     /// Number of bytes that a driver has taken and not yet reported as written.
     pub(super) in_flight: usize,
     /// Position up to which all output is written.
@@ -49,13 +51,19 @@ impl OutputQueue {
     /// copying this number of bytes.
     pub(super) const PREPARED_FROM: usize = 512;
 
-    pub(super) fn new(masking: Option<Box<Entropy>>, framing: Option<Box<Framing>>, head: Vec<u8>) -> Self {
+    pub(super) fn new(
+        masking: Option<Box<Entropy>>,
+        framing: Option<Box<Framing>>,
+        head: Vec<u8>,
+        log: FrameLog,
+    ) -> Self {
         let mut queue = Transmit::default();
         *queue.block() = head;
         Self {
             queue,
             masking,
             framing,
+            log,
             in_flight: 0,
             written: 0,
             seen: 0,
@@ -68,6 +76,7 @@ impl OutputQueue {
     }
 
     pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.log.sent_whole(opcode, payload.len());
         self.push_copied(Header::new(opcode, payload.len() as u64), payload);
     }
 
@@ -75,6 +84,7 @@ impl OutputQueue {
     /// messages.
     #[inline(never)]
     pub(super) fn push_short(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.log.sent_whole(opcode, payload.len());
         if self.masking.is_some() {
             return self.push_short_masked(opcode, payload);
         }
@@ -103,6 +113,7 @@ impl OutputQueue {
     /// Queues a frame, with the payload by reference if that is cheaper than a copy.
     #[inline]
     pub(super) fn push_frame(&mut self, header: Header, payload: Cow<'_, [u8]>) {
+        self.log.sent(&header);
         match payload {
             Cow::Owned(payload) if payload.len() >= Self::SHARED_FROM && self.masking.is_none() => {
                 header.encode().append_to(self.queue.block());
@@ -147,6 +158,7 @@ impl OutputQueue {
     /// Queues an encoded frame, by reference if that is cheaper than a copy.
     #[inline]
     pub(super) fn push_encoded(&mut self, frame: &Bytes) {
+        self.log.sent_encoded(frame);
         if frame.len() >= Self::PREPARED_FROM {
             self.queue.push(frame.clone());
         } else {

@@ -12,6 +12,7 @@ use crate::{
     Chunk, Config, Delivery, Event, Message, ProtocolError, Role, Utf8Decoder,
     extension::{Inflater, Quota},
     frame::{Header, Opcode, apply_mask},
+    log::FrameLog,
 };
 
 /// Position of the connection in the stream of frames.
@@ -23,6 +24,7 @@ pub(super) struct Incoming {
     pub(super) partial: Option<Box<Partial>>,
     /// Decompressor of messages, if permessage-deflate was negotiated.
     pub(super) inflater: Option<Box<Inflater>>,
+    log: FrameLog,
     /// Size in bytes of the last message that arrived in pieces. The next message may allocate as much at once: to
     /// waste that memory, the peer has had to fill it before.
     proven: u32,
@@ -33,9 +35,9 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) const fn new(role: Role, inflater: Option<Box<Inflater>>) -> Self {
+    pub(super) const fn new(role: Role, inflater: Option<Box<Inflater>>, log: FrameLog) -> Self {
         let expect_masked = matches!(role, Role::Server);
-        Self { expect_masked, inflater, partial: None, proven: 0, received: false, was_paused: false }
+        Self { expect_masked, inflater, log, partial: None, proven: 0, received: false, was_paused: false }
     }
 
     /// Returns the role of this end. Servers expect masked frames, and clients do not (RFC 6455 section 5.1).
@@ -58,7 +60,8 @@ impl Incoming {
     /// Drops all partial and kept input. No part of it is delivered any more.
     pub(super) fn abandon(&mut self) {
         let received = self.received;
-        *self = Self { received, ..Self::new(self.role(), None) };
+        let log = mem::take(&mut self.log);
+        *self = Self { received, ..Self::new(self.role(), None, log) };
     }
 
     /// Handles the common case, separately so that it can be inlined: a message in one frame that lies completely in
@@ -80,6 +83,7 @@ impl Incoming {
         self.admit(&header, config).ok()?;
         let end = usize::try_from(header.payload_len).ok()?.checked_add(header_len)?;
         let payload = input.split_off_mut(..end)?.get_mut(header_len..)?;
+        self.log.received(&header);
         if let Some(key) = header.masking_key {
             apply_mask(payload, key);
         }
@@ -99,6 +103,7 @@ impl Incoming {
             if !self.is_in_frame() {
                 let Some(header) = self.header(input)? else { return Ok(None) };
                 self.admit(&header, config)?;
+                self.log.received(&header);
                 if let Some(payload) = self.whole_payload(&header, input) {
                     self.settle();
                     return lend(header.opcode, payload, config.delivery).map(Some);

@@ -38,6 +38,19 @@ impl Opcode {
         }
     }
 
+    /// Returns the opcode as one word, such as `text`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Continuation => "continuation",
+            Self::Text => "text",
+            Self::Binary => "binary",
+            Self::Close => "close",
+            Self::Ping => "ping",
+            Self::Pong => "pong",
+        }
+    }
+
     /// Returns `true` if this is a Close, ping or pong. Control frames are never fragmented and have at most 125
     /// bytes of payload (RFC 6455 section 5.5).
     #[must_use]

@@ -101,7 +101,8 @@ impl Request {
     }
 
     /// Returns the client's address, if the driver has set it with [`set_peer_addr`](Self::set_peer_addr). `ws-std` and
-    /// `ws-smol` set it, except for a Unix-domain socket.
+    /// `ws-smol` set it, except for a Unix-domain socket. Behind a trusted proxy it is the address that the proxy
+    /// [reports](Self::apply_forwarded).
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
         self.link.peer_addr

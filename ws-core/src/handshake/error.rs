@@ -37,6 +37,8 @@ pub enum HandshakeError {
     DuplicateHeader(&'static str),
     /// The peer sent this header with an invalid value.
     InvalidHeader(&'static str),
+    /// A trusted proxy sent no valid header of the PROXY protocol. Contains the reason.
+    MalformedProxyHeader(&'static str),
     /// The handshake was not complete after [`open_timeout`](crate::HandshakeConfig::open_timeout).
     Timeout,
     /// The peer's stream ended or was reset before the handshake was complete. A client that sends while the server
@@ -125,6 +127,7 @@ impl HandshakeError {
             | Self::MissingHeader(_)
             | Self::DuplicateHeader(_)
             | Self::InvalidHeader(_)
+            | Self::MalformedProxyHeader(_)
             | Self::MethodNotAllowed
             | Self::NotAnUpgrade
             | Self::UpgradeInHttp10
@@ -215,6 +218,11 @@ impl fmt::Display for HandshakeError {
             Self::MissingHeader(name) => write!(f, "the peer did not send the header {name}"),
             Self::DuplicateHeader(name) => write!(f, "the peer sent the header {name} more than once"),
             Self::InvalidHeader(name) => write!(f, "the peer sent the header {name} with an invalid value"),
+            Self::MalformedProxyHeader(reason) => write!(
+                f,
+                "the trusted proxy sent no valid header of the PROXY protocol: {reason}. Enable the protocol in the proxy \
+                 (send-proxy-v2), or do not require it for this address"
+            ),
             Self::Timeout => {
                 f.write_str("the peer did not finish the opening handshake within open_timeout")
             }

@@ -162,6 +162,12 @@ impl Headers {
         }
     }
 
+    /// Sets the value of the first field of this name, or of a new one.
+    pub(super) fn replace(&mut self, name: &str, value: &str) {
+        let value = self.append(value.as_bytes());
+        self.set(name, value);
+    }
+
     /// Returns a part of the received head.
     pub(super) fn text(&self, range: &Range<usize>) -> &str {
         str::from_utf8(self.slice(range)).unwrap_or_default()

@@ -3,7 +3,8 @@ use core::fmt;
 
 use super::{Accept, Request, hooks::Hooks, upgrade::AcceptValue};
 use crate::{
-    Config, Connection, HandshakeError, OriginPolicy, PathRouter, Response, RouteError, Timestamp, Transmit,
+    Config, Connection, ForwardedHeaders, HandshakeError, OriginPolicy, PathRouter, Response, RouteError,
+    Timestamp, Transmit, TrustedProxies,
 };
 
 type Change = dyn Fn(&mut Config) + Send + Sync;
@@ -16,6 +17,7 @@ pub struct RouterBuilder<H> {
     config: Config,
     origin: OriginPolicy,
     pub(super) hooks: Hooks,
+    forwarded: Option<(ForwardedHeaders, TrustedProxies)>,
     /// The error of the first setting that is invalid.
     pub(super) error: Option<RouteError>,
 }
@@ -36,6 +38,7 @@ impl<H> RouterBuilder<H> {
             config: Config::default(),
             origin: OriginPolicy::default(),
             hooks: Hooks::default(),
+            forwarded: None,
             error: None,
         }
     }
@@ -64,20 +67,25 @@ impl<H> RouterBuilder<H> {
         self.origin = policy;
     }
 
+    /// Trusts the headers of these proxies, see [`Request::apply_forwarded`]. Default: no proxy is trusted.
+    pub fn trust_forwarded(&mut self, headers: ForwardedHeaders, proxies: TrustedProxies) {
+        self.forwarded = Some((headers, proxies));
+    }
+
     /// Builds the router and computes the configuration of each route.
     ///
     /// # Errors
     ///
     /// Returns the [`RouteError`] of the first route, page or default header that is invalid.
     pub fn build(self) -> Result<Router<H>, RouteError> {
-        let Self { routes, pages, config, origin, hooks, error } = self;
+        let Self { routes, pages, config, origin, hooks, forwarded, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
         let routes = routes.map(|(pattern, options, handler)| {
             ConfiguredRoute::new(pattern, options, &config, &origin, handler)
         });
-        Ok(Router { routes, pages, config, hooks })
+        Ok(Router { routes, pages, config, hooks, forwarded })
     }
 }
 
@@ -127,6 +135,7 @@ pub struct Router<H> {
     pages: PathRouter<(Arc<str>, Box<Page>)>,
     config: Config,
     pub(super) hooks: Hooks,
+    forwarded: Option<(ForwardedHeaders, TrustedProxies)>,
 }
 
 /// A route with everything that follows from its options.
@@ -172,7 +181,8 @@ impl<H> Router<H> {
         &self.config
     }
 
-    /// Finds the route of a request for a WebSocket, validates the request, and sets its parameters.
+    /// Applies the headers of [trusted proxies](RouterBuilder::trust_forwarded), finds the route of a request for a
+    /// WebSocket, validates the request, and sets its parameters.
     /// [`RouteMatch::accept`] then opens the connection.
     ///
     /// # Errors
@@ -180,6 +190,11 @@ impl<H> Router<H> {
     /// Returns the [`Refusal`] of a request that opens no connection: a page, or an error. Write its response and close the
     /// stream.
     pub fn handle(&self, request: &mut Request) -> Result<RouteMatch<'_, H>, Refusal<'_>> {
+        if let Some((headers, proxies)) = &self.forwarded
+            && let Err(error) = request.apply_forwarded(*headers, proxies)
+        {
+            return Err(self.refusal(None, request, error.response()));
+        }
         if !request.is_upgrade() {
             let response = self.show(request);
             return Err(Refusal { response, config: &self.config });

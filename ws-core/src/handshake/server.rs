@@ -60,6 +60,7 @@ use super::{
 };
 pub use super::{
     accept::Accept,
+    proxy_header::{ProxyHeader, ProxyHeaderReader},
     router::{Refusal, RouteMatch, RouteOptions, Router, RouterBuilder},
     upgrade::Upgrade,
 };
@@ -213,6 +214,11 @@ impl Request {
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.values.get()
+    }
+
+    /// Replaces the value of `Host`.
+    pub(super) fn replace_host(&mut self, host: &str) {
+        self.headers.replace("Host", host);
     }
 
     /// Returns all header fields. If the request target is an absolute URI, `Host` is the host of that URI (RFC 9112

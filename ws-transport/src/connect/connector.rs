@@ -12,7 +12,7 @@ use super::{
     opening::{ProxyStage, Server},
     settings::ProxySource,
 };
-use crate::{AddressFailures, Clock, ConnectOptions, Error};
+use crate::{AddressFailures, Clock, ConnectOptions, ConnectionSpan, Error};
 
 /// Connects a client, and makes all decisions without I/O.
 ///
@@ -229,6 +229,13 @@ impl Connector {
         self.begin()
     }
 
+    /// Creates the span of the connection over a stream. Run the [`ClientOpening`] in it. `peer` is the other end of the
+    /// stream, which may be a proxy.
+    #[must_use]
+    pub fn span(&self, peer: Option<SocketAddr>) -> ConnectionSpan {
+        ConnectionSpan::client(peer, self.request.url().target())
+    }
+
     /// Returns the clock of the connection.
     #[must_use]
     pub const fn clock(&self) -> Clock {
@@ -250,8 +257,8 @@ impl Connector {
 
     /// Returns the options of sockets.
     #[must_use]
-    pub const fn options(&self) -> ConnectOptions {
-        self.settings.options
+    pub const fn options(&self) -> &ConnectOptions {
+        &self.settings.options
     }
 
     /// Returns the name that is to be resolved.

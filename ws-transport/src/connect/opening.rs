@@ -8,7 +8,7 @@ use ws_core::{
 };
 
 use super::deadlines::{Deadline, after, earliest, passed};
-use crate::{Error, error::is_end_of_stream, seed, tls::TlsSession};
+use crate::{ConnectionSpan, Error, error::is_end_of_stream, seed, tls::TlsSession};
 
 /// The layers between a connected socket and the WebSocket while they open one after the other: TLS to the proxy, the
 /// request to the proxy, TLS to the server (within TLS to the proxy, if there is one), and the opening handshake.
@@ -36,6 +36,8 @@ pub struct Opened {
     pub tls: Option<Box<TlsSession>>,
     /// The bytes behind the response. They belong to the connection.
     pub rest: Vec<u8>,
+    /// The span in which the opening ran.
+    pub span: ConnectionSpan,
 }
 
 #[derive(Debug)]
@@ -222,7 +224,8 @@ impl ClientOpening {
         let Stage::Server { handshake, .. } = &mut self.stage else { return Ok(None) };
         let mut input = &mut plain[..];
         let Some((connection, response)) = handshake.receive(&mut input)? else { return Ok(None) };
-        Ok(Some(Opened { connection, response, tls: self.tls.take(), rest: input.to_vec() }))
+        let (tls, rest, span) = (self.tls.take(), input.to_vec(), ConnectionSpan::current());
+        Ok(Some(Opened { connection, response, tls, rest, span }))
     }
 
     /// Moves the output of the present stage through the layers of TLS.

@@ -232,6 +232,7 @@ impl Driver {
         let outcome = outcome?;
         self.traffic.sent(len);
         self.traffic.dropped(outcome);
+        self.span.dropped(outcome);
         Ok(outcome)
     }
 

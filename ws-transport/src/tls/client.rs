@@ -1,27 +1,47 @@
-use std::{fmt, path::Path, sync::Arc};
-
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{TlsError, TlsSession, alpn, pem::Pem, provider};
+use rustls::{ClientConfig, RootCertStore, client::danger::ServerCertVerifier, crypto::CryptoProvider};
+use rustls_pki_types::{CertificateDer, ServerName};
+
+use super::{
+    TlsError, TlsSession, alpn,
+    key_log::KeyLogFile,
+    pem::Pem,
+    provider,
+    verifier::{AnyName, Anyone, default_verifier, verifier_of},
+};
 
 /// TLS settings of a client: the trusted certificate authorities, and the client certificate.
 ///
 /// By default, a client trusts the authorities of the operating system (feature `platform-roots`), or otherwise those
 /// compiled in (feature `webpki-roots`). Clients accept these settings, or a [`ClientTlsConfig`] created from a
 /// configuration of rustls.
+///
+/// The configuration is built for the first connection, with the present authorities of the operating system. Clones share it, so
+/// that further connections to a server resume the TLS session, which saves the exchange of certificates.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientTls {
+    settings: Settings,
+    server_name: Option<String>,
+    /// The configuration of these settings, once it was needed. Clones share it, and with it the sessions to resume.
+    built: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+/// The settings from which the configuration follows.
+#[derive(Clone, Debug, Default)]
+struct Settings {
     authorities: Vec<Pem>,
+    trusts_defaults: bool,
     accepts_any_certificate: bool,
+    accepts_any_name: bool,
     /// The certificate chain and its private key.
     identity: Option<(Pem, Pem)>,
-    server_name: Option<String>,
+    key_log: Option<PathBuf>,
     /// The first file that could not be read.
     error: Option<TlsError>,
 }
@@ -48,7 +68,7 @@ impl ClientTls {
     /// Trusts the authorities in this PEM file, and no others. Call it again to add more.
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         match Pem::read(path.as_ref()) {
-            Ok(pem) => self.authorities.push(pem),
+            Ok(pem) => self.settings().authorities.push(pem),
             Err(error) => self.fail(error),
         }
         self
@@ -56,7 +76,24 @@ impl ClientTls {
 
     /// Trusts the authorities in this PEM text, and no others. Call it again to add more.
     pub fn ca_pem(mut self, pem: &[u8]) -> Self {
-        self.authorities.push(Pem::from_text(pem));
+        self.settings().authorities.push(Pem::from_text(pem));
+        self
+    }
+
+    /// Trusts the authorities in all PEM files of this folder, and no others. Files without a certificate are ignored.
+    /// Call it again to add more. Connecting fails if there is no certificate in the folder.
+    pub fn ca_folder(mut self, path: impl AsRef<Path>) -> Self {
+        match Pem::read_folder(path.as_ref()) {
+            Ok(files) => self.settings().authorities.extend(files),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Trusts the default authorities in addition to those of [`ca_file`](Self::ca_file), [`ca_pem`](Self::ca_pem) and
+    /// [`ca_folder`](Self::ca_folder).
+    pub fn default_authorities(mut self) -> Self {
+        self.settings().trusts_defaults = true;
         self
     }
 
@@ -64,7 +101,7 @@ impl ClientTls {
     /// key.
     pub fn certificate_files(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         match (Pem::read(chain.as_ref()), Pem::read(key.as_ref())) {
-            (Ok(chain), Ok(key)) => self.identity = Some((chain, key)),
+            (Ok(chain), Ok(key)) => self.settings().identity = Some((chain, key)),
             (Err(error), _) | (_, Err(error)) => self.fail(error),
         }
         self
@@ -73,7 +110,23 @@ impl ClientTls {
     /// Sets the client certificate for servers that request one (mTLS), from PEM texts of the chain and its private
     /// key.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Self {
-        self.identity = Some((Pem::from_text(chain), Pem::from_text(key)));
+        self.settings().identity = Some((Pem::from_text(chain), Pem::from_text(key)));
+        self
+    }
+
+    /// Sets the password of the private key of the client certificate (PKCS#8 with PBES2). Call it after
+    /// [`certificate_files`](Self::certificate_files) or [`certificate_pem`](Self::certificate_pem).
+    #[cfg(feature = "encrypted-keys")]
+    pub fn key_password(mut self, password: &str) -> Self {
+        let settings = self.settings();
+        settings.identity = settings.identity.take().map(|(chain, key)| (chain, key.with_password(password)));
+        self
+    }
+
+    /// Appends the secrets of all sessions to this file, in the format of NSS (`SSLKEYLOGFILE`), which Wireshark reads.
+    /// The reader of the file can decrypt all data. Use it only to debug. Default: no file.
+    pub fn key_log_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.settings().key_log = Some(path.as_ref().to_owned());
         self
     }
 
@@ -88,12 +141,29 @@ impl ClientTls {
     ///
     /// Connecting fails if this is combined with [`ca_file`](Self::ca_file) or [`ca_pem`](Self::ca_pem).
     pub fn danger_accept_any_certificate(mut self) -> Self {
-        self.accepts_any_certificate = true;
+        self.settings().accepts_any_certificate = true;
         self
     }
 
+    /// Accepts certificates of the authorities of [`ca_file`](Self::ca_file), [`ca_pem`](Self::ca_pem) and
+    /// [`ca_folder`](Self::ca_folder) for any server name. Any owner of such a certificate can read and change all data.
+    /// Use it for private authorities that issue certificates without names.
+    ///
+    /// Connecting fails without such an authority, and if this is combined with
+    /// [`default_authorities`](Self::default_authorities), because any attacker can obtain a certificate from these.
+    pub fn danger_accept_any_name(mut self) -> Self {
+        self.settings().accepts_any_name = true;
+        self
+    }
+
+    /// Returns the settings for a change. The configuration is built again.
+    fn settings(&mut self) -> &mut Settings {
+        self.built = Arc::default();
+        &mut self.settings
+    }
+
     fn fail(&mut self, error: TlsError) {
-        self.error.get_or_insert(error);
+        self.settings().error.get_or_insert(error);
     }
 
     /// Creates a session with the server of this name.
@@ -110,6 +180,17 @@ impl ClientTls {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(built) = self.built.get() {
+            return Ok(built.clone());
+        }
+        // An error is not kept, because a later attempt may succeed.
+        let config = self.settings.build()?;
+        Ok(self.built.get_or_init(|| config).clone())
+    }
+}
+
+impl Settings {
+    fn build(&self) -> Result<Arc<ClientConfig>, TlsError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
@@ -124,26 +205,44 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn();
+        if let Some(path) = &self.key_log {
+            config.key_log = KeyLogFile::open(path)?;
+        }
         Ok(Arc::new(config))
     }
 
+    fn own_authorities(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let certificates = self.authorities.iter().map(Pem::certificates).collect::<Result<Vec<_>, _>>()?;
+        Ok(certificates.concat())
+    }
+
     fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-        match (self.accepts_any_certificate, self.authorities.is_empty()) {
-            (true, false) => Err(TlsError::Contradiction(
+        let has_authorities = !self.authorities.is_empty() || self.trusts_defaults;
+        if self.accepts_any_certificate && (has_authorities || self.accepts_any_name) {
+            return Err(TlsError::Contradiction(
                 "any certificate is accepted (danger_accept_any_certificate) and authorities are named (ca_file, ca_pem)",
-            )),
-            (true, true) => Ok(Arc::new(Anyone(provider))),
-            (false, true) => default_verifier(provider),
-            (false, false) => {
-                let mut roots = RootCertStore::empty();
-                for pem in &self.authorities {
-                    for authority in pem.certificates()? {
-                        roots.add(authority).map_err(|error| TlsError::of_authority(&error, pem))?;
-                    }
-                }
-                verifier_of(roots, provider)
+            ));
+        }
+        if self.accepts_any_name && (self.authorities.is_empty() || self.trusts_defaults) {
+            return Err(TlsError::Contradiction(
+                "any name is accepted (danger_accept_any_name) and the default authorities are trusted. Trust only own \
+                 ones (ca_file, ca_pem)",
+            ));
+        }
+        if self.accepts_any_certificate {
+            return Ok(Arc::new(Anyone(provider)));
+        }
+        if self.authorities.is_empty() || self.trusts_defaults {
+            return default_verifier(provider, self.own_authorities()?);
+        }
+        let mut roots = RootCertStore::empty();
+        for pem in &self.authorities {
+            for authority in pem.certificates()? {
+                roots.add(authority).map_err(|error| TlsError::of_authority(&error, pem))?;
             }
         }
+        let verifier = verifier_of(roots, provider)?;
+        Ok(if self.accepts_any_name { Arc::new(AnyName(verifier)) } else { verifier })
     }
 }
 
@@ -218,68 +317,4 @@ impl fmt::Debug for ClientTlsConfig {
 fn session(config: Arc<ClientConfig>, name: &str) -> Result<TlsSession, TlsError> {
     let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidName(name.to_owned()))?;
     Ok(TlsSession::new(rustls::ClientConnection::new(config, name)?.into()))
-}
-
-fn verifier_of(
-    roots: RootCertStore,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    match rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build() {
-        Ok(verifier) => Ok(verifier),
-        Err(error) => Err(TlsError::Other(rustls::Error::General(error.to_string()))),
-    }
-}
-
-/// Returns a verifier that trusts the default authorities of this build.
-#[allow(unreachable_code, reason = "which features are on decides which line is the last")]
-fn default_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    #[cfg(feature = "platform-roots")]
-    return Ok(Arc::new(rustls_platform_verifier::Verifier::new(provider)?));
-    #[cfg(feature = "webpki-roots")]
-    return verifier_of(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, provider);
-    drop(provider);
-    Err(TlsError::NoRoots)
-}
-
-/// A verifier that accepts any certificate, if the server has its private key.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        None
-    }
 }

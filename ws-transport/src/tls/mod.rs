@@ -3,9 +3,11 @@
 
 mod client;
 mod error;
+mod key_log;
 mod pem;
 mod server;
 mod session;
+mod verifier;
 
 pub use rustls;
 

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -13,7 +13,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{TlsError, TlsSession, alpn, pem::Pem, provider};
+use super::{TlsError, TlsSession, alpn, key_log::KeyLogFile, pem::Pem, provider};
 
 /// TLS settings of a server: its certificate, and the policy for client certificates.
 ///
@@ -23,6 +23,7 @@ use super::{TlsError, TlsSession, alpn, pem::Pem, provider};
 pub struct ServerTls {
     certificates: Certificates,
     clients: Clients,
+    key_log: Option<PathBuf>,
 }
 
 /// The policy for client certificates, and the authorities that have to have signed them.
@@ -54,9 +55,40 @@ impl ServerTls {
         Self::new(&Pem::from_text(chain), &Pem::from_text(key))
     }
 
+    /// Works as [`from_files`](Self::from_files), for a private key that is encrypted with a password (PKCS#8 with PBES2).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`from_files`](Self::from_files), and [`TlsError::Pem`] if the password is wrong.
+    #[cfg(feature = "encrypted-keys")]
+    pub fn from_files_with_password(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        password: &str,
+    ) -> Result<Self, TlsError> {
+        Self::new(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?.with_password(password))
+    }
+
+    /// Works as [`from_pem`](Self::from_pem), for a private key that is encrypted with a password (PKCS#8 with PBES2).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`from_pem`](Self::from_pem), and [`TlsError::Pem`] if the password is wrong.
+    #[cfg(feature = "encrypted-keys")]
+    pub fn from_pem_with_password(chain: &[u8], key: &[u8], password: &str) -> Result<Self, TlsError> {
+        Self::new(&Pem::from_text(chain), &Pem::from_text(key).with_password(password))
+    }
+
+    /// Appends the secrets of all sessions to this file, in the format of NSS (`SSLKEYLOGFILE`), which Wireshark reads.
+    /// The reader of the file can decrypt all data. Use it only to debug. Default: no file.
+    pub fn key_log_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.key_log = Some(path.as_ref().to_owned());
+        self
+    }
+
     fn new(chain: &Pem, key: &Pem) -> Result<Self, TlsError> {
         let current = Arc::new(RwLock::new(certified(chain, key)?));
-        Ok(Self { certificates: Certificates { current }, clients: Clients::Anonymous })
+        Ok(Self { certificates: Certificates { current }, clients: Clients::Anonymous, key_log: None })
     }
 
     /// Creates the TLS of a server from a configuration of rustls. It contains all settings, so the result has none.
@@ -137,6 +169,9 @@ impl ServerTls {
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.certificates.clone()));
         config.alpn_protocols = alpn();
+        if let Some(path) = &self.key_log {
+            config.key_log = KeyLogFile::open(path)?;
+        }
         Ok(Arc::new(config))
     }
 
@@ -229,6 +264,21 @@ impl Certificates {
     /// Returns the same errors as [`ServerTls::from_pem`]. On an error, the certificate is unchanged.
     pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
         self.replace(&Pem::from_text(chain), &Pem::from_text(key))
+    }
+
+    /// Works as [`replace_files`](Self::replace_files), for a private key that is encrypted with a password.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`ServerTls::from_files_with_password`]. On an error, the certificate is unchanged.
+    #[cfg(feature = "encrypted-keys")]
+    pub fn replace_files_with_password(
+        &self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        password: &str,
+    ) -> Result<(), TlsError> {
+        self.replace(&Pem::read(chain.as_ref())?, &Pem::read(key.as_ref())?.with_password(password))
     }
 
     fn replace(&self, chain: &Pem, key: &Pem) -> Result<(), TlsError> {
