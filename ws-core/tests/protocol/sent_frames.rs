@@ -113,7 +113,7 @@ fn by_default_each_message_is_one_frame() {
         for way in 0..WAYS {
             let mut connection = connect(role, Arc::new(Config::default()));
             let message = Message::from(vec![7; 70_000]);
-            assert_eq!(wire::frames(&bytes_by(way, &mut connection, &message)).len(), 1);
+            assert_eq!(wire::frames(&bytes_by(way, &mut connection, &message)).unwrap().len(), 1);
         }
     }
 }
@@ -132,7 +132,7 @@ fn a_message_of_the_limit_is_one_frame_and_one_more_byte_makes_two() {
         for limit in [1, 125, 126, 5000, 70_000] {
             for way in 0..WAYS {
                 let mut connection = open(role, limit);
-                let frames = |bytes: Vec<u8>| wire::frames(&bytes).len();
+                let frames = |bytes: Vec<u8>| wire::frames(&bytes).unwrap().len();
                 assert_eq!(frames(bytes_by(way, &mut connection, &vec![1; limit].into())), 1);
                 assert_eq!(frames(bytes_by(way, &mut connection, &vec![1; limit + 1].into())), 2);
             }
