@@ -303,10 +303,12 @@ impl Connection {
         [output, self.stall_deadline(), ping].into_iter().flatten().min()
     }
 
-    /// Frees memory that only a busy connection needs. The connection does this with every keepalive ping. A driver
-    /// without keepalive may call it when a connection has been idle for some time.
+    /// Frees memory that only a busy connection needs. The next message gets memory only as its bytes arrive. The
+    /// connection does this with every keepalive ping. A driver without keepalive may call it when a connection has been
+    /// idle for some time.
     pub fn shrink_to_fit(&mut self) {
         self.outgoing.release();
+        self.incoming.release();
     }
 }
 

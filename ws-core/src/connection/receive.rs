@@ -26,7 +26,8 @@ pub(super) struct Incoming {
     pub(super) inflater: Option<Box<Inflater>>,
     log: FrameLog,
     /// Size in bytes of the last message that arrived in pieces. The next message may allocate as much at once: to
-    /// waste that memory, the peer has had to fill it before.
+    /// waste that memory, the peer has had to fill it before. Each message that arrives whole halves it, and
+    /// [`release`](Self::release) clears it, so that one large message is no permit for ever.
     proven: u32,
     /// `true` if input was received since the time was last reported.
     pub(super) received: bool,
@@ -55,6 +56,11 @@ impl Incoming {
     #[inline]
     pub(super) fn has_begun(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| partial.has_begun())
+    }
+
+    /// Forgets the size of earlier messages, so that the next one allocates only for received bytes.
+    pub(super) const fn release(&mut self) {
+        self.proven = 0;
     }
 
     /// Drops all partial and kept input. No part of it is delivered any more.
@@ -87,6 +93,7 @@ impl Incoming {
         if let Some(key) = header.masking_key {
             apply_mask(payload, key);
         }
+        self.proven >>= 1;
         Some((header.opcode, payload))
     }
 
@@ -105,6 +112,9 @@ impl Incoming {
                 self.admit(&header, config)?;
                 self.log.received(&header);
                 if let Some(payload) = self.whole_payload(&header, input) {
+                    if !header.opcode.is_control() {
+                        self.proven >>= 1;
+                    }
                     self.settle();
                     return lend(header.opcode, payload, config.delivery).map(Some);
                 }
@@ -365,9 +375,11 @@ impl Incoming {
         };
         if frame.remaining == 0 && !message.deferred {
             if frame.fin {
-                if !message.compressed {
-                    self.proven = u32::try_from(message.size).unwrap_or(u32::MAX);
-                }
+                self.proven = if message.compressed {
+                    self.proven >> 1
+                } else {
+                    u32::try_from(message.size).unwrap_or(u32::MAX)
+                };
                 partial.message = None;
             }
             partial.frame = None;

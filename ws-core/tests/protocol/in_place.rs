@@ -123,6 +123,41 @@ fn a_claim_gets_no_more_memory_than_its_peer_has_filled_before() {
 }
 
 #[test]
+fn small_messages_take_back_the_memory_that_a_large_one_has_earned() {
+    const LARGE: usize = 1 << 20;
+    let small: [&[Frame]; 3] = [
+        &[Frame::text("small")],
+        &[Frame::ping("p"), Frame::binary([7; 100])],
+        &[Frame::text("sma").unfinished(), Frame::continuation("ll")],
+    ];
+    for small in small {
+        for count in 1..6 {
+            let mut connection = proven(LARGE);
+            for _ in 0..count {
+                hear(&mut connection, small);
+            }
+            let room = room_for(&mut connection, LARGE as u64).unwrap_or(0);
+            assert!(room <= LARGE >> count, "{room} bytes after {count} times {small:?}");
+        }
+    }
+    let mut connection = proven(LARGE);
+    hear(&mut connection, &[Frame::ping("p"), Frame::pong("q")]);
+    assert_eq!(room_for(&mut connection, LARGE as u64), Some(LARGE), "a control frame is no message");
+}
+
+#[test]
+fn memory_that_a_large_message_has_earned_ends_with_shrink_to_fit_and_keepalive() {
+    const LARGE: usize = 1 << 20;
+    let mut connection = proven(LARGE);
+    connection.shrink_to_fit();
+    assert_eq!(room_for(&mut connection, LARGE as u64), None);
+    let mut connection = proven(LARGE);
+    connection.handle_timeout(connection.poll_timeout().unwrap());
+    assert!(connection.wants_write(), "a ping");
+    assert_eq!(room_for(&mut connection, LARGE as u64), None);
+}
+
+#[test]
 fn nothing_else_is_read_in_place() {
     let large = || bytes(1 << 20);
     for (why, mut connection, stream) in [
