@@ -128,6 +128,7 @@ mod handshake;
 mod message;
 mod prepared;
 mod race;
+mod reconnect;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -147,6 +148,7 @@ pub use handshake::{
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use race::AddressRace;
+pub use reconnect::{ReconnectHint, ReconnectPolicy, ReconnectSchedule};
 pub use route::{Parameters, PathRouter, RouteError};
 pub use time::Timestamp;
 pub use transmit::Transmit;

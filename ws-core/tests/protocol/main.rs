@@ -29,6 +29,7 @@ mod pings;
 mod progress;
 mod proxies;
 mod racing;
+mod reconnecting;
 mod redirects;
 mod replies;
 mod round_trip;
