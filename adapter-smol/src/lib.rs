@@ -72,7 +72,7 @@ mod turns;
 mod waker_set;
 mod websocket;
 
-pub use client::{Client, ClientHandle};
+pub use client::{Client, ClientHandle, Reconnecting, ReconnectingClient};
 pub use halves::{Receiver, Sender};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, Task};
 pub use websocket::WebSocket;
@@ -80,18 +80,18 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, RedirectProblem, Response, Scheme, SendError,
-    State, TimeoutKind, UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, ReconnectPolicy, RedirectProblem, Response,
+    Scheme, SendError, State, TimeoutKind, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
     AdmissionDecision, AdmissionStats, Arrival, Callbacks, ConnectionError, ConnectionErrorKind, Panicked,
-    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats, WhileDisconnected,
 };
 pub use ws_transport::{
     AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions, Overflow,
-    RefusalReason,
+    ReconnectAttempt, RefusalReason,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

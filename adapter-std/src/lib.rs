@@ -61,7 +61,7 @@ mod socket;
 mod wake;
 mod websocket;
 
-pub use client::{CancelHandle, Client, ClientHandle};
+pub use client::{CancelHandle, Client, ClientHandle, Reconnecting, ReconnectingClient};
 pub use halves::{Receiver, Sender};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle};
 pub use websocket::WebSocket;
@@ -69,17 +69,18 @@ pub use websocket::WebSocket;
 pub use ws_core::Deflate;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, HandshakeConfig, HandshakeError, Keepalive,
-    Message, OriginPolicy, PreparedMessage, ProtocolError, RedirectProblem, Response, Scheme, SendError,
-    State, TimeoutKind, UrlError,
+    Message, OriginPolicy, PreparedMessage, ProtocolError, ReconnectPolicy, RedirectProblem, Response,
+    Scheme, SendError, State, TimeoutKind, UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
     AdmissionDecision, AdmissionStats, Arrival, Callbacks, ConnectionError, ConnectionErrorKind, Panicked,
-    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats, WhileDisconnected,
 };
 pub use ws_transport::{
-    AdmissionCounts, AdmissionLimits, Backlog, ConnectConfig, Error, ListenOptions, Overflow, RefusalReason,
+    AdmissionCounts, AdmissionLimits, Backlog, ConnectConfig, Error, ListenOptions, Overflow,
+    ReconnectAttempt, RefusalReason,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

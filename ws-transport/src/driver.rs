@@ -5,11 +5,11 @@ mod output;
 
 use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
+use ws_core::{Cause, CloseInfo, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
 
 use self::{early::Early, output::Batch};
 use crate::{
-    Error, ReadSize, RecycledBuffer, Traffic,
+    EndRecord, Error, ReadSize, RecycledBuffer, Traffic,
     outbox::Outbox,
     tls::{TlsError, TlsSession},
 };
@@ -54,6 +54,8 @@ pub struct Driver {
     shutdown: Shutdown,
     /// `true` if the error that ended the connection was reported to the application.
     reported: bool,
+    /// Receives the end of the connection, for a client that connects again.
+    end_record: Option<EndRecord>,
 }
 
 /// The end of the input.
@@ -110,6 +112,13 @@ pub enum Step {
     End(Result<(), Error>),
 }
 
+/// Records the end of a connection that the application has dropped.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.record_end(self.connection.close_info());
+    }
+}
+
 impl Driver {
     /// Creates a driver of a connection, with an optional TLS session.
     #[must_use]
@@ -132,6 +141,21 @@ impl Driver {
             updated_at: Timestamp::ZERO,
             shutdown: Shutdown::Open,
             reported: false,
+            end_record: None,
+        }
+    }
+
+    /// Sets the record of the end of the connection.
+    #[must_use]
+    pub fn with_end_record(mut self, record: Option<EndRecord>) -> Self {
+        self.end_record = record;
+        self
+    }
+
+    /// Records the end of the connection. Only the first call has an effect.
+    fn record_end(&self, ended: Option<CloseInfo>) {
+        if let Some(record) = &self.end_record {
+            let _ = record.set(ended);
         }
     }
 
@@ -257,7 +281,10 @@ impl Driver {
     pub fn next_step(&mut self) -> Step {
         match self.next_step_before_end() {
             Some(step) => step,
-            None => Step::End(self.ended()),
+            None => {
+                self.record_end(self.connection.close_info());
+                Step::End(self.ended())
+            }
         }
     }
 

@@ -28,7 +28,8 @@ pub use admission::{
 pub use assembler::MessageAssembler;
 pub use clock::Clock;
 pub use connect::{
-    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,
+    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, EndRecord, Lookup, Opened,
+    ReconnectAttempt, ReconnectStep, Reconnector, RunningLookup,
 };
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, write_now};

@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    error, fmt,
     future::poll_fn,
     sync::{
         Arc, Weak,
@@ -41,30 +41,16 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let peer = PeerInfo {
-            path,
-            request: None,
-            address: ws.peer_addr(),
-            local_address: ws.local_addr(),
-            subprotocol: ws.subprotocol(),
-        };
-        let (duplex, _) = ws.into_parts();
-        let attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
+        let attended = attend(ws, path, Arc::new(callbacks));
         let ended = Arc::new(Ended::default());
         let ending = EndGuard(ended.clone());
-        let key = (owner(&ended), 0);
-        let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
+        let owner = owner(&ended);
+        let handle = Self { session: attended.session(), duplex: attended.duplex(), ended };
         let task = async move {
             // Drop this after everything else in the task.
             let _ending = ending;
-            let mut attendance = attendance;
-            current::within(key, || attendance.connect(Some(&response)));
-            let ended = poll_fn(|cx| {
-                current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
-            });
-            let ended = ended.await;
             // The callbacks have already received the result.
-            let _ = current::within(key, || attendance.finish(ended));
+            let _ = attended.run(response, owner, || {}).await;
         };
         (handle, Box::pin(task))
     }
@@ -129,6 +115,53 @@ impl ClientHandle {
 /// Returns a number that is unique among all clients that currently exist.
 fn owner(ended: &Arc<Ended>) -> usize {
     Arc::as_ptr(ended).addr()
+}
+
+/// A connection with a session that has not begun.
+pub(super) struct Attended {
+    attendance: SessionGuard,
+    duplex: Arc<Duplex>,
+}
+
+/// Creates the session of a connection.
+pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> Attended {
+    let peer = PeerInfo {
+        path,
+        request: None,
+        address: ws.peer_addr(),
+        local_address: ws.local_addr(),
+        subprotocol: ws.subprotocol(),
+    };
+    let (duplex, _) = ws.into_parts();
+    Attended { attendance: SessionGuard::new(callbacks, duplex.clone(), peer), duplex }
+}
+
+impl Attended {
+    pub(super) fn session(&self) -> Session {
+        self.attendance.session().clone()
+    }
+
+    pub(super) fn duplex(&self) -> Weak<Duplex> {
+        Arc::downgrade(&self.duplex)
+    }
+
+    /// Runs the callbacks until the connection has ended. Calls `at_end` before the last one.
+    pub(super) async fn run(
+        self,
+        response: Response,
+        owner: usize,
+        at_end: impl FnOnce(),
+    ) -> Result<(), Box<dyn error::Error + Send + Sync>> {
+        let Self { mut attendance, duplex } = self;
+        let key = (owner, 0);
+        current::within(key, || attendance.connect(Some(&response)));
+        let ended = poll_fn(|cx| {
+            current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
+        });
+        let ended = ended.await;
+        at_end();
+        current::within(key, || attendance.finish(ended))
+    }
 }
 
 impl Drop for EndGuard {

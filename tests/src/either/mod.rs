@@ -27,12 +27,14 @@ macro_rules! either {
 mod client;
 mod connecting;
 mod pairing;
+mod reconnecting;
 mod running;
 mod server;
 mod websocket;
 
 pub use client::{Client, ClientHandle};
 pub use pairing::Pairing;
+pub use reconnecting::{Reconnecting, ReconnectingClient};
 pub use running::{Handle, Running};
 pub use server::{Handed, Route, Server, answer_each_message};
 pub use websocket::{Receiver, Sender, WebSocket};
