@@ -85,6 +85,10 @@ impl SessionBackend for Duplex {
         }
     }
 
+    fn abort(&self) {
+        self.abandon();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.lock().driver);
     }

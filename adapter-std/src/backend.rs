@@ -82,6 +82,10 @@ impl SessionBackend for Duplex {
         }
     }
 
+    fn abort(&self) {
+        self.abandon();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver());
     }

@@ -32,6 +32,9 @@ pub trait SessionBackend: Debug + Send + Sync {
     /// Aborts the connection if it has not ended, and returns the way it ended.
     fn end(&self) -> CloseInfo;
 
+    /// Aborts the connection, even during its closing handshake.
+    fn abort(&self);
+
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));
 }

@@ -18,7 +18,7 @@ pub use admission::{AdmissionCheck, AdmissionDecision, Arrival, Gate};
 pub use backend::SessionBackend;
 pub use callbacks::{Callbacks, SessionGuard};
 pub use guard::{Panicked, guard};
-pub use reconnect::{ReconnectState, WhileDisconnected, is_refused_at_end};
+pub use reconnect::{ReconnectControl, ReconnectRun, WhileDisconnected};
 pub use report::{CheckError, ConnectionError, ConnectionErrorKind, Origin, Reporter};
 pub use session::{PeerInfo, Session, SessionId};
 pub use sessions::{Rooms, Sessions};

@@ -63,6 +63,10 @@ impl SessionBackend for Refusing {
         driver.connection.close_info().unwrap()
     }
 
+    fn abort(&self) {
+        self.end();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         pass(&self.look_gate);
         look(&self.driver.lock().unwrap());

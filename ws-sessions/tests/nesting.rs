@@ -48,6 +48,10 @@ impl SessionBackend for Lagging {
         driver.connection.close_info().unwrap()
     }
 
+    fn abort(&self) {
+        self.end();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver.lock().unwrap());
     }

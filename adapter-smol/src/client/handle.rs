@@ -1,5 +1,5 @@
 use std::{
-    error, fmt,
+    fmt,
     future::poll_fn,
     sync::{
         Arc, Weak,
@@ -13,6 +13,7 @@ use async_io::Timer;
 use futures_lite::future;
 use ws_core::{CloseCode, Response};
 use ws_sessions::{Callbacks, PeerInfo, Session, SessionGuard};
+use ws_transport::Error;
 
 use crate::{Task, WebSocket, current, duplex::Duplex, waker_set::WakerSet};
 
@@ -41,16 +42,17 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let attended = attend(ws, path, Arc::new(callbacks));
+        let (mut attendance, duplex) = attend(ws, path, Arc::new(callbacks));
         let ended = Arc::new(Ended::default());
         let ending = EndGuard(ended.clone());
-        let owner = owner(&ended);
-        let handle = Self { session: attended.session(), duplex: attended.duplex(), ended };
+        let key = (owner(&ended), 0);
+        let handle = Self { session: attendance.session().clone(), duplex: Arc::downgrade(&duplex), ended };
         let task = async move {
             // Drop this after everything else in the task.
             let _ending = ending;
+            let ended = run_callbacks(&mut attendance, &duplex, &response, key).await;
             // The callbacks have already received the result.
-            let _ = attended.run(response, owner, || {}).await;
+            let _ = current::within(key, || attendance.finish(ended));
         };
         (handle, Box::pin(task))
     }
@@ -117,14 +119,8 @@ fn owner(ended: &Arc<Ended>) -> usize {
     Arc::as_ptr(ended).addr()
 }
 
-/// A connection with a session that has not begun.
-pub(super) struct Attended {
-    attendance: SessionGuard,
-    duplex: Arc<Duplex>,
-}
-
-/// Creates the session of a connection.
-pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> Attended {
+/// Begins the session of a connection.
+pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> (SessionGuard, Arc<Duplex>) {
     let peer = PeerInfo {
         path,
         request: None,
@@ -133,35 +129,19 @@ pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> 
         subprotocol: ws.subprotocol(),
     };
     let (duplex, _) = ws.into_parts();
-    Attended { attendance: SessionGuard::new(callbacks, duplex.clone(), peer), duplex }
+    (SessionGuard::new(callbacks, duplex.clone(), peer), duplex)
 }
 
-impl Attended {
-    pub(super) fn session(&self) -> Session {
-        self.attendance.session().clone()
-    }
-
-    pub(super) fn duplex(&self) -> Weak<Duplex> {
-        Arc::downgrade(&self.duplex)
-    }
-
-    /// Runs the callbacks until the connection has ended. Calls `at_end` before the last one.
-    pub(super) async fn run(
-        self,
-        response: Response,
-        owner: usize,
-        at_end: impl FnOnce(),
-    ) -> Result<(), Box<dyn error::Error + Send + Sync>> {
-        let Self { mut attendance, duplex } = self;
-        let key = (owner, 0);
-        current::within(key, || attendance.connect(Some(&response)));
-        let ended = poll_fn(|cx| {
-            current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
-        });
-        let ended = ended.await;
-        at_end();
-        current::within(key, || attendance.finish(ended))
-    }
+/// Runs the callbacks of a session until its connection has ended.
+pub(super) async fn run_callbacks(
+    attendance: &mut SessionGuard,
+    duplex: &Arc<Duplex>,
+    response: &Response,
+    key: current::Key,
+) -> Result<(), Error> {
+    current::within(key, || attendance.connect(Some(response)));
+    poll_fn(|cx| current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event))))
+        .await
 }
 
 impl Drop for EndGuard {

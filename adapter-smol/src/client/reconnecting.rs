@@ -1,6 +1,5 @@
 use std::{
-    fmt,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::Pin,
     sync::Arc,
 };
@@ -12,8 +11,7 @@ use ws_transport::{Error, ReconnectAttempt, ReconnectStep, Reconnector};
 use super::{Client, ReconnectingClient, connecting, websocket_recording};
 use crate::{Task, WebSocket, lazy_timer::LazyTimer};
 
-type BeforeAttempt =
-    dyn FnMut(Client, &ReconnectAttempt<'_>) -> Pin<Box<dyn Future<Output = Client> + Send>> + Send;
+type ChangedClient = Pin<Box<dyn Future<Output = Client> + Send>>;
 
 /// The connections of a client, one after the other. [`Client::reconnecting`] and [`Client::reconnect`] create it.
 ///
@@ -47,22 +45,19 @@ type BeforeAttempt =
 ///
 /// [`start`](Self::start) runs callbacks instead.
 #[must_use = "nothing is connected before `next` or `start` is called"]
-pub struct Reconnecting {
-    client: Client,
-    reconnector: Reconnector,
-    before_attempt: Option<Box<BeforeAttempt>>,
-}
+#[derive(Debug)]
+pub struct Reconnecting(Reconnector<Client, ChangedClient>);
 
 impl Reconnecting {
     pub(super) fn new(client: Client, policy: ReconnectPolicy) -> Self {
-        Self { client, reconnector: Reconnector::new(policy), before_attempt: None }
+        Self(Reconnector::new(client, policy, |client, _| Box::pin(ready(client)) as ChangedClient))
     }
 
     /// Sets the function that decides if the client connects again after this error: of an attempt, or of a connection that has
     /// ended, as [`Error::Closed`] or [`Error::Disconnected`]. It is not called after a close by this application. Default:
     /// [`Error::is_transient`].
     pub fn retry_if(mut self, decide: impl FnMut(&Error) -> bool + Send + 'static) -> Self {
-        self.reconnector.retry_if(decide);
+        self.0.retry_if(decide);
         self
     }
 
@@ -75,7 +70,7 @@ impl Reconnecting {
     where
         F: Future<Output = Client> + Send + 'static,
     {
-        self.before_attempt = Some(Box::new(move |client, attempt| Box::pin(hook(client, attempt))));
+        self.0.before_attempt(move |client, attempt| Box::pin(hook(client, attempt)));
         self
     }
 
@@ -123,9 +118,9 @@ impl Reconnecting {
 
     /// Works like [`next`](Self::next), and also returns the response of the server and the path of the request.
     pub(super) async fn connect(&mut self) -> Option<Result<(WebSocket, Response, String), Error>> {
-        let (clock, mut timer) = (self.reconnector.clock(), LazyTimer::default());
+        let (clock, mut timer) = (self.0.clock(), LazyTimer::default());
         loop {
-            let record = match self.reconnector.next_step() {
+            let record = match self.0.next_step() {
                 ReconnectStep::Wait(until) => {
                     poll_fn(|cx| timer.poll(Some(until), clock, cx)).await;
                     continue;
@@ -133,26 +128,16 @@ impl Reconnecting {
                 ReconnectStep::Connect(record) => record,
                 ReconnectStep::End(error) => return error.map(Err),
             };
-            let mut client = self.client.clone();
-            if let Some(hook) = &mut self.before_attempt {
-                let changing = hook(client, &self.reconnector.begin_attempt());
-                client = changing.await;
-            }
+            let client = self.0.begin_attempt().await;
             let path = client.path();
             match connecting::connect(client.settings).await {
                 Ok(open) => {
-                    self.reconnector.connected(record.clone());
+                    self.0.connected(record.clone());
                     let (ws, response) = websocket_recording(open, client.read_timeout, Some(record));
                     return Some(Ok((ws, response, path)));
                 }
-                Err(error) => self.reconnector.failed(error),
+                Err(error) => self.0.failed(error),
             }
         }
-    }
-}
-
-impl fmt::Debug for Reconnecting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reconnecting").field("client", &self.client).finish_non_exhaustive()
     }
 }

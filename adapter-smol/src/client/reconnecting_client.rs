@@ -1,46 +1,31 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use async_io::Timer;
 use futures_lite::future;
-use ws_core::{CloseCode, Message};
-use ws_sessions::{Callbacks, Panicked, ReconnectState, Session, WhileDisconnected, is_refused_at_end};
+use ws_core::Message;
+use ws_sessions::{Callbacks, ReconnectControl, ReconnectRun, Session, WhileDisconnected};
 use ws_transport::Error;
 
-use super::{Reconnecting, handle::attend};
-use crate::{current, duplex::Duplex, waker_set::WakerSet};
+use super::{
+    Reconnecting,
+    handle::{attend, run_callbacks},
+};
+use crate::current;
 
 /// A client whose callbacks run in a task, and that connects again by itself. [`Reconnecting::start`] creates it. Clones are handles
 /// to the same client. Dropping them does not stop it.
-#[derive(Clone)]
-pub struct ReconnectingClient(Arc<Inner>);
-
-struct Inner {
-    state: Mutex<ReconnectState>,
-    changed: WakerSet,
-    duplex: Mutex<Weak<Duplex>>,
-    while_disconnected: WhileDisconnected,
-}
-
-/// Marks the client as ended when dropped, even if its task panics or is cancelled.
-struct EndGuard(ReconnectingClient);
+#[derive(Clone, Debug)]
+pub struct ReconnectingClient(Arc<ReconnectControl>);
 
 impl ReconnectingClient {
     pub(super) fn new(while_disconnected: WhileDisconnected) -> Self {
-        let (state, changed, duplex) = Default::default();
-        Self(Arc::new(Inner { state, changed, duplex, while_disconnected }))
+        Self(Arc::new(ReconnectControl::new(while_disconnected)))
     }
 
     /// Returns the session of the present connection. `None` while the client is not connected.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        self.state().session()
+        self.0.session()
     }
 
     /// Sends a message on the present connection, see [`Session::send`]. While the client is not connected, it follows
@@ -51,28 +36,20 @@ impl ReconnectingClient {
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Io`] with [`NotConnected`](io::ErrorKind::NotConnected) if the client is not connected for as long as
+    /// - Returns [`Error::Io`] with [`NotConnected`](std::io::ErrorKind::NotConnected) if the client is not connected for as long as
     ///   [`WhileDisconnected`] permits, or if it has ended.
     /// - Returns the errors of [`Session::send`] that leave the connection unchanged.
     pub async fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let sending = async {
-            let mut refused = None;
-            loop {
-                let session = self.until(|state| state.session_after(refused)).await?;
-                match session.send(message.as_borrowed()) {
-                    Err(error) if is_refused_at_end(&error) => refused = Some(session.id()),
-                    sent => return sent,
-                }
+        let (message, mut refused) = (message.into(), None);
+        let sent = poll_fn(|cx| self.0.poll_send(cx, &message, &mut refused));
+        let timed_out = async {
+            // A timer without duration would be ready only after a turn of the reactor.
+            if !self.0.send_timeout().is_zero() {
+                Timer::after(self.0.send_timeout()).await;
             }
+            Err(ReconnectControl::send_timed_out())
         };
-        let waiting = async {
-            if let WhileDisconnected::Wait(wait) = self.0.while_disconnected {
-                Timer::after(wait).await;
-            }
-            Err(ReconnectState::disconnected_error())
-        };
-        future::or(sending, waiting).await
+        future::or(sent, timed_out).await
     }
 
     /// Waits until the client has ended and the last callback has returned. Inside a callback of this client, it returns at once.
@@ -85,7 +62,8 @@ impl ReconnectingClient {
         if self.is_in_callback() {
             return Ok(());
         }
-        self.until(ReconnectState::ended).await
+        poll_fn(|cx| self.0.poll_ended(cx)).await;
+        self.0.result()
     }
 
     /// Ends the client at once if it waits or connects. If it is connected, closes the connection with 1000, and waits for at most
@@ -98,76 +76,46 @@ impl ReconnectingClient {
             return false;
         }
         let ended = async {
-            self.until(|state| state.has_ended().then_some(())).await;
+            poll_fn(|cx| self.0.poll_ended(cx)).await;
             true
         };
         let late = async {
             Timer::after(timeout).await;
+            self.0.abort();
             false
         };
-        let in_time = future::or(ended, late).await;
-        if !in_time {
-            let duplex = self.0.duplex.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-            duplex.inspect(|duplex| duplex.abandon());
-        }
-        in_time
+        future::or(ended, late).await
     }
 
     /// Begins to end the client like [`stop`](Self::stop), and does not wait.
     pub fn begin_stop(&self) {
-        let session = self.state().stop();
-        self.0.changed.wake_all();
-        // It cannot fail: this code and reason can be sent.
-        session.inspect(|session| drop(session.close(CloseCode::NORMAL_CLOSURE, "")));
+        self.0.begin_stop();
     }
 
     /// Runs the connections until there are no more.
     pub(super) async fn run(self, mut connections: Reconnecting, callbacks: Arc<Callbacks>) {
-        // Drop this after everything else in the task.
-        let end = EndGuard(self);
-        let client = &end.0;
+        let run = ReconnectRun::new(self.0.clone());
+        let key = (self.owner(), 0);
         let error = loop {
             let stopped = async {
-                client.until(|state| state.is_stopping().then_some(())).await;
+                poll_fn(|cx| self.0.poll_stopping(cx)).await;
                 None
             };
-            match future::or(stopped, connections.connect()).await {
-                Some(Ok((ws, response, path))) => {
-                    let attended = attend(ws, path, callbacks.clone());
-                    let session = attended.session();
-                    *client.0.duplex.lock().unwrap_or_else(PoisonError::into_inner) = attended.duplex();
-                    if !client.state().connected(&session) {
-                        client.begin_stop();
-                    }
-                    client.0.changed.wake_all();
-                    let ended = attended.run(response, client.owner(), || client.state().disconnected());
-                    // The callbacks have already received other errors.
-                    if let Err(error) = ended.await
-                        && error.is::<Panicked>()
-                    {
-                        break Some(Error::Io(io::Error::other(error)));
-                    }
-                }
+            let (ws, response, path) = match future::or(stopped, connections.connect()).await {
+                Some(Ok(connected)) => connected,
                 Some(Err(error)) => break Some(error),
                 None => break None,
+            };
+            let (mut attendance, duplex) = attend(ws, path, callbacks.clone());
+            run.attend(&attendance);
+            let ended = run_callbacks(&mut attendance, &duplex, &response, key).await;
+            if let Err(panicked) = current::within(key, || run.finish(attendance, ended)) {
+                break Some(panicked);
             }
         };
         // The functions of the application are dropped before the end is visible.
         drop(connections);
-        client.state().end(error);
-    }
-
-    async fn until<T>(&self, mut check: impl FnMut(&mut ReconnectState) -> Option<T>) -> T {
-        poll_fn(|cx| {
-            let mut state = self.state();
-            let checked = check(&mut state);
-            if checked.is_none() {
-                // Under the lock, so that no change is missed.
-                self.0.changed.add(cx.waker());
-            }
-            checked.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
+        run.end(error);
     }
 
     /// Returns a number that is unique among all clients that currently exist.
@@ -177,22 +125,5 @@ impl ReconnectingClient {
 
     fn is_in_callback(&self) -> bool {
         current::number(self.owner()).is_some()
-    }
-
-    fn state(&self) -> MutexGuard<'_, ReconnectState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        self.0.state().end(None);
-        self.0.0.changed.wake_all();
-    }
-}
-
-impl fmt::Debug for ReconnectingClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReconnectingClient").field("session", &self.session()).finish_non_exhaustive()
     }
 }

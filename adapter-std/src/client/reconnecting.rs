@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use ws_core::{ReconnectPolicy, Response};
 use ws_sessions::{Callbacks, WhileDisconnected};
@@ -6,8 +6,6 @@ use ws_transport::{Error, ReconnectAttempt, ReconnectStep, Reconnector};
 
 use super::{CancelHandle, Client, ReconnectingClient, connecting, websocket};
 use crate::WebSocket;
-
-type BeforeAttempt = dyn FnMut(Client, &ReconnectAttempt<'_>) -> Client + Send;
 
 /// The connections of a client, one after the other. [`Client::reconnecting`] and [`Client::reconnect`] create it.
 ///
@@ -39,22 +37,19 @@ type BeforeAttempt = dyn FnMut(Client, &ReconnectAttempt<'_>) -> Client + Send;
 ///
 /// [`start`](Self::start) runs callbacks instead.
 #[must_use = "nothing is connected before `next` or `start` is called"]
-pub struct Reconnecting {
-    pub(super) client: Client,
-    reconnector: Reconnector,
-    before_attempt: Option<Box<BeforeAttempt>>,
-}
+#[derive(Debug)]
+pub struct Reconnecting(Reconnector<Client, Client>);
 
 impl Reconnecting {
     pub(super) fn new(client: Client, policy: ReconnectPolicy) -> Self {
-        Self { client, reconnector: Reconnector::new(policy), before_attempt: None }
+        Self(Reconnector::new(client, policy, |client, _| client))
     }
 
     /// Sets the function that decides if the client connects again after this error: of an attempt, or of a connection that has
     /// ended, as [`Error::Closed`] or [`Error::Disconnected`]. It is not called after a close by this application. Default:
     /// [`Error::is_transient`].
     pub fn retry_if(mut self, decide: impl FnMut(&Error) -> bool + Send + 'static) -> Self {
-        self.reconnector.retry_if(decide);
+        self.0.retry_if(decide);
         self
     }
 
@@ -64,7 +59,7 @@ impl Reconnecting {
         mut self,
         hook: impl FnMut(Client, &ReconnectAttempt<'_>) -> Client + Send + 'static,
     ) -> Self {
-        self.before_attempt = Some(Box::new(hook));
+        self.0.before_attempt(hook);
         self
     }
 
@@ -94,7 +89,7 @@ impl Reconnecting {
         while_disconnected: WhileDisconnected,
     ) -> Result<ReconnectingClient, Error> {
         let cancel = CancelHandle::new()?;
-        self.client.waits.0.push(cancel.clone());
+        self.0.client.waits.0.push(cancel.clone());
         let handle = ReconnectingClient::new(cancel, while_disconnected);
         let running = handle.clone();
         let callbacks = Arc::new(callbacks);
@@ -105,34 +100,30 @@ impl Reconnecting {
     /// Waits, and connects. Returns `None` if there are no more connections.
     pub(super) fn connect(&mut self) -> Option<Result<(WebSocket, Response, String), Error>> {
         loop {
-            let record = match self.reconnector.next_step() {
+            let record = match self.0.next_step() {
                 ReconnectStep::Wait(until) => {
-                    let left = connecting::left(self.reconnector.clock(), Some(until));
-                    if self.client.waits.wait([], left).is_err() {
-                        self.reconnector.stop();
+                    let left = connecting::left(self.0.clock(), Some(until));
+                    if self.0.client.waits.wait([], left).is_err() {
+                        self.0.stop();
                     }
                     continue;
                 }
-                ReconnectStep::Connect(_) if self.client.waits.is_cancelled() => {
-                    self.reconnector.stop();
+                ReconnectStep::Connect(_) if self.0.client.waits.is_cancelled() => {
+                    self.0.stop();
                     continue;
                 }
                 ReconnectStep::Connect(record) => record,
                 ReconnectStep::End(error) => return error.map(Err),
             };
-            let attempt = self.reconnector.begin_attempt();
-            let mut client = self.client.clone();
-            if let Some(hook) = &mut self.before_attempt {
-                client = hook(client, &attempt);
-            }
+            let client = self.0.begin_attempt();
             let path = client.path();
             match connecting::connect(client.settings, &client.waits) {
                 Ok(open) => {
-                    self.reconnector.connected(record.clone());
+                    self.0.connected(record.clone());
                     let (ws, response) = websocket(open, client.read_timeout, Some(record));
                     return Some(Ok((ws, response, path)));
                 }
-                Err(error) => self.reconnector.failed(error),
+                Err(error) => self.0.failed(error),
             }
         }
     }
@@ -143,11 +134,5 @@ impl Iterator for Reconnecting {
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.connect()?.map(|(ws, ..)| ws))
-    }
-}
-
-impl fmt::Debug for Reconnecting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reconnecting").field("client", &self.client).finish_non_exhaustive()
     }
 }

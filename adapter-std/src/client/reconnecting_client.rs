@@ -1,50 +1,35 @@
 use std::{
-    fmt, io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    thread::{self, ThreadId},
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread, ThreadId},
     time::{Duration, Instant},
 };
 
-use ws_core::{CloseCode, Message, Response};
-use ws_sessions::{Callbacks, Panicked, ReconnectState, Session, WhileDisconnected, is_refused_at_end};
+use ws_core::Message;
+use ws_sessions::{Callbacks, ReconnectControl, ReconnectRun, Session, WhileDisconnected};
 use ws_transport::Error;
 
 use super::{CancelHandle, Reconnecting, handle::attend};
-use crate::{WebSocket, duplex::Duplex};
 
 /// A client whose callbacks run in a separate thread, and that connects again by itself. [`Reconnecting::start`] creates it. Clones
 /// are handles to the same client. Dropping them does not stop it.
-#[derive(Clone)]
-pub struct ReconnectingClient(Arc<Inner>);
-
-struct Inner {
-    state: Mutex<ReconnectState>,
-    changed: Condvar,
-    duplex: Mutex<Weak<Duplex>>,
+#[derive(Clone, Debug)]
+pub struct ReconnectingClient {
+    control: Arc<ReconnectControl>,
     cancel: CancelHandle,
-    while_disconnected: WhileDisconnected,
-    thread: OnceLock<ThreadId>,
+    thread: Arc<OnceLock<ThreadId>>,
 }
-
-/// Marks the client as ended when dropped, even if a function of the application has panicked.
-struct EndGuard<'a>(&'a ReconnectingClient);
 
 impl ReconnectingClient {
     pub(super) fn new(cancel: CancelHandle, while_disconnected: WhileDisconnected) -> Self {
-        Self(Arc::new(Inner {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            duplex: Mutex::default(),
-            cancel,
-            while_disconnected,
-            thread: OnceLock::new(),
-        }))
+        let control = Arc::new(ReconnectControl::new(while_disconnected));
+        Self { control, cancel, thread: Arc::default() }
     }
 
     /// Returns the session of the present connection. `None` while the client is not connected.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        self.state().session()
+        self.control.session()
     }
 
     /// Sends a message on the present connection, see [`Session::send`]. While the client is not connected, it follows
@@ -54,24 +39,14 @@ impl ReconnectingClient {
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::Io`] with [`NotConnected`](io::ErrorKind::NotConnected) if the client is not connected for as long as
+    /// - Returns [`Error::Io`] with [`NotConnected`](std::io::ErrorKind::NotConnected) if the client is not connected for as long as
     ///   [`WhileDisconnected`] permits, or if it has ended.
     /// - Returns the errors of [`Session::send`] that leave the connection unchanged.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let wait = match self.0.while_disconnected {
-            WhileDisconnected::Wait(wait) if !self.is_in_callback() => wait,
-            _ => Duration::ZERO,
-        };
-        let (until, mut refused) = (Instant::now().checked_add(wait), None);
-        loop {
-            let session = self.until(until, |state| state.session_after(refused));
-            let session = session.unwrap_or_else(|| Err(ReconnectState::disconnected_error()))?;
-            match session.send(message.as_borrowed()) {
-                Err(error) if is_refused_at_end(&error) => refused = Some(session.id()),
-                sent => return sent,
-            }
-        }
+        let (message, mut refused) = (message.into(), None);
+        let timeout = if self.is_in_callback() { Duration::ZERO } else { self.control.send_timeout() };
+        let sent = block(Some(timeout), |cx| self.control.poll_send(cx, &message, &mut refused));
+        sent.unwrap_or_else(|| Err(ReconnectControl::send_timed_out()))
     }
 
     /// Waits until the client has ended and the last callback has returned. Inside a callback of this client, it returns at once.
@@ -84,7 +59,8 @@ impl ReconnectingClient {
         if self.is_in_callback() {
             return Ok(());
         }
-        self.until(None, ReconnectState::ended).unwrap_or(Ok(()))
+        block(None, |cx| self.control.poll_ended(cx));
+        self.control.result()
     }
 
     /// Ends the client at once if it waits or connects. If it is connected, closes the connection with 1000, and waits for at most
@@ -93,110 +69,71 @@ impl ReconnectingClient {
     /// Inside a callback of this client, this only begins to close, and returns `false`.
     pub fn stop(&self, timeout: Duration) -> bool {
         self.begin_stop();
-        let has_ended = |state: &mut ReconnectState| state.has_ended().then_some(());
         if self.is_in_callback() {
             return false;
         }
-        if self.until(Instant::now().checked_add(timeout), has_ended).is_some() {
-            return true;
+        let in_time = block(Some(timeout), |cx| self.control.poll_ended(cx)).is_some();
+        if !in_time {
+            self.control.abort();
         }
-        let duplex = self.0.duplex.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        duplex.inspect(|duplex| duplex.abandon());
-        false
+        in_time
     }
 
     /// Begins to end the client like [`stop`](Self::stop), and does not wait.
     pub fn begin_stop(&self) {
-        let session = self.state().stop();
-        self.0.changed.notify_all();
-        self.0.cancel.cancel();
-        // It cannot fail: this code and reason can be sent.
-        session.inspect(|session| drop(session.close(CloseCode::NORMAL_CLOSURE, "")));
+        self.control.begin_stop();
+        self.cancel.cancel();
     }
 
     /// Runs the connections until there are no more.
     pub(super) fn run(&self, mut connections: Reconnecting, callbacks: &Arc<Callbacks>) {
-        let _end = EndGuard(self);
-        let _ = self.0.thread.set(thread::current().id());
+        let run = ReconnectRun::new(self.control.clone());
+        let _ = self.thread.set(thread::current().id());
         let error = loop {
-            match connections.connect() {
-                Some(Ok((ws, response, path))) => {
-                    if let Err(panicked) = self.run_one(ws, &response, path, callbacks.clone()) {
-                        break Some(panicked);
-                    }
-                }
+            let (ws, response, path) = match connections.connect() {
+                Some(Ok(connected)) => connected,
                 Some(Err(error)) => break Some(error),
                 None => break None,
+            };
+            let (mut attendance, duplex) = attend(ws, path, callbacks.clone());
+            run.attend(&attendance);
+            attendance.connect(Some(&response));
+            let ended = duplex.receive_each(|event| attendance.handle(event));
+            if let Err(panicked) = run.finish(attendance, ended) {
+                break Some(panicked);
             }
         };
         // The functions of the application are dropped before the end is visible.
         drop(connections);
-        self.state().end(error);
-    }
-
-    /// Runs one connection to its end. Returns the panic of a callback.
-    fn run_one(
-        &self,
-        ws: WebSocket,
-        response: &Response,
-        path: String,
-        callbacks: Arc<Callbacks>,
-    ) -> Result<(), Error> {
-        let (mut attendance, duplex) = attend(ws, path, callbacks);
-        *self.0.duplex.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&duplex);
-        if !self.state().connected(attendance.session()) {
-            self.begin_stop();
-        }
-        self.0.changed.notify_all();
-        attendance.connect(Some(response));
-        let ended = duplex.receive_each(|event| attendance.handle(event));
-        self.state().disconnected();
-        match attendance.finish(ended) {
-            // The callbacks have already received other errors.
-            Err(error) if error.is::<Panicked>() => Err(Error::Io(io::Error::other(error))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until `check` returns a value. Returns `None` at `until`.
-    fn until<T>(
-        &self,
-        until: Option<Instant>,
-        mut check: impl FnMut(&mut ReconnectState) -> Option<T>,
-    ) -> Option<T> {
-        let mut state = self.state();
-        loop {
-            if let Some(value) = check(&mut state) {
-                return Some(value);
-            }
-            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return None,
-                Some(left) => {
-                    self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
+        run.end(error);
     }
 
     fn is_in_callback(&self) -> bool {
-        self.0.thread.get() == Some(&thread::current().id())
-    }
-
-    fn state(&self) -> MutexGuard<'_, ReconnectState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.thread.get() == Some(&thread::current().id())
     }
 }
 
-impl Drop for EndGuard<'_> {
-    fn drop(&mut self) {
-        self.0.state().end(None);
-        self.0.0.changed.notify_all();
+/// Blocks until `poll` is ready. Returns `None` after `timeout`.
+fn block<T>(timeout: Option<Duration>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(value) = poll(&mut Context::from_waker(&waker)) {
+            return Some(value);
+        }
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return None,
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
+        }
     }
 }
 
-impl fmt::Debug for ReconnectingClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReconnectingClient").field("session", &self.session()).finish_non_exhaustive()
+/// Wakes a thread that blocks.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }

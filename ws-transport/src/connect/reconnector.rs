@@ -29,8 +29,11 @@ pub type EndRecord = Arc<OnceLock<Option<CloseInfo>>>;
 /// Decides when a client connects again, without I/O.
 ///
 /// An adapter carries out each [`next_step`](Self::next_step), and calls it again when the application asks for another
-/// connection.
-pub struct Reconnector {
+/// connection. `C` is its client, and `H` the result of the hook before each attempt: a client, or a future of it.
+pub struct Reconnector<C, H> {
+    /// The client, without the changes of the hook.
+    pub client: C,
+    before_attempt: Box<BeforeAttempt<C, H>>,
     schedule: ReconnectSchedule,
     clock: Clock,
     retry_if: Box<dyn FnMut(&Error) -> bool + Send>,
@@ -38,6 +41,8 @@ pub struct Reconnector {
     error: Option<Error>,
     state: State,
 }
+
+type BeforeAttempt<C, H> = dyn FnMut(C, &ReconnectAttempt<'_>) -> H + Send;
 
 #[derive(Debug)]
 enum State {
@@ -55,17 +60,22 @@ pub enum ReconnectStep {
     /// Connect, with the end of the connection in this record, and pass the result to [`Reconnector::connected`] or
     /// [`Reconnector::failed`].
     Connect(EndRecord),
-    /// There are no more connections, because of this error, or because the last one has ended as it should.
+    /// There are no more connections, because of this error or after a normal end.
     End(Option<Error>),
 }
 
-impl Reconnector {
-    /// Creates a client that connects at once.
-    #[must_use]
-    pub fn new(policy: ReconnectPolicy) -> Self {
+impl<C: Clone, H> Reconnector<C, H> {
+    /// Creates a client that connects at once, with a hook that changes nothing.
+    pub fn new(
+        client: C,
+        policy: ReconnectPolicy,
+        hook: impl FnMut(C, &ReconnectAttempt<'_>) -> H + Send + 'static,
+    ) -> Self {
         // Without random bytes, no client connects.
         let seed = seed().unwrap_or_default();
         Self {
+            client,
+            before_attempt: Box::new(hook),
             schedule: ReconnectSchedule::new(policy, seed),
             clock: Clock::start(),
             retry_if: Box::new(Error::is_transient),
@@ -78,6 +88,11 @@ impl Reconnector {
     /// Sets the function that decides about each error.
     pub fn retry_if(&mut self, decide: impl FnMut(&Error) -> bool + Send + 'static) {
         self.retry_if = Box::new(decide);
+    }
+
+    /// Sets the function that may change the client before each attempt.
+    pub fn before_attempt(&mut self, hook: impl FnMut(C, &ReconnectAttempt<'_>) -> H + Send + 'static) {
+        self.before_attempt = Box::new(hook);
     }
 
     /// Returns the clock of the steps.
@@ -103,10 +118,11 @@ impl Reconnector {
         }
     }
 
-    /// Counts an attempt that begins, and returns it for the application.
-    pub const fn begin_attempt(&mut self) -> ReconnectAttempt<'_> {
+    /// Counts an attempt, and calls the hook.
+    pub fn begin_attempt(&mut self) -> H {
         self.attempts = self.attempts.saturating_add(1);
-        ReconnectAttempt { number: self.attempts, error: self.error.as_ref() }
+        let attempt = ReconnectAttempt { number: self.attempts, error: self.error.as_ref() };
+        (self.before_attempt)(self.client.clone(), &attempt)
     }
 
     /// Reports that the client has connected.
@@ -144,9 +160,10 @@ impl Reconnector {
     }
 }
 
-impl fmt::Debug for Reconnector {
+impl<C: fmt::Debug, H> fmt::Debug for Reconnector<C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reconnector")
+            .field("client", &self.client)
             .field("schedule", &self.schedule)
             .field("attempts", &self.attempts)
             .field("error", &self.error)
