@@ -359,8 +359,7 @@ fn a_message_while_disconnected_fails_or_waits(adapter: Adapter) {
 fn a_message_of_a_broken_connection_is_not_sent_again(adapter: Adapter) {
     let listener = RawListener::new();
     let wait = WhileDisconnected::Wait(PATIENCE);
-    let mut backlog = Backlog::default();
-    backlog.bytes = 64 << 20;
+    let backlog = Backlog { bytes: 64 << 20, ..Backlog::default() };
     let client = client(adapter, &listener, quick()).start(Callbacks::new().backlog(backlog), wait);
     let (mut raw, _) = listener.open();
     // More than the buffers of the kernel take, so that messages are queued when the connection breaks.

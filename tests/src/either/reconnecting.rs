@@ -53,16 +53,6 @@ impl Reconnecting {
         }
     }
 
-    /// Same as `Reconnecting::next`.
-    pub fn next(&mut self) -> Option<Result<WebSocket, Error>> {
-        match self {
-            Self::Std(connections) => connections.next().map(|next| next.map(WebSocket::Std)),
-            Self::Smol(connections) => {
-                smol::block_on(connections.next()).map(|next| next.map(WebSocket::Smol))
-            }
-        }
-    }
-
     /// Returns the next connection. Panics if there is none.
     pub fn connection(&mut self) -> WebSocket {
         self.next().expect("no end").expect("a connection")
@@ -77,6 +67,20 @@ impl Reconnecting {
             Self::Smol(connections) => {
                 let spawn = |task| smol::spawn(task).detach();
                 ReconnectingClient::Smol(connections.start(callbacks, while_disconnected, spawn))
+            }
+        }
+    }
+}
+
+/// Same as `Reconnecting::next`.
+impl Iterator for Reconnecting {
+    type Item = Result<WebSocket, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Std(connections) => connections.next().map(|next| next.map(WebSocket::Std)),
+            Self::Smol(connections) => {
+                smol::block_on(connections.next()).map(|next| next.map(WebSocket::Smol))
             }
         }
     }
