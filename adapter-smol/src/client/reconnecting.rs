@@ -74,7 +74,7 @@ impl Reconnecting {
         self
     }
 
-    /// Waits, and connects. Returns `None` if there are no more connections.
+    /// Waits, and connects. Returns `None` after the last connection.
     ///
     /// Dropping the future ends the wait or the attempt at once. The next call continues to wait, or begins another attempt.
     ///

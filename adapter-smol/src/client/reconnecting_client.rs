@@ -92,7 +92,7 @@ impl ReconnectingClient {
         self.0.begin_stop();
     }
 
-    /// Runs the connections until there are no more.
+    /// Runs one connection after the other.
     pub(super) async fn run(self, mut connections: Reconnecting, callbacks: Arc<Callbacks>) {
         let run = ReconnectRun::new(self.0.clone());
         let key = (self.owner(), 0);

@@ -97,7 +97,7 @@ impl Reconnecting {
         Ok(handle)
     }
 
-    /// Waits, and connects. Returns `None` if there are no more connections.
+    /// Waits, and connects. Returns `None` after the last connection.
     pub(super) fn connect(&mut self) -> Option<Result<(WebSocket, Response, String), Error>> {
         loop {
             let record = match self.0.next_step() {

@@ -85,7 +85,7 @@ impl ReconnectingClient {
         self.cancel.cancel();
     }
 
-    /// Runs the connections until there are no more.
+    /// Runs one connection after the other.
     pub(super) fn run(&self, mut connections: Reconnecting, callbacks: &Arc<Callbacks>) {
         let run = ReconnectRun::new(self.control.clone());
         let _ = self.thread.set(thread::current().id());

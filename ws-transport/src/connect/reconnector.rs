@@ -60,7 +60,7 @@ pub enum ReconnectStep {
     /// Connect, with the end of the connection in this record, and pass the result to [`Reconnector::connected`] or
     /// [`Reconnector::failed`].
     Connect(EndRecord),
-    /// There are no more connections, because of this error or after a normal end.
+    /// The last connection has ended, with this error or normally.
     End(Option<Error>),
 }
 
@@ -140,7 +140,7 @@ impl<C: Clone, H> Reconnector<C, H> {
         }
     }
 
-    /// Ends the client. There are no more connections.
+    /// Ends the client. No connection follows.
     pub fn stop(&mut self) {
         (self.state, self.error) = (State::Over, None);
     }
