@@ -97,6 +97,10 @@ impl SessionBackend for Duplex {
         self.lock().driver.assemble(assembler, chunk)
     }
 
+    fn abort(&self) {
+        self.abandon();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.lock().driver);
     }

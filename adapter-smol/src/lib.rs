@@ -135,7 +135,7 @@ mod websocket;
 
 pub use accept::accept;
 pub use byte_stream::{ByteReader, ByteStream, ByteWriter};
-pub use client::{Client, ClientHandle};
+pub use client::{Client, ClientHandle, Reconnecting, ReconnectingClient};
 pub use halves::{Receiver, Sender};
 pub use message_stream::{MessageReader, MessageWriter};
 pub use server::{HandlerResult, Listener, Route, Server, ServerHandle, StreamServer, Task};
@@ -147,19 +147,20 @@ pub use ws_core::JsonError;
 pub use ws_core::{
     self, Chunk, CloseCode, CloseInfo, Config, Delivery, Event, ForwardedHeaders, HandshakeConfig,
     HandshakeError, Keepalive, Message, OriginPolicy, PreparedMessage, ProtocolError, QueryError,
-    RedirectProblem, Response, Scheme, SendError, State, TimeoutKind, TrustedProxies, Url, UrlError,
+    ReconnectPolicy, RedirectProblem, Response, Scheme, SendError, State, TimeoutKind, TrustedProxies, Url,
+    UrlError,
     proxy::ProxyError,
     server::{Accept, Request},
 };
 pub use ws_sessions::{
     AdmissionDecision, AdmissionStats, Arrival, Callbacks, ConnectionError, ConnectionErrorKind, Panicked,
-    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats,
+    Rooms, ServerMetrics, ServerStats, Session, SessionId, SessionStats, Sessions, Stats, WhileDisconnected,
 };
 #[cfg(feature = "systemd")]
 pub use ws_transport::inherited_sockets;
 pub use ws_transport::{
     AddressFamily, AdmissionCounts, AdmissionLimits, Backlog, Clock, ConnectConfig, Error, ListenOptions,
-    Overflow, RefusalReason, SocketOptions,
+    Overflow, ReconnectAttempt, RefusalReason, SocketOptions,
     tls::{Certificates, ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError},
 };
 

@@ -92,6 +92,10 @@ impl SessionBackend for Duplex {
         self.driver().assemble(assembler, chunk)
     }
 
+    fn abort(&self) {
+        self.abandon();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver());
     }

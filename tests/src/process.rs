@@ -98,9 +98,9 @@ fn collect(lines: &Receiver<String>, deadline: Instant) -> Vec<String> {
     }
 }
 
-/// Builds the programs of both adapters and of the chat, and returns their folder.
+/// Builds the programs of both adapters, of the chat and of the market data, and returns their folder.
 pub fn programs() -> PathBuf {
-    programs_of(&["ws-std", "ws-smol", "ws-chat"])
+    programs_of(&["ws-std", "ws-smol", "ws-chat", "ws-market-data"])
 }
 
 /// Builds the programs of these packages with their combined features, and returns their folder.

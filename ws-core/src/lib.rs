@@ -139,6 +139,7 @@ mod memory;
 mod message;
 mod prepared;
 mod race;
+mod reconnect;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -162,6 +163,7 @@ pub use memory::{MemoryBudget, MemoryShare};
 pub use message::{Chunk, Event, Message};
 pub use prepared::PreparedMessage;
 pub use race::AddressRace;
+pub use reconnect::{ReconnectHint, ReconnectPolicy, ReconnectSchedule};
 pub use route::{Parameters, PathRouter, RouteError};
 pub use time::Timestamp;
 pub use transmit::Transmit;

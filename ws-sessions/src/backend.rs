@@ -40,6 +40,9 @@ pub trait SessionBackend: Debug + Send + Sync {
         let _ = bytes;
     }
 
+    /// Aborts the connection, even during its closing handshake.
+    fn abort(&self);
+
     /// Calls `look` with the driver of the connection.
     fn look(&self, look: &mut dyn FnMut(&Driver));
 }

@@ -1,4 +1,7 @@
-use std::{error, fmt, mem, sync::Arc};
+use std::{
+    error, fmt, mem,
+    sync::{Arc, Weak},
+};
 
 use ws_core::{CloseInfo, Event, Message, Response};
 use ws_transport::{Backlog, Error, MessageAssembler};
@@ -180,6 +183,10 @@ impl SessionGuard {
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.session
+    }
+
+    pub(crate) fn backend(&self) -> Weak<dyn SessionBackend> {
+        Arc::downgrade(&self.backend)
     }
 
     /// Runs the callbacks for the beginning of the session. On a client, `response` is the response of the server.

@@ -67,6 +67,10 @@ impl SessionBackend for Refusing {
         self.driver.lock().unwrap().assemble(assembler, chunk)
     }
 
+    fn abort(&self) {
+        self.end();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         pass(&self.look_gate);
         look(&self.driver.lock().unwrap());

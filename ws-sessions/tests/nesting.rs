@@ -52,6 +52,10 @@ impl SessionBackend for Lagging {
         self.driver.lock().unwrap().assemble(assembler, chunk)
     }
 
+    fn abort(&self) {
+        self.end();
+    }
+
     fn look(&self, look: &mut dyn FnMut(&Driver)) {
         look(&self.driver.lock().unwrap());
     }

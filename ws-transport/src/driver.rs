@@ -6,11 +6,11 @@ mod output;
 
 use std::{io, mem, sync::Arc};
 
-use ws_core::{Cause, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
+use ws_core::{Cause, CloseInfo, Connection, Event, ProtocolError, TimeoutKind, Timestamp};
 
 use self::{early::Early, output::Batch};
 use crate::{
-    ConnectionSpan, Error, ReadSize, RecycledBuffer, Traffic,
+    ConnectionSpan, EndRecord, Error, ReadSize, RecycledBuffer, Traffic,
     memory::Account,
     outbox::Outbox,
     tls::{TlsError, TlsSession},
@@ -61,6 +61,8 @@ pub struct Driver {
     /// `true` if the end was logged.
     logged: bool,
     span: ConnectionSpan,
+    /// Receives the end of the connection, for a client that connects again.
+    end_record: Option<EndRecord>,
 }
 
 /// The end of the input.
@@ -117,6 +119,13 @@ pub enum Step {
     End(Result<(), Error>),
 }
 
+/// Records the end of a connection that the application has dropped.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.record_end(self.connection.close_info());
+    }
+}
+
 impl Driver {
     /// Creates a driver of a connection, with an optional TLS session.
     #[must_use]
@@ -144,6 +153,21 @@ impl Driver {
             reported: false,
             logged: false,
             span,
+            end_record: None,
+        }
+    }
+
+    /// Sets the record of the end of the connection.
+    #[must_use]
+    pub fn with_end_record(mut self, record: Option<EndRecord>) -> Self {
+        self.end_record = record;
+        self
+    }
+
+    /// Records the end of the connection. Only the first call has an effect.
+    fn record_end(&self, ended: Option<CloseInfo>) {
+        if let Some(record) = &self.end_record {
+            let _ = record.set(ended);
         }
     }
 
@@ -272,6 +296,7 @@ impl Driver {
             Some(step) => step,
             None => {
                 self.log_end();
+                self.record_end(self.connection.close_info());
                 Step::End(self.ended())
             }
         }

@@ -50,7 +50,8 @@ pub use assembler::{MessageAssembler, SkippedRest};
 pub use byte_input::{ByteInput, MAX_BYTE_WRITE};
 pub use clock::Clock;
 pub use connect::{
-    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, Lookup, Opened, RunningLookup,
+    ClientOpening, ClientSettings, ConnectConfig, ConnectStep, Connector, EndRecord, Lookup, Opened,
+    ReconnectAttempt, ReconnectStep, Reconnector, RunningLookup,
 };
 pub use driver::{Driver, InputEnd, Step, Turn};
 pub use endpoint::{ConnectOptions, ListenOptions, begin_connect, connect_unix, limit_unsent, write_now};

@@ -13,6 +13,7 @@ use async_io::Timer;
 use futures_lite::future;
 use ws_core::{CloseCode, Response};
 use ws_sessions::{Callbacks, PeerInfo, Session, SessionGuard};
+use ws_transport::Error;
 
 use crate::{Task, WebSocket, current, duplex::Duplex, waker_set::WakerSet};
 
@@ -41,15 +42,7 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> (Self, Task) {
-        let peer = PeerInfo {
-            path,
-            request: None,
-            address: ws.peer_addr(),
-            local_address: ws.local_addr(),
-            subprotocol: ws.subprotocol(),
-        };
-        let (duplex, _) = ws.into_parts();
-        let attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
+        let (mut attendance, duplex) = attend(ws, path, Arc::new(callbacks));
         let ended = Arc::new(Ended::default());
         let ending = EndGuard(ended.clone());
         let key = (owner(&ended), 0);
@@ -57,12 +50,7 @@ impl ClientHandle {
         let task = async move {
             // Drop this after everything else in the task.
             let _ending = ending;
-            let mut attendance = attendance;
-            current::within(key, || attendance.connect(Some(&response)));
-            let ended = poll_fn(|cx| {
-                current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event)))
-            });
-            let ended = ended.await;
+            let ended = run_callbacks(&mut attendance, &duplex, &response, key).await;
             // The callbacks have already received the result.
             let _ = current::within(key, || attendance.finish(ended));
         };
@@ -129,6 +117,31 @@ impl ClientHandle {
 /// Returns a number that is unique among all clients that currently exist.
 fn owner(ended: &Arc<Ended>) -> usize {
     Arc::as_ptr(ended).addr()
+}
+
+/// Begins the session of a connection.
+pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> (SessionGuard, Arc<Duplex>) {
+    let peer = PeerInfo {
+        path,
+        request: None,
+        address: ws.peer_addr(),
+        local_address: ws.local_addr(),
+        subprotocol: ws.subprotocol(),
+    };
+    let (duplex, _) = ws.into_parts();
+    (SessionGuard::new(callbacks, duplex.clone(), peer), duplex)
+}
+
+/// Runs the callbacks of a session until its connection has ended.
+pub(super) async fn run_callbacks(
+    attendance: &mut SessionGuard,
+    duplex: &Arc<Duplex>,
+    response: &Response,
+    key: current::Key,
+) -> Result<(), Error> {
+    current::within(key, || attendance.connect(Some(response)));
+    poll_fn(|cx| current::within(key, || duplex.poll_receive_each(cx, |event| attendance.handle(event))))
+        .await
 }
 
 impl Drop for EndGuard {

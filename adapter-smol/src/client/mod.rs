@@ -1,17 +1,21 @@
 mod connecting;
 mod handle;
+mod reconnecting;
+mod reconnecting_client;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
+use ws_core::{Config, HandshakeConfig, ReconnectPolicy, Response, Url, UrlError};
 use ws_sessions::Callbacks;
-use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, SocketOptions, tls::ClientTlsConfig};
+use ws_transport::{
+    ClientSettings, ConnectConfig, Driver, EndRecord, Error, SocketOptions, tls::ClientTlsConfig,
+};
 
 use crate::{Task, WebSocket, duplex::Duplex, input::Input, lazy_timer::LazyTimer, stream::Stream};
 
 pub(crate) use self::connecting::{Open, exchange_in};
-pub use self::handle::ClientHandle;
+pub use self::{handle::ClientHandle, reconnecting::Reconnecting, reconnecting_client::ReconnectingClient};
 
 /// Connects to a server with custom headers, TLS options, limits and timeouts.
 ///
@@ -270,19 +274,42 @@ impl Client {
     ///
     /// Returns the same errors as [`connect`](Self::connect). In that case, no callback is called.
     pub async fn start(self, callbacks: Callbacks, spawn: impl FnOnce(Task)) -> Result<ClientHandle, Error> {
-        let url = self.settings.request.as_ref().map_err(|&error| error)?.url();
-        let path = url.target().split('?').next().unwrap_or_default().to_owned();
+        let path = self.path();
         let (ws, response) = self.connect_with_response().await?;
         let (handle, task) = ClientHandle::start(ws, response, path, callbacks);
         spawn(task);
         Ok(handle)
     }
+
+    /// Returns the connections of this client, one after the other, with the default [`ReconnectPolicy`].
+    pub fn reconnecting(self) -> Reconnecting {
+        self.reconnect(ReconnectPolicy::default())
+    }
+
+    /// Returns the connections of this client, one after the other, with the delays and limits of this policy.
+    pub fn reconnect(self, policy: ReconnectPolicy) -> Reconnecting {
+        Reconnecting::new(self, policy)
+    }
+
+    /// Returns the path of the request.
+    fn path(&self) -> String {
+        let target = self.settings.request.as_ref().map_or("", |request| request.url().target());
+        target.split('?').next().unwrap_or_default().to_owned()
+    }
 }
 
 /// Returns the WebSocket of a client, and the server's response.
 pub(crate) fn websocket(open: Open, read_timeout: Option<Duration>) -> (WebSocket, Response) {
+    websocket_recording(open, read_timeout, None)
+}
+
+fn websocket_recording(
+    open: Open,
+    read_timeout: Option<Duration>,
+    record: Option<EndRecord>,
+) -> (WebSocket, Response) {
     let Open { opened, stream, peer, clock } = open;
-    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls));
+    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls).with_end_record(record));
     let (addresses, input) = (stream.addresses(peer), Input::new(opened.rest));
     let duplex: Arc<Duplex> = Duplex::new(stream, addresses, clock, input, LazyTimer::default(), driver);
     (WebSocket::new(duplex, read_timeout), opened.response)

@@ -65,7 +65,7 @@ impl AsFd for CancelHandle {
 
 /// Waits of a client that connects, which end when the client is cancelled.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits(pub(super) Option<CancelHandle>);
+pub(super) struct Waits(pub(super) Vec<CancelHandle>);
 
 impl Waits {
     /// Waits for one of these events. Returns the indices of the file descriptors that are ready.
@@ -77,13 +77,13 @@ impl Waits {
         let mut fds: Vec<_> =
             fds.into_iter().map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)).collect();
         let count = fds.len();
-        fds.extend(self.0.as_ref().map(|cancel| PollFd::new(cancel, PollFlags::IN)));
+        fds.extend(self.0.iter().map(|cancel| PollFd::new(cancel, PollFlags::IN)));
         wait(&mut fds, timeout)?;
         let ready: Vec<_> = (0..fds.len()).filter(|&at| !fds[at].revents().is_empty()).collect();
-        if ready.contains(&count) { Err(Error::Cancelled) } else { Ok(ready) }
+        if ready.iter().any(|&at| at >= count) { Err(Error::Cancelled) } else { Ok(ready) }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.0.as_ref().is_some_and(CancelHandle::is_cancelled)
+        self.0.iter().any(CancelHandle::is_cancelled)
     }
 }

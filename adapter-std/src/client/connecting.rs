@@ -180,6 +180,6 @@ fn write(opening: &mut ClientOpening, socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-fn left(clock: Clock, until: Option<Timestamp>) -> Option<Duration> {
+pub(super) fn left(clock: Clock, until: Option<Timestamp>) -> Option<Duration> {
     until.map(|until| clock.until(until))
 }

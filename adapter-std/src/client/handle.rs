@@ -31,15 +31,7 @@ impl ClientHandle {
         path: String,
         callbacks: Callbacks,
     ) -> Result<Self, Error> {
-        let peer = PeerInfo {
-            path,
-            request: None,
-            address: ws.peer_addr(),
-            local_address: ws.local_addr(),
-            subprotocol: ws.subprotocol(),
-        };
-        let (duplex, _) = ws.into_parts();
-        let mut attendance = SessionGuard::new(Arc::new(callbacks), duplex.clone(), peer);
+        let (mut attendance, duplex) = attend(ws, path, Arc::new(callbacks));
         let (ending, ended) = mpsc::channel();
         let session = attendance.session().clone();
         let weak = Arc::downgrade(&duplex);
@@ -96,6 +88,19 @@ impl ClientHandle {
     fn is_in_callback(&self) -> bool {
         thread::current().id() == self.thread
     }
+}
+
+/// Begins the session of a connection.
+pub(super) fn attend(ws: WebSocket, path: String, callbacks: Arc<Callbacks>) -> (SessionGuard, Arc<Duplex>) {
+    let peer = PeerInfo {
+        path,
+        request: None,
+        address: ws.peer_addr(),
+        local_address: ws.local_addr(),
+        subprotocol: ws.subprotocol(),
+    };
+    let (duplex, _) = ws.into_parts();
+    (SessionGuard::new(callbacks, duplex.clone(), peer), duplex)
 }
 
 impl fmt::Debug for ClientHandle {

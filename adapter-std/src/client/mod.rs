@@ -1,12 +1,16 @@
 mod cancel;
 mod connecting;
 mod handle;
+mod reconnecting;
+mod reconnecting_client;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use ws_core::{Config, HandshakeConfig, Response, Url, UrlError};
+use ws_core::{Config, HandshakeConfig, ReconnectPolicy, Response, Url, UrlError};
 use ws_sessions::Callbacks;
-use ws_transport::{ClientSettings, ConnectConfig, Driver, Error, SocketOptions, tls::ClientTlsConfig};
+use ws_transport::{
+    ClientSettings, ConnectConfig, Driver, EndRecord, Error, SocketOptions, tls::ClientTlsConfig,
+};
 
 use self::cancel::Waits;
 use crate::{
@@ -16,7 +20,10 @@ use crate::{
     stream::{IntoSocket, adopt},
 };
 
-pub use self::{cancel::CancelHandle, handle::ClientHandle};
+pub use self::{
+    cancel::CancelHandle, handle::ClientHandle, reconnecting::Reconnecting,
+    reconnecting_client::ReconnectingClient,
+};
 
 /// A client with options: headers, subprotocols, TLS, timeouts and limits.
 ///
@@ -135,9 +142,10 @@ impl Client {
         self
     }
 
-    /// Lets [`cancel`](CancelHandle::cancel) end [`connect`](Self::connect) from another thread.
+    /// Lets [`cancel`](CancelHandle::cancel) end [`connect`](Self::connect) and [`reconnecting`](Self::reconnecting) from
+    /// another thread. Call it again to add more handles.
     pub fn cancel_with(mut self, cancel: &CancelHandle) -> Self {
-        self.waits = Waits(Some(cancel.clone()));
+        self.waits.0.push(cancel.clone());
         self
     }
 
@@ -209,7 +217,7 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_with_response(self) -> Result<(WebSocket, Response), Error> {
         let open = connecting::connect(self.settings, &self.waits)?;
-        Ok(websocket(open, self.read_timeout))
+        Ok(websocket(open, self.read_timeout, None))
     }
 
     /// Connects to a Unix-domain socket at this path, and opens the WebSocket. The URL determines the host and the
@@ -220,7 +228,7 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_unix(self, path: impl AsRef<Path>) -> Result<WebSocket, Error> {
         let open = connecting::connect_path(self.settings, path.as_ref(), &self.waits)?;
-        Ok(websocket(open, self.read_timeout).0)
+        Ok(websocket(open, self.read_timeout, None).0)
     }
 
     /// Opens the WebSocket on a stream that is connected to the server: a socket, or any other stream behind a
@@ -244,7 +252,7 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_over(self, stream: impl IntoSocket) -> Result<WebSocket, Error> {
         let open = connecting::connect_over(self.settings, adopt(stream)?, &self.waits)?;
-        Ok(websocket(open, self.read_timeout).0)
+        Ok(websocket(open, self.read_timeout, None).0)
     }
 
     /// Connects, and then runs callbacks in a separate thread until the connection has ended.
@@ -267,18 +275,34 @@ impl Client {
     /// Returns the same errors as [`connect`](Self::connect), and [`Error::Io`] if no thread can be started. After an
     /// error, no callback runs.
     pub fn start(self, callbacks: Callbacks) -> Result<ClientHandle, Error> {
-        let url = self.settings.request.as_ref().map_err(|&error| error)?.url();
-        let path = url.target().split('?').next().unwrap_or_default().to_owned();
+        let path = self.path();
         let (ws, response) = self.connect_with_response()?;
         ClientHandle::start(ws, response, path, callbacks)
+    }
+
+    /// Returns the connections of this client, one after the other, with the default [`ReconnectPolicy`].
+    pub fn reconnecting(self) -> Reconnecting {
+        self.reconnect(ReconnectPolicy::default())
+    }
+
+    /// Returns the connections of this client, one after the other, with the delays and limits of this policy.
+    pub fn reconnect(self, policy: ReconnectPolicy) -> Reconnecting {
+        Reconnecting::new(self, policy)
+    }
+
+    /// Returns the path of the request.
+    fn path(&self) -> String {
+        let target = self.settings.request.as_ref().map_or("", |request| request.url().target());
+        target.split('?').next().unwrap_or_default().to_owned()
     }
 }
 
 fn websocket(
     (opened, socket, clock): connecting::Open,
     read_timeout: Option<Duration>,
+    record: Option<EndRecord>,
 ) -> (WebSocket, Response) {
-    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls));
+    let driver = opened.span.in_scope(|| Driver::new(opened.connection, opened.tls).with_end_record(record));
     let duplex = Duplex::new(Arc::new(socket), clock, ReadBuffer::new(opened.rest), driver);
     (WebSocket::new(Arc::new(duplex), read_timeout), opened.response)
 }

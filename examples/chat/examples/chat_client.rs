@@ -11,8 +11,8 @@ use std::{
     thread,
 };
 
-use ws_chat::{Output, Visit};
-use ws_std::{Client, CloseCode, Message, Sender, WebSocket};
+use ws_chat::{Output, Visit, reconnect_policy};
+use ws_std::{CancelHandle, Client, CloseCode, Message, Sender, WebSocket};
 
 fn main() {
     if let Err(error) = run() {
@@ -27,29 +27,25 @@ fn run() -> Result<(), Box<dyn Error>> {
         return Err("usage: chat_client NICK URL, such as Ann ws://127.0.0.1:9001/lobby".into());
     };
     let mut visit = Visit::new(nick);
-    let typing = Typing::default();
-    let mut ws = Client::new(url).connect()?;
-    loop {
-        let ended = talk(&mut visit, &mut ws, &typing)?;
-        if typing.has_ended() {
-            return Ok(());
+    let cancel = CancelHandle::new()?;
+    let typing = Typing { cancel: cancel.clone(), state: Arc::default() };
+    let connections = Client::new(url).cancel_with(&cancel).reconnect(reconnect_policy());
+    let connections = connections.before_attempt(|client, attempt| {
+        if let Some(error) = attempt.error {
+            println!("* {error}. Connecting again");
         }
-        println!("* {ended}");
-        ws = loop {
-            let wait = visit.next_wait();
-            println!("* connecting again in {:.1} s", wait.as_secs_f64());
-            thread::sleep(wait); // so that reconnecting clients do not overload a restarted server
-            match Client::new(url).connect() {
-                Ok(ws) => break ws,
-                Err(error) => println!("* {error}"),
-            }
-        };
+        client
+    });
+    for ws in connections {
+        talk(&mut visit, &mut ws?, &typing)?;
     }
+    Ok(())
 }
 
-/// Prints events until the connection ends. Returns the reason of the end.
-fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String, Box<dyn Error>> {
-    ws.send(visit.join())?;
+/// Prints events until the connection ends.
+fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<(), Box<dyn Error>> {
+    // If it fails, `receive` returns the reason.
+    let _ = ws.send(visit.join());
     loop {
         if visit.has_joined() {
             typing.send_on(ws);
@@ -61,22 +57,22 @@ fn talk(visit: &mut Visit, ws: &mut WebSocket, typing: &Typing) -> Result<String
                 Output::Refused(why) => return Err(why.into()),
             },
             Ok(Some(Message::Binary(_))) => {}
-            Ok(None) => {
-                return Ok(ws.close_info().map_or_else(String::new, |close_info| close_info.to_string()));
-            }
-            Err(error) => return Ok(error.to_string()),
+            // The iterator of the connections prints the reason.
+            Ok(None) | Err(_) => return Ok(()),
         }
     }
 }
 
 /// The lines typed in the terminal, which go out on the current connection.
-#[derive(Clone, Default)]
-struct Typing(Arc<Mutex<State>>);
+#[derive(Clone)]
+struct Typing {
+    cancel: CancelHandle,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Default)]
 struct State {
     started: bool,
-    ended: bool,
     sender: Option<Sender>,
 }
 
@@ -98,19 +94,14 @@ impl Typing {
                 println!("* not connected, this was not sent: {line}");
             }
         }
-        // The end of the input closes the connection.
-        let mut state = self.state();
-        state.ended = true;
-        if let Some(sender) = state.sender.take() {
+        // The end of the input ends the client and closes the connection.
+        self.cancel.cancel();
+        if let Some(sender) = self.state().sender.take() {
             let _ = sender.close(CloseCode::NORMAL_CLOSURE, "bye");
         }
     }
 
-    fn has_ended(&self) -> bool {
-        self.state().ended
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,8 +5,8 @@
 
 use std::{env, error::Error, io, process};
 
-use smol::{Timer, Unblock, future, io::AsyncBufReadExt as _, io::BufReader, stream::StreamExt as _};
-use ws_chat::{Output, Visit};
+use smol::{Unblock, future, io::AsyncBufReadExt as _, io::BufReader, stream::StreamExt as _};
+use ws_chat::{Output, Visit, reconnect_policy};
 use ws_smol::{Client, CloseCode, Message, WebSocket};
 
 /// The lines typed in the terminal.
@@ -26,18 +26,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let mut visit = Visit::new(nick);
     let mut lines = BufReader::new(Unblock::new(io::stdin())).lines();
-    let mut ws = Client::new(url).connect().await?;
-    while let Some(ended) = talk(&mut visit, &mut ws, &mut lines).await? {
-        println!("* {ended}");
-        ws = loop {
-            let wait = visit.next_wait();
-            println!("* connecting again in {:.1} s", wait.as_secs_f64());
-            Timer::after(wait).await;
-            match Client::new(url).connect().await {
-                Ok(ws) => break ws,
-                Err(error) => println!("* {error}"),
-            }
-        };
+    let connections = Client::new(url).reconnect(reconnect_policy());
+    let mut connections = connections.before_attempt(|client, attempt| {
+        if let Some(error) = attempt.error {
+            println!("* {error}. Connecting again");
+        }
+        future::ready(client)
+    });
+    while let Some(ws) = connections.next().await {
+        talk(&mut visit, &mut ws?, &mut lines).await?;
     }
     Ok(())
 }
@@ -48,14 +45,10 @@ enum Next {
     Received(Result<Option<Message<'static>>, ws_smol::Error>),
 }
 
-/// Sends typed lines and prints events. Returns `None` at the end of the input, and the reason if the connection
-/// ended.
-async fn talk(
-    visit: &mut Visit,
-    ws: &mut WebSocket,
-    lines: &mut Lines,
-) -> Result<Option<String>, Box<dyn Error>> {
-    ws.send(visit.join()).await?;
+/// Sends typed lines and prints events until the connection ends.
+async fn talk(visit: &mut Visit, ws: &mut WebSocket, lines: &mut Lines) -> Result<(), Box<dyn Error>> {
+    // If it fails, `receive` returns the reason.
+    let _ = ws.send(visit.join()).await;
     loop {
         let typed = async {
             match visit.has_joined() {
@@ -71,21 +64,17 @@ async fn talk(
                 Output::Refused(why) => return Err(why.into()),
             },
             Next::Received(Ok(Some(Message::Binary(_)))) => {}
-            Next::Received(Ok(None)) => {
-                return Ok(Some(
-                    ws.close_info().map_or_else(String::new, |close_info| close_info.to_string()),
-                ));
-            }
-            Next::Received(Err(error)) => return Ok(Some(error.to_string())),
+            // The stream of the connections prints the reason.
+            Next::Received(Ok(None) | Err(_)) => return Ok(()),
             Next::Typed(Some(line)) => {
                 if ws.send(Visit::say(&line)).await.is_err() {
                     println!("* not connected, this was not sent: {line}");
                 }
             }
             Next::Typed(None) => {
-                // The end of the input closes the connection.
+                // The end of the input closes the connection, and no other one follows.
                 let _ = ws.close(CloseCode::NORMAL_CLOSURE, "bye").await;
-                return Ok(None);
+                return Ok(());
             }
         }
     }

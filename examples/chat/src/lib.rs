@@ -25,4 +25,4 @@ pub use chat::{Chat, Holder};
 pub use limits::Limits;
 pub use nick::fold;
 pub use pages::{Page, pages};
-pub use visit::{Output, Visit};
+pub use visit::{Output, Visit, reconnect_policy};

@@ -6,6 +6,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::json;
+use ws_core::ReconnectPolicy;
 
 use crate::protocol::{Event, Id};
 
@@ -16,7 +17,6 @@ pub struct Visit {
     key: String,
     last: Option<Id>,
     joined: bool,
-    attempts: u32,
 }
 
 /// The result of a message from the server.
@@ -53,14 +53,11 @@ enum FromServer {
 }
 
 impl Visit {
-    /// Maximum delay before the next attempt to reconnect.
-    const LONGEST_WAIT: Duration = Duration::from_secs(15);
-
     /// Creates a visit with this nickname.
     #[must_use]
     pub fn new(nick: impl Into<String>) -> Self {
         let key = format!("{:016x}{:016x}", random(), random());
-        Self { nick: nick.into(), key, last: None, joined: false, attempts: 0 }
+        Self { nick: nick.into(), key, last: None, joined: false }
     }
 
     /// Returns the request to send first on each connection.
@@ -86,7 +83,7 @@ impl Visit {
     pub fn receive(&mut self, text: &str) -> Output {
         let line = match serde_json::from_str(text) {
             Ok(FromServer::Welcome { room, people, count, missed }) => {
-                (self.joined, self.attempts) = (true, 0);
+                self.joined = true;
                 let more = match count.saturating_sub(people.len()) {
                     0 => String::new(),
                     more => format!(" and {more} more"),
@@ -112,15 +109,17 @@ impl Visit {
         // Control characters in other people's messages must not control the terminal.
         Output::Line(line.chars().filter(|character| !character.is_control()).collect())
     }
+}
 
-    /// Returns the delay before the next attempt to reconnect. It doubles each time and contains a random part, so
-    /// that clients do not reconnect all at once.
-    pub fn next_wait(&mut self) -> Duration {
-        let longest =
-            Duration::from_secs(1).saturating_mul(1 << self.attempts.min(10)).min(Self::LONGEST_WAIT);
-        self.attempts += 1;
-        longest / 2 + longest.mul_f64((random() >> 11) as f64 / (1_u64 << 53) as f64) / 2
-    }
+/// Returns the delays of a chat client that connects again.
+#[must_use]
+pub fn reconnect_policy() -> ReconnectPolicy {
+    let mut policy = ReconnectPolicy::default();
+    policy.max_delay = Duration::from_secs(15);
+    policy.stable_after = Duration::from_secs(1);
+    // A node that cannot serve a client closes with 1013, and another node can.
+    policy.overload_delay = Duration::from_secs(1)..=Duration::from_secs(5);
+    policy
 }
 
 /// Returns an unpredictable number: the standard library seeds its hashers from the operating system.
@@ -162,16 +161,5 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let text = r#"{"type":"event","id":"1-0","what":"said","nick":"Eve","text":"\u001b[2Jgone\u0007"}"#;
         assert_eq!(Visit::new("Ann").receive(text), Output::Line("Eve: [2Jgone".into()));
-    }
-
-    #[test]
-    fn reconnect_delays_grow_to_a_limit_and_differ() {
-        let waits =
-            |_| (0..20).scan(Visit::new("Ann"), |visit, _| Some(visit.next_wait())).collect::<Vec<_>>();
-        let (first, second) = (waits(1), waits(2));
-        assert!(first[0] >= Duration::from_millis(500) && first[0] <= Duration::from_secs(1));
-        assert!(first.iter().all(|&wait| wait <= Visit::LONGEST_WAIT));
-        assert!(first[19] >= Visit::LONGEST_WAIT / 2);
-        assert_ne!(first, second);
     }
 }

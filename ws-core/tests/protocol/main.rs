@@ -31,6 +31,7 @@ mod pings;
 mod progress;
 mod proxies;
 mod racing;
+mod reconnecting;
 mod redirects;
 mod replies;
 mod request_details;

@@ -5,9 +5,11 @@ mod connector;
 mod deadlines;
 mod lookup;
 mod opening;
+mod reconnector;
 mod settings;
 
 pub use connector::{ConnectStep, Connector};
 pub use lookup::{Lookup, RunningLookup};
 pub use opening::{ClientOpening, Opened};
+pub use reconnector::{EndRecord, ReconnectAttempt, ReconnectStep, Reconnector};
 pub use settings::{ClientSettings, ConnectConfig};

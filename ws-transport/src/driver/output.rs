@@ -257,6 +257,7 @@ impl Driver {
                 self.outbox = None;
                 // It cannot fail, because the connection is open and this code and reason are valid.
                 let _ = self.connection.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
+                self.record_end(None);
                 Ok(outcome)
             }
             Ok(outcome) => Ok(outcome),

@@ -2,5 +2,6 @@
 
 mod closing;
 mod output;
+mod reconnecting;
 mod support;
 mod turns;

@@ -69,8 +69,13 @@ impl End {
             Role::Client => Connection::client(config, testing::SEED, Timestamp::ZERO),
             Role::Server => Connection::server(config, Timestamp::ZERO),
         };
+        Self::of(Driver::new(connection, tls.map(Box::new)))
+    }
+
+    /// Creates an end with an open connection.
+    pub(crate) fn of(driver: Driver) -> Self {
         Self {
-            driver: Driver::new(connection, tls.map(Box::new)),
+            driver,
             now: Timestamp::ZERO,
             inbox: VecDeque::new(),
             input_end: None,
@@ -143,7 +148,8 @@ impl End {
         }
     }
 
-    fn receive(&mut self, mut input: &mut [u8]) {
+    /// Receives decrypted bytes.
+    pub(crate) fn receive(&mut self, mut input: &mut [u8]) {
         while let Ok(Some(event)) = self.driver.connection.receive(&mut input) {
             self.events.push(event.into_owned());
         }

@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use smol::{Task, Timer, channel, future};
-use ws_chat::{Visit, fold, protocol::Id};
+use ws_chat::{fold, protocol::Id, reconnect_policy};
 use ws_smol::{CloseCode, Error, Message, WebSocket};
 
 pub(crate) struct Client {
@@ -80,24 +81,20 @@ enum Next {
 }
 
 impl Visitor {
-    async fn run(self, mut url: String, then: Option<String>) {
-        // Use the reconnect delays of the chat clients.
-        let mut pace = Visit::new(&self.nick);
-        loop {
-            if let Ok(mut ws) = ws_smol::connect(&url).await {
-                let before = self.seen().welcomes;
-                let code = self.talk(&mut ws).await;
-                let mut seen = self.seen();
-                seen.ends.push(code);
-                if seen.welcomes > before {
-                    pace = Visit::new(&self.nick);
-                }
+    async fn run(self, url: String, then: Option<String>) {
+        let again = then.is_some();
+        let mut is_first = true;
+        let connections = ws_smol::Client::new(&url).reconnect(reconnect_policy()).retry_if(move |_| again);
+        let mut connections = connections.before_attempt(move |client, _| {
+            let then = then.as_deref().filter(|_| !mem::take(&mut is_first));
+            future::ready(then.map_or(client, ws_smol::Client::new))
+        });
+        while let Some(Ok(mut ws)) = connections.next().await {
+            let code = self.talk(&mut ws).await;
+            self.seen().ends.push(code);
+            if !again {
+                return;
             }
-            match &then {
-                Some(then) => url.clone_from(then),
-                None => return,
-            }
-            Timer::after(pace.next_wait()).await;
         }
     }
 
