@@ -15,7 +15,7 @@ use ws_core::{
     server::{Handshake, Request},
 };
 use ws_transport::{
-    Addresses, Clock, Driver, Error, Evict, Holder, ProxyPreamble, ServerMemory, response_timeout,
+    Addresses, Clock, Driver, Error, Evict, Holder, Proxied, ProxyPreamble, ServerMemory, response_timeout,
     tls::TlsSession,
 };
 
@@ -84,7 +84,7 @@ impl Opening {
         let peer = self.addresses.peer;
         loop {
             if let Some(awaited) = &mut preamble
-                && let Some((client, tls)) = self.consume(|input| awaited.receive(input, peer))?
+                && let Some(Proxied { client, tls }) = self.consume(|input| awaited.receive(input, peer))?
             {
                 (preamble, self.client) = (None, client);
                 if let Some(tls) = tls {

@@ -12,7 +12,8 @@ use ws_core::{
     server::{Handshake, Request},
 };
 use ws_transport::{
-    Clock, Driver, Error, Evict, Holder, ProxyPreamble, ServerMemory, response_timeout, tls::TlsSession,
+    Clock, Driver, Error, Evict, Holder, Proxied, ProxyPreamble, ServerMemory, response_timeout,
+    tls::TlsSession,
 };
 
 use crate::{duplex::Duplex, read_buffer::ReadBuffer, socket::Socket};
@@ -67,7 +68,7 @@ impl Opening {
         let peer = self.socket.addresses().peer;
         loop {
             if let Some(awaited) = &mut preamble
-                && let Some((client, tls)) = self.consume(|input| awaited.receive(input, peer))?
+                && let Some(Proxied { client, tls }) = self.consume(|input| awaited.receive(input, peer))?
             {
                 (preamble, self.client) = (None, client);
                 if let Some(tls) = tls {

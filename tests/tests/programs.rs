@@ -280,7 +280,7 @@ fn echo_client_does_not_wait_for_ever_for_a_server_that_does_not_open() {
             raw.head();
             raw.read(&mut [0]).unwrap();
         });
-        assert!(line.contains("in time"), "{line}");
+        assert!(line.contains("open_timeout"), "{line}");
     });
 }
 

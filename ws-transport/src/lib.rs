@@ -64,7 +64,7 @@ pub use log::ConnectionSpan;
 pub use memory::{Evict, Holder, ServerMemory};
 pub use observer::{ControlObserver, Observed};
 pub use outbox::{Backlog, Network, Outgoing, OutgoingKind, OutgoingPayload, Overflow, SendOutcome};
-pub use preamble::ProxyPreamble;
+pub use preamble::{Proxied, ProxyPreamble};
 pub use read_size::ReadSize;
 pub use recycled::RecycledBuffer;
 pub use response::response_timeout;

@@ -15,6 +15,15 @@ pub struct ProxyPreamble {
     tls: Option<Arc<ServerConfig>>,
 }
 
+/// The result of a [`ProxyPreamble`].
+#[derive(Debug)]
+pub struct Proxied {
+    /// The client's address. It is that of the proxy if the header has none.
+    pub client: Option<SocketAddr>,
+    /// The TLS session that begins with the bytes behind the header.
+    pub tls: Option<TlsSession>,
+}
+
 impl ProxyPreamble {
     /// Creates the state of a connection from which no byte was read. `tls` is the configuration of a server that uses TLS.
     #[must_use]
@@ -22,8 +31,8 @@ impl ProxyPreamble {
         Self { reader: ProxyHeaderReader::new(), tls: tls.cloned() }
     }
 
-    /// Takes received bytes off `input`, up to the end of the header. Then returns the client's address, and the TLS session
-    /// that begins with the bytes behind the header. `peer` is the address of the proxy.
+    /// Takes received bytes off `input`, up to the end of the header, and returns the result then. `peer` is the address of
+    /// the proxy.
     ///
     /// # Errors
     ///
@@ -33,10 +42,10 @@ impl ProxyPreamble {
         &mut self,
         input: &mut &mut [u8],
         peer: Option<SocketAddr>,
-    ) -> Result<Option<(Option<SocketAddr>, Option<TlsSession>)>, Error> {
+    ) -> Result<Option<Proxied>, Error> {
         let Some(header) = self.reader.receive(input)? else { return Ok(None) };
         let tls = self.tls.as_ref().map(ServerTls::session).transpose()?;
-        Ok(Some((ConnectionSpan::proxied(header, peer), tls)))
+        Ok(Some(Proxied { client: ConnectionSpan::proxied(header, peer), tls }))
     }
 
     /// Returns `true` if a part of the header was received.

@@ -324,8 +324,9 @@ impl Server {
     }
 
     /// Changes the options of the listening socket and of the connections that it accepts: the backlog, `SO_REUSEPORT`,
-    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay` and
-    /// `notsent_lowat` have an effect.
+    /// `TCP_NODELAY` and others. For a socket that is passed to [`bind_socket`](Self::bind_socket), only `nodelay`,
+    /// `notsent_lowat` and, for accepted connections, [`SocketOptions::configure`](crate::SocketOptions::configure) have an
+    /// effect.
     pub fn listen_options(mut self, change: impl FnOnce(&mut ListenOptions)) -> Self {
         change(&mut self.settings.listen);
         self

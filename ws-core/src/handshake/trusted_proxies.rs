@@ -53,7 +53,8 @@ impl TrustedProxies {
         self
     }
 
-    /// Also trusts all peers on Unix-domain sockets. The permissions of the socket's folder determine these peers.
+    /// Also trusts all peers on Unix-domain sockets. The permissions of the socket's folder determine these peers. It
+    /// applies to all peers without an IP address, such as those of streams that an application passes to a server.
     #[must_use]
     pub const fn unix_sockets(mut self) -> Self {
         self.unix_sockets = true;

@@ -23,7 +23,7 @@ use super::{
 ///
 /// The configuration is built for the first connection, with the present authorities of the operating system. Clones share it, so
 /// that further connections to a server resume the TLS session, which saves the exchange of certificates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct ClientTls {
     settings: Settings,
@@ -33,7 +33,7 @@ pub struct ClientTls {
 }
 
 /// The settings from which the configuration follows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Settings {
     authorities: Vec<Pem>,
     trusts_defaults: bool,
@@ -298,6 +298,38 @@ impl From<Arc<ClientConfig>> for ClientTlsConfig {
 impl From<ClientConfig> for ClientTlsConfig {
     fn from(config: ClientConfig) -> Self {
         Arc::new(config).into()
+    }
+}
+
+/// Shows only settings that differ from the defaults.
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            authorities,
+            trusts_defaults,
+            accepts_any_certificate,
+            accepts_any_name,
+            identity,
+            key_log,
+            error,
+        } = &self.settings;
+        let mut shown = f.debug_struct("ClientTls");
+        let fields: [(&str, &dyn fmt::Debug, bool); 8] = [
+            ("authorities", authorities, !authorities.is_empty()),
+            ("trusts_defaults", trusts_defaults, *trusts_defaults),
+            ("accepts_any_certificate", accepts_any_certificate, *accepts_any_certificate),
+            ("accepts_any_name", accepts_any_name, *accepts_any_name),
+            ("identity", identity, identity.is_some()),
+            ("key_log", key_log, key_log.is_some()),
+            ("error", error, error.is_some()),
+            ("server_name", &self.server_name, self.server_name.is_some()),
+        ];
+        for (name, value, is_set) in fields {
+            if is_set {
+                shown.field(name, value);
+            }
+        }
+        shown.finish_non_exhaustive()
     }
 }
 
