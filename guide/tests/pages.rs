@@ -265,3 +265,17 @@ fn no_include_is_left_or_empty_in_the_built_pages() {
         }
     }
 }
+
+#[test]
+fn both_readmes_print_the_same_programs_and_are_short() {
+    let [english, japanese] = ["README.md", "README.ja.md"].map(|name| {
+        let readme = fs::read_to_string(guide().join("..").join(name)).expect("a README");
+        assert!(readme.lines().count() < 200, "{name} has {} lines", readme.lines().count());
+        blocks(&readme)
+    });
+    assert_eq!(english.len(), japanese.len());
+    for ((kind, english), (other, japanese)) in english.iter().zip(&japanese) {
+        assert_eq!(kind, other);
+        assert_eq!(code(english), code(japanese));
+    }
+}

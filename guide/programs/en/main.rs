@@ -49,11 +49,13 @@ programs! {
     json
     keepalive
     limits
+    logging
     metrics
     mio_server
     mutual_tls
     origin_check
     proxies
+    reconnecting
     request
     rooms
     routes

@@ -166,3 +166,20 @@ fn a_client_passes_a_proxy() {
         assert_eq!(stdout, ["received: through the proxy"]);
     });
 }
+
+#[test]
+fn a_reconnecting_client_continues_after_the_last_number() {
+    bounded(|| {
+        let expected = ["received: 1", "received: 2", "received: 3", "received: 4"];
+        assert_eq!(finish("reconnecting"), expected);
+    });
+}
+
+#[test]
+fn the_error_hook_receives_the_error_of_a_handler() {
+    bounded(|| {
+        let lines = finish("logging");
+        assert!(lines[0].contains("1011"), "{lines:?}");
+        assert_eq!(lines[1], "the server: the database is down");
+    });
+}
