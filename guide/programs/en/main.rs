@@ -1,4 +1,5 @@
 #![forbid(unsafe_code)]
+#![allow(clippy::needless_pass_by_value, reason = "handlers own their arguments")]
 //! The programs that the guide prints: `guide_programs NAME` runs one of them.
 
 use std::{

@@ -5,9 +5,7 @@ use ws_std::{Backlog, Callbacks, Overflow, Server, Sessions};
 fn main() -> Result<(), ws_std::Error> {
     // ANCHOR: server
     let clients = Sessions::new();
-    let mut backlog = Backlog::default();
-    backlog.messages = 100;
-    backlog.overflow = Overflow::DropOldest;
+    let backlog = Backlog { messages: 100, overflow: Overflow::DropOldest, ..Backlog::default() };
     let callbacks = Callbacks::new()
         .sessions(&clients)
         .backlog(backlog)
