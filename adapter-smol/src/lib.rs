@@ -64,6 +64,9 @@
 //! The folders `examples/tokio`, `examples/hyper` and `examples/axum` of the repository contain programs. This crate does
 //! not depend on tokio.
 //!
+//! The guide in the folder `guide` of the repository teaches this crate by tasks, in English and Japanese. Its page
+//! `faq/errors` has an entry for each variant of [`Error`].
+//!
 //! # Features
 //!
 //! | feature | default | purpose |

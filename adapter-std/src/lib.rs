@@ -48,6 +48,9 @@
 //!
 //! The crate supports Unix systems only.
 //!
+//! The guide in the folder `guide` of the repository teaches this crate by tasks, in English and Japanese. Its page
+//! `faq/errors` has an entry for each variant of [`Error`].
+//!
 //! # Features
 //!
 //! | feature | default | purpose |

@@ -182,7 +182,7 @@ fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A stream whose peer sends `first` once and then `again` repeatedly, and accepts all output.
+/// A stream with a peer that sends `first` once and then `again` repeatedly, and accepts all output.
 #[derive(Default)]
 struct Wire {
     first: Vec<u8>,

@@ -99,7 +99,7 @@ pub struct HandlerWaits {
     _release: mpsc::Sender<()>,
 }
 
-/// Returns a route whose handler hands its connections to the test, and the function that takes them.
+/// Returns a route with a handler that hands its connections to the test, and the function that takes them.
 pub fn hand_over() -> (Route, impl Fn() -> Handed) {
     let (hand, handed) = mpsc::channel();
     let hand = Mutex::new(hand);

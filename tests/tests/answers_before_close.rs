@@ -35,7 +35,7 @@ fn callbacks(adapter: Adapter) -> Route {
     Route::callbacks(adapter, echo)
 }
 
-/// Starts a server whose connections have a small send buffer.
+/// Starts a server with small send buffers.
 fn serve(adapter: Adapter, transport: Transport, route: Route) -> Running {
     Pairing::of(adapter, transport).serve(route).bind_socket(listen_with_small_buffer()).unwrap()
 }

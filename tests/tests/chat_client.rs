@@ -1,4 +1,4 @@
-//! The terminal clients of the chat, whose server restarts.
+//! The terminal clients of the chat with a server that restarts.
 
 use std::{path::PathBuf, process::Command, sync::LazyLock};
 

@@ -157,7 +157,7 @@ fn a_resolver_that_fails_or_finds_nothing_is_an_error_with_the_host(adapter: Ada
     }
 }
 
-/// Returns a client whose resolver hangs until the sender is dropped.
+/// Returns a client with a resolver that hangs until the sender is dropped.
 fn hanging(adapter: Adapter) -> (Client, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
@@ -232,7 +232,7 @@ fn the_total_timeout_includes_each_phase(adapter: Adapter) {
     expect_total(takes(SHORT, || total(swallowed).connect_unix(full.folder.file("socket"))));
 }
 
-/// A Unix-domain socket whose queue is full.
+/// A Unix-domain socket with a full queue.
 struct FullPath {
     folder: Folder,
     _sockets: [Socket; 2],

@@ -181,7 +181,7 @@ fn a_proxy_that_cannot_be_reached_is_named_in_the_error(adapter: Adapter) {
     assert!(matches!(error, Error::Proxy(ProxyError::InvalidUrl(_))), "{error}");
 }
 
-/// Returns the error of a client whose proxy sends these bytes and ends its stream.
+/// Returns the error of a client if its proxy sends these bytes and ends its stream.
 fn of_proxy(adapter: Adapter, scheme: &str, url: &str, reply: &[u8]) -> Error {
     let listener = RawListener::new();
     let client = Client::new(adapter, url).proxy(&format!("{scheme}://{}", listener.address()));

@@ -1,4 +1,4 @@
-//! Clients whose servers redirect them.
+//! Clients with servers that redirect them.
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -13,7 +13,7 @@ with_both_adapters! {
     a_message_that_is_cut_behind_a_block_is_refused
 }
 
-/// Starts a server that answers each message with three bytes, and a client whose messages may be compressed.
+/// Starts a server that answers each message with three bytes, and a client that may compress messages.
 fn connected(adapter: Adapter, max_ratio: Option<u32>) -> (Running, Raw) {
     let server = Server::new(adapter).mount("/", Route::answer_each(adapter, 3)).configure(|config| {
         let mut deflate = Deflate::default();

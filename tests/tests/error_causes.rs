@@ -254,7 +254,7 @@ fn a_text_that_is_no_url(adapter: Adapter) -> Seen {
     Client::new(adapter, "example.com").connect().unwrap_err().into()
 }
 
-/// Returns the error of a client whose server does this with its connection.
+/// Returns the error of a client if its server does this with the connection.
 fn of_server(adapter: Adapter, scheme: &str, serve: fn(Raw)) -> Seen {
     of_client(scheme, serve, |url| Client::new(adapter, url))
 }
@@ -471,7 +471,7 @@ fn client_of_raw_tls(adapter: Adapter) -> (WebSocket, RawTls) {
     (ws, accepting.join().unwrap())
 }
 
-/// Returns the error of a client whose server does this.
+/// Returns the error of a client if its server does this.
 fn of_open(adapter: Adapter, act: impl FnOnce(Raw)) -> Seen {
     let (mut ws, raw) = client_of_raw(|url| Client::new(adapter, url));
     act(raw);
@@ -518,7 +518,7 @@ fn a_client_whose_tls_server_resets(adapter: Adapter) -> Seen {
     of_open_tls(adapter, |raw| Raw::from(raw.socket().try_clone().unwrap()).reset())
 }
 
-/// Returns the error of a server whose client does this.
+/// Returns the error of a server if its client does this.
 fn of_served(adapter: Adapter, transport: Transport, act: impl FnOnce(Link)) -> Seen {
     let (route, take) = Route::hand_over(adapter);
     let server = Pairing::of(adapter, transport).serve(route).start();

@@ -3,7 +3,7 @@
 use ws_std::{Client, CloseCode, Error, Route, Server, WebSocket};
 use ws_tests::{Raw, Running, bounded, echo, hand_over, wire::Frame};
 
-/// Starts a server whose handlers end in every way, and an echo connection that must not be affected.
+/// Starts a server with handlers that end in every way, and an echo connection that must not be affected.
 fn server() -> (Running, WebSocket) {
     let server = Server::new()
         .route("/echo", echo)

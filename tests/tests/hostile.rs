@@ -199,7 +199,7 @@ fn text_that_is_not_utf8_is_1007_as_soon_as_that_is_certain() {
         assert_eq!(stage.violate(Frame::new(Frame::TEXT, *b"caf\xE9").masked().encode()), 1007);
         let surrogate = Frame::new(Frame::TEXT, *b"\xED\xA0\x80").unfinished();
         assert_eq!(stage.violate(surrogate.masked().encode()), 1007);
-        // An incomplete frame whose first bytes are invalid.
+        // An incomplete frame with invalid first bytes.
         let begun = Frame::new(Frame::TEXT, [&b"\xC0\xAF"[..], &[b'x'; 1000]].concat()).masked().encode();
         assert_eq!(stage.violate(&begun[..20]), 1007);
         assert_eq!(stage.violate(Frame::new(Frame::CLOSE, *b"\x03\xE8\xFF").masked().encode()), 1007);

@@ -1,4 +1,4 @@
-//! The programs `market_client` and `smol_market_client`, whose server restarts.
+//! The programs `market_client` and `smol_market_client` with a server that restarts.
 
 use std::{
     net::SocketAddr,

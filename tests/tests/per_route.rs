@@ -1,4 +1,4 @@
-//! Settings of a route: each acts, against a server whose own setting is the opposite.
+//! Settings of a route: each acts, against a server with the opposite setting.
 
 use std::{
     net::Shutdown,

@@ -8,7 +8,7 @@ use std::{
 use ws_std::{Error, Event, Message, PreparedMessage, Server};
 use ws_tests::{PATIENCE, Raw, Running, bounded, echo, hand_over, wire, wire::Frame};
 
-/// Starts a server whose handler sends something and then waits for a channel until the test ends.
+/// Starts a server with a handler that sends something and then waits for a channel until the test ends.
 fn busy_after(
     say: impl Fn(&ws_std::WebSocket) -> Result<(), Error> + Send + Sync + 'static,
 ) -> (Running, mpsc::Sender<()>) {

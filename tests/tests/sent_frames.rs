@@ -129,7 +129,7 @@ with_every_peer! {
     a_foreign_peer_reassembles_and_inflates_what_was_split
 }
 
-/// Text whose characters are cut, and binary messages.
+/// Text with characters that are cut, and binary messages.
 fn exchange(ws: &WebSocket, peer: &mut Peer, language: Language) {
     for size in [0, 999, 1000, 1001, 70_000] {
         let message = Message::from(vec![7; size]);

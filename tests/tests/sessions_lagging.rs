@@ -42,7 +42,7 @@ fn number(message: &[u8]) -> usize {
     usize::from_be_bytes(message[..8].try_into().unwrap())
 }
 
-/// A server whose sessions are in one set and send nothing, and the number of calls of `on_lagging`.
+/// A server with sessions that are in one set and send nothing, and the number of calls of `on_lagging`.
 struct Room {
     server: Running,
     everyone: Sessions,

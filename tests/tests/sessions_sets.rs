@@ -29,7 +29,7 @@ with_both_adapters! {
     many_threads_that_join_leave_send_and_close_at_once_end
 }
 
-/// Starts a server whose sessions are in a set, on `/:room`.
+/// Starts a server with sessions that are in a set, on `/:room`.
 fn serve(adapter: Adapter, everyone: &Sessions) -> Running {
     let route = Route::callbacks(adapter, Callbacks::new().sessions(everyone)).subprotocols(&["v1"]);
     Server::new(adapter).mount("/:room", route).start()

@@ -36,7 +36,7 @@ with_both_adapters! {
 /// An upper bound. A missed end would take the close timeout, which is ten times as long.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// The head of a TLS record whose content is not valid ciphertext of the session.
+/// The head of a TLS record with content that is not valid ciphertext of the session.
 const BROKEN_RECORD: [u8; 37] = {
     let mut record = [0; 37];
     (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);

@@ -119,7 +119,7 @@ fn a_message_that_came_with_the_response_is_received() {
     });
 }
 
-/// A stream whose close succeeds only at the second call.
+/// A stream that closes only at the second call.
 struct SlowToClose {
     stream: Async<TcpStream>,
     begun: bool,

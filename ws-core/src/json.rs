@@ -24,7 +24,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`JsonError::Write`] if the value has no form in JSON, such as a map whose keys are not strings, or if its
+    /// Returns [`JsonError::Write`] if the value has no form in JSON, such as a map with keys that are not strings, or if its
     /// implementation of `Serialize` fails.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         serde_json::to_string(value).map(|text| Self::Text(Cow::Owned(text))).map_err(JsonError::Write)
@@ -53,7 +53,7 @@ impl<'a> Message<'a> {
 pub enum JsonError {
     /// A value of this application cannot be written as JSON. Nothing was sent.
     Write(serde_json::Error),
-    /// The peer sent a text that is not JSON, or whose JSON does not fit the expected type.
+    /// The peer sent a text that is not JSON, or JSON that does not fit the expected type.
     Read(serde_json::Error),
     /// The peer sent a binary message where JSON text was expected.
     Binary {

@@ -29,6 +29,9 @@
 //!                        └──────────────────────────────┘
 //! ```
 //!
+//! The guide in the folder `guide` of the repository has pages about this crate: `tour/event-loop`, `cookbook/mio` and
+//! `cookbook/testing`.
+//!
 //! # Driving a connection
 //!
 //! A driver moves bytes between a [`Connection`] and a transport, and reports the time to it. It follows these rules.

@@ -11,7 +11,7 @@ use crate::excerpt::Excerpt;
 
 /// A routing table that maps paths to targets.
 ///
-/// A pattern is a path whose segments may be parameters: `/rooms/:room` matches one segment, `/files/*path` matches
+/// A pattern is a path with segments that may be parameters: `/rooms/:room` matches one segment, `/files/*path` matches
 /// all remaining segments. A parameter is never empty: `/rooms/` and `/files/` match only as a literal or by an
 /// unnamed wildcard, such as `/files/*`. If several patterns match, the first segment in which they differ decides: a
 /// literal takes precedence over a parameter, and a parameter over a wildcard. Segments are compared after

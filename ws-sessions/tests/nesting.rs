@@ -13,7 +13,7 @@ use ws_core::{Chunk, CloseCode, CloseInfo, Config, Connection, Message, Timestam
 use ws_sessions::{Callbacks, PeerInfo, Rooms, Session, SessionBackend, SessionGuard, Sessions};
 use ws_transport::{Backlog, Driver, Error, MessageAssembler, Network, Outgoing, Overflow, SendOutcome};
 
-/// A connection whose peer reads nothing, so that its first message is dropped.
+/// A connection with a peer that reads nothing, so that its first message is dropped.
 #[derive(Debug)]
 struct Lagging {
     driver: Mutex<Driver>,

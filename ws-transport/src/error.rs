@@ -9,6 +9,8 @@ use crate::tls::TlsError;
 
 /// An error of a WebSocket connection, client or server.
 ///
+/// The page `faq/errors` of the guide has an entry for each variant, with the remedy.
+///
 /// The same cause is the same variant in both adapters. Displayed, an error is one complete line: the problem, the side
 /// that caused it, and the remedy. [`source`](error::Error::source) therefore returns only a cause whose text is not in
 /// that line.

@@ -126,7 +126,7 @@ impl Spent {
     }
 }
 
-/// The output of a connection whose turn ends before all input is received.
+/// The output of a connection if its turn ends before all input is received.
 ///
 /// Answers to messages that have arrived together leave by one write. So a turn that ends because its time has passed
 /// does not write. The work of such turns adds up, and output is written when it reaches the work of one turn, or after eight

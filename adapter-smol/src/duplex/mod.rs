@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     stream_deadline: Option<Timestamp>,
     /// Chunks of the incomplete message that is being received.
     assembler: Option<Box<MessageAssembler>>,
-    /// The rest of a message whose reader was dropped.
+    /// The rest of a message after its reader was dropped.
     skipped: SkippedRest,
     /// Tasks to wake after the lock is released.
     wakers: Wakers,

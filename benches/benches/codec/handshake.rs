@@ -147,7 +147,7 @@ fn small_buffer() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4096)
 }
 
-/// A stream whose peer has sent these bytes and accepts all output.
+/// A stream: its peer has sent these bytes and accepts all output.
 struct Exchange<'a>(&'a [u8]);
 
 impl Read for Exchange<'_> {

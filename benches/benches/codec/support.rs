@@ -136,14 +136,14 @@ pub(crate) fn compressing_server() -> Connection {
     used(connection)
 }
 
-/// Creates a connection whose output block already has its final size.
+/// Creates a connection with an output block of the final size.
 fn used(mut connection: Connection) -> Connection {
     connection.send(&[0; 2048]).unwrap();
     drain(connection.transmit());
     connection
 }
 
-/// Drains the output like a driver whose socket accepts everything.
+/// Drains the output like a driver with a socket that accepts everything.
 #[inline]
 pub(crate) fn drain(mut transmit: impl Buf) {
     while transmit.has_remaining() {
@@ -162,7 +162,7 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A stream whose peer sends the same frames without end and accepts all output. A read fills the whole buffer of the
+/// A stream with a peer that sends the same frames without end and accepts all output. A read fills the whole buffer of the
 /// caller, so that libraries with large reads benefit from them.
 pub(crate) struct Wire {
     bytes: Vec<u8>,

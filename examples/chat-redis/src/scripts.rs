@@ -13,7 +13,7 @@ const NODES: &str = "{ws-chat}:nodes";
 /// Approximate number of events that the stream keeps.
 const KEPT: u32 = 10_000;
 
-/// The treatment of members whose node has not renewed its lease.
+/// The treatment of members if their node has not renewed its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadMembers {
     Keep,

@@ -35,7 +35,7 @@ struct Inner {
     rooms: Mutex<Rooms>,
 }
 
-/// The client whose connection to another process has taken a name.
+/// The client that has taken a name by its connection to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// The client that had the name before.

@@ -208,7 +208,7 @@ impl Talk<'_> {
         self.pieces.push(bytes);
     }
 
-    /// Returns a frame whose length field has this number of bytes.
+    /// Returns a frame with a length field of this number of bytes.
     fn say_long(&mut self, len: u64, len_size: usize, payload: &[u8]) {
         let mask = u8::from(self.role == Role::Server) << 7;
         let mut bytes = vec![0x82, mask | if len_size == 2 { 126 } else { 127 }];

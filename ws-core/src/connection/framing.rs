@@ -154,7 +154,7 @@ impl OutputQueue {
     }
 }
 
-/// Divides a frame whose payload has `len` bytes into frames of at most `max_frame` bytes. Each item is the header and
+/// Divides a frame with a payload of `len` bytes into frames of at most `max_frame` bytes. Each item is the header and
 /// the payload of a frame.
 ///
 /// RFC 6455 5.4: the first frame has the opcode, and the last one has FIN if the frame has it. RFC 7692 6: RSV1 is set

@@ -214,7 +214,7 @@ impl Compressor {
                 out.truncate(out.len().saturating_sub(TAIL.len()));
             }
             if out.is_empty() {
-                // RFC 7692 7.2.3.6: an empty message, or one whose pieces were all flushed before.
+                // RFC 7692 7.2.3.6: an empty message, or one with pieces that were all flushed before.
                 out.push(0);
             }
         }

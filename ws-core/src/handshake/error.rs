@@ -277,7 +277,7 @@ impl fmt::Display for HandshakeError {
     }
 }
 
-/// Writes the error of a client whose server answered with `response`, and the remedy where the status implies one.
+/// Writes the error of a client that its server answered with `response`, and the remedy where the status implies one.
 fn fmt_refused(f: &mut fmt::Formatter<'_>, response: &Response) -> fmt::Result {
     write!(f, "the server refused the WebSocket and answered {response}")?;
     let location = response.header_value("Location");

@@ -130,7 +130,7 @@ impl Headers {
         }
     }
 
-    /// Returns the fields whose names `other` does not contain.
+    /// Returns the fields with names that `other` does not contain.
     pub(super) fn missing_in(&self, other: &Self) -> Self {
         let mut missing = Self::default();
         for field in self.fields.iter().filter(|field| !other.contains(self.text(&field.name))) {

@@ -209,7 +209,7 @@ pub fn frames(mut bytes: &[u8]) -> Result<Vec<Frame>, TruncatedFrame> {
     Ok(frames)
 }
 
-/// A stream of frames whose last frame is truncated.
+/// A stream of frames with a truncated last frame.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TruncatedFrame {
     /// The complete frames.

@@ -48,7 +48,7 @@ fn open(
     Ok((connected, accepted, extension))
 }
 
-/// Returns the server's end of a connection whose client made this offer.
+/// Returns the server's end of a connection with a client that made this offer.
 fn server_for_offer(offer: &str, config: &Arc<Config>) -> (Connection, Option<String>) {
     let mut request = format!(
         "GET / HTTP/1.1\r\nHost: host\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -45,7 +45,7 @@ fn work(mut input: Vec<u8>, piece: usize, mut take: impl FnMut(&mut &mut [u8])) 
 /// This is the reason for the factor. Quadratic work would exceed it sixteenfold in the end.
 fn assert_linear(what: &str, size: usize, work: impl Fn(usize) -> Work) {
     const PHASE: f64 = 2.5;
-    // Blocks whose size does not depend on the input.
+    // Blocks of a size that does not depend on the input.
     const FREE: u64 = 512;
     let once = work(size);
     for times in [4, 16] {

@@ -15,7 +15,7 @@ enum Begun {
     FirstChunk,
 }
 
-/// Returns a connection whose write buffer is full, optionally after the first chunk of a message.
+/// Returns a connection with a full write buffer, optionally after the first chunk of a message.
 fn full(role: Role, begun: Begun) -> Connection {
     let mut connection = open_with(role, |config| config.write_buffer_size = 100);
     if begun == Begun::FirstChunk {

@@ -1,4 +1,4 @@
-//! A client whose request is refused by the server: status, headers, and a part of the body (RFC 9112 sections 6 and
+//! A client with a request that the server refuses: status, headers, and a part of the body (RFC 9112 sections 6 and
 //! 7).
 
 use ws_core::{HandshakeError, Response};

@@ -60,7 +60,7 @@ fn unwritten_answers_to_a_ping_flood_stay_small_and_the_last_remains() {
         for number in 0..20_000_u32 {
             let payload = [&number.to_be_bytes()[..], &[0; 121]].concat();
             receive(&mut connection, &Frame::ping(payload).encode_for(role));
-            // A driver whose socket accepts nothing.
+            // A driver with a socket that accepts nothing.
             assert!(connection.transmit().remaining() <= BOUND);
         }
         let pongs = sent(&mut connection);

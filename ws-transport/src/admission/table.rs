@@ -10,7 +10,7 @@ use super::{AdmissionLimits, RefusalReason};
 
 /// Number of entries below which the table is only swept after [`SWEEP_INTERVAL`].
 const SMALL: usize = 64;
-/// Maximum time between two sweeps of a table whose clients come and go.
+/// Maximum time between two sweeps of a table.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Entries exist only for limits that need them. An entry is removed when its address has no connection and its bucket

@@ -52,7 +52,7 @@ enum State {
     Over,
 }
 
-/// The next action of an adapter whose client connects again.
+/// The next action of an adapter for a client that connects again.
 #[derive(Debug)]
 pub enum ReconnectStep {
     /// Wait until this time.
