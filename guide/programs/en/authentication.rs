@@ -2,10 +2,10 @@ use std::thread;
 
 use ws_std::{Accept, Client, Error, HandshakeError, Request, Response, Route, Server};
 
+// ANCHOR: check
 /// The user of a connection, as the check found it.
 struct User(String);
 
-// ANCHOR: check
 fn check(request: &Request) -> Result<Accept, Response> {
     let token = request.header("Authorization").and_then(|value| value.strip_prefix("Bearer "));
     match token {

@@ -3,6 +3,7 @@ use std::{fs, io, thread, time::Duration};
 use ws_std::{Server, ServerTls};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut modified = fs::metadata("server.pem")?.modified()?;
     let tls = ServerTls::from_files("server.pem", "server.key")?;
     let certificates = tls.certificates();
     let server = Server::new().tls(tls).route("/", |_request, ws| {
@@ -10,7 +11,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(())
     });
     thread::spawn(move || -> io::Result<()> {
-        let mut modified = fs::metadata("server.pem")?.modified()?;
         loop {
             thread::sleep(Duration::from_millis(100));
             let now = fs::metadata("server.pem")?.modified()?;

@@ -2,8 +2,10 @@ use std::thread;
 
 use ws_std::{CloseCode, Error, Server};
 
+// ANCHOR: code
 /// Close codes from 4000 to 4999 are free for applications.
 const QUOTA_USED: CloseCode = CloseCode::new(4001);
+// ANCHOR_END: code
 
 fn main() -> Result<(), Error> {
     // ANCHOR: server

@@ -3,8 +3,8 @@ use std::{io, sync::mpsc, thread};
 use ws_std::{ConnectionErrorKind, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (logged, log) = mpsc::channel();
     // ANCHOR: server
+    let (logged, log) = mpsc::channel();
     let server = Server::new()
         .on_error(move |error| {
             // One line with the kind, the peer, the path and the reason.

@@ -33,6 +33,7 @@ programs! {
     addresses
     async_echo_client
     async_echo_server
+    async_state
     authentication
     broadcasting
     certificate_rotation
@@ -46,6 +47,7 @@ programs! {
     from_cpp_httplib
     from_network_system
     graceful_shutdown
+    handler_test
     health_checks
     json
     keepalive

@@ -25,9 +25,18 @@ fn main() -> Result<(), Error> {
         let mut ws = ws?;
         // Continue after the last number.
         ws.send(last.to_string())?;
-        while let Ok(Some(message)) = ws.receive() {
-            println!("received: {message}");
-            last = message.as_text().and_then(|text| text.parse().ok()).unwrap_or(last);
+        loop {
+            match ws.receive() {
+                Ok(Some(message)) => {
+                    println!("received: {message}");
+                    last = message.as_text().and_then(|text| text.parse().ok()).unwrap_or(last);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    eprintln!("{error}");
+                    break;
+                }
+            }
         }
         if last >= 4 {
             break;

@@ -6,6 +6,7 @@ use std::{
 
 use ws_std::{Callbacks, Server};
 
+// ANCHOR: state
 /// The state that all connections share.
 #[derive(Default)]
 struct Votes(Mutex<BTreeMap<String, u32>>);
@@ -23,6 +24,7 @@ impl Votes {
         *count
     }
 }
+// ANCHOR_END: state
 
 fn main() -> Result<(), ws_std::Error> {
     // ANCHOR: handler

@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use ws_core::{Config, Connection, Event, Role, SendError, testing::Pair};
 
+// ANCHOR: protocol
 /// The protocol under test: a request `7 the question` is answered by `7 THE QUESTION`. It uses no socket and no clock.
 fn answer(connection: &mut Connection, event: &Event<'_>) -> Result<(), SendError> {
     if let Event::Message(message) = event
@@ -11,6 +12,7 @@ fn answer(connection: &mut Connection, event: &Event<'_>) -> Result<(), SendErro
     }
     Ok(())
 }
+// ANCHOR_END: protocol
 
 fn main() -> Result<(), SendError> {
     // ANCHOR: messages

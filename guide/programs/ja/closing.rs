@@ -2,8 +2,10 @@ use std::thread;
 
 use ws_std::{CloseCode, Error, Server};
 
+// ANCHOR: code
 /// 4000 から 4999 のクローズコードはアプリケーションが自由に使えます。
 const QUOTA_USED: CloseCode = CloseCode::new(4001);
+// ANCHOR_END: code
 
 fn main() -> Result<(), Error> {
     // ANCHOR: server

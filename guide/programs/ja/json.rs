@@ -3,6 +3,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use ws_std::{CloseCode, Error, Server};
 
+// ANCHOR: types
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Command {
@@ -15,6 +16,7 @@ struct Reply {
     ok: bool,
     text: String,
 }
+// ANCHOR_END: types
 
 fn main() -> Result<(), Error> {
     // ANCHOR: server

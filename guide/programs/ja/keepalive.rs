@@ -9,8 +9,8 @@ use std::{
 use ws_std::{Callbacks, Keepalive, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (ended, end) = mpsc::channel();
     // ANCHOR: server
+    let (ended, end) = mpsc::channel();
     let keepalive = Keepalive {
         interval: Duration::from_millis(100),
         timeout: Duration::from_millis(100),

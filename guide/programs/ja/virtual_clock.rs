@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use ws_core::{Config, Connection, Event, Role, SendError, testing::Pair};
 
+// ANCHOR: protocol
 /// テスト対象のプロトコルです。`7 the question` に `7 THE QUESTION` と応答します。ソケットも時計も使いません。
 fn answer(connection: &mut Connection, event: &Event<'_>) -> Result<(), SendError> {
     if let Event::Message(message) = event
@@ -11,6 +12,7 @@ fn answer(connection: &mut Connection, event: &Event<'_>) -> Result<(), SendErro
     }
     Ok(())
 }
+// ANCHOR_END: protocol
 
 fn main() -> Result<(), SendError> {
     // ANCHOR: messages

@@ -52,6 +52,8 @@ prints! {
         "after 7s: Message(Text(\"7 THE QUESTION\"))",
         "given up: the peer did not answer the pings of keepalive in time, code 1006 abnormal closure"
     ]
+    each_connection_has_a_handle_to_the_state: "async_state" ["visit 1", "visit 2"]
+    a_handler_is_tested_on_a_pair_of_streams: "handler_test" ["passed"]
     a_pool_of_threads_serves: "threads" ["echo"]
 }
 
