@@ -200,11 +200,18 @@ impl Chat {
 
     /// Adds the session to its room unless another client of this process has the name.
     pub(crate) fn admit_here(&self, claim: &Claim) {
-        let Some(admission) = self.let_in(claim, |room| room.admit_unless_taken(claim)) else { return };
+        // In one step, so that the next client to join finds this one in its welcome.
+        let admission = self.let_in(claim, |room| {
+            let admission = room.admit_unless_taken(claim);
+            if matches!(admission, Admission::New) {
+                room.append(now(), &Event::Joined { nick: claim.nick.clone() });
+            }
+            admission
+        });
         match admission {
-            Admission::Taken => self.refuse(claim, Refusal::NickTaken),
-            Admission::Again => {}
-            Admission::New => self.append(&claim.room, &Event::Joined { nick: claim.nick.clone() }),
+            None => return,
+            Some(Admission::Taken) => self.refuse(claim, Refusal::NickTaken),
+            Some(Admission::New | Admission::Again) => {}
         }
         self.leave_if_ended(&claim.session);
     }
