@@ -26,7 +26,7 @@ pub(super) struct Incoming {
     pub(super) inflater: Option<Box<Inflater>>,
     log: FrameLog,
     /// Size in bytes of the last message that arrived in pieces. The next message may allocate as much at once: to
-    /// waste that memory, the peer has had to fill it before. Each message that arrives whole halves it, and
+    /// waste that memory, the peer has had to fill it before. Each smaller message that arrives whole halves it, and
     /// [`release`](Self::release) clears it, so that one large message is no permit for ever.
     proven: u32,
     /// `true` if input was received since the time was last reported.
@@ -93,7 +93,7 @@ impl Incoming {
         if let Some(key) = header.masking_key {
             apply_mask(payload, key);
         }
-        self.proven >>= 1;
+        self.proven = reduced(self.proven, payload.len());
         Some((header.opcode, payload))
     }
 
@@ -113,7 +113,7 @@ impl Incoming {
                 self.log.received(&header);
                 if let Some(payload) = self.whole_payload(&header, input) {
                     if !header.opcode.is_control() {
-                        self.proven >>= 1;
+                        self.proven = reduced(self.proven, payload.len());
                     }
                     self.settle();
                     return lend(header.opcode, payload, config.delivery).map(Some);
@@ -398,4 +398,11 @@ pub(super) fn skip(input: &mut &mut [u8], len: usize) {
 #[inline]
 fn exceeds(size: u64, limit: usize) -> bool {
     limit != usize::MAX && usize::try_from(size).map_or(true, |size| size > limit)
+}
+
+/// Returns the size that the next message may allocate at once, after a message of `len` bytes that arrived whole.
+/// Messages of one size arrive whole or in pieces by chance, so that a message of the same size leaves it unchanged.
+fn reduced(proven: u32, len: usize) -> u32 {
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    proven.min(len.max(proven >> 1))
 }

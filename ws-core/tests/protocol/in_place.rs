@@ -146,6 +146,18 @@ fn small_messages_take_back_the_memory_that_a_large_one_has_earned() {
 }
 
 #[test]
+fn a_whole_message_of_the_same_size_leaves_the_memory_to_the_next() {
+    const LARGE: usize = 1 << 20;
+    let mut connection = proven(LARGE);
+    let mut expected = proven(LARGE);
+    for _ in 0..10 {
+        let mut whole = Frame::binary(bytes(LARGE)).encode_for(Role::Server);
+        assert!(matches!(connection.receive(&mut &mut whole[..]), Ok(Some(Event::Message(_)))));
+    }
+    assert_eq!(room_for(&mut connection, LARGE as u64), room_for(&mut expected, LARGE as u64));
+}
+
+#[test]
 fn memory_that_a_large_message_has_earned_ends_with_shrink_to_fit_and_keepalive() {
     const LARGE: usize = 1 << 20;
     let mut connection = proven(LARGE);
