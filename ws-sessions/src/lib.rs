@@ -14,6 +14,8 @@
 //! | `debug` | a page was requested, a client left without a request, a connection is lost | `kind`, `peer` |
 //!
 //! The events contain no header, query, payload or reason of a Close. Texts of the application are written unchanged.
+//!
+//! Pages of the guide (folder `guide/en/src` of the repository) about this crate: `cookbook/broadcasting.md`, `cookbook/rooms.md` and `reference/metrics.md`.
 
 mod admission;
 mod backend;

@@ -18,36 +18,64 @@ use crate::tls::TlsError;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system returned an error while resolving, connecting, listening, reading or writing.
+    ///
+    /// Guide: `faq/errors.md#io`.
     Io(io::Error),
     /// The text is not a WebSocket URL.
+    ///
+    /// Guide: `faq/errors.md#url`.
     Url(UrlError),
     /// A route cannot be added.
+    ///
+    /// Guide: `faq/errors.md#route`.
     Route(RouteError),
     /// The opening handshake failed. [`HandshakeError::Refused`] contains the server's response.
+    ///
+    /// Guide: `faq/errors.md#handshake`.
     Handshake(HandshakeError),
     /// The peer violated the protocol. A Close with the reason was sent, and the connection is closed.
+    ///
+    /// Guide: `faq/errors.md#protocol`.
     Protocol(ProtocolError),
     /// The message cannot be sent. The connection is unchanged.
+    ///
+    /// Guide: `faq/errors.md#send`.
     Send(SendError),
     /// The connection is closing or closed. For a sender, no more messages can be sent. For a receiver, the end is
     /// not [normal](CloseInfo::is_normal), because the peer sent a Close with a code such as 1011, or because this
     /// application has failed the connection.
+    ///
+    /// Guide: `faq/errors.md#closed`.
     Closed(CloseInfo),
     /// The connection ended without a complete closing handshake: the stream broke off, or the peer stopped answering.
     /// Over TLS, a missing `close_notify` makes no difference: a truncated message is never delivered, and the missing
     /// Close shows that more messages may be missing.
+    ///
+    /// Guide: `faq/errors.md#disconnected`.
     Disconnected(CloseInfo),
     /// A deadline passed.
+    ///
+    /// Guide: `faq/errors.md#timeout`.
     Timeout(TimeoutKind),
     /// TLS could not be set up, or the peer caused a TLS error.
+    ///
+    /// Guide: `faq/errors.md#tls`.
     Tls(TlsError),
     /// The proxy of a client refused, or cannot be used.
+    ///
+    /// Guide: `faq/errors.md#proxy`.
     Proxy(ProxyError),
     /// TLS to the proxy of a client could not be set up, or the proxy caused a TLS error.
+    ///
+    /// Guide: `faq/errors.md#proxy-tls`.
     ProxyTls(TlsError),
     /// The application cancelled connecting.
+    ///
+    /// Guide: `faq/errors.md#cancelled`.
     Cancelled,
     /// A value cannot be written as JSON, or a message of the peer is not the expected JSON. The connection is unchanged.
+    ///
+    /// Guide: `faq/errors.md#json`.
     #[cfg(feature = "serde")]
     Json(ws_core::JsonError),
 }

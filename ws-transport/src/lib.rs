@@ -14,6 +14,8 @@
 //! | `debug` | a connection has ended | `code`, `clean`, `cause` |
 //!
 //! The events contain no header, query, user of a URL, payload or reason of a Close.
+//!
+//! Pages of the guide (folder `guide/en/src` of the repository) about this crate: `cookbook/mio.md` and `faq/errors.md`.
 
 mod addresses;
 mod admission;
