@@ -15,7 +15,9 @@
 //! output before it releases `writing`, and it holds `driver` during the check and the release. If output remains, it
 //! flushes once more, waits for room in the socket, or leaves the output to the flusher.
 
+mod looking;
 mod memory;
+mod owner;
 mod sending;
 mod unattended;
 
@@ -27,13 +29,13 @@ use std::{
 };
 
 use rustix::event::PollFlags;
-use ws_core::{Chunk, CloseInfo, Connection, Event, Message, State, TimeoutKind, Transmit};
+use ws_core::{CloseInfo, Connection, Event, State, TimeoutKind, Transmit};
 use ws_transport::{
-    Clock, Driver, Error, InputEnd, MessageAssembler, RecycledBuffer, Step, Turn,
+    Clock, Driver, Error, InputEnd, Step, Turn,
     work::{self, DeferredWrites, LastLooks, Work},
 };
 
-pub(crate) use self::{sending::Flushed, unattended::Wants};
+pub(crate) use self::{owner::Owner, sending::Flushed, unattended::Wants};
 use crate::{
     attached::HandlerState, flusher::FlusherFlag, read_buffer::ReadBuffer, socket::Socket, wake::Wake,
 };
@@ -101,47 +103,6 @@ enum Turned {
     Ended(Result<(), Error>),
 }
 
-/// Copies data out of a read buffer.
-pub(crate) struct Owner<'d>(MutexGuard<'d, Driver>);
-
-impl Owner<'_> {
-    /// Returns the message with an owned payload.
-    #[inline]
-    pub(crate) fn message(mut self, message: Message<'_>) -> Message<'static> {
-        self.0.read_size.received(&message);
-        if message.len() <= RecycledBuffer::MAX_LEN {
-            return self.0.recycled.own(message);
-        }
-        // Release the driver first, so that senders do not wait for the copy.
-        drop(self);
-        message.into_owned()
-    }
-
-    /// Adds the chunk to a message that is assembled. Returns the message if the chunk is its last one.
-    pub(crate) fn assemble(
-        mut self,
-        assembler: &mut MessageAssembler,
-        chunk: Chunk<'_>,
-    ) -> Option<Message<'static>> {
-        if chunk.last && assembler.is_empty() {
-            return Some(self.chunk(chunk).payload);
-        }
-        self.0.assemble(assembler, chunk)
-    }
-
-    /// Returns the chunk with an owned payload.
-    pub(crate) fn chunk(self, chunk: Chunk<'_>) -> Chunk<'static> {
-        drop(self);
-        chunk.into_owned()
-    }
-
-    /// Returns the event with an owned payload.
-    pub(crate) fn event(self, event: Event<'_>) -> Event<'static> {
-        drop(self);
-        event.into_owned()
-    }
-}
-
 impl Duplex {
     pub(crate) fn new(socket: Arc<Socket>, clock: Clock, buffer: ReadBuffer, driver: Driver) -> Self {
         Self {
@@ -203,7 +164,7 @@ impl Duplex {
                     // the error.
                     let event = driver.receive(input).ok()??;
                     keeps_input = driver.connection.wants_receive();
-                    take(event, Owner(driver))
+                    take(event, Owner::new(driver))
                 });
                 if taken.is_some() {
                     if keeps_input {
@@ -262,82 +223,6 @@ impl Duplex {
     pub(crate) fn receive_to_end(&self) -> Result<(), Error> {
         while self.receive(&mut Wait::default(), |_, _| Some(()))?.is_some() {}
         Ok(())
-    }
-
-    /// Waits until the peer closes its side, so that no reset overtakes the last written bytes. Then ends the
-    /// connection for good.
-    pub(crate) fn drain(&self) {
-        // If another thread receives, that thread waits for the end.
-        if let Some(mut reading) = self.try_receive() {
-            let mut writes = DeferredWrites::default();
-            loop {
-                work::begin_turn(None);
-                if self.discard_received(&mut reading) {
-                    reading.receive_again();
-                    self.keep_output_going(&mut writes);
-                    continue;
-                }
-                match self.turn(&mut reading, Goal::Drain, &mut Wait::default()) {
-                    Ok(Turned::Ended(_)) => break,
-                    // The next turn detects the end.
-                    Ok(Turned::Received) | Err(_) => {}
-                }
-            }
-        }
-        self.abandon();
-    }
-
-    /// Locks the read buffer, or returns `None` if another thread receives. A sender that looks at the input also holds the
-    /// buffer, for a moment and without waiting. That does not count.
-    fn try_receive(&self) -> Option<MutexGuard<'_, ReadBuffer>> {
-        let _no_look = lock(&self.look_lock);
-        self.reading.try_lock().ok()
-    }
-
-    /// Receives the bytes that were already read, and drops their events, until the turn is over. Returns `true` if the
-    /// connection may contain input that was not received.
-    fn discard_received(&self, reading: &mut ReadBuffer) -> bool {
-        reading.consume(|input| {
-            while !work::is_turn_over() {
-                let Ok(Some(event)) = self.driver().receive(input) else { return false };
-                work::spend(Work::of(&event));
-            }
-            true
-        })
-    }
-
-    /// Looks at the input for a thread that sends, if no thread receives and the last look is not recent.
-    pub(crate) fn look(&self) {
-        if self.driver().is_look_due(|| self.clock.now()) {
-            self.look_now();
-        }
-    }
-
-    /// Looks at the input for a thread that sends, if no thread receives.
-    pub(crate) fn look_now(&self) {
-        /// Maximum number of reads in one look. A peer that sends constantly cannot hold up the sender.
-        const MAX_READS: usize = 16;
-        let Ok(_looking) = self.look_lock.try_lock() else { return };
-        let Ok(mut reading) = self.reading.try_lock() else { return };
-        let receive = |reading: &mut ReadBuffer| {
-            reading.consume(|input| {
-                let mut driver = self.driver();
-                driver.receive_early(input);
-                driver.can_look()
-            })
-        };
-        let mut reads = 0;
-        while receive(&mut reading) && reads < MAX_READS && self.read(&mut reading, Some(Duration::ZERO)) {
-            reads += 1;
-        }
-        reading.receive_again();
-        let mut driver = self.driver();
-        driver.end_look(self.clock.now());
-        let is_open = driver.connection.state() == State::Open;
-        drop(driver);
-        if !is_open {
-            self.end_writing();
-        }
     }
 
     /// Records that the application no longer receives.

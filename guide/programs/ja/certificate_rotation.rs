@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     thread::spawn(move || -> io::Result<()> {
         loop {
+            // ファイルの監視には別のクレートが必要なので、一定の間隔で確認します。
             thread::sleep(Duration::from_millis(100));
             let now = fs::metadata("server.pem")?.modified()?;
             if now != modified {
